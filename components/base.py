@@ -1,0 +1,48 @@
+"""What every component of a site shares: the frozen spec base, and the resource that carries its facts.
+
+Owns nothing about any particular part. Does not know of sites, stacks or policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pydantic import BaseModel, ConfigDict
+
+TYPE_PREFIX = "edge:index:"
+
+
+class Spec(BaseModel):
+    """Base of everything a human writes: frozen, and unknown keys are errors, since a typo must never be a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class EdgeComponent(pulumi.ComponentResource):
+    """A part of a site, registered as ``edge:index:<kind>``.
+
+    ``facts`` are the part's non-secret inputs; policies read them there. A subclass creates its children with
+    ``self.under`` and ends its constructor with ``register_outputs``.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        facts: Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(f"{TYPE_PREFIX}{kind}", name, dict(facts), opts)
+
+    def under(
+        self,
+        *depends_on: pulumi.Resource,
+        provider: pulumi.ProviderResource | None = None,
+        **options: Any,
+    ) -> pulumi.ResourceOptions:
+        """Options of a child: this component as parent, and only what the child itself needs beside it."""
+        return pulumi.ResourceOptions(
+            parent=self, depends_on=list(depends_on) or None, provider=provider, **options
+        )

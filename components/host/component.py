@@ -1,0 +1,142 @@
+"""A machine of a site: one gate that waits for it, what it must be, and how every other part acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+from pulumi_command import remote
+
+from components.base import EdgeComponent
+from components.host.plan import plan
+from components.host.spec import HardwareProfile, HostSpec, OsSpec, SshSpec
+from components.shell import as_root
+
+_LATER_DIAL_ATTEMPTS = 3
+"""Attempts of commands after the gate: enough for a dropped packet, not for a second wait on a host that is gone."""
+
+
+class Host(EdgeComponent):
+    """``edge:index:Host``: reachable, known and prepared.
+
+    ``private_key`` is the SSH key of the site's operators. ``via`` is the host through which SSH reaches this one.
+    Attributes: ``spec``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is installed),
+    ``identity`` (changes when the host is installed anew).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: HostSpec,
+        *,
+        hardware: HardwareProfile,
+        os: OsSpec,
+        ssh: SshSpec,
+        private_key: pulumi.Input[str],
+        via: Host | None = None,
+        depends_on: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "Host",
+            name,
+            {
+                "hardware": spec.hardware,
+                "role": spec.role,
+                "arch": hardware.arch,
+                "os": os.distribution,
+                "disk": os.disk,
+                "secure_boot": os.secure_boot,
+                "update_window": os.updates.window,
+            },
+            opts,
+        )
+        self.spec, self.node, self.arch, self.os = spec, name, hardware.arch, os
+        self._ssh, self._private_key, self._via = ssh, private_key, via
+        scripts = plan(name, spec, os, hardware)
+        self.identity = scripts.identity
+        self._last: pulumi.Resource | None = None
+        gate = [*depends_on, *([via.ready] if via else [])]
+        self.command(
+            self,
+            "reachable",
+            scripts.reachable,
+            depends_on=gate,
+            triggers=[scripts.identity],
+            dial_attempts=ssh.dial_attempts,
+        )
+        self.command(self, "facts", scripts.facts)
+        self.ready: pulumi.Resource = self.command(self, "base", scripts.base)
+        self.register_outputs({"node": name, "address": spec.address})
+
+    def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:
+        """How to reach the host: with its key pinned, through ``via`` if there is one."""
+        jump = self._via
+        return remote.ConnectionArgs(
+            host=self.spec.address,
+            port=float(self._ssh.port),
+            user=self._ssh.user,
+            private_key=self._private_key,
+            host_key=self.spec.host_key,
+            dial_error_limit=dial_attempts,
+            per_dial_timeout=self._ssh.dial_timeout_s,
+            proxy=None
+            if jump is None
+            else remote.ProxyConnectionArgs(
+                host=jump.spec.address,
+                port=float(self._ssh.port),
+                user=self._ssh.user,
+                private_key=self._private_key,
+                host_key=jump.spec.host_key,
+                dial_error_limit=dial_attempts,
+                per_dial_timeout=self._ssh.dial_timeout_s,
+            ),
+        )
+
+    def command(
+        self,
+        component: EdgeComponent,
+        role: str,
+        script: str,
+        *,
+        about: Host | None = None,
+        name: str | None = None,
+        update: str | None = None,
+        delete: str | None = None,
+        stdin: pulumi.Input[str] | None = None,
+        depends_on: Sequence[pulumi.Resource] = (),
+        triggers: Sequence[str] | None = None,
+        secret_stdout: bool = False,
+        dial_attempts: int = _LATER_DIAL_ATTEMPTS,
+    ) -> remote.Command:
+        """Run ``script`` on this host, as a child of ``component`` named ``<host>-<role>``.
+
+        A changed script runs again in place (``update`` in its stead, where given); ``triggers`` replace, so they are only for commands without ``delete``.
+        Commands of one host run one after the other, in the order of the calls, since sshd refuses bursts.
+        ``about`` names another host that the command is about (and is named after): such a command waits for this
+        host to be ready, not for its queue. ``name`` is for what belongs to the site and only happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them.
+        """
+        if about is None:
+            queue = [self._last] if self._last is not None else []
+        else:
+            queue = [self.ready]
+        hidden = secret_stdout or stdin is not None
+        command = remote.Command(
+            name or f"{(about or self).node}-{role}",
+            connection=self.connection(dial_attempts),
+            create=as_root(script, self._ssh.user),
+            update=None if update is None else as_root(update, self._ssh.user),
+            delete=None if delete is None else as_root(delete, self._ssh.user),
+            stdin=stdin,
+            triggers=None if triggers is None else list(triggers),
+            add_previous_output_in_env=False,
+            logging=remote.Logging.NONE if secret_stdout else remote.Logging.STDOUT_AND_STDERR,
+            opts=component.under(
+                *queue,
+                *depends_on,
+                additional_secret_outputs=["stdout", "stderr"] if hidden else None,
+            ),
+        )
+        if about is None:
+            self._last = command
+        return command

@@ -1,0 +1,174 @@
+"""What a human writes about the machines of a site, and what is known of each kind of hardware."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from components.base import Spec
+from components.types import Address, Arch, DnsLabel, IpAddress, K3sVersion, Labels, NonEmpty, Port, SshHostKey
+
+AcceleratorKind = Literal["nvidia-gpu", "nvidia-igpu", "qualcomm-ai", "intel-gaudi", "google-coral"]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Accelerator(Spec):
+    """A device that runs models, from ``stacks/profiles/accelerators.yaml``."""
+
+    kind: AcceleratorKind
+    """Family: decides the container runtime class and the device plugin."""
+
+    tops_int8: Positive
+    """Peak throughput in TOPS at INT8."""
+
+    watts: Positive
+    """Power at full load, in W."""
+
+    memory_mib: Annotated[int, Field(gt=0)]
+    """Memory that models can use, in MiB (shared with the CPU on integrated devices)."""
+
+    source: NonEmpty
+    """Where the figures come from."""
+
+
+class Envelope(Spec):
+    """How much heat and power a box bears where it hangs."""
+
+    cooling: Literal["passive", "active"]
+    """Passive: no fan, the enclosure is the heat sink."""
+
+    max_ambient_c: float
+    """Highest ambient temperature at which it is rated to run, in degrees Celsius."""
+
+    sustained_watts: Positive
+    """Power that it can turn into heat without end at that temperature, in W."""
+
+    base_watts: Positive
+    """What CPU, memory, disk and network draw under load, without accelerators, in W."""
+
+
+class HardwareProfile(Spec):
+    """A kind of host, from ``stacks/profiles/hardware/<name>.yaml``. Each figure has its source."""
+
+    vendor: NonEmpty
+    """Who makes it."""
+
+    model: NonEmpty
+    """What it is called, with the configuration that the figures describe."""
+
+    arch: Arch
+    """CPU architecture, in Go's and Kubernetes' words."""
+
+    cores: Annotated[int, Field(gt=0)]
+    """Physical CPU cores."""
+
+    memory_mib: Annotated[int, Field(gt=0)]
+    """RAM in MiB."""
+
+    disk_gib: Annotated[int, Field(gt=0)]
+    """Size of the boot disk in GiB."""
+
+    tpm: bool
+    """Whether a TPM 2.0 (discrete or firmware) is there."""
+
+    secure_boot: bool
+    """Whether the firmware can enforce Secure Boot."""
+
+    accelerators: tuple[DnsLabel, ...] = ()
+    """Accelerators that are part of the box, by name."""
+
+    envelope: Envelope
+    """Thermal and power limits."""
+
+    sources: dict[str, NonEmpty]
+    """Source of each figure, by field name (``envelope`` stands for all of its fields)."""
+
+    @model_validator(mode="after")
+    def _each_figure_has_a_source(self) -> HardwareProfile:
+        figures = {"cores", "memory_mib", "disk_gib", "tpm", "secure_boot", "envelope"}
+        if missing := figures - self.sources.keys():
+            raise ValueError(f"expected a source for each figure; none for: {', '.join(sorted(missing))}")
+        return self
+
+
+class SshSpec(Spec):
+    """How the hosts of a site are reached. The private key is the stack's secret `ssh-private-key`."""
+
+    user: NonEmpty = "core"
+    """Login name. Any other than root needs password-less sudo."""
+
+    port: Port = 22
+    """TCP port of sshd."""
+
+    dial_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Connection attempts of the `reachable` gate before a host counts as offline."""
+
+    dial_timeout_s: Annotated[int, Field(ge=1, le=300)] = 15
+    """Time limit of one attempt, in seconds."""
+
+
+class UpdateWindow(Spec):
+    """When hosts may reboot into a new image of their operating system."""
+
+    window: Annotated[str, Field(pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01]\d|2[0-3]):[0-5]\d$")] = "Sun 02:00"
+    """Weekday and start in the host's local time, such as `Sun 02:00`."""
+
+    hours: Annotated[int, Field(ge=1, le=12)] = 2
+    """Length of the window, in hours."""
+
+
+class OsSpec(Spec):
+    """The operating system that the hosts run: immutable, updated by image, checked rather than installed."""
+
+    distribution: Literal["flatcar", "fedora-coreos", "jetson-linux", "debian"] = "flatcar"
+    """Which system; decides writable paths, the time service, and how updates are held to the window."""
+
+    updates: UpdateWindow = UpdateWindow()
+    """Reboot window of automatic updates."""
+
+    disk: Literal["luks-tpm2", "none"] = "luks-tpm2"
+    """Disk encryption that the hosts must have: LUKS bound to the TPM, or none."""
+
+    secure_boot: bool = False
+    """Whether a host without Secure Boot is refused. Flatcar's images are unsigned: use fedora-coreos."""
+
+    ntp_servers: tuple[Address, ...] = ()
+    """Time servers instead of the distribution's own; needed where the site cannot reach those."""
+
+
+class HostSpec(Spec):
+    """One machine of a site."""
+
+    name: DnsLabel
+    """Name within the site. `<site>-<name>` is its host name, its node name and its name in the mesh."""
+
+    hardware: DnsLabel
+    """Hardware profile, from stacks/profiles/hardware."""
+
+    address: Address
+    """Where SSH reaches it: an IP address or a name (a mesh name, once the host has joined)."""
+
+    node_ip: IpAddress | None = None
+    """Address that K3s uses between nodes, where it differs from `address`."""
+
+    host_key: SshHostKey
+    """The host's public SSH key, as `ssh-keyscan` prints it. A reimaged host has a new one: change it here."""
+
+    role: Literal["server", "agent"] = "server"
+    """K3s server (control plane) or agent."""
+
+    os: OsSpec | None = None
+    """What this host runs, where it differs from the site's `os`."""
+
+    via: DnsLabel | None = None
+    """Another host of the site through which SSH reaches this one."""
+
+    accelerators: tuple[DnsLabel, ...] = ()
+    """Accelerators that were added to the box, from stacks/profiles/accelerators.yaml."""
+
+    k3s_version: K3sVersion | None = None
+    """K3s release of this host alone, to try a release on one host before the site takes it."""
+
+    labels: Labels = {}
+    """Kubernetes node labels beside those that the site sets."""

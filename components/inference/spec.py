@@ -1,0 +1,226 @@
+"""What a human writes about the models that a site serves.
+
+The keys of a model store are the stack's secrets `model-store-access-key` and `model-store-secret-key`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from components.base import Spec
+from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty, SemVer
+
+Platform = Literal["server", "jetson"]
+"""server: CUDA on a discrete GPU (amd64 or arm64), or CPU only. jetson: CUDA on a Jetson's integrated GPU."""
+
+ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+
+
+class Tensor(Spec):
+    """One input or output of a model."""
+
+    name: NonEmpty
+    """Name in the model."""
+
+    type: Literal["FP32", "FP16", "BF16", "INT8", "INT16", "INT32", "INT64", "UINT8", "BOOL", "STRING"]
+    """Element type."""
+
+    dims: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1)]
+    """Shape; -1 stands for a dimension that varies. With `max_batch` 0 the batch dimension is part of it."""
+
+
+class CpuNeeds(Spec):
+    """What one copy of a model asks of a host when it runs on the CPU."""
+
+    cores: Amount
+    """CPU cores."""
+
+    memory_mib: Size
+    """RAM in MiB."""
+
+    watts: Amount
+    """Power under load in W, above what the host draws without it."""
+
+
+class GpuNeeds(CpuNeeds):
+    """What one copy of a model asks of a host when it runs on an accelerator."""
+
+    accelerator_memory_mib: Size
+    """Accelerator memory in MiB: weights, context and workspace."""
+
+    tops_int8: Amount
+    """Throughput in TOPS at INT8."""
+
+
+class ModelContract(Spec):
+    """A model as its clients and its server see it."""
+
+    source: NonEmpty
+    """Where the contract and the figures come from, and what is assumed."""
+
+    backend: Literal["onnxruntime", "tensorrt", "python", "pytorch", "openvino"]
+    """Triton backend. TensorRT plans fit the device that they were built on."""
+
+    version: Annotated[int, Field(ge=1)] = 1
+    """Version folder that is served."""
+
+    max_batch: Count = 0
+    """Largest batch that Triton may form; 0 when the model's own shape fixes it."""
+
+    inputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    """Input tensors."""
+
+    outputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    """Output tensors."""
+
+    gpu: GpuNeeds | None = None
+    """Needs on an accelerator; absent for a model that only runs on the CPU."""
+
+    cpu: CpuNeeds | None = None
+    """Needs on the CPU; absent for a model that only runs on an accelerator."""
+
+    @model_validator(mode="after")
+    def _runs_somewhere(self) -> ModelContract:
+        if self.gpu is None and self.cpu is None:
+            raise ValueError("expected `gpu` or `cpu`: a model without either cannot be placed")
+        return self
+
+
+class Model(ModelContract):
+    """A model that the catalogue does not have."""
+
+    name: ModelId
+    """Name that clients ask for, and folder in the repository."""
+
+
+@functools.lru_cache(maxsize=1)
+def catalogue() -> dict[str, Model]:
+    """The models that a site can name, from ``models.yaml``."""
+    document = yaml.load((Path(__file__).parent / "models.yaml").read_bytes(), Loader=yaml.CSafeLoader)
+    return {name: Model.model_validate({"name": name, **body}) for name, body in document.items()}
+
+
+def _known(name: str) -> str:
+    known = catalogue()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"{meant}The catalogue has {', '.join(sorted(known))}; describe any other model in full")
+    return name
+
+
+ModelRef = Annotated[
+    Annotated[ModelId, AfterValidator(_known), Tag("name")] | Annotated[Model, Tag("model")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "model"),
+]
+
+
+class ImageRepository(Spec):
+    """Models in an OCI image, mounted as a volume: pulled, cached and pinned like any other image."""
+
+    kind: Literal["image"]
+    """Selects this repository. Needs Kubernetes 1.35 or newer."""
+
+    reference: ImageRef
+    """The image, with folders `<model>/<version>/`."""
+
+
+class S3Repository(Spec):
+    """Models in an S3 bucket, with their `config.pbtxt`; read at start."""
+
+    kind: Literal["s3"]
+    """Selects this repository."""
+
+    url: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./-]*)?$")]
+    """s3://bucket/path of the repository."""
+
+    region: DnsLabel
+    """Region of the bucket."""
+
+    endpoint: HttpsUrl | None = None
+    """URL of an S3-compatible store at the site, instead of AWS."""
+
+
+class ClaimRepository(Spec):
+    """Models on a volume of the site, with folders `<model>/<version>/`. For TensorRT plans that are built there."""
+
+    kind: Literal["claim"]
+    """Selects this repository."""
+
+    name: DnsLabel
+    """PersistentVolumeClaim in the namespace `edge-inference`."""
+
+
+Repository = Annotated[ImageRepository | S3Repository | ClaimRepository, Field(discriminator="kind")]
+
+
+class DevicePluginSpec(Spec):
+    """NVIDIA's device plugin, which offers a host's GPUs to the cluster."""
+
+    version: SemVer
+    """Exact version of the Helm chart."""
+
+    chart: NonEmpty = "nvidia-device-plugin"
+    """Chart in `repository`, or the oci:// address of a mirror."""
+
+    repository: HttpsUrl | None = "https://nvidia.github.io/k8s-device-plugin"
+    """Chart repository; null when `chart` is an oci:// address."""
+
+    image: ImageRef | None = None
+    """Image with its digest, instead of the one that the chart names."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DevicePluginSpec:
+        if self.chart.startswith("oci://") != (self.repository is None):
+            raise ValueError("expected a chart name with `repository`, or an oci:// chart with `repository: null`")
+        return self
+
+
+class TritonSpec(Spec):
+    """NVIDIA Triton on ports 8000 (HTTP), 8001 (gRPC) and 8002 (metrics) of `triton.edge-inference.svc`."""
+
+    models: Annotated[tuple[ModelRef, ...], Field(min_length=1)]
+    """Models to serve: names from the catalogue, or described in full."""
+
+    device: Literal["gpu", "cpu"] = "gpu"
+    """What runs the models. A site without GPU says cpu."""
+
+    replicas: Annotated[int, Field(ge=1, le=20)] = 1
+    """Servers, at most one on each host."""
+
+    repository: Repository
+    """Where the models' files are."""
+
+    images: Annotated[dict[Platform, ImageRef], Field(min_length=1)]
+    """Platform -> Triton image. A Jetson takes an `-igpu` image up to 26.02, and the server image from 26.03 on."""
+
+    device_plugin: DevicePluginSpec | None = None
+    """Device plugin to install; null where the cluster has one already."""
+
+    @model_validator(mode="after")
+    def _names_once(self) -> TritonSpec:
+        names = [model.name for model in self.contracts]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"models: {', '.join(repeated)} listed more than once")
+        return self
+
+    @property
+    def contracts(self) -> tuple[Model, ...]:
+        """The models, each described in full."""
+        return tuple(catalogue()[model] if isinstance(model, str) else model for model in self.models)
+
+
+class InferenceSpec(Spec):
+    """Models served at the site."""
+
+    triton: TritonSpec
+    """NVIDIA Triton Inference Server."""

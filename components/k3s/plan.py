@@ -1,0 +1,272 @@
+"""What K3s gets on each host: files, units, and the scripts that install, join, admit and remove. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import yaml
+
+from components.host.spec import HostSpec, OsSpec
+from components.k3s import hardening
+from components.k3s.spec import ExternalDatastore, K3sSpec
+from components.shell import here_document, render
+from components.types import Arch
+
+DatastoreKind = Literal["sqlite", "etcd", "external"]
+
+CONFIG = "/etc/rancher/k3s/config.yaml"
+_ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A host as K3s sees it."""
+
+    name: str
+    host: HostSpec
+    os: OsSpec
+    arch: Arch
+
+    @property
+    def address(self) -> str:
+        """Where the other nodes reach it."""
+        return self.host.node_ip or self.host.address
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """The scripts of one node."""
+
+    install: str
+    """Installs, joins or updates in place; secrets by standard input: token, agent token, datastore (servers), agent
+    token (agents)."""
+    uninstall: str
+    """Leaves a clean host."""
+    admit: str
+    """Runs on another server before a new installation joins: forgets what an earlier one of that name left."""
+    member: str
+    """Runs on another server: waits until the node is Ready."""
+    remove: str
+    """Runs on another server when the node goes: drains it and forgets it."""
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """K3s of a whole site."""
+
+    datastore: DatastoreKind
+    api_address: str
+    birth: str
+    """Runs once in the cluster's life, on the first server: the permit to found a cluster."""
+    ready: str
+    kubeconfig: str
+
+
+def datastore_kind(spec: K3sSpec, servers: int) -> DatastoreKind:
+    """SQLite for one server, embedded etcd for more, or what the site brings."""
+    if isinstance(spec.datastore, ExternalDatastore):
+        return "external"
+    return "sqlite" if servers == 1 else "etcd"
+
+
+def version_of(spec: K3sSpec, host: HostSpec) -> str:
+    """The release for one host."""
+    return host.k3s_version or spec.version
+
+
+def encryption_provider(version: str) -> str:
+    """secretbox where the release has it (1.30.12, 1.31.8, 1.32.4, 1.33.0 and newer), else aescbc."""
+    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    first_patch = {30: 12, 31: 8, 32: 4}.get(minor, 0)
+    return "secretbox" if minor >= 30 and patch >= first_patch else "aescbc"
+
+
+def to_yaml(value: Any) -> str:
+    """Block YAML in the order of the plan."""
+    text: str = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=False, width=120)
+    return text
+
+
+def plan_cluster(spec: K3sSpec, servers: Sequence[Node]) -> ClusterPlan:
+    """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one founds the cluster."""
+    first = servers[0]
+    api_address = spec.api_address or first.address
+    return ClusterPlan(
+        datastore=datastore_kind(spec, len(servers)),
+        api_address=api_address,
+        birth=render("k3s/birth.sh.j2", node=first.name),
+        ready=render("k3s/ready.sh.j2", node=first.name),
+        kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
+    )
+
+
+def plan_node(
+    spec: K3sSpec, node: Node, servers: Sequence[Node], *, labels: Mapping[str, str], psa_exempt: Sequence[str] = ()
+) -> NodePlan:
+    """Scripts of one node. ``labels`` are the site's; ``psa_exempt`` are namespaces beside kube-system that cannot be
+    restricted."""
+    version = version_of(spec, node.host)
+    server = node.host.role == "server"
+    unit = "k3s" if server else "k3s-agent"
+    bin_dir = "/opt/bin" if node.os.distribution == "flatcar" else "/usr/local/bin"
+    base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
+    airgap = spec.airgap_images.get(version, {}).get(node.arch)
+    install = render(
+        "k3s/install.sh.j2",
+        node=node.name,
+        version=version,
+        server=server,
+        unit=unit,
+        bin_dir=bin_dir,
+        binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[node.arch]}",
+        binary_sha256=spec.releases[version][node.arch],
+        airgap_url=f"{base_url}/k3s-airgap-images-{node.arch}.tar.zst" if airgap else None,
+        airgap_sha256=airgap,
+        datastore=datastore_kind(spec, len(servers)),
+        datastore_prefixes=_ENDPOINT_PREFIXES[spec.datastore.engine]
+        if isinstance(spec.datastore, ExternalDatastore)
+        else (),
+        seeds=_seeds(spec, node, servers),
+        files={
+            path: (mode, here_document(text)) for path, (mode, text) in files(spec, node, servers, labels, psa_exempt).items()
+        },
+        unit_file=here_document(unit_file(server, bin_dir)),
+    )
+    return NodePlan(
+        install=install,
+        uninstall=render("k3s/uninstall.sh.j2", node=node.name, unit=unit, bin_dir=bin_dir),
+        admit=render("k3s/admit.sh.j2", node=node.name),
+        member=render("k3s/member.sh.j2", node=node.name),
+        remove=render("k3s/remove.sh.j2", node=node.name),
+    )
+
+
+def files(
+    spec: K3sSpec, node: Node, servers: Sequence[Node], labels: Mapping[str, str], psa_exempt: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """Files of one node that hold no secret: path -> (mode, text)."""
+    server = node.host.role == "server"
+    config = server_config(spec, node, servers) if server else agent_config(spec, node, servers)
+    config["node-label"] = [
+        f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **node.host.labels}.items())
+    ]
+    result = {CONFIG: ("0600", to_yaml(config)), "/etc/rancher/k3s/registries.yaml": ("0600", to_yaml(registries(spec)))}
+    if server:
+        exempt = ("kube-system", *psa_exempt)
+        objects = "---\n".join(to_yaml(item) for item in hardening.system_objects())
+        result |= {
+            f"{hardening.SERVER_DIR}/psa.yaml": ("0600", to_yaml(hardening.admission(exempt))),
+            f"{hardening.SERVER_DIR}/audit.yaml": ("0600", to_yaml(hardening.AUDIT_POLICY)),
+            f"{hardening.SERVER_DIR}/manifests/edge-hardening.yaml": ("0600", objects),
+        }
+    return result
+
+
+def server_config(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> dict[str, Any]:
+    """``config.yaml`` of a server. How it joins is decided on the host and kept in config.yaml.d."""
+    config: dict[str, Any] = {
+        **_common_config(spec, node),
+        "token-file": "/etc/rancher/k3s/token",
+        "agent-token-file": "/etc/rancher/k3s/agent-token",
+        "write-kubeconfig-mode": "0600",
+        "tls-san": _unique(spec.api_address, node.address, node.host.address, *spec.tls_sans),
+        "disable": ["traefik", "servicelb"],
+        "cluster-cidr": spec.pod_cidr,
+        "service-cidr": spec.service_cidr,
+        "flannel-backend": spec.flannel_backend,
+        "secrets-encryption": True,
+        "secrets-encryption-provider": encryption_provider(version_of(spec, node.host)),
+        "kube-apiserver-arg": list(hardening.API_SERVER_ARGS),
+        "kube-controller-manager-arg": list(hardening.CONTROLLER_MANAGER_ARGS),
+    }
+    if spec.embedded_registry:
+        config["embedded-registry"] = True
+    if isinstance(spec.datastore, ExternalDatastore):
+        if spec.datastore.ca_file:
+            config["datastore-cafile"] = spec.datastore.ca_file
+    elif len(servers) > 1:
+        config["etcd-snapshot-schedule-cron"] = spec.datastore.snapshot_schedule
+        config["etcd-snapshot-retention"] = spec.datastore.snapshot_retention
+    return config
+
+
+def agent_config(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> dict[str, Any]:
+    """``config.yaml`` of an agent."""
+    api_address = spec.api_address or servers[0].address
+    return {
+        "server": f"https://{_in_url(api_address)}:6443",
+        **_common_config(spec, node),
+        "token-file": "/etc/rancher/k3s/agent-token",
+    }
+
+
+def registries(spec: K3sSpec) -> dict[str, Any]:
+    """``registries.yaml``. Spegel serves a registry only where a mirror entry for it exists."""
+    mirrors: dict[str, Any] = {
+        name: {"endpoint": list(mirror.endpoints), **({"rewrite": dict(mirror.rewrite)} if mirror.rewrite else {})}
+        for name, mirror in spec.registries.items()
+    }
+    if spec.embedded_registry:
+        mirrors.setdefault("*", {})
+    return {"mirrors": mirrors}
+
+
+def unit_file(server: bool, bin_dir: str) -> str:
+    """The systemd unit, with the limits and restarts that K3s' own installer sets."""
+    return f"""[Unit]
+Description=Lightweight Kubernetes ({"server" if server else "agent"})
+Documentation=https://docs.k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type={"notify" if server else "exec"}
+ExecStartPre=-/sbin/modprobe br_netfilter
+ExecStartPre=-/sbin/modprobe overlay
+ExecStart={bin_dir}/k3s {"server" if server else "agent"}
+KillMode=process
+Delegate=yes
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+Restart=always
+RestartSec=5s
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+_ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("https://",)}
+
+
+def _common_config(spec: K3sSpec, node: Node) -> dict[str, Any]:
+    config: dict[str, Any] = {"node-name": node.name}
+    if node.host.node_ip:
+        config["node-ip"] = node.host.node_ip
+    return config | {
+        "protect-kernel-defaults": True,
+        "kubelet-arg": list(hardening.kubelet_args(spec.pod_max_pids)),
+    }
+
+
+def _seeds(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> list[str]:
+    """Servers to join through, best first. Never the node itself, and not the whole list of servers: a server that is
+    added must not change the others."""
+    seeds = _unique(spec.api_address, servers[0].address)
+    if node.name == servers[0].name and len(servers) > 1:
+        seeds = _unique(spec.api_address, servers[1].address)
+    return [_in_url(seed) for seed in seeds if seed != node.address]
+
+
+def _unique(*values: str | None) -> list[str]:
+    return list(dict.fromkeys(value for value in values if value))
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

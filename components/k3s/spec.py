@@ -1,0 +1,102 @@
+"""What a human writes about a site's Kubernetes: K3s, hardened as it is installed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.base import Spec
+from components.types import Address, Arch, Cidr, HttpsUrl, K3sVersion, Labels, NonEmpty, Sha256
+
+
+class EmbeddedDatastore(Spec):
+    """K3s keeps the state itself: SQLite with one server, etcd with three or more."""
+
+    kind: Literal["embedded"] = "embedded"
+    """Selects this datastore."""
+
+    snapshot_schedule: NonEmpty = "0 */6 * * *"
+    """Cron schedule of etcd snapshots (etcd only)."""
+
+    snapshot_retention: Annotated[int, Field(ge=1, le=100)] = 12
+    """How many snapshots a server keeps."""
+
+
+class ExternalDatastore(Spec):
+    """PostgreSQL or etcd outside the cluster; its connection string is the secret `k3s-datastore-endpoint`."""
+
+    kind: Literal["external"]
+    """Selects this datastore."""
+
+    engine: Literal["postgresql", "etcd"]
+    """What the connection string points at; checked against it before it is sent to a host."""
+
+    ca_file: NonEmpty | None = None
+    """Path on the hosts of the CA certificate that the datastore's certificate is checked against."""
+
+
+Datastore = Annotated[EmbeddedDatastore | ExternalDatastore, Field(discriminator="kind")]
+
+
+class RegistryMirror(Spec):
+    """Where images of one registry are pulled from instead."""
+
+    endpoints: Annotated[tuple[HttpsUrl, ...], Field(min_length=1)]
+    """Mirrors, tried in this order."""
+
+    rewrite: dict[str, str] = {}
+    """Regular expression on the repository path -> its replacement."""
+
+
+class K3sSpec(Spec):
+    """K3s on the hosts of a site. The tokens are the secrets `k3s-token` and `k3s-agent-token`."""
+
+    version: K3sVersion
+    """Release for all hosts; `hosts[].k3s_version` overrides it for one."""
+
+    releases: dict[K3sVersion, dict[Arch, Sha256]]
+    """SHA-256 of the `k3s` binary of each release and architecture that may be installed."""
+
+    mirror: HttpsUrl = "https://github.com/k3s-io/k3s/releases/download"
+    """Base URL that holds `<version>/k3s[-arm64]`; a site without internet names its own."""
+
+    api_address: Address | None = None
+    """Address of the Kubernetes API that outlives any one server: a virtual IP, a load balancer or a name with several
+    records. Required with more than one server; a single server's own address otherwise."""
+
+    datastore: Datastore = EmbeddedDatastore()
+    """Where the cluster's state is kept."""
+
+    pod_cidr: Cidr = "10.42.0.0/16"
+    """Network of the pods."""
+
+    service_cidr: Cidr = "10.43.0.0/16"
+    """Network of the services."""
+
+    flannel_backend: Literal["wireguard-native", "vxlan", "host-gw"] = "wireguard-native"
+    """How pod traffic travels between hosts; wireguard-native encrypts it."""
+
+    embedded_registry: bool = False
+    """Whether hosts share images with each other (Spegel), to pull each one over the uplink once."""
+
+    registries: dict[NonEmpty, RegistryMirror] = {}
+    """Mirrors by registry (`docker.io`, `ghcr.io`, `*`)."""
+
+    airgap_images: dict[K3sVersion, dict[Arch, Sha256]] = {}
+    """SHA-256 of `k3s-airgap-images-<arch>.tar.zst` by release; given, the hosts load K3s' own images from the mirror."""
+
+    pod_max_pids: Annotated[int, Field(ge=64, le=65536)] = 4096
+    """Most processes that one pod may have."""
+
+    tls_sans: tuple[Address, ...] = ()
+    """More names and addresses that the API's certificate is good for."""
+
+    node_labels: Labels = {}
+    """Labels of all nodes."""
+
+
+def required_secrets(spec: K3sSpec) -> tuple[str, ...]:
+    """Configuration keys whose secrets K3s needs."""
+    external = ("k3s-datastore-endpoint",) if isinstance(spec.datastore, ExternalDatastore) else ()
+    return ("k3s-token", "k3s-agent-token", *external)

@@ -1,0 +1,1 @@
+"""Private network between a site and its operators: Tailscale (or Headscale), or none."""

@@ -1,0 +1,123 @@
+"""A site's cluster as a resource in Azure, and the agents that keep it connected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_azure_native as azure
+import pulumi_kubernetes as kubernetes
+import pulumi_tls as tls
+
+from components.base import EdgeComponent
+from components.registration.arc.plan import KEY_BITS, RESOURCE_TYPE, ArcPlan, plan, with_private_key
+from components.registration.arc.public_key import agent_public_key
+from components.registration.arc.spec import ArcSpec
+
+_CLUSTER_TIMEOUT = "20m"
+_RELEASE_MARGIN_MINUTES = 10
+"""Helm's own limit must strike first: then the release's state is on record, and the next `up` goes on from it."""
+
+
+class ArcRegistration(EdgeComponent):
+    """``edge:index:ArcRegistration``: key, connected cluster, agents, in this order.
+
+    ``kubernetes_provider`` reaches the site's cluster. Credentials for Azure are those of the operator or the pipeline
+    (``az login``, ``ARM_*``); subscription and tenant are the site's. Attributes: ``cluster_id`` (Azure resource id).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: ArcSpec,
+        *,
+        site: str,
+        kubernetes_provider: kubernetes.Provider,
+        depends_on: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        registration = plan(site, spec)
+        super().__init__("ArcRegistration", name, registration.facts, opts)
+        subscription = azure.Provider(
+            f"{name}-azure", subscription_id=spec.subscription_id, tenant_id=spec.tenant_id, opts=self.under()
+        )
+        # Another key would replace the registration, so nothing but an explicit replacement makes one.
+        key = tls.PrivateKey(
+            f"{name}-key",
+            algorithm="RSA",
+            rsa_bits=KEY_BITS,
+            opts=self.under(protect=spec.protect, ignore_changes=["algorithm", "rsaBits", "ecdsaCurve"]),
+        )
+        cluster = _connected_cluster(self, f"{name}-cluster", spec, registration, key, subscription)
+        release = registration.release
+        # Onboarding fails now and then (about one time in five), mostly on slow links. Not atomic, no cleanup: pods and
+        # pulled images stay, agents go on trying by themselves, and the next `up` upgrades the release that is there.
+        kubernetes.helm.v3.Release(
+            f"{name}-agents",
+            name=release.name,
+            chart=release.chart,
+            version=release.version,
+            namespace=release.namespace,
+            create_namespace=True,
+            values=with_private_key(release.values, key.private_key_pem),
+            atomic=False,
+            cleanup_on_fail=False,
+            timeout=release.timeout_s,
+            opts=self.under(
+                *depends_on, cluster, provider=kubernetes_provider, custom_timeouts=_release_timeouts(spec)
+            ),
+        )
+        self.cluster_id = cluster.id
+        self.register_outputs({"cluster_id": cluster.id})
+
+
+def _connected_cluster(
+    component: EdgeComponent,
+    name: str,
+    spec: ArcSpec,
+    registration: ArcPlan,
+    key: tls.PrivateKey,
+    subscription: azure.Provider,
+) -> pulumi.CustomResource:
+    """The connected cluster, at a stable API version.
+
+    The SDK has a class for its default version only, a preview. The plugin knows every version by its type token: the
+    token is named here, and the SDK's types shape the inputs.
+    """
+    inputs = azure.kubernetes.ConnectedClusterArgs(
+        resource_group_name=spec.resource_group,
+        cluster_name=registration.cluster_name,
+        location=spec.location,
+        identity=azure.kubernetes.ConnectedClusterIdentityArgs(
+            type=azure.kubernetes.ResourceIdentityType.SYSTEM_ASSIGNED
+        ),
+        agent_public_key_certificate=key.public_key_pem.apply(agent_public_key),
+        distribution="k3s",
+        infrastructure="generic",
+        private_link_state="Enabled" if registration.private_link else "Disabled",
+        private_link_scope_resource_id=spec.private_link_scope_id,
+        aad_profile=azure.kubernetes.AadProfileArgs(
+            admin_group_object_ids=list(spec.admin_groups),
+            enable_azure_rbac=spec.azure_rbac,
+            tenant_id=spec.tenant_id,
+        )
+        if spec.admin_groups
+        else None,
+        arc_agent_profile=azure.kubernetes.ArcAgentProfileArgs(
+            agent_auto_upgrade="Enabled" if spec.auto_update else "Disabled"
+        ),
+        tags=dict(registration.tags),
+    )
+    options = component.under(
+        provider=subscription,
+        protect=spec.protect,
+        custom_timeouts=pulumi.CustomTimeouts(
+            create=_CLUSTER_TIMEOUT, update=_CLUSTER_TIMEOUT, delete=_CLUSTER_TIMEOUT
+        ),
+    )
+    return pulumi.CustomResource(RESOURCE_TYPE, name, inputs, options)  # type: ignore[arg-type]
+
+
+def _release_timeouts(spec: ArcSpec) -> pulumi.CustomTimeouts:
+    limit = f"{spec.onboarding_minutes + _RELEASE_MARGIN_MINUTES}m"
+    return pulumi.CustomTimeouts(create=limit, update=limit, delete=limit)

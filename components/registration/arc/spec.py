@@ -1,0 +1,103 @@
+"""What a human writes to register a site with Azure Arc."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from components.base import Spec
+from components.types import NonEmpty, SemVer
+
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
+"""An Azure id in lower case: subscription, tenant, group or object."""
+
+ArmId = Annotated[str, StringConstraints(pattern=r"^/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/\S+$")]
+"""The full id of an Azure resource."""
+
+ProxyUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(:\d+)?/?$")]
+"""Address of a proxy. Without credentials: those would be a secret in a file."""
+
+
+class ArcProxy(Spec):
+    """The way out to Azure, where the site has no direct one."""
+
+    http: ProxyUrl
+    """Proxy for http:// addresses."""
+
+    https: ProxyUrl
+    """Proxy for https:// addresses."""
+
+    no: tuple[NonEmpty, ...] = ("10.0.0.0/8", "kubernetes.default.svc", ".svc.cluster.local", ".svc")
+    """Hosts, domains and networks that are reached without the proxy; the cluster's own must be among them."""
+
+
+class ArcSpec(Spec):
+    """Azure Arc: the site's cluster as a resource in Azure. Its agents need about 850 MiB of RAM."""
+
+    kind: Literal["arc"]
+    """Selects Azure Arc."""
+
+    subscription_id: Uuid
+    """Azure subscription that holds the registration."""
+
+    tenant_id: Uuid
+    """Microsoft Entra tenant of the subscription."""
+
+    resource_group: Annotated[str, StringConstraints(pattern=r"^[\w.()-]{0,89}[\w()-]$")]
+    """Existing resource group."""
+
+    location: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]+$")]
+    """Azure region that holds the registration's metadata, such as `westeurope`."""
+
+    cluster_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]{0,61}[A-Za-z0-9]$")] | None = None
+    """Name of the cluster in Azure; the site id when absent. Another name is another registration."""
+
+    chart_version: SemVer
+    """Version of the agents' Helm chart."""
+
+    auto_update: bool = False
+    """Whether Azure may update the agents by itself. False: the chart version above is what runs."""
+
+    admin_groups: tuple[Uuid, ...] = ()
+    """Entra groups whose members administer the cluster through Azure."""
+
+    azure_rbac: bool = False
+    """Whether Azure role assignments decide what Entra users may do inside the cluster."""
+
+    private_link_scope_id: ArmId | None = None
+    """Private link scope that all traffic to Azure goes through. Azure then offers neither cluster connect nor custom
+    locations for the cluster."""
+
+    custom_locations_oid: Uuid | None = None
+    """Object id of Azure's custom-locations application in the tenant; given, custom locations are enabled."""
+
+    proxy: ArcProxy | None = None
+    """Proxy of the agents."""
+
+    azure_environment: Literal["AZUREPUBLICCLOUD", "AZUREUSGOVERNMENT", "AZURECHINACLOUD"] = "AZUREPUBLICCLOUD"
+    """Azure cloud."""
+
+    tags: dict[NonEmpty, str] = {}
+    """Azure tags, beside `edge-site`, which is always set."""
+
+    onboarding_minutes: Annotated[int, Field(ge=5, le=120)] = 30
+    """Time limit of one attempt at bringing the agents up, in minutes; what has started stays for the next attempt."""
+
+    protect: bool = False
+    """Whether key and registration refuse to be deleted until this is false again (`destroy` then fails on them)."""
+
+    @model_validator(mode="after")
+    def _private_link_has_no_custom_locations(self) -> ArcSpec:
+        if self.private_link_scope_id and self.custom_locations_oid:
+            raise ValueError(
+                "custom locations need cluster connect, which Azure does not offer behind a private link scope: "
+                "remove custom_locations_oid or private_link_scope_id"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rbac_has_administrators(self) -> ArcSpec:
+        if self.azure_rbac and not self.admin_groups:
+            raise ValueError("azure_rbac without admin_groups leaves nobody who may administer: name a group")
+        return self

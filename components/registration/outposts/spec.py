@@ -1,0 +1,167 @@
+"""What a human writes about a site that stands on an AWS Outpost."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from components.base import Spec
+from components.types import Cidr, DnsLabel, NonEmpty
+
+
+def _not_everywhere(value: str) -> str:
+    if ipaddress.ip_network(value).prefixlen == 0:
+        raise ValueError("expected a bounded network: this one is the whole internet")
+    return value
+
+
+BoundedCidr = Annotated[Cidr, AfterValidator(_not_everywhere)]
+OutpostArn = Annotated[
+    str, StringConstraints(pattern=r"^arn:aws[a-z-]*:outposts:[a-z]{2}(-[a-z]+)+-\d:\d{12}:outpost/op-[0-9a-f]{17}$")
+]
+RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
+AmiId = Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$")]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+AuthorizedKey = Annotated[
+    str, StringConstraints(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) [A-Za-z0-9+/]+={0,2}( \S+)?$")
+]
+"""A public SSH key as it stands in authorized_keys, without options."""
+
+
+class LocalGateway(Spec):
+    """How the Outpost reaches the site's own network."""
+
+    on_premises: Annotated[tuple[BoundedCidr, ...], Field(min_length=1)]
+    """Networks of the site that are routed to the local gateway."""
+
+    associate_vpc: bool = True
+    """Whether to associate the VPC with the gateway's route table: once per VPC, so false where another site does it."""
+
+    customer_owned_pool: Annotated[str, StringConstraints(pattern=r"^ipv4pool-coip-[0-9a-f]+$")] | None = None
+    """Pool of the site's own addresses to give the instance one from; absent with direct VPC routing."""
+
+
+class InstanceCompute(Spec):
+    """An instance on the Outpost as one of the site's hosts; K3s runs on it. The private half of its pinned `host_key`
+    is the secret `outposts-host-key`."""
+
+    kind: Literal["instance"]
+    """Selects an instance."""
+
+    host: DnsLabel
+    """Name of the host in `hosts` that this instance is. Its `node_ip` (or `address`) is the instance's, fixed."""
+
+    instance_type: InstanceType
+    """EC2 instance type; the Outpost must have it."""
+
+    ami: AmiId
+    """Image, in the Outpost's region. Another one replaces the instance."""
+
+    disk_gib: Annotated[int, Field(ge=16, le=16384)] = 100
+    """Size of the root volume (gp2, encrypted), in GiB."""
+
+    kms_key_arn: NonEmpty | None = None
+    """KMS key of the volume; the account's default EBS key when absent."""
+
+    instance_profile: NonEmpty | None = None
+    """IAM instance profile, where software on the host needs AWS credentials."""
+
+    authorized_keys: Annotated[tuple[AuthorizedKey, ...], Field(min_length=1)]
+    """Public SSH keys of the operators, set at first boot; later changes do not reach an instance that runs."""
+
+    termination_protection: bool = False
+    """Whether AWS refuses to terminate the instance; `destroy` then fails on it."""
+
+
+class EksNodes(Spec):
+    """Worker nodes of an EKS local cluster: an auto scaling group on the Outpost."""
+
+    instance_type: InstanceType
+    """EC2 instance type; the Outpost must have it."""
+
+    ami: AmiId
+    """EKS-optimised image for the cluster's version, in the Outpost's region."""
+
+    instance_profile: NonEmpty
+    """Name of the IAM instance profile of the nodes."""
+
+    role_arn: RoleArn
+    """IAM role of that profile; it is what lets the nodes join."""
+
+    count: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many nodes."""
+
+    disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
+    """Size of a node's root volume (gp2, encrypted), in GiB."""
+
+
+class EksLocalCompute(Spec):
+    """An EKS local cluster: control plane (three instances) and nodes run on the Outpost, and go on without its region."""
+
+    kind: Literal["eks-local"]
+    """Selects an EKS local cluster."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^1\.\d{2}$")]
+    """Kubernetes version. Local clusters lag behind EKS in the region."""
+
+    cluster_role_arn: RoleArn
+    """IAM role of the control plane."""
+
+    control_plane_instance_type: InstanceType
+    """EC2 instance type of the three control plane instances."""
+
+    placement_group: NonEmpty | None = None
+    """Placement group of the control plane, to spread it over the Outpost's hardware."""
+
+    nodes: EksNodes
+    """Worker nodes."""
+
+
+Compute = Annotated[InstanceCompute | EksLocalCompute, Field(discriminator="kind")]
+
+
+class OutpostsSpec(Spec):
+    """AWS Outposts: AWS hardware at the site, in an existing VPC of its region."""
+
+    kind: Literal["outposts"]
+    """Selects AWS Outposts."""
+
+    outpost_arn: OutpostArn
+    """ARN of the Outpost. Its region is where everything is made."""
+
+    account_id: Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+    """AWS account of the site; credentials of any other account are refused before anything is made."""
+
+    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]{8,17}$")]
+    """Existing VPC."""
+
+    subnet_cidr: BoundedCidr
+    """Network of the site's subnet on the Outpost, within the VPC's."""
+
+    local_gateway: LocalGateway
+    """The way between Outpost and site."""
+
+    admin_cidrs: Annotated[tuple[BoundedCidr, ...], Field(min_length=1)]
+    """Networks that may reach SSH (22) and the Kubernetes API (6443, EKS: 443)."""
+
+    egress_cidrs: Annotated[tuple[BoundedCidr, ...], Field(min_length=1)]
+    """Networks that the site's machines may reach: mirrors, registries, proxy, AWS endpoints in the VPC."""
+
+    tags: dict[NonEmpty, str] = {}
+    """AWS tags of everything, beside `edge-site`, which is always set."""
+
+    compute: Compute
+    """What runs on the Outpost."""
+
+    @property
+    def region(self) -> str:
+        """AWS region of the Outpost."""
+        return self.outpost_arn.split(":")[3]
+
+    @model_validator(mode="after")
+    def _ipv4_subnet(self) -> OutpostsSpec:
+        if ipaddress.ip_network(self.subnet_cidr).version != 4:
+            raise ValueError("subnet_cidr: expected an IPv4 network, the only kind that Outposts subnets have")
+        return self

@@ -1,0 +1,68 @@
+"""Scripts that act on a host: how they are rendered, and how they are started over SSH.
+
+A script is a Jinja template beside the part that owns it, behind a prelude of a few functions that make steps
+idempotent and say what they changed. Secrets come in by standard input only: neither the script's text nor any
+command line ever holds one.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+_COMPONENTS = Path(__file__).parent
+
+
+@functools.lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    # Scripts are text for bash, not HTML: escaping is the `q` filter's work, at each place that needs it.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_COMPONENTS),
+        undefined=jinja2.StrictUndefined,
+        # The defaults would read bash's ${#array[@]} as the start of a comment.
+        comment_start_string="{=#",
+        comment_end_string="#=}",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.filters["q"] = lambda value: shlex.quote(str(value))
+    return environment
+
+
+@functools.lru_cache(maxsize=256)
+def _template(path: str) -> jinja2.Template:
+    return _environment().get_template(path)
+
+
+def render(template: str, **values: object) -> str:
+    """A whole script: the prelude, then ``template`` (a path below ``components/``) with ``values``.
+
+    Raises ``jinja2.UndefinedError`` for a value that the template needs and did not get.
+    """
+    return _template("prelude.sh.j2").render() + "\n" + _template(template).render(**values)
+
+
+def here_document(text: str) -> str:
+    """``text`` as the body of a quoted here-document: a delimiter that no line of it equals."""
+    delimiter, lines = "EDGE_FILE", frozenset(text.splitlines())
+    while delimiter in lines:
+        delimiter += "_"
+    return f"<<'{delimiter}'\n{text.rstrip(chr(10))}\n{delimiter}"
+
+
+def as_root(script: str, user: str) -> str:
+    """The command that runs ``script`` as root for an SSH ``user``; its standard input is left to the secrets."""
+    bash = f"bash -c {shlex.quote(script)}"
+    return f"exec {bash}" if user == "root" else f"exec sudo -n {bash}"
+
+
+def secret_lines(values: Sequence[str]) -> str:
+    """Secrets as standard input: one base64 line each, in the order in which the script reads them."""
+    return "".join(base64.b64encode(value.encode()).decode() + "\n" for value in values)

@@ -1,0 +1,264 @@
+"""The collector's configuration: what is measured, how it is queued, where it goes.
+
+Pure. The objects in the cluster are ``plan``'s; the arithmetic of the queue is here, beside the settings it fills.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from components.telemetry.spec import TelemetrySpec
+
+QUEUE_DIRECTORY = "/var/lib/otelcol/queue"
+TOKEN_FILE = "/etc/otelcol-credentials/token"
+HEALTH_PORT = 13133
+OTLP_GRPC_PORT = 4317
+OTLP_HTTP_PORT = 4318
+TRITON_METRICS_PORT = 8002
+KUBELET_PORT = 10250
+
+_SIGNALS = ("metrics", "logs", "traces")
+_KIB = 1024
+_MIB = 1024 * 1024
+_BATCH_MIN_BYTES = 256 * _KIB
+_BATCH_MAX_BYTES = 2 * _MIB
+
+# The database grows by pages that are not all full, and a compaction writes the live data a second time beside it.
+_PAGE_OVERHEAD = 1.25
+_COMPACTION_COPIES = 2
+_VOLUME_STEP_MIB = 256
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What one signal may keep on disk."""
+
+    signal: str
+    size_bytes: int
+
+
+def queues(spec: TelemetrySpec) -> tuple[Queue, ...]:
+    """One queue per signal, since the collector keeps one for each exporter of each pipeline.
+
+    Size in bytes: rate (KiB/s) x 1024 x offline_hours x 3600.
+    """
+    seconds = spec.offline_hours * 3600
+    return tuple(Queue(signal, math.ceil(getattr(spec.rate, signal) * _KIB * seconds)) for signal in _SIGNALS)
+
+
+def volume_mib(spec: TelemetrySpec) -> int:
+    """Size of the volume that holds full queues while they are compacted, in MiB, in steps of 256 MiB."""
+    live = sum(queue.size_bytes for queue in queues(spec)) / _MIB
+    needed = live * _PAGE_OVERHEAD * _COMPACTION_COPIES
+    return math.ceil(needed / _VOLUME_STEP_MIB) * _VOLUME_STEP_MIB
+
+
+def configuration(
+    spec: TelemetrySpec,
+    *,
+    site: str,
+    tier: str,
+    region: str,
+    labels: Mapping[str, str],
+    inference_namespace: str | None,
+) -> str:
+    """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
+    document = {
+        "extensions": _extensions(spec),
+        "receivers": _receivers(inference_namespace),
+        "processors": {
+            "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
+            "resource": {"attributes": _attributes(site=site, tier=tier, region=region, labels=labels)},
+        },
+        "exporters": {f"otlp_http/{queue.signal}": _exporter(spec, queue) for queue in queues(spec)},
+        "service": _service(spec),
+    }
+    text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
+    return text
+
+
+def _authenticator(spec: TelemetrySpec) -> str:
+    return "basicauth" if spec.instance_id else "bearertokenauth"
+
+
+def _extensions(spec: TelemetrySpec) -> dict[str, Any]:
+    # Both authenticators watch the file: a new token needs no restart.
+    authenticator = (
+        {"client_auth": {"username": _literal(spec.instance_id), "password_file": TOKEN_FILE}}
+        if spec.instance_id
+        else {"scheme": "Bearer", "filename": TOKEN_FILE}
+    )
+    return {
+        "health_check": {"endpoint": f"${{env:POD_IP}}:{HEALTH_PORT}"},
+        _authenticator(spec): authenticator,
+        "file_storage": {
+            "directory": QUEUE_DIRECTORY,
+            "create_directory": True,
+            # Edge hosts lose power. Without fsync a torn page would cost the whole queue; with `recreate` a database
+            # that is damaged all the same is set aside instead of keeping the collector from starting.
+            "fsync": True,
+            "recreate": True,
+            "timeout": "10s",
+            "compaction": {
+                "directory": QUEUE_DIRECTORY,
+                "on_start": True,
+                "on_rebound": True,
+                "cleanup_on_start": True,
+            },
+        },
+    }
+
+
+def _receivers(inference_namespace: str | None) -> dict[str, Any]:
+    scrapes: list[dict[str, Any]] = []
+    if inference_namespace:
+        scrapes.append(_triton_scrape(inference_namespace))
+    scrapes.append(
+        {
+            "job_name": "otel-collector",
+            "scrape_interval": "30s",
+            "static_configs": [{"targets": ["127.0.0.1:8888"]}],
+            "metric_relabel_configs": [
+                {
+                    "source_labels": ["__name__"],
+                    "action": "keep",
+                    "regex": "otelcol_(exporter_(queue_size|queue_capacity|enqueue_failed|send_failed|sent)"
+                    "|receiver_refused|process_(memory_rss|uptime)).*",
+                }
+            ],
+        }
+    )
+    return {
+        # What a pod without host mounts sees of the whole host: /proc is shared, its network and mounts are not.
+        "hostmetrics": {
+            "collection_interval": "30s",
+            "scrapers": {
+                "cpu": {},
+                "disk": {"exclude": {"devices": ["^(loop|ram|zram)\\d+$"], "match_type": "regexp"}},
+                "filesystem": {"include_mount_points": {"mount_points": [QUEUE_DIRECTORY], "match_type": "strict"}},
+                "load": {},
+                "memory": {},
+                "paging": {},
+                "system": {},
+            },
+        },
+        "kubelet_stats": {
+            "collection_interval": "30s",
+            "auth_type": "serviceAccount",
+            "endpoint": f"https://${{env:K8S_NODE_IP}}:{KUBELET_PORT}",
+            "metric_groups": ["node"],
+            "collect_all_network_interfaces": {"node": True},
+        },
+        "prometheus": {"config": {"scrape_configs": scrapes}},
+        "otlp": {
+            "protocols": {
+                "grpc": {"endpoint": f"${{env:POD_IP}}:{OTLP_GRPC_PORT}"},
+                "http": {"endpoint": f"${{env:POD_IP}}:{OTLP_HTTP_PORT}"},
+            }
+        },
+    }
+
+
+def _triton_scrape(inference_namespace: str) -> dict[str, Any]:
+    """Each collector asks only for the pods of its own node, so that a Triton is scraped exactly once."""
+    return {
+        "job_name": "inference-server",
+        "scrape_interval": "15s",
+        "kubernetes_sd_configs": [
+            {
+                "role": "pod",
+                "namespaces": {"names": [inference_namespace]},
+                "selectors": [{"role": "pod", "field": "spec.nodeName=${env:K8S_NODE_NAME}"}],
+            }
+        ],
+        "relabel_configs": [
+            {
+                "source_labels": ["__meta_kubernetes_pod_container_port_number"],
+                "action": "keep",
+                "regex": str(TRITON_METRICS_PORT),
+            },
+            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+        ],
+        "metric_relabel_configs": [{"source_labels": ["__name__"], "action": "keep", "regex": "nv_.*"}],
+    }
+
+
+def _attributes(*, site: str, tier: str, region: str, labels: Mapping[str, str]) -> list[dict[str, str]]:
+    values = {
+        "edge.site": site,
+        "edge.tier": tier,
+        "edge.region": region,
+        **{f"edge.label.{key}": labels[key] for key in sorted(labels)},
+        "k8s.cluster.name": site,
+    }
+    attributes = [{"key": key, "value": _literal(value), "action": "upsert"} for key, value in values.items()]
+    # Workloads send to the collector of their own node, so this is their host too.
+    attributes += [
+        {"key": key, "value": "${env:K8S_NODE_NAME}", "action": "upsert"} for key in ("host.name", "k8s.node.name")
+    ]
+    return attributes
+
+
+def _exporter(spec: TelemetrySpec, queue: Queue) -> dict[str, Any]:
+    return {
+        "endpoint": _literal(spec.gateway),
+        "auth": {"authenticator": _authenticator(spec)},
+        "compression": "gzip",
+        "timeout": "30s",
+        # 0 is "never give up": what is queued leaves the queue only by being sent.
+        "retry_on_failure": {
+            "enabled": True,
+            "initial_interval": "5s",
+            "max_interval": "60s",
+            "max_elapsed_time": "0s",
+        },
+        "sending_queue": {
+            "enabled": True,
+            "storage": "file_storage",
+            "sizer": "bytes",
+            "queue_size": queue.size_bytes,
+            "num_consumers": 2,
+            # A scraper that waits for room misses its next readings; a refused reading at least counts as one.
+            "block_on_overflow": False,
+            # Batched behind the queue, not before it: a batch in memory would be lost with the power.
+            "batch": {
+                "flush_timeout": "5s",
+                "sizer": "bytes",
+                "min_size": min(_BATCH_MIN_BYTES, queue.size_bytes),
+                "max_size": _BATCH_MAX_BYTES,
+            },
+        },
+    }
+
+
+def _service(spec: TelemetrySpec) -> dict[str, Any]:
+    processors = ["memory_limiter", "resource"]
+    receivers = {
+        "metrics": ["hostmetrics", "kubelet_stats", "prometheus", "otlp"],
+        "logs": ["otlp"],
+        "traces": ["otlp"],
+    }
+    return {
+        "extensions": ["health_check", _authenticator(spec), "file_storage"],
+        "pipelines": {
+            signal: {"receivers": receivers[signal], "processors": processors[:], "exporters": [f"otlp_http/{signal}"]}
+            for signal in _SIGNALS
+        },
+        "telemetry": {
+            "logs": {"level": "info", "encoding": "json"},
+            "metrics": {
+                "level": "normal",
+                "readers": [{"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": 8888}}}}],
+            },
+        },
+    }
+
+
+def _literal(value: str | None) -> str:
+    """``value`` as the collector reads it back: a `$` would otherwise begin a variable."""
+    return (value or "").replace("$", "$$")

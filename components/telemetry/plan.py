@@ -1,0 +1,288 @@
+"""The collectors of a site as Kubernetes objects: what all of them share, and one StatefulSet for each host.
+
+A DaemonSet cannot give each node a volume of its own without hostPath, which the restricted Pod Security Standard
+refuses (docs/decisions/0002). Nothing shared names a host, so a host comes and goes with its own objects only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.restricted import (
+    API_SERVER_PORT,
+    DNS,
+    Manifest,
+    allow,
+    container_security,
+    default_deny,
+    from_namespace,
+    namespace,
+    pod_security,
+    service_account,
+    tcp,
+)
+from components.telemetry import collector
+from components.telemetry.collector import QUEUE_DIRECTORY, Queue
+from components.telemetry.spec import TelemetrySpec
+
+NAMESPACE = "edge-telemetry"
+NAME = "otel"
+CONFIG = "otel-config"
+CREDENTIALS = "otel-credentials"
+
+_USER = 10001
+_SMALL_HOST_MIB = 1024
+_LABELS = {"app.kubernetes.io/name": "otel-collector", "app.kubernetes.io/part-of": "edge-telemetry"}
+
+
+@dataclass(frozen=True)
+class CollectorHost:
+    """A host that gets a collector."""
+
+    name: str
+    """Name within the site."""
+    node: str
+    """Name of its Kubernetes node."""
+    memory_mib: int
+    """RAM in MiB: decides how much of it the collector may take."""
+
+
+@dataclass(frozen=True)
+class TelemetryPlan:
+    """What all collectors of a site share."""
+
+    namespace: Manifest
+    network_policies: tuple[Manifest, ...]
+    service_account: Manifest
+    cluster_role: Manifest
+    cluster_role_binding: Manifest
+    config_map: Manifest
+    service: Manifest
+    configuration: str
+    queues: tuple[Queue, ...]
+    volume_mib: int
+    facts: Mapping[str, Any]
+
+
+def required_secrets(spec: TelemetrySpec) -> tuple[str, ...]:
+    """Config keys without which the site cannot be brought up."""
+    return ("telemetry-token",)
+
+
+def plan(
+    spec: TelemetrySpec,
+    *,
+    site: str,
+    tier: str,
+    region: str,
+    labels: Mapping[str, str],
+    inference_namespace: str | None = None,
+) -> TelemetryPlan:
+    """The shared objects; ``inference_namespace`` is where Triton runs, None for a site without."""
+    text = collector.configuration(
+        spec, site=site, tier=tier, region=region, labels=labels, inference_namespace=inference_namespace
+    )
+    queues, volume = collector.queues(spec), collector.volume_mib(spec)
+    cluster_role = f"{NAMESPACE}-kubelet"
+    return TelemetryPlan(
+        namespace=namespace(NAMESPACE),
+        network_policies=(default_deny(NAMESPACE), _allowed(spec, inference_namespace)),
+        service_account=service_account(NAME, NAMESPACE),
+        cluster_role={
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": cluster_role},
+            "rules": [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}],
+        },
+        cluster_role_binding={
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": cluster_role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cluster_role},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+        },
+        config_map={
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": CONFIG, "namespace": NAMESPACE},
+            "data": {"config.yaml": text},
+        },
+        service=_service(),
+        configuration=text,
+        queues=queues,
+        volume_mib=volume,
+        facts={
+            "gateway": spec.gateway,
+            "image": spec.image,
+            "queue": {
+                "persistent": True,
+                "storage_class": spec.storage_class,
+                "bytes": {queue.signal: queue.size_bytes for queue in queues},
+                "volume_mib": volume,
+            },
+            "offline_hours": spec.offline_hours,
+            "scrapes_inference": inference_namespace is not None,
+        },
+    )
+
+
+def credentials(token: Any) -> Manifest:
+    """The Secret with the gateway's token."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": CREDENTIALS, "namespace": NAMESPACE},
+        "type": "Opaque",
+        "stringData": {"token": token},
+    }
+
+
+def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, host: CollectorHost) -> Manifest:
+    """The StatefulSet of one host, held to its node; its volume follows from the claim template."""
+    labels = {**_LABELS, "app.kubernetes.io/instance": host.name}
+    request_mib, limit_mib = (64, 160) if host.memory_mib < _SMALL_HOST_MIB else (128, 384)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": f"{NAME}-{host.name}", "namespace": NAMESPACE, "labels": labels},
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 2,
+            "serviceName": NAME,
+            "selector": {"matchLabels": labels},
+            # A queue that was not sent yet outlives the collector.
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "template": {
+                "metadata": {"labels": labels, "annotations": {"checksum/config": _checksum(shared.configuration)}},
+                "spec": {
+                    "serviceAccountName": NAME,
+                    "automountServiceAccountToken": False,
+                    "nodeSelector": {"kubernetes.io/hostname": host.node},
+                    # Like a DaemonSet: a host that is in trouble is the one to be measured.
+                    "tolerations": [{"operator": "Exists"}],
+                    "securityContext": pod_security(_USER),
+                    "terminationGracePeriodSeconds": 60,
+                    "containers": [_container(spec, request_mib=request_mib, limit_mib=limit_mib)],
+                    "volumes": _volumes(),
+                },
+            },
+            "volumeClaimTemplates": [
+                {
+                    "metadata": {"name": "queue"},
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "storageClassName": spec.storage_class,
+                        "resources": {"requests": {"storage": f"{shared.volume_mib}Mi"}},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _service() -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
+        "spec": {
+            "type": "ClusterIP",
+            # Workloads reach the collector of their own node.
+            "internalTrafficPolicy": "Local",
+            "selector": _LABELS,
+            "ports": [
+                {
+                    "name": "otlp-grpc",
+                    "appProtocol": "grpc",
+                    "port": collector.OTLP_GRPC_PORT,
+                    "targetPort": "otlp-grpc",
+                },
+                {"name": "otlp-http", "port": collector.OTLP_HTTP_PORT, "targetPort": "otlp-http"},
+            ],
+        },
+    }
+
+
+def _allowed(spec: TelemetrySpec, inference_namespace: str | None) -> Manifest:
+    # Gateway, kubelets and API server have names or node addresses; listing nodes would tie this object to hosts.
+    gateway_port = urlsplit(spec.gateway).port or 443
+    egress: list[Mapping[str, Any]] = [DNS, {"ports": tcp(gateway_port, collector.KUBELET_PORT, API_SERVER_PORT)}]
+    if inference_namespace:
+        egress.append({"to": from_namespace(inference_namespace), "ports": tcp(collector.TRITON_METRICS_PORT)})
+    return allow(
+        NAMESPACE,
+        _LABELS,
+        ingress=(
+            {
+                "from": [{"namespaceSelector": {}}],
+                "ports": tcp(collector.OTLP_GRPC_PORT, collector.OTLP_HTTP_PORT),
+            },
+        ),
+        egress=egress,
+    )
+
+
+def _container(spec: TelemetrySpec, *, request_mib: int, limit_mib: int) -> dict[str, Any]:
+    healthy = {"httpGet": {"path": "/", "port": "health"}, "periodSeconds": 10, "timeoutSeconds": 5}
+    return {
+        "name": "collector",
+        "image": spec.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["--config=/etc/otelcol/config.yaml"],
+        "env": [
+            _from_field("K8S_NODE_NAME", "spec.nodeName"),
+            _from_field("K8S_NODE_IP", "status.hostIP"),
+            _from_field("POD_IP", "status.podIP"),
+            # The runtime collects before the memory limiter has to refuse.
+            {"name": "GOMEMLIMIT", "value": f"{limit_mib * 8 // 10}MiB"},
+        ],
+        "ports": [
+            {"name": "otlp-grpc", "containerPort": collector.OTLP_GRPC_PORT},
+            {"name": "otlp-http", "containerPort": collector.OTLP_HTTP_PORT},
+            {"name": "health", "containerPort": collector.HEALTH_PORT},
+        ],
+        # A full queue is compacted before the collector answers.
+        "startupProbe": {**healthy, "failureThreshold": 60},
+        "livenessProbe": {**healthy, "failureThreshold": 6},
+        "readinessProbe": healthy,
+        "resources": {
+            "requests": {"cpu": "50m", "memory": f"{request_mib}Mi"},
+            "limits": {"cpu": "500m", "memory": f"{limit_mib}Mi"},
+        },
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "config", "mountPath": "/etc/otelcol", "readOnly": True},
+            {"name": "credentials", "mountPath": "/etc/otelcol-credentials", "readOnly": True},
+            {"name": "api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
+            {"name": "queue", "mountPath": QUEUE_DIRECTORY},
+        ],
+    }
+
+
+def _volumes() -> list[dict[str, Any]]:
+    return [
+        {"name": "config", "configMap": {"name": CONFIG}},
+        {"name": "credentials", "secret": {"secretName": CREDENTIALS, "defaultMode": 0o440}},
+        {
+            "name": "api-access",
+            "projected": {
+                "defaultMode": 0o440,
+                "sources": [
+                    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+                    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                ],
+            },
+        },
+    ]
+
+
+def _from_field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

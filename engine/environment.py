@@ -1,0 +1,66 @@
+"""The environment variables of a `pulumi` run: which executables, which state, and that a rehearsal stays on its own.
+
+A rehearsal has its own state, home and passphrase, so that it needs no secret and can touch nothing of production.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from engine.cli import installed_path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+# Guards placeholders only; public on purpose, so that anybody can rehearse.
+REHEARSAL_PASSPHRASE = "rehearsal"
+_BACKEND_IN_PROJECT_FILE = re.compile(r"^backend:", re.MULTILINE)
+
+
+def state_folder(project_root: Path = PROJECT_ROOT) -> Path:
+    """Everything that runs leave in the checkout; not under version control."""
+    return project_root / ".edge"
+
+
+def environment(
+    *, rehearsal: str | None = None, backend: str | None = None, project_root: Path = PROJECT_ROOT
+) -> dict[str, str]:
+    """What a `pulumi` run needs on top of `os.environ`.
+
+    `rehearsal` is the value for PULUMI_DEBUG_PROVIDERS (`RehearsalServer.debug_providers`); without it the run is real.
+    `backend` overrides where the state is; folders of file backends inside the project are created.
+    """
+    edge = state_folder(project_root)
+    variables = {
+        "PATH": os.pathsep.join([str(installed_path().parent), os.environ.get("PATH", os.defpath)]),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
+    }
+    if rehearsal is not None:
+        variables |= {
+            "PULUMI_BACKEND_URL": backend or f"file://{edge / 'rehearsal'}",
+            "PULUMI_CONFIG_PASSPHRASE": REHEARSAL_PASSPHRASE,
+            "PULUMI_DEBUG_PROVIDERS": rehearsal,
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_HOME": str(edge / "home"),
+            "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+        }
+    elif backend is not None:
+        variables["PULUMI_BACKEND_URL"] = backend
+    elif not _backend_is_chosen(project_root):
+        variables["PULUMI_BACKEND_URL"] = f"file://{edge / 'state'}"
+    _create_folder(variables.get("PULUMI_BACKEND_URL", ""))
+    return variables
+
+
+def _backend_is_chosen(project_root: Path) -> bool:
+    if os.environ.get("PULUMI_BACKEND_URL"):
+        return True
+    project_file = project_root / "Pulumi.yaml"
+    return project_file.is_file() and _BACKEND_IN_PROJECT_FILE.search(project_file.read_text()) is not None
+
+
+def _create_folder(url: str) -> None:
+    folder = url.removeprefix("file://").partition("?")[0]
+    if folder != url and os.path.isabs(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)

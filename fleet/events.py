@@ -1,0 +1,303 @@
+"""What the engine did, from the events that `pulumi --json` streams: one line of JSON each, folded as they come.
+
+Pure: no process, no terminal. Property values are looked at only for `--diff`, where the engine has already taken the
+secrets out; everything else here is names, paths and counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+Op = Literal["create", "update", "replace", "delete", "same", "read", "import", "refresh"]
+COUNTED: tuple[Op, ...] = ("create", "update", "replace", "delete", "same")
+
+_OPS: dict[str, Op] = {
+    "create": "create",
+    "update": "update",
+    "delete": "delete",
+    "same": "same",
+    "replace": "replace",
+    "create-replacement": "replace",
+    "delete-replaced": "replace",
+    "discard-replaced": "replace",
+    "remove-pending-replace": "replace",
+    "read": "read",
+    "read-replacement": "replace",
+    "discard": "delete",
+    "import": "import",
+    "import-replacement": "replace",
+    "refresh": "refresh",
+}
+# A replacement is told in several steps, of which the engine calls some plain creates or deletes.
+_STRONGEST: tuple[Op, ...] = ("refresh", "same", "read", "import", "create", "update", "delete", "replace")
+
+STACK_TYPE = "pulumi:pulumi:Stack"
+_MARKUP = re.compile(r"<\{%[^%]*%\}>")
+_KEPT_LINES = 20
+_SHOWN_CHARACTERS = 72
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyChange:
+    """One property that differs. Values are as the engine prints them: secrets are already masked."""
+
+    path: str
+    kind: str
+    """`add`, `delete`, `update`, or one of these with `-replace`."""
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(slots=True)
+class ResourceChange:
+    """What happens, or happened, to one resource."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    op: Op
+    changes: tuple[PropertyChange, ...] = ()
+    replace_keys: tuple[str, ...] = ()
+    """Properties that force the replacement."""
+    status: Literal["planned", "running", "done", "failed"] = "planned"
+
+    def as_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"urn": self.urn, "type": self.type, "name": self.name, "op": self.op}
+        if self.changes:
+            document["diffs"] = [change.path for change in self.changes]
+        if self.replace_keys:
+            document["replace_keys"] = list(self.replace_keys)
+        if self.status == "failed":
+            document["failed"] = True
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFinding:
+    """A policy violation as the engine reports it."""
+
+    pack: str
+    policy: str
+    level: Literal["mandatory", "advisory"]
+    urn: str
+    message: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "pack": self.pack,
+            "policy": self.policy,
+            "level": self.level,
+            "urn": self.urn,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A message of the engine, a provider or the program. The engine masks secret configuration values in it."""
+
+    severity: Literal["warning", "error"]
+    urn: str
+    message: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"severity": self.severity, "urn": self.urn, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event worth a line of progress."""
+
+    change: ResourceChange
+    status: Literal["running", "done", "failed"]
+
+
+@dataclass
+class Run:
+    """One engine run, as far as its events have come in."""
+
+    resources: dict[str, ResourceChange] = field(default_factory=dict)
+    policies: list[PolicyFinding] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """Stack outputs; secret ones as the engine masks them."""
+    result: str = ""
+    """`succeeded` or `failed`, once the engine has said so."""
+    maybe_corrupt: bool = False
+    unreadable: list[str] = field(default_factory=list)
+    """Lines that were no events."""
+    _said: dict[str, deque[str]] = field(default_factory=dict)
+
+    def feed_line(self, line: str) -> Step | None:
+        """Take one line of the stream; lines that are no events are kept as they are."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            if line.strip():
+                self.unreadable.append(line)
+            return None
+        return self.feed(event)
+
+    def feed(self, event: Mapping[str, Any]) -> Step | None:
+        """Take one event; returns what is worth telling a person who waits."""
+        if pre := event.get("resourcePreEvent"):
+            change = self._resource(pre["metadata"])
+            change.status = "running"
+            return Step(change, "running")
+        if done := event.get("resOutputsEvent"):
+            return self._done(done["metadata"])
+        if failed := event.get("resOpFailedEvent"):
+            change = self._resource(failed["metadata"])
+            change.status = "failed"
+            return Step(change, "failed")
+        if policy := event.get("policyEvent"):
+            self.policies.append(_policy(policy))
+        elif diagnostic := event.get("diagnosticEvent"):
+            self._diagnostic(diagnostic)
+        elif summary := event.get("summaryEvent"):
+            self.result = summary.get("result", "")
+            self.maybe_corrupt = bool(summary.get("maybeCorrupt"))
+        elif error := event.get("errorEvent"):
+            self._say_error("", error.get("error", ""))
+        return None
+
+    @property
+    def changes(self) -> list[ResourceChange]:
+        """Resources to show: everything but the stack itself and the providers, in the order of the events."""
+        return [change for change in self.resources.values() if change.type != STACK_TYPE]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of resources by operation; operations outside ``COUNTED`` appear only when there are any."""
+        counts: dict[str, int] = dict.fromkeys(COUNTED, 0)
+        for change in self.changes:
+            counts[change.op] = counts.get(change.op, 0) + 1
+        return counts
+
+    @property
+    def violations(self) -> list[PolicyFinding]:
+        """Mandatory policy findings: each stops the operation."""
+        return [finding for finding in self.policies if finding.level == "mandatory"]
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error"]
+
+    def said_by(self, urn: str) -> tuple[str, ...]:
+        """The last lines that a resource printed while it ran; what a failure is explained with."""
+        return tuple(self._said.get(urn, ()))
+
+    def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
+        urn = metadata["urn"]
+        op = _OPS.get(metadata["op"], "update")
+        known = self.resources.get(urn)
+        if known is None:
+            state = metadata.get("new") or metadata.get("old") or {}
+            known = ResourceChange(urn, metadata["type"], name_of(urn), state.get("parent", ""), op)
+            self.resources[urn] = known
+        elif _STRONGEST.index(op) > _STRONGEST.index(known.op):
+            known.op = op
+        if changes := tuple(_property_changes(metadata)):
+            known.changes = changes
+        if keys := metadata.get("keys"):
+            known.replace_keys = tuple(keys)
+        return known
+
+    def _done(self, metadata: Mapping[str, Any]) -> Step | None:
+        change = self._resource(metadata)
+        if change.type == STACK_TYPE:
+            new = metadata.get("new") or {}
+            self.outputs = dict(new.get("outputs") or self.outputs)
+        if change.status in ("done", "failed"):
+            return None
+        change.status = "done"
+        return Step(change, "done")
+
+    def _diagnostic(self, event: Mapping[str, Any]) -> None:
+        severity, urn = event.get("severity", ""), event.get("urn", "")
+        message = plain(event.get("message", "")).strip()
+        if not message:
+            return
+        if severity == "error":
+            self._say_error(urn, message)
+        elif severity == "warning":
+            self.diagnostics.append(Diagnostic("warning", urn, message))
+        else:
+            self._said.setdefault(urn, deque(maxlen=_KEPT_LINES)).extend(message.splitlines())
+
+    def _say_error(self, urn: str, message: str) -> None:
+        error = Diagnostic("error", urn, plain(message).strip())
+        if error not in self.diagnostics:
+            self.diagnostics.append(error)
+
+
+def plain(text: str) -> str:
+    """Text without the engine's colour markup."""
+    return _MARKUP.sub("", text)
+
+
+def name_of(urn: str) -> str:
+    """The resource's name: what follows the URN's fourth `::`."""
+    return urn.split("::", 3)[-1]
+
+
+def _policy(event: Mapping[str, Any]) -> PolicyFinding:
+    level = "mandatory" if event.get("enforcementLevel") in ("mandatory", "remediate") else "advisory"
+    return PolicyFinding(
+        pack=event.get("policyPackName", ""),
+        policy=event.get("policyName", ""),
+        level=cast(Literal["mandatory", "advisory"], level),
+        urn=event.get("resourceUrn", ""),
+        message=plain(event.get("message", "")).strip(),
+    )
+
+
+def _property_changes(metadata: Mapping[str, Any]) -> Iterator[PropertyChange]:
+    old, new = metadata.get("old") or {}, metadata.get("new") or {}
+    detailed = metadata.get("detailedDiff") or {}
+    if not detailed:
+        yield from (PropertyChange(path, "update") for path in metadata.get("diffs") or ())
+        return
+    for path, diff in sorted(detailed.items()):
+        before = old.get("inputs" if diff.get("inputDiff") else "outputs") or {}
+        yield PropertyChange(
+            path,
+            diff.get("diffKind", "update"),
+            before=_shown(_at(before, path)),
+            after=_shown(_at(new.get("inputs") or {}, path)),
+        )
+
+
+_PATH_ELEMENT = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
+_ABSENT = object()
+
+
+def _at(value: Any, path: str) -> Any:
+    """The value at a property path as the engine writes it: ``spec.ports[0].name``, ``labels["a.b/c"]``."""
+    for quoted, index, key in _PATH_ELEMENT.findall(path):
+        if index:
+            if not isinstance(value, list) or int(index) >= len(value):
+                return _ABSENT
+            value = value[int(index)]
+        else:
+            name = quoted.replace('\\"', '"') if quoted else key
+            if not isinstance(value, dict) or name not in value:
+                return _ABSENT
+            value = value[name]
+    return value
+
+
+def _shown(value: Any) -> str:
+    if value is _ABSENT:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHOWN_CHARACTERS else flat[: _SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,246 @@
+"""One operation on one site: which workspace, which arguments, what came of it.
+
+Owns the way from a site to a `pulumi` run and back to an ``Outcome``. Events are folded in ``events``, processes and
+signals in ``pulumi_process``, wording in ``failure``. Stacks are made and read through the Automation API; preview, up
+and destroy go to the executable directly, because only so ^C can be passed on and nothing waits for a second process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.cli import PulumiCli, locate
+from engine.environment import PROJECT_ROOT, environment
+from fleet import failure
+from fleet.events import Run, Step
+from fleet.failure import Failure
+from fleet.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
+from fleet.stack_settings import StackSettings, placeholders, read_settings
+
+if TYPE_CHECKING:
+    from pulumi.automation import LocalWorkspace
+
+    from stacks.site import SiteSpec
+
+Mode = Literal["rehearsal", "real"]
+POLICY_PACK = PROJECT_ROOT / "policies"
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes of `edge`."""
+
+OnStep = Callable[[Step], None]
+OnInterrupt = Callable[[int], None]
+
+
+@dataclass
+class Outcome:
+    """What an operation came to."""
+
+    site: str
+    mode: Mode
+    operation: Literal["preview", "up", "destroy"]
+    run: Run = field(default_factory=Run)
+    cost: dict[str, Any] | None = None
+    placeholders: tuple[str, ...] = ()
+    duration_s: float = 0.0
+    code: int = DONE
+    failure: Failure | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        document: dict[str, Any] = {
+            "site": self.site,
+            "mode": self.mode,
+            "operation": self.operation,
+            "resources": [change.as_dict() for change in self.run.changes],
+            "counts": self.run.counts,
+            "policies": [finding.as_dict() for finding in self.run.policies],
+            "cost": self.cost,
+            "secrets": {"placeholders": list(self.placeholders)},
+            "diagnostics": [diagnostic.as_dict() for diagnostic in self.run.diagnostics],
+            "duration_s": round(self.duration_s, 3),
+            "exit": self.code,
+        }
+        if self.operation == "up":
+            document["outputs"] = self.run.outputs
+        if self.failure is not None:
+            document["error"] = self.failure.as_dict()
+        return document
+
+
+@dataclass(frozen=True)
+class Session:
+    """A site with everything that a run on it needs; made by ``opened``."""
+
+    site: str
+    mode: Mode
+    cli: PulumiCli
+    process: PulumiProcess
+    spec: SiteSpec | None
+    placeholders: tuple[str, ...]
+
+    def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, *, destroy: bool = False) -> Outcome:
+        """What `up` (or `destroy`) would do; nothing is changed, except that a missing stack is created empty."""
+        if destroy:
+            return self._operate("preview", ["destroy", "--preview-only"], on_step, on_interrupt)
+        return self._operate("preview", ["preview", "--policy-pack", str(POLICY_PACK)], on_step, on_interrupt)
+
+    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
+        """Bring the site up. The caller has previewed it: this goes ahead at once, with the policies on."""
+        return self._operate(
+            "up", ["up", "--yes", "--skip-preview", "--policy-pack", str(POLICY_PACK)], on_step, on_interrupt
+        )
+
+    def destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
+        """Remove everything that the stack holds. The stack stays, with its history."""
+        return self._operate("destroy", ["destroy", "--yes", "--skip-preview"], on_step, on_interrupt)
+
+    def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        """The stack's outputs; secret ones masked unless asked for. Raises ``Failure``."""
+        from pulumi.automation import CommandError
+
+        try:
+            outputs = self._workspace().stack_outputs(self.site)
+        except CommandError as error:
+            raise self._explained(str(error)) from error
+        return {
+            name: output.value if show_secrets or not output.secret else "[secret]" for name, output in outputs.items()
+        }
+
+    def _operate(
+        self,
+        operation: Literal["preview", "up", "destroy"],
+        arguments: list[str],
+        on_step: OnStep,
+        on_interrupt: OnInterrupt | None,
+    ) -> Outcome:
+        started = time.monotonic()
+        outcome = Outcome(self.site, self.mode, operation, cost=cost_of(self.spec), placeholders=self.placeholders)
+        run, finished = self._stream(arguments, on_step, on_interrupt)
+        if finished.code == STACK_NOT_FOUND and not finished.interrupted:
+            if operation == "destroy" or "--preview-only" in arguments:
+                raise Failure(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
+            self._create_stack()
+            run, finished = self._stream(arguments, on_step, on_interrupt)
+        outcome.run = run
+        outcome.duration_s = time.monotonic() - started
+        if finished.interrupted:
+            outcome.code, outcome.failure = INTERRUPTED, failure.interrupted(self.site, operation, self.mode)
+        elif finished.code or run.violations or run.result == "failed":
+            outcome.code = FAILED
+            if not run.violations and not run.errors:
+                said = finished.stderr or "\n".join(run.unreadable)
+                outcome.failure = self._explained(said or f"`pulumi` ended with exit code {finished.code}")
+            elif run.errors:
+                outcome.failure = failure.remedy_for(run.errors, self.site, self.mode)
+        return outcome
+
+    def _stream(
+        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None
+    ) -> tuple[Run, Finished]:
+        run = Run()
+
+        def on_line(line: str) -> None:
+            step = run.feed_line(line)
+            if step is not None:
+                on_step(step)
+
+        command = [*arguments, "--json", "--stack", self.site]
+        return run, self.process.run(command, on_line, on_interrupt)
+
+    def _create_stack(self) -> None:
+        from pulumi.automation import CommandError, StackAlreadyExistsError
+
+        try:
+            self._workspace().create_stack(self.site)
+        except StackAlreadyExistsError:
+            # Somebody else was faster; that is as good.
+            return
+        except CommandError as error:
+            raise self._explained(str(error)) from error
+
+    def _workspace(self) -> LocalWorkspace:
+        from pulumi.automation import LocalWorkspace
+
+        from engine.cli import automation_command
+
+        return LocalWorkspace(
+            work_dir=str(self.process.folder),
+            env_vars=dict(self.process.variables),
+            pulumi_command=automation_command(self.cli),
+        )
+
+    def _explained(self, said: str) -> Failure:
+        return failure.explain(said, self.site, self.mode, self.process.variables)
+
+
+@contextmanager
+def opened(site: str, *, rehearse: bool, validated: bool = True, root: Path = PROJECT_ROOT) -> Iterator[Session]:
+    """A session on ``site``. Raises ``SiteError`` for a bad site, ``EngineError`` and ``Failure`` for the rest.
+
+    Without ``validated`` (destroy, outputs) a site whose file is broken or gone can still be opened.
+    """
+    spec = _spec(site, root, required=validated)
+    cli = locate()
+    with ExitStack() as resources:
+        if rehearse:
+            names, process = _rehearsal(site, spec, cli, resources, root)
+            yield Session(site, "rehearsal", cli, process, spec, names)
+            return
+        if spec is not None and validated:
+            _require_secrets(site, spec, root)
+        variables = {**environment(project_root=root), **_STREAMING}
+        yield Session(site, "real", cli, PulumiProcess(cli.path, root, variables), spec, ())
+
+
+# Without it `preview --json` holds everything back until the end.
+_STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
+
+
+def _rehearsal(
+    site: str, spec: SiteSpec | None, cli: PulumiCli, resources: ExitStack, root: Path
+) -> tuple[tuple[str, ...], PulumiProcess]:
+    from engine.rehearsal import RehearsalServer, World
+    from engine.workspace import rehearsal_workspace
+
+    world = World.of(spec.model_dump(mode="json")) if spec is not None else World()
+    server = resources.enter_context(RehearsalServer(world))
+    stand_ins = placeholders(spec) if spec is not None else {}
+    committed = read_settings(root, site)
+    paths = rehearsal_workspace(site, root, {**committed.plain, **stand_ins})
+    variables = {**environment(rehearsal=server.debug_providers, project_root=root), **_STREAMING}
+    return tuple(sorted(stand_ins)), PulumiProcess(cli.path, paths.work_dir, variables)
+
+
+def _spec(site: str, root: Path, *, required: bool) -> SiteSpec | None:
+    from stacks.loader import SiteError, load_site
+
+    try:
+        return load_site(site, root=root)
+    except SiteError:
+        if required:
+            raise
+        return None
+
+
+def _require_secrets(site: str, spec: SiteSpec, root: Path) -> None:
+    """Say all missing secrets at once; the program would stop at the first."""
+    settings: StackSettings = read_settings(root, site)
+    missing = settings.missing(spec)
+    if missing:
+        raise failure.secrets_missing(site, missing)
+
+
+def cost_of(spec: SiteSpec | None) -> dict[str, Any] | None:
+    """What the site costs, or None where its file does not say."""
+    if spec is None or spec.economics is None:
+        return None
+    from stacks.economics import assess
+
+    return asdict(assess(spec.economics))
+

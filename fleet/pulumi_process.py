@@ -1,0 +1,109 @@
+"""One run of the `pulumi` executable: its lines as they come, its exit code, and what ^C means for it.
+
+Owns the process and the signals. It knows no command and no event. The process is started in a group of its own, so
+that ^C reaches it once and from here: the first asks it to stop after what is under way, the second to stop now, the
+third ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+STACK_NOT_FOUND = 6
+"""Exit code of `pulumi` when the stack does not exist yet."""
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GRACEFUL_ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended. ``stderr`` holds what the CLI itself had to say, as opposed to the engine."""
+
+    code: int
+    stderr: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class PulumiProcess:
+    """Where and with what environment `pulumi` runs."""
+
+    executable: Path
+    folder: Path
+    variables: Mapping[str, str]
+    """On top of this process's environment."""
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        on_line: Callable[[str], None] | None = None,
+        on_interrupt: Callable[[int], None] | None = None,
+    ) -> Finished:
+        """Run to the end. ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C."""
+        command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
+        environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
+        # A file, not a pipe: nobody has to read it while the lines of standard output are being read.
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                encoding="utf-8",
+                errors="replace",
+                process_group=0,
+            )
+            with _forwarding(process, on_interrupt) as interrupts:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    if on_line is not None:
+                        on_line(line)
+                process.stdout.close()
+                code = process.wait()
+            stderr.seek(0)
+            return Finished(code, stderr.read().strip(), interrupted=bool(interrupts))
+
+
+@contextmanager
+def _forwarding(
+    process: subprocess.Popen[str], on_interrupt: Callable[[int], None] | None
+) -> Iterator[list[signal.Signals]]:
+    """While this holds, signals that ask this process to stop are passed on, and it waits for the other's end."""
+    received: list[signal.Signals] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        if on_interrupt is not None:
+            on_interrupt(len(received))
+        if process.poll() is not None:
+            return
+        if len(received) <= _GRACEFUL_ATTEMPTS:
+            process.send_signal(signal.SIGINT)
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, pass_on) for number in _STOPPING}
+    try:
+        yield received
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

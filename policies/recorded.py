@@ -1,0 +1,72 @@
+"""In-process recordings as the rules see them: secrets unwrapped, and the places where they were kept in mind.
+
+Knows a recording by its shape only (``urn``, ``type``, ``name``, ``parent``, ``inputs``,
+``additional_secret_outputs``), so that policies do not depend on what records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from policies.rules import UNKNOWN, Finding, Resource, Settings, evaluate_stack
+from policies.rules.tree import extend
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""Key with which Pulumi marks an asset or an archive; it says nothing to a rule."""
+
+
+class RecordedResource(Protocol):
+    """What a recording must tell of a resource."""
+
+    @property
+    def urn(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def parent(self) -> str: ...
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...
+    @property
+    def additional_secret_outputs(self) -> Sequence[str]: ...
+
+
+def resource_of(recorded: RecordedResource) -> Resource:
+    """The resource as plain values, and which of its properties are marked as secret."""
+    secrets: list[str] = []
+    return Resource(
+        type=recorded.type,
+        name=recorded.name,
+        urn=recorded.urn,
+        props={str(key): _plain(value, str(key), secrets) for key, value in recorded.inputs.items()},
+        parent=recorded.parent or "",
+        additional_secret_outputs=tuple(recorded.additional_secret_outputs),
+        secret_paths=frozenset(secrets),
+    )
+
+
+def findings_of(resources: Iterable[RecordedResource], settings: Settings) -> tuple[Finding, ...]:
+    """Everything that is wrong with a recorded stack."""
+    return evaluate_stack(map(resource_of, resources), settings)
+
+
+def _plain(value: Any, path: str, secrets: list[str]) -> Any:
+    kind = type(value)
+    if kind is str or value is None or kind in (bool, int, float):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            str(key): _plain(item, extend(path, str(key)), secrets) for key, item in value.items() if key != _SIGNATURE
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(item, extend(path, index), secrets) for index, item in enumerate(value)]
+    if kind.__name__ == "Secret":
+        secrets.append(path)
+        return _plain(value.value, path, secrets)
+    if kind.__name__ == "Unknown":
+        return UNKNOWN
+    if isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"{path}: a {kind.__name__} among the inputs")

@@ -1,0 +1,69 @@
+"""Type tokens, taken apart: which kind of thing a resource is, in any API version, behind a ``...Patch`` or not."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple
+
+_VERSION = re.compile(r"v\d+\w*")
+
+
+class Kind(NamedTuple):
+    """What a type token says."""
+
+    provider: str
+    """``kubernetes``, ``command``, ``edge``, ..."""
+
+    group: str
+    """API group of a Kubernetes object (``core``, ``apps``, ...); the module of any other type."""
+
+    name: str
+    """Kind or type name, without ``Patch``."""
+
+    patch: bool = False
+    """Whether the object only sets some fields of one that exists."""
+
+    @property
+    def kubernetes(self) -> bool:
+        """Whether it is an object of the Kubernetes API; charts and files of manifests are not."""
+        return self.provider == "kubernetes" and self.group not in ("helm.sh", "yaml", "kustomize", "")
+
+    @property
+    def custom(self) -> bool:
+        """Whether the kind may be defined by a CustomResourceDefinition."""
+        return self.kubernetes and "." in self.group
+
+    def is_a(self, group: str, *names: str) -> bool:
+        """Whether it is one of the Kubernetes kinds ``names`` of an API group."""
+        return self.provider == "kubernetes" and self.group == group and self.name in names
+
+    def is_part(self, *names: str) -> bool:
+        """Whether it is one of this project's components."""
+        return self.provider == "edge" and self.name in names
+
+    @property
+    def command(self) -> bool:
+        """Whether it runs or copies something on a machine."""
+        return self.provider == "command"
+
+
+@functools.lru_cache(maxsize=1024)
+def kind_of(token: str) -> Kind:
+    """The kind that a type token names. Never raises: a token of another shape is a kind of its own."""
+    parts = token.split(":")
+    if len(parts) != 3:
+        return Kind(parts[0], "", token)
+    provider, module, name = parts
+    if provider != "kubernetes":
+        return Kind(provider, module, name)
+    head, _, version = module.partition("/")
+    group = head if version or _VERSION.fullmatch(head) is None else "core"
+    if name.endswith("Patch") and name != "Patch":
+        return Kind(provider, group, name.removesuffix("Patch"), True)
+    return Kind(provider, group, name)
+
+
+def manifest_token(api_version: str, kind: str) -> str:
+    """The type token of a Kubernetes object with this ``apiVersion`` and ``kind``."""
+    return f"kubernetes:{api_version if '/' in api_version else f'core/{api_version}'}:{kind}"

@@ -1,0 +1,81 @@
+"""What a rule looks at: one Kubernetes object, component or provider resource, whatever list it came in.
+
+Judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from policies.rules.kinds import Kind, kind_of, manifest_token
+from policies.rules.model import HiddenError, Resource, Settings
+from policies.rules.pods import Pod, pods_of
+from policies.rules.tree import Node
+
+
+class Subject:
+    """One object to judge. Its pods are found once, for all rules."""
+
+    __slots__ = ("_pods", "kind", "resource", "root", "settings")
+
+    def __init__(self, resource: Resource, kind: Kind, root: Node, settings: Settings) -> None:
+        self.resource = resource
+        self.kind = kind
+        self.root = root
+        self.settings = settings
+        self._pods: tuple[Pod, ...] | HiddenError | None = None
+
+    def get(self, *keys: str) -> Node:
+        return self.root.get(*keys)
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """The pod templates in the object. Raises ``HiddenError`` when they are hidden."""
+        if self._pods is None:
+            try:
+                self._pods = pods_of(self.kind, self.root)
+            except HiddenError as error:
+                self._pods = error
+        if isinstance(self._pods, HiddenError):
+            raise HiddenError(self._pods.path, self._pods.reason)
+        return self._pods
+
+    def marked_secret(self, path: str) -> bool | None:
+        """Whether ``path`` or something around it is marked as secret; None where that cannot be told."""
+        marked = self.resource.secret_paths
+        if marked is None:
+            return None
+        return any(path == secret or path.startswith((f"{secret}.", f"{secret}[")) for secret in marked)
+
+
+def subjects(resource: Resource, settings: Settings) -> Iterator[Subject]:
+    """The objects in ``resource``: itself, or each item of a list type."""
+    props = resource.props if isinstance(resource.props, dict) else dict(resource.props)
+    yield from _unfold(resource, kind_of(resource.type), Node(props), settings)
+
+
+def _unfold(resource: Resource, kind: Kind, root: Node, settings: Settings) -> Iterator[Subject]:
+    is_list = kind.provider == "kubernetes" and kind.name.endswith("List")
+    if not (is_list and isinstance(root.value, dict) and root.value.get("items") is not None):
+        yield Subject(resource, kind, root, settings)
+        return
+    name = kind.name.removesuffix("List")
+    items = root.get("items")
+    if not isinstance(items.value, list):
+        # Nothing of the list can be seen; a list of anything may hold pods, and is judged as one that does.
+        yield Subject(resource, kind._replace(name=name or "Pod"), items, settings)
+        return
+    for item in items.each():
+        yield from _unfold(resource, _item_kind(kind, name, item.value), item, settings)
+
+
+def _item_kind(of_list: Kind, name: str, item: Any) -> Kind:
+    """The kind of a list's item: a typed list decides for its items, a plain ``List`` asks each of them."""
+    if name:
+        return of_list._replace(name=name)
+    if isinstance(item, dict):
+        api_version, kind = item.get("apiVersion"), item.get("kind")
+        if isinstance(api_version, str) and isinstance(kind, str):
+            return kind_of(manifest_token(api_version, kind))
+    return of_list._replace(group="core", name="Pod")

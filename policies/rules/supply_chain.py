@@ -1,0 +1,292 @@
+"""Supply chain: everything that runs at a site is known to the byte, and came from where it was meant to come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from policies.rules.kinds import Kind
+from policies.rules.model import UNKNOWN, Check, HiddenError, Rule, Violation
+from policies.rules.pods import attempt, hidden, may_hold_pods
+from policies.rules.scripts import unchecked_downloads
+from policies.rules.subject import Subject
+from policies.rules.tree import Node
+
+_SOURCES = "source.toolkit.fluxcd.io"
+_RELEASES = "helm.toolkit.fluxcd.io"
+_OPERATOR = "fluxcd.controlplane.io"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_EXACT = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+_PATCHES_VERIFY = re.compile(r"/spec/verify\b|^\s*verify:", re.MULTILINE)
+_HAS_KEY = re.compile(r"secretRef|matchOIDCIdentity")
+_ANYONE = re.compile(r"\^?\.[*+]\$?")
+
+_SCRIPTS = ("create", "update", "delete")
+
+
+class Image(NamedTuple):
+    """An image reference, taken apart."""
+
+    repository: str
+    """Registry and path, with the registry that a container runtime fills in."""
+
+    tag: str
+    digest: str
+
+
+def parse_image(reference: str) -> Image:
+    """Takes any text apart as a container runtime would."""
+    rest, _, digest = reference.partition("@")
+    head, slash, tail = rest.rpartition("/")
+    name, _, tag = tail.partition(":")
+    path = f"{head}{slash}{name}"
+    first, slash, _ = path.partition("/")
+    if not slash:
+        path = f"docker.io/library/{path}"
+    elif "." not in first and ":" not in first and first != "localhost":
+        path = f"docker.io/{path}"
+    return Image(path, tag, digest)
+
+
+def _each_image(check: Callable[[Subject, Node, str], Iterator[Violation]]) -> Check:
+    """A check of every image that a pod is made of: its containers', and those mounted as volumes."""
+
+    def over(subject: Subject) -> Iterator[Violation]:
+        for pod in subject.pods:
+            for container in pod.containers:
+                if isinstance(container, HiddenError):
+                    yield hidden(container)
+                elif not pod.patch or container.node.get("image").present:
+                    yield from attempt(judge(subject, container.node.get("image")))
+            yield from attempt(volumes(subject, pod.spec))
+
+    def volumes(subject: Subject, spec: Node) -> Iterator[Violation]:
+        for volume in spec.get("volumes").each():
+            if volume.get("image").present:
+                yield from attempt(judge(subject, volume.get("image", "reference")))
+
+    def judge(subject: Subject, image: Node) -> Iterator[Violation]:
+        yield from check(subject, image, image.text() or "")
+
+    return over
+
+
+def _image_digest(_: Subject, node: Node, reference: str) -> Iterator[Violation]:
+    if _DIGEST.fullmatch(parse_image(reference).digest) is None:
+        yield Violation(node.path, "has no sha256 digest")
+
+
+def _registry_allowlist(subject: Subject, node: Node, reference: str) -> Iterator[Violation]:
+    repository = f"{parse_image(reference).repository}/"
+    if not any(repository.startswith(f"{allowed.rstrip('/')}/") for allowed in subject.settings.registries):
+        yield Violation(node.path, "comes from a registry, or a part of one, that is not allowed")
+
+
+def _no_latest(_: Subject, node: Node, reference: str) -> Iterator[Violation]:
+    image = parse_image(reference)
+    if image.tag == "latest" or (not image.tag and not image.digest):
+        yield Violation(node.path, "is whatever is newest when the host pulls it")
+
+
+def _flux_source_verified(subject: Subject) -> Iterator[Violation]:
+    kind = subject.kind
+    if kind.is_a(_OPERATOR, "FluxInstance"):
+        yield from _flux_instance(subject)
+    elif kind.name == "Bucket":
+        yield Violation("spec", "is a Bucket, which Flux cannot verify")
+    else:
+        verify = subject.get("spec", "verify")
+        if verify.present:
+            yield from (_git_verify if kind.name == "GitRepository" else _oci_verify)(verify)
+        elif not kind.patch:
+            yield Violation(verify.path, "is not set: whoever can push decides what runs at the site")
+
+
+def _git_verify(verify: Node) -> Iterator[Violation]:
+    if not verify.get("secretRef", "name").text():
+        yield Violation(verify.get("secretRef").path, "names no Secret with public keys, so nothing is verified")
+
+
+def _oci_verify(verify: Node) -> Iterator[Violation]:
+    if verify.get("provider").text() not in ("cosign", "notation"):
+        yield Violation(verify.get("provider").path, "is neither cosign nor notation")
+    if verify.get("secretRef", "name").text():
+        return
+    identities = list(verify.get("matchOIDCIdentity").each())
+    if not identities:
+        yield Violation(verify.get("secretRef").path, "names no Secret with public keys, and there is no OIDC identity")
+    for identity in identities:
+        for name in ("issuer", "subject"):
+            pattern = identity.get(name).text()
+            if not pattern or _ANYONE.fullmatch(pattern):
+                yield Violation(identity.get(name).path, "matches anyone")
+
+
+def _flux_instance(subject: Subject) -> Iterator[Violation]:
+    sync = subject.get("spec", "sync")
+    if not sync.present:
+        return
+    source = sync.get("kind").text() or ("GitRepository" if not subject.kind.patch else None)
+    if source is None:
+        return
+    if source not in ("GitRepository", "OCIRepository"):
+        yield Violation(sync.get("kind").path, "is a source that Flux cannot verify")
+        return
+    for patch in subject.get("spec", "kustomize", "patches").each():
+        text = patch.get("patch").text() or ""
+        target = patch.get("target", "kind").text()
+        if target in (source, None) and _PATCHES_VERIFY.search(text) and _HAS_KEY.search(text):
+            return
+    yield Violation("spec.kustomize.patches", "adds no verification with a key to the source that spec.sync makes")
+
+
+def _chart_version_pinned(subject: Subject) -> Iterator[Violation]:
+    kind = subject.kind
+    if kind.is_a(_RELEASES, "HelmRelease"):
+        spec = subject.get("spec")
+        if not spec.get("chartRef").present and (spec.get("chart").present or not kind.patch):
+            yield from _exact(spec.get("chart", "spec", "version"), kind.patch)
+    elif kind.is_a(_SOURCES, "HelmChart") or kind.is_a("helm.cattle.io", "HelmChart"):
+        yield from _exact(subject.get("spec", "version"), kind.patch)
+    elif kind.is_a(_OPERATOR, "FluxInstance"):
+        yield from _exact(subject.get("spec", "distribution", "version"), kind.patch)
+    else:
+        chart = subject.get("chart").text() or ""
+        in_the_project = chart.startswith((".", "/")) or subject.root.peek("path") is not None
+        if not in_the_project and "@sha256:" not in chart:
+            yield from _exact(subject.get("version"), False)
+        if subject.get("devel").flag():
+            yield Violation(subject.get("devel").path, "is true: the newest development version is installed")
+
+
+def _exact(version: Node, may_be_absent: bool) -> Iterator[Violation]:
+    text = version.text()
+    if text is None and may_be_absent:
+        return
+    if text is None or _EXACT.fullmatch(text) is None:
+        yield Violation(version.path, "is not set" if text is None else "is a range, not an exact version")
+
+
+def _host_binary_checksum(subject: Subject) -> Iterator[Violation]:
+    if subject.kind.command:
+        for name in _SCRIPTS:
+            yield from attempt(_downloads(subject.get(name)))
+        return
+    sums = subject.get("sha256")
+    leaves = list(_leaves(sums))
+    if not leaves:
+        yield Violation(sums.path, "is not set: the hosts would install whatever the mirror sends")
+    for leaf in leaves:
+        if _SHA256.fullmatch(leaf.text() or "") is None:
+            yield Violation(leaf.path, "is not a SHA-256")
+
+
+def _downloads(script: Node) -> Iterator[Violation]:
+    for download in unchecked_downloads(script.text() or ""):
+        yield Violation(script.path, f"downloads in line {download.line} something that {download.why}")
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """The values of checksums however they are keyed: by architecture, by release and architecture, or not at all."""
+    if isinstance(node.value, dict):
+        for _, child in node.entries():
+            yield from _leaves(child)
+    elif isinstance(node.value, list):
+        for child in node.each():
+            yield from _leaves(child)
+    elif node.present or node.value is UNKNOWN:
+        yield node
+
+
+def _is_flux_source(kind: Kind) -> bool:
+    return kind.is_a(_SOURCES, "GitRepository", "OCIRepository", "Bucket") or kind.is_a(_OPERATOR, "FluxInstance")
+
+
+def _is_chart(kind: Kind) -> bool:
+    return (
+        kind.is_a("helm.sh", "Release", "Chart")
+        or kind.is_a(_RELEASES, "HelmRelease")
+        or kind.is_a(_SOURCES, "HelmChart")
+        or kind.is_a("helm.cattle.io", "HelmChart")
+        or kind.is_a(_OPERATOR, "FluxInstance")
+    )
+
+
+def _installs_on_hosts(kind: Kind) -> bool:
+    return (kind.command and kind.name == "Command") or kind.is_part("K3s", "Tailscale")
+
+
+RULES = (
+    Rule(
+        id="supply-chain/image-digest",
+        level="mandatory",
+        severity="high",
+        title="Every image is named by its digest.",
+        why="A tag is a pointer that its owner, or a thief of the owner's password, can move.",
+        remedy="Append `@sha256:<digest>` to the image; `crane digest IMAGE` prints it.",
+        url="https://kubernetes.io/docs/concepts/containers/images/#image-names",
+        applies=may_hold_pods,
+        check=_each_image(_image_digest),
+    ),
+    Rule(
+        id="supply-chain/registry-allowlist",
+        level="mandatory",
+        severity="high",
+        title="Every image comes from an allowed registry.",
+        why="Anyone can publish under a name that looks right; few registries are read by someone who answers for them.",
+        remedy="Use an image of an allowed registry, or add the registry to `registries` in the pack's configuration.",
+        url="https://kubernetes.io/docs/concepts/security/cloud-native-security/",
+        applies=may_hold_pods,
+        check=_each_image(_registry_allowlist),
+    ),
+    Rule(
+        id="supply-chain/no-latest",
+        level="mandatory",
+        severity="medium",
+        title="No image is `latest`.",
+        why="Two hosts of one site would run two programs, and no one could say which.",
+        remedy="Name the version that was tested.",
+        url="https://kubernetes.io/docs/concepts/containers/images/#updating-images",
+        applies=may_hold_pods,
+        check=_each_image(_no_latest),
+    ),
+    Rule(
+        id="supply-chain/flux-source-verified",
+        level="mandatory",
+        severity="critical",
+        title="Flux applies only what someone with a known key has signed.",
+        why="A site pulls its workloads by itself: who can push to the source is root at every site.",
+        remedy="Set `spec.verify` with a `secretRef` to the public keys, or an OIDC identity; patch it into a FluxInstance.",
+        url="https://fluxcd.io/flux/components/source/gitrepositories/#verification",
+        applies=_is_flux_source,
+        check=_flux_source_verified,
+        about="GitRepository, OCIRepository, Bucket, FluxInstance",
+    ),
+    Rule(
+        id="supply-chain/chart-version-pinned",
+        level="mandatory",
+        severity="high",
+        title="Every chart has an exact version.",
+        why="With a range the same program installs something else tomorrow, and nobody reviewed it.",
+        remedy="Set `version` to one exact version.",
+        url="https://helm.sh/docs/chart_best_practices/dependencies/#versions",
+        applies=_is_chart,
+        check=_chart_version_pinned,
+        about="Helm Release and Chart, HelmRelease, HelmChart, FluxInstance",
+    ),
+    Rule(
+        id="supply-chain/host-binary-checksum",
+        level="mandatory",
+        severity="critical",
+        title="Whatever is downloaded to a host is compared with a pinned SHA-256.",
+        why="It is run as root: a mirror, a proxy or a thief of a release page would own the machine.",
+        remedy="Give the component the `sha256` of each architecture; in a script, run `sha256sum -c` on the file before it "
+        "is used, and never pipe a download into a shell.",
+        url="https://docs.k3s.io/security",
+        applies=_installs_on_hosts,
+        check=_host_binary_checksum,
+        about="command:remote:Command, edge:index:K3s, edge:index:Tailscale",
+    ),
+)

@@ -1,0 +1,134 @@
+"""Workloads: what a site asks of them beyond the Pod Security Standard, and the whole group's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies.rules import pod_security
+from policies.rules.kinds import Kind
+from policies.rules.model import Rule, Violation
+from policies.rules.pods import Container, Pod, each_container, each_pod, is_workload, may_hold_pods
+from policies.rules.subject import Subject
+
+_CONCEPTS = "https://kubernetes.io/docs/concepts"
+
+
+def _read_only_root(pod: Pod, container: Container) -> Iterator[Violation]:
+    read_only = container.security.get("readOnlyRootFilesystem")
+    if pod.windows or read_only.flag() or (pod.patch and not read_only.present):
+        return
+    yield Violation(read_only.path, "is not true")
+
+
+def _requests_and_limits(pod: Pod, container: Container) -> Iterator[Violation]:
+    if pod.patch or container.list_name == "ephemeralContainers":
+        return
+    resources, shared = container.node.get("resources"), pod.spec.get("resources")
+    for name, kinds in (("cpu", ("requests", "limits")), ("memory", ("requests", "limits")), ("memory", ("limits",))):
+        if not any(of.get(kind, name).present for of in (resources, shared) for kind in kinds):
+            yield Violation(resources.get(kinds[0], name).path, "is not set, neither here nor for the pod")
+
+
+def _probes(pod: Pod, container: Container) -> Iterator[Violation]:
+    runs_to_its_end = pod.kind.name in ("Job", "CronJob") or pod.spec.get("restartPolicy").text() in (
+        "Never",
+        "OnFailure",
+    )
+    if pod.patch or runs_to_its_end or container.list_name != "containers":
+        return
+    for name in ("livenessProbe", "readinessProbe"):
+        probe = container.node.get(name)
+        if not probe.present:
+            yield Violation(probe.path, "is not set")
+
+
+def _no_token_automount(subject: Subject) -> Iterator[Violation]:
+    if subject.kind.is_a("core", "ServiceAccount"):
+        mounted = subject.get("automountServiceAccountToken")
+        if mounted.flag():
+            yield Violation(mounted.path, "is true")
+        return
+    yield from each_pod(_no_token_in_pod)(subject)
+
+
+def _no_token_in_pod(pod: Pod) -> Iterator[Violation]:
+    mounted = pod.spec.get("automountServiceAccountToken")
+    if mounted.flag() is False or (pod.patch and not mounted.present):
+        return
+    yield Violation(mounted.path, "is true" if mounted.present else "is not set, which mounts the token")
+
+
+def _not_default_namespace(subject: Subject) -> Iterator[Violation]:
+    if not is_workload(subject.kind) and not subject.pods:
+        return
+    namespace = subject.get("metadata", "namespace")
+    name = namespace.text()
+    if name == "default" or (not name and not subject.kind.patch):
+        yield Violation(namespace.path, "is default" if name else "is not set, which means default")
+
+
+def _pods_or_accounts(kind: Kind) -> bool:
+    return may_hold_pods(kind) or kind.is_a("core", "ServiceAccount")
+
+
+RULES = (
+    *pod_security.RULES,
+    Rule(
+        id="workload/read-only-root",
+        level="advisory",
+        severity="medium",
+        title="Every container's root file system is read-only.",
+        why="What an intruder cannot write does not survive, and does not fill the host's disk.",
+        remedy="Set `readOnlyRootFilesystem: true` and mount an emptyDir where the program writes.",
+        url=f"{_CONCEPTS}/security/security-checklist/",
+        applies=may_hold_pods,
+        check=each_container(_read_only_root),
+    ),
+    Rule(
+        id="workload/requests-and-limits",
+        level="mandatory",
+        severity="medium",
+        title="Every container requests CPU and memory, and limits memory.",
+        why="On a small host one workload without a limit takes the others, and the node, with it. CPU needs no limit: it "
+        "is shared by request.",
+        remedy="Set `resources.requests.cpu`, `resources.requests.memory` and `resources.limits.memory`.",
+        url=f"{_CONCEPTS}/configuration/manage-resources-containers/",
+        applies=may_hold_pods,
+        check=each_container(_requests_and_limits),
+    ),
+    Rule(
+        id="workload/probes",
+        level="advisory",
+        severity="low",
+        title="Every container that is meant to stay has a liveness and a readiness probe.",
+        why="Nobody is at the site to see that a process hangs.",
+        remedy="Add `livenessProbe` and `readinessProbe`.",
+        url=f"{_CONCEPTS}/configuration/liveness-readiness-startup-probes/",
+        applies=may_hold_pods,
+        check=each_container(_probes),
+    ),
+    Rule(
+        id="workload/no-token-automount",
+        level="mandatory",
+        severity="medium",
+        title="No pod gets an API token that it did not ask for.",
+        why="Every mounted token is a way from a flaw in the workload into the cluster's API.",
+        remedy="Set `automountServiceAccountToken: false` in the pod; one that talks to the API mounts a projected "
+        "serviceAccountToken volume.",
+        url=f"{_CONCEPTS}/security/service-accounts/",
+        applies=_pods_or_accounts,
+        check=_no_token_automount,
+        about="workloads, ServiceAccount",
+    ),
+    Rule(
+        id="workload/not-default-namespace",
+        level="mandatory",
+        severity="low",
+        title="No workload lives in the namespace `default`.",
+        why="Quotas, network policies and Pod Security are set by namespace; `default` has none of its own.",
+        remedy="Set `metadata.namespace` to a namespace that the site creates.",
+        url=f"{_CONCEPTS}/overview/working-with-objects/namespaces/",
+        applies=may_hold_pods,
+        check=_not_default_namespace,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Sites: what a site file says, how it is read and checked, and how the components are composed into one stack."""

@@ -1,0 +1,107 @@
+"""What two sites must not have in common: an id, or a network that one mesh has to route to both.
+
+Owns the rules between sites. What one site can be judged by alone is in the specs and ``site_rules``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from components.mesh.spec import MadeKey, TailscaleSpec
+from stacks.checked_file import CheckedFile
+from stacks.problems import DataPath, Problem, shown
+from stacks.site import SiteSpec
+from stacks.yaml_tree import MappingNode, ScalarNode
+
+SiteFile = CheckedFile[SiteSpec]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    path: DataPath
+    what: str
+    expected: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class _Route:
+    first: int
+    last: int
+    text: str
+    index: int
+    file: SiteFile
+    mesh: TailscaleSpec
+
+
+def between_sites(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
+    """Each clash once, at the file that comes later."""
+    yield from _ids(files)
+    yield from _routes(files)
+
+
+def _ids(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
+    first: dict[str, SiteFile] = {}
+    for file in files:
+        site = file.tree.entries.get("site") if isinstance(file.tree, MappingNode) else None
+        if not isinstance(site, ScalarNode) or not isinstance(site.value, str):
+            continue
+        if site.value not in first:
+            first[site.value] = file
+            continue
+        other = first[site.value].source.file.as_posix()
+        yield (
+            file,
+            file.problem(
+                "duplicate-site",
+                _Finding(
+                    ("site",),
+                    f"the id {shown(site.value)} is taken: {other} has it",
+                    "an id of its own for each site",
+                    "give this site another id, and its file the same name",
+                ),
+            ),
+        )
+
+
+def _routes(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
+    widest: dict[tuple[int, str], list[_Route]] = {}
+    for version, route in sorted(_advertised(files), key=lambda pair: (pair[0], pair[1].first, -pair[1].last)):
+        # Sorted by their first address, two networks overlap if and only if the later one begins inside the earlier.
+        open_routes = widest.setdefault((version, route.mesh.login_server or ""), [])
+        open_routes[:] = [other for other in open_routes if other.last >= route.first]
+        for other in open_routes:
+            if other.file is not route.file and _may_meet(other.mesh, route.mesh):
+                yield _overlap(*sorted((other, route), key=lambda r: r.file.source.file.as_posix()))
+        open_routes.append(route)
+
+
+def _advertised(files: Sequence[SiteFile]) -> Iterator[tuple[int, _Route]]:
+    for file in files:
+        if file.model is None or not isinstance(file.model.mesh, TailscaleSpec):
+            continue
+        for index, text in enumerate(file.model.mesh.advertise_routes):
+            network = ipaddress.ip_network(text)
+            first, last = int(network.network_address), int(network.broadcast_address)
+            yield network.version, _Route(first, last, text, index, file, file.model.mesh)
+
+
+def _may_meet(one: TailscaleSpec, other: TailscaleSpec) -> bool:
+    """Whether both may be in one tailnet; only two that name different ones are surely apart."""
+    if isinstance(one.key, MadeKey) and isinstance(other.key, MadeKey):
+        return one.key.tailnet == other.key.tailnet
+    return True
+
+
+def _overlap(earlier: _Route, later: _Route) -> tuple[SiteFile, Problem]:
+    assert earlier.file.model is not None
+    finding = _Finding(
+        ("mesh", "advertise_routes", later.index),
+        f"the network {later.text} overlaps {earlier.text}, which {shown(earlier.file.model.site)} advertises"
+        f" to the same mesh ({earlier.file.source.file.as_posix()})",
+        "networks that the mesh can tell apart",
+        "renumber one of the sites, advertise a smaller network, or leave the route out",
+    )
+    return later.file, later.file.problem("overlapping-routes", finding)

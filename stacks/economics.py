@@ -1,0 +1,73 @@
+"""Does edge pay? Pure arithmetic on what a site costs; amounts in USD, months as whole numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.base import Spec
+
+AMORTISATION_MONTHS = 18
+"""Months over which hardware is written off: the rule is cloud > capex / 18 + edge opex."""
+
+Usd = Annotated[float, Field(ge=0)]
+Scenario = Literal["vision-50-cameras", "sensors-10000", "cdn-5-pops", "on-premises-llm"]
+
+SCENARIOS: dict[str, tuple[float, float]] = {
+    "vision-50-cameras": (22_000, 2_500),
+    "sensors-10000": (8_000, 1_200),
+    "cdn-5-pops": (15_000, 6_000),
+    "on-premises-llm": (12_000, 3_000),
+}
+"""Reference scenarios: (cloud, edge operation), in USD/month. Source: the mission's reference document."""
+
+
+class EconomicsSpec(Spec):
+    """What the site costs at the edge and in the cloud."""
+
+    scenario: Scenario | None = None
+    """Reference scenario that fills in the amounts left out below."""
+
+    capex_usd: Usd
+    """Hardware and installation, once, in USD."""
+
+    cloud_usd_per_month: Usd | None = None
+    """The same work in the cloud, in USD per month."""
+
+    edge_opex_usd_per_month: Usd | None = None
+    """Power, uplink, licences and hands at the edge, in USD per month."""
+
+
+@dataclass(frozen=True)
+class Economics:
+    """The answer. Amounts in USD per month, rounded to cents."""
+
+    edge_usd_per_month: float
+    cloud_usd_per_month: float
+    saving_usd_per_month: float
+    saving_percent: float
+    break_even_month: int | None
+    """First month after which the money saved has paid for the hardware; None if it never does."""
+    edge_pays: bool
+
+
+def assess(spec: EconomicsSpec) -> Economics:
+    """Apply the rule to a site. Amounts left out come from the scenario (``site_rules`` refuses a site without both)."""
+    cloud, opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
+    if spec.cloud_usd_per_month is not None:
+        cloud = spec.cloud_usd_per_month
+    if spec.edge_opex_usd_per_month is not None:
+        opex = spec.edge_opex_usd_per_month
+    edge = spec.capex_usd / AMORTISATION_MONTHS + opex
+    monthly_gain = cloud - opex
+    return Economics(
+        edge_usd_per_month=round(edge, 2),
+        cloud_usd_per_month=round(cloud, 2),
+        saving_usd_per_month=round(cloud - edge, 2),
+        saving_percent=round(100 * (cloud - edge) / cloud, 1) if cloud else 0.0,
+        break_even_month=math.ceil(spec.capex_usd / monthly_gain) if monthly_gain > 0 else None,
+        edge_pays=cloud > edge,
+    )

@@ -1,0 +1,126 @@
+"""What is wrong with a site file, said to the person who typed it.
+
+Owns the form of a problem, where it stands and how it is shown. Finds no problems itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+EXCERPT_WIDTH = 110
+SHOWN_VALUE_WIDTH = 60
+
+PathElement = str | int
+DataPath = tuple[PathElement, ...]
+
+
+class Place(NamedTuple):
+    """A position in a file; line and column count from 1, columns in characters."""
+
+    file: Path
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to mend: where it is, what is wrong, what was expected and what to do."""
+
+    file: Path
+    line: int
+    column: int
+    path: str
+    what: str
+    expected: str
+    remedy: str
+    code: str = ""
+    excerpt: str = ""
+
+    @classmethod
+    def at(cls, place: Place, code: str, what: str, expected: str, remedy: str, path: DataPath = ()) -> Problem:
+        return cls(place.file, place.line, place.column, dotted(path), what, expected, remedy, code)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.file, self.line, self.column)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "file": self.file.as_posix(),
+            "line": self.line,
+            "column": self.column,
+            "path": self.path,
+            "code": self.code,
+            "what": self.what,
+            "expected": self.expected,
+            "remedy": self.remedy,
+        }
+
+    def render(self) -> str:
+        lines = [f"{self.file.as_posix()}:{self.line}:{self.column}: {self.what}"]
+        if self.excerpt:
+            lines += _with_caret(self.excerpt, self.line, self.column)
+        if self.expected:
+            lines.append(f"    expected: {self.expected}")
+        if self.remedy:
+            lines.append(f"    do: {self.remedy}")
+        return "\n".join(lines)
+
+
+class SiteError(Exception):
+    """A site cannot be used; ``problems`` holds everything that is wrong with it, in the order of the lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = in_order(problems)
+        super().__init__(render(self.problems))
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """By file and line, each said once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file.as_posix(), p.line, p.column, p.code, p.what)))
+
+
+def render(problems: Sequence[Problem]) -> str:
+    return "\n".join(problem.render() for problem in problems)
+
+
+def dotted(path: DataPath) -> str:
+    """``("hosts", 1, "address")`` as people write it: ``hosts[1].address``."""
+    text = ""
+    for element in path:
+        if isinstance(element, int):
+            text += f"[{element}]"
+        else:
+            text += f".{element}" if text else element
+    return text
+
+
+def near_miss(written: object, valid: Iterable[str]) -> str | None:
+    """The valid word that was probably meant."""
+    choices = {choice.lower(): choice for choice in valid}
+    close = get_close_matches(str(written).lower(), choices, n=1, cutoff=0.6)
+    return choices[close[0]] if close else None
+
+
+def any_of(words: Iterable[str]) -> str:
+    """A choice as a sentence has it: `a`, `b` or `c`."""
+    quoted = [f"`{word}`" for word in words]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted else "nothing"
+
+
+def shown(text: str) -> str:
+    """A value short enough to stand in a sentence."""
+    flat = " ".join(text.split())
+    return f"`{flat if len(flat) <= SHOWN_VALUE_WIDTH else flat[: SHOWN_VALUE_WIDTH - 1] + '…'}`"
+
+
+def _with_caret(source: str, line: int, column: int) -> list[str]:
+    """The line itself, cut to a window around the caret when it is long."""
+    start = max(0, column - EXCERPT_WIDTH + 20) if len(source) > EXCERPT_WIDTH else 0
+    window = source[start : start + EXCERPT_WIDTH].replace("\t", "→")
+    gutter = f"    {line} | "
+    return [gutter + window, " " * (len(gutter) - 2) + "| " + " " * (column - 1 - start) + "^"]

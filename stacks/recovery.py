@@ -1,0 +1,178 @@
+"""What remains of a site when its faults are set aside, so that the rules between fields can speak in the same run.
+
+Owns the stand-ins for what is missing or wrong. What it makes is for looking at only: it never leaves the loader as a
+site. Says nothing itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stacks.problems import DataPath, near_miss
+from stacks.spec_shape import Location, SpecShape, valid_keys
+from stacks.yaml_tree import MappingNode
+
+Model = TypeVar("Model", bound=BaseModel)
+ROUNDS = 24
+_GONE = object()
+
+
+@dataclass(frozen=True)
+class Remainder(Generic[Model]):
+    """A model with stand-ins in it; none when too much would have to go."""
+
+    model: Model | None
+    stand_ins: frozenset[str]
+    """Values that nobody wrote: a finding that names one of them says nothing about the file."""
+    touched: frozenset[DataPath]
+    further: tuple[Mapping[str, Any], ...]
+    """Errors that only show once others are out of the way, such as those in a block whose kind was misspelt."""
+
+    def vouches_for(self, path: DataPath, text: str) -> bool:
+        """Whether a finding at ``path`` is about what the file says rather than about a stand-in."""
+        if _within(path, self.touched):
+            return False
+        return not any(value in text for value in self.stand_ins)
+
+
+@dataclass
+class _Patch:
+    data: Any
+    tried: dict[DataPath, Iterator[Any]] = field(default_factory=dict)
+    stand_ins: set[str] = field(default_factory=set)
+    touched: set[DataPath] = field(default_factory=set)
+    serial: int = 0
+
+
+def remainder(
+    model: type[Model], data: Any, errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecShape
+) -> Remainder[Model]:
+    """The model with each fault replaced or set aside."""
+    patch = _Patch(copy.deepcopy(data))
+    further: list[Mapping[str, Any]] = []
+    mended: Model | None = None
+    for _ in range(ROUNDS):
+        if not all(_mend(patch, error, at, shape) for error, at in shape.locate_all(errors, tree)):
+            break
+        try:
+            mended = model.model_validate_json(json.dumps(patch.data), strict=True)
+            break
+        except ValidationError as again:
+            errors = again.errors(include_url=False)
+            fresh = [error for error in errors if not _within(shape.locate(error["loc"], tree).path, patch.touched)]
+            further += fresh
+    return Remainder(mended, frozenset(patch.stand_ins), frozenset(patch.touched), tuple(further))
+
+
+def _within(path: DataPath, others: Collection[DataPath]) -> bool:
+    return any(path[: len(other)] == other for other in others)
+
+
+def _mend(patch: _Patch, error: Mapping[str, Any], at: Location, shape: SpecShape) -> bool:
+    if not at.path:
+        return False
+    parent = _parent(patch.data, at.path)
+    if parent is _GONE:
+        return True
+    last: Any = at.path[-1]
+    if error["type"] == "extra_forbidden":
+        _rename(patch, parent, last, at)
+        return True
+    if at.is_key:
+        parent.pop(last, None)
+        patch.touched.add(at.path)
+        return True
+    if error["type"].startswith("union_tag") and isinstance(parent[last], dict):
+        tag, tags = shape.tags(at.schema)
+        near = near_miss(parent[last].get(tag), tags)
+        if near:
+            parent[last][tag] = near
+            patch.touched.add((*at.path, tag))
+            return True
+    if at.path not in patch.tried:
+        patch.serial += 1
+        patch.tried[at.path] = _stand_ins(error, at, shape, patch.serial)
+    patch.touched.add(at.path)
+    value = next(patch.tried[at.path], _GONE)
+    if value is _GONE:
+        return _remove(parent, last, at.path)
+    if isinstance(value, str) and not shape.choices(at.schema):
+        patch.stand_ins.add(value)
+    parent[last] = value
+    return True
+
+
+def _rename(patch: _Patch, parent: Any, key: Any, at: Location) -> None:
+    value = parent.pop(key, None)
+    near = near_miss(key, [valid for valid in valid_keys(at.parent_schema) if valid not in parent])
+    patch.touched.add(at.path)
+    if near:
+        parent[near] = value
+        patch.touched.add((*at.path[:-1], near))
+
+
+def _remove(parent: Any, key: Any, path: DataPath) -> bool:
+    """Without an entry of a list, or a whole section, the rules would judge another site."""
+    if isinstance(key, int) or len(path) == 1 or key not in parent:
+        return False
+    del parent[key]
+    return True
+
+
+def _parent(data: Any, path: DataPath) -> Any:
+    for element in path[:-1]:
+        try:
+            data = data[element]
+        except (KeyError, IndexError, TypeError):
+            return _GONE
+    reachable = (isinstance(data, dict) and isinstance(path[-1], str)) or (
+        isinstance(data, list) and isinstance(path[-1], int) and path[-1] < len(data)
+    )
+    return data if reachable else _GONE
+
+
+def _stand_ins(error: Mapping[str, Any], at: Location, shape: SpecShape, serial: int) -> Iterator[Any]:
+    """Values to try, the likeliest first; each is one that nobody writes, or one of a few choices."""
+    kinds = {option.get("type") for option in shape.alternatives(at.schema)[0]}
+    choices = shape.choices(at.schema)
+    tag, tags = shape.tags(at.schema)
+    if tags:
+        yield from ({tag: kind} for kind in tags)
+    if choices:
+        near = near_miss(error.get("input", ""), choices)
+        yield from ([near] if near else []) + choices
+    if "string" in kinds or kinds == {None}:
+        yield from _texts(serial)
+    if kinds & {"integer", "number"}:
+        yield from (at.schema.get("minimum", 1), 1, 100, 0.5)
+    if "boolean" in kinds:
+        yield False
+    if "object" in kinds:
+        yield {}
+    if "array" in kinds:
+        yield []
+
+
+def _texts(serial: int) -> Iterator[str]:
+    """From ranges and names that are reserved for documentation, so that none can clash with a site's own."""
+    yield f"stand-in-{serial}"
+    yield f"192.0.2.{serial % 250 + 1}"
+    yield f"198.18.{serial % 250}.0/24"
+    yield f"https://stand-in-{serial}.invalid"
+    yield f"v1.99.{serial}+k3s99"
+    yield f"99.0.{serial}"
+    yield f"{serial:064x}"
+    yield f"ssh-ed25519 AAAAstandin{serial:04d}"
+    yield f"stand-in-{serial}.invalid/image@sha256:{serial:064x}"
+    yield f"sha256:{serial:064x}"
+    yield "Sun 03:33"
+    yield f"ssh://git@stand-in-{serial}.invalid/repository.git"
+    yield f"oci://stand-in-{serial}.invalid/repository"
+    yield f"./stand-in-{serial}"
+    yield f"tag:stand-in-{serial}"

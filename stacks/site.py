@@ -1,0 +1,110 @@
+"""The site file as a model: the components' specs, and what belongs to the site as a whole.
+
+Owns shape only. Rules between fields are in ``site_rules``; positions, defaults and rendering of errors in ``loader``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.base import Spec
+from components.gitops.spec import FluxSpec, NoGitOps
+from components.host.spec import HostSpec, OsSpec, SshSpec
+from components.inference.spec import InferenceSpec
+from components.k3s.spec import K3sSpec
+from components.mesh.spec import NoMesh, TailscaleSpec
+from components.registration.spec import NoRegistration, Registration
+from components.telemetry.spec import TelemetrySpec
+from components.types import DnsLabel, Labels, NonEmpty, Tier
+from stacks.economics import EconomicsSpec
+
+Mesh = Annotated[NoMesh | TailscaleSpec, Field(discriminator="kind")]
+GitOps = Annotated[NoGitOps | FluxSpec, Field(discriminator="kind")]
+Mbps = Annotated[float, Field(gt=0)]
+
+
+class UplinkSpec(Spec):
+    """The site's way out. Described, not managed: it explains what may be asked of it."""
+
+    kind: Literal["fibre", "dsl", "private-5g", "lte", "satellite", "aws-wavelength"]
+    """Technology."""
+
+    down_mbps: Mbps
+    """Usual throughput towards the site, in Mbit/s."""
+
+    up_mbps: Mbps
+    """Usual throughput from the site, in Mbit/s."""
+
+    metered: bool = False
+    """Whether traffic is paid for by volume."""
+
+
+class SiteSpec(Spec):
+    """An edge site: one file, one stack."""
+
+    site: Annotated[DnsLabel, Field(max_length=40)]
+    """Site id: the file's name, the stack's name and the prefix of every name in it."""
+
+    tier: Tier
+    """Distance to the users: device (< 1 ms), near (1-5 ms), far (5-20 ms) or cloud (20-50 ms)."""
+
+    region: DnsLabel
+    """Part of the world, in your own words (`eu-central`); groups sites in roll-outs and telemetry."""
+
+    latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Measured round trip from the users to the site, in ms; must lie within the tier's range."""
+
+    labels: Labels = {}
+    """Free labels (customer, ring, ...): selected by roll-outs, set on nodes and telemetry."""
+
+    hosts: tuple[HostSpec, ...] = ()
+    """The machines; empty only where a cloud brings its own (EKS on an Outpost)."""
+
+    ssh: SshSpec = SshSpec()
+    """How the machines are reached."""
+
+    os: OsSpec = OsSpec()
+    """What the machines run."""
+
+    k3s: K3sSpec | None = None
+    """Kubernetes on the machines; absent only where a cloud brings its own."""
+
+    registration: Registration = NoRegistration(kind="none")
+    """Fleet management that the site is registered with."""
+
+    mesh: Mesh = NoMesh(kind="none")
+    """Private network between the site and its operators."""
+
+    gitops: GitOps = NoGitOps(kind="none")
+    """What pulls the workloads."""
+
+    telemetry: TelemetrySpec | None = None
+    """Metrics to a gateway, queued on disk while the uplink is down."""
+
+    inference: InferenceSpec | None = None
+    """Models served at the site."""
+
+    uplink: UplinkSpec | None = None
+    """The site's way out."""
+
+    economics: EconomicsSpec | None = None
+    """What the site costs, and what the cloud would."""
+
+    description: NonEmpty | None = None
+    """One line for people: what stands there and why."""
+
+    @property
+    def servers(self) -> tuple[HostSpec, ...]:
+        """The hosts of the control plane, in the order of the file; the first one founds the cluster."""
+        return tuple(host for host in self.hosts if host.role == "server")
+
+    @property
+    def agents(self) -> tuple[HostSpec, ...]:
+        """The other hosts."""
+        return tuple(host for host in self.hosts if host.role == "agent")
+
+    def node(self, host: HostSpec) -> str:
+        """The host's one name outside its site: host name, node name, name in the mesh."""
+        return f"{self.site}-{host.name}"

@@ -1,0 +1,50 @@
+"""Specs of Flux that tests share. Keys are made up and public."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from components.gitops.spec import FluxSpec
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPvExampleHostKeyOfTheGitServer0000000000000"
+PGP_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEExample\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
+COSIGN_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEExample\n-----END PUBLIC KEY-----\n"
+
+SSH: dict[str, Any] = {
+    "git": "ssh://git@git.example.com/edge.git",
+    "branch": "main",
+    "known_hosts": f"git.example.com {HOST_KEY}",
+    "verify": {"keys": {"alice": PGP_KEY, "bob": PGP_KEY}},
+}
+HTTPS: dict[str, Any] = {"git": "https://git.example.com:8443/edge.git", "tag": "v1.4.0", "username": "edge-reader"}
+OCI: dict[str, Any] = {
+    "oci": "oci://registry.example.com/edge/configs",
+    "semver": ">=1.0.0",
+    "verify": {"keys": {"release": COSIGN_KEY}},
+}
+KEYLESS: dict[str, Any] = {
+    "oci": "oci://registry.example.com/edge/configs",
+    "tag": "production",
+    "verify": {"identities": [{"issuer": "^https://ci.example.com$", "subject": "^https://ci.example.com/edge/.*$"}]},
+}
+SITE: dict[str, Any] = {
+    "site": "warehouse-berlin-01",
+    "tier": "near",
+    "region": "eu-central",
+    "labels": {"customer": "acme", "edge.example.com/ring": "canary"},
+}
+
+
+def flux(source: dict[str, Any], **changes: Any) -> FluxSpec:
+    """A spec with ``source`` and everything else as a site usually has it."""
+    return TypeAdapter(FluxSpec).validate_python(
+        {
+            "kind": "flux",
+            "operator": {"version": "0.58.1"},
+            "distribution": {"version": "2.9.4"},
+            "source": source,
+            **changes,
+        }
+    )

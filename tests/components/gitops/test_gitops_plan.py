@@ -1,0 +1,164 @@
+"""What Flux gets to see of a site, and what is refused before it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from components.gitops import plan as gitops
+from components.gitops.spec import FluxSpec, NoGitOps
+from components.restricted import Manifest
+from tests.components.cluster_objects import as_yaml, findings, image, problems
+from tests.components.gitops.sources import HTTPS, KEYLESS, OCI, PGP_KEY, SITE, SSH, flux
+
+SPECS = {
+    "git-ssh-signed": flux(SSH, decryption="sops-age"),
+    "git-https-tag": flux(HTTPS, replicas={"inference-server": 3, "camera-gateway": 1}, interval="10m"),
+    "oci-cosign": flux(
+        OCI,
+        operator={"version": "0.58.1", "chart": "oci://mirror.example.com/flux-operator", "image": image("operator")},
+        distribution={"version": "2.9.4", "registry": "mirror.example.com/fluxcd"},
+    ),
+    "oci-keyless": flux(KEYLESS, replicas={}),
+}
+
+
+def manifests(spec: FluxSpec) -> list[Manifest]:
+    planned = gitops.plan(spec, **SITE)
+    return [
+        planned.namespace,
+        *planned.network_policies,
+        planned.instance,
+        *([planned.signers] if planned.signers else []),
+        planned.variables,
+        planned.source,
+        planned.kustomization,
+    ]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_manifests_are_the_reviewed_ones(name: str, golden: Callable[[str, str], None]) -> None:
+    values = dict(gitops.plan(SPECS[name], **SITE).operator_values)
+    golden(f"gitops/{name}.yaml", as_yaml([values, *manifests(SPECS[name])]))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_an_api_server_accepts_every_manifest(name: str) -> None:
+    assert {manifest["kind"]: problems(manifest) for manifest in manifests(SPECS[name]) if problems(manifest)} == {}
+
+
+def test_a_signed_source_passes_every_policy() -> None:
+    assert [found for manifest in manifests(SPECS["git-ssh-signed"]) for found in findings(manifest)] == []
+    assert [found for manifest in manifests(SPECS["oci-keyless"]) for found in findings(manifest)] == []
+
+
+def test_an_unsigned_source_is_planned_as_it_is_and_left_to_the_policies() -> None:
+    planned = gitops.plan(SPECS["git-https-tag"], **SITE)
+    assert planned.facts["verified"] is False
+    assert any("flux-source-verified" in found for found in findings(planned.source))
+
+
+def test_the_kustomization_is_the_references() -> None:
+    planned = gitops.plan(flux(SSH), **SITE).kustomization
+    assert planned["metadata"] == {"name": "edge-inference-stack", "namespace": "flux-system"}
+    spec = planned["spec"]
+    assert (spec["interval"], spec["path"], spec["prune"]) == ("5m", "./edge/overlays/production", True)
+    assert spec["sourceRef"] == {"kind": "GitRepository", "name": "edge-configs"}
+    (patch,) = spec["patches"]
+    assert patch["target"] == {"kind": "Deployment", "name": "inference-server"}
+    assert json.loads(patch["patch"]) == [{"op": "replace", "path": "/spec/replicas", "value": 2}]
+
+
+def test_encrypted_sources_are_decrypted_with_the_age_key_and_others_ask_for_none() -> None:
+    encrypted = gitops.plan(flux(SSH, decryption="sops-age"), **SITE).kustomization["spec"]
+    assert encrypted["decryption"] == {"provider": "sops", "secretRef": {"name": gitops.AGE_KEY}}
+    assert "decryption" not in gitops.plan(flux(SSH), **SITE).kustomization["spec"]
+
+
+def test_public_keys_reach_flux_under_the_suffix_that_it_reads() -> None:
+    git = gitops.plan(flux(SSH), **SITE).signers
+    oci = gitops.plan(flux(OCI), **SITE).signers
+    assert git is not None
+    assert oci is not None
+    assert sorted(git["stringData"]) == ["alice.asc", "bob.asc"]
+    assert sorted(oci["stringData"]) == ["release.pub"]
+
+
+def test_an_operators_image_keeps_its_digest_through_the_charts_repository_and_tag() -> None:
+    reference = f"{image('operator').split('@')[0]}:v0.58.1@{image('operator').split('@')[1]}"
+    values = gitops.plan(flux(SSH, operator={"version": "0.58.1", "image": reference}), **SITE).operator_values
+    assert f"{values['image']['repository']}:{values['image']['tag']}" == reference
+
+
+def test_labels_become_variables_that_flux_can_substitute() -> None:
+    variables = gitops.site_variables(**SITE)
+    assert variables == {
+        "site": "warehouse-berlin-01",
+        "tier": "near",
+        "region": "eu-central",
+        "label_customer": "acme",
+        "label_edge_example_com_ring": "canary",
+    }
+
+
+def test_two_labels_that_would_be_one_variable_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"'a-b' and 'a\.b' would both be the variable label_a_b"):
+        gitops.site_variables(site="s", tier="near", region="r", labels={"a-b": "1", "a.b": "2"})
+
+
+@pytest.mark.parametrize(
+    ("spec", "keys"),
+    [
+        (NoGitOps(kind="none"), ()),
+        (SPECS["git-ssh-signed"], ("git-ssh-key", "sops-age-key")),
+        (SPECS["git-https-tag"], ("git-password",)),
+        (flux({"git": "https://git.example.com/edge.git"}), ()),
+        (SPECS["oci-cosign"], ()),
+    ],
+)
+def test_secrets_are_asked_for_only_where_they_are_used(spec: FluxSpec | NoGitOps, keys: tuple[str, ...]) -> None:
+    assert gitops.required_secrets(spec) == keys
+
+
+def test_no_policy_lets_controllers_talk_to_a_port_that_nobody_needs() -> None:
+    ports = {
+        port["port"]
+        for policy in gitops.plan(flux(SSH), **SITE).network_policies
+        for rule in policy["spec"].get("egress", [])
+        for port in rule.get("ports", [])
+    }
+    assert ports == {53, 443, 6443, 22}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({}, "expected either `git: <url>` or `oci:"),
+        ({**SSH, **OCI}, "expected either `git: <url>` or `oci:"),
+        ({**SSH, "git": "git@git.example.com:edge.git"}, "is written ssh://git@host/path"),
+        ({**SSH, "git": "ssh://git:hunter2@git.example.com/edge.git"}, "without a password"),
+        ({**SSH, "known_hosts": None}, "ssh-keyscan -p 22 git.example.com"),
+        ({**SSH, "git": "ssh://git@git.example.com:2222/edge.git"}, r"no key for \[git.example.com\]:2222"),
+        ({**SSH, "tag": "v1"}, "expected one of branch, tag, semver, commit; this has branch and tag"),
+        ({**SSH, "verify": {"keys": {}}}, "at least 1 item"),
+        ({**SSH, "verify": {"mode": "Tag", "keys": {"a": PGP_KEY}}}, "it needs `tag` or `semver`"),
+        ({**SSH, "verify": {"keys": {"a": PGP_KEY.replace("PUBLIC", "PRIVATE")}}}, "this is a private one"),
+        ({**SSH, "verify": {"keys": {"a": "ssh-ed25519 AAAA"}}}, "gpg --armor --export"),
+        ({**HTTPS, "known_hosts": SSH["known_hosts"]}, "`known_hosts` is for ssh"),
+        ({**OCI, "tag": "v1"}, "this has tag and semver"),
+        ({**OCI, "verify": {}}, "without one of them nothing is verified"),
+        ({**OCI, "oci": "oci://registry.example.com/edge:v1"}, "without tag or digest"),
+    ],
+)
+def test_a_source_that_cannot_work_is_refused_with_what_was_expected(source: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        flux(source)
+
+
+def test_a_flux_without_the_controllers_that_apply_is_refused() -> None:
+    with pytest.raises(ValidationError, match="kustomize-controller"):
+        flux(SSH, distribution={"version": "2.9.4", "components": ["source-controller", "helm-controller"]})

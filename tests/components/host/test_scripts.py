@@ -1,0 +1,81 @@
+"""The host's scripts, run for real on this machine's own facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.host.plan import plan
+from components.host.spec import HardwareProfile, OsSpec
+from tests.components.site_parts import hardware, host
+from tests.sandbox import Sandbox, needs_root
+
+pytestmark = needs_root
+
+SMALL = {"arch": "amd64", "cores": 1, "memory_mib": 1, "disk_gib": 1, "tpm": False}
+
+
+def profile(**fields: object) -> HardwareProfile:
+    return HardwareProfile.model_validate(hardware().model_dump() | SMALL | fields)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    commands = {"uname": "echo x86_64", "modprobe": "", "sysctl": "", "hostnamectl": "hostname \"$2\""}
+    active = 'case $1 in is-active) [ -e "$SANDBOX/active" ] ;; restart) touch "$SANDBOX/active" ;; esac'
+    sandbox = Sandbox(tmp_path / "box", {**commands, "systemctl": active})
+    sandbox.path("/etc/os-release").parent.mkdir(parents=True, exist_ok=True)
+    sandbox.path("/etc/os-release").write_text("ID=flatcar\n")
+    return sandbox
+
+
+def scripts(os: OsSpec | None = None, **fields: object):  # type: ignore[no-untyped-def]
+    return plan("site-a", host("a", "10.0.0.11"), os or OsSpec(disk="none"), profile(**fields))
+
+
+def test_a_host_that_is_what_the_file_says_prints_its_facts(box: Sandbox) -> None:
+    done = box.run(scripts().facts)
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith("arch=amd64 os=flatcar threads=")
+
+
+def test_everything_that_differs_is_named_at_once(box: Sandbox) -> None:
+    done = box.run(scripts(arch="arm64", cores=4096, memory_mib=10**9, disk_gib=10**6).facts)
+    assert done.code != 0
+    for what in ("architecture: expected arm64, found amd64", "CPU cores", "RAM in MiB", "in GiB"):
+        assert what in done.stderr
+
+
+def test_another_operating_system_is_refused(box: Sandbox) -> None:
+    done = box.run(scripts(OsSpec(distribution="fedora-coreos", disk="none")).facts)
+    assert done.code != 0
+    assert "operating system: expected fedora-coreos, found flatcar" in done.stderr
+
+
+def test_a_disk_without_encryption_is_refused_where_it_is_asked_for(box: Sandbox) -> None:
+    done = box.run(scripts(OsSpec(disk="luks-tpm2")).facts)
+    assert done.code != 0
+    assert "disk encryption (LUKS)" in done.stderr
+
+
+def test_preparing_a_host_twice_changes_it_once(box: Sandbox) -> None:
+    script = scripts().base
+    first = box.run(script)
+    assert first.code == 0, first.stderr
+    assert "changed /etc/sysctl.d/90-kubelet.conf" in first.stdout
+    assert "vm.overcommit_memory = 1" in box.path("/etc/sysctl.d/90-kubelet.conf").read_text()
+    assert "hostnamectl set-hostname site-a" in first.calls
+    again = box.run(script)
+    assert again.code == 0, again.stderr
+    assert not [line for line in again.stdout.splitlines() if line.startswith("changed /etc")]
+    assert not [call for call in again.calls if call.startswith(("sysctl", "systemctl restart"))]
+
+
+def test_a_file_that_drifted_is_put_right(box: Sandbox) -> None:
+    script = scripts().base
+    box.run(script)
+    box.path("/etc/sysctl.d/90-kubelet.conf").write_text("vm.overcommit_memory = 0\n")
+    done = box.run(script)
+    assert "changed /etc/sysctl.d/90-kubelet.conf" in done.stdout
+    assert [call for call in done.calls if call.startswith("sysctl")]

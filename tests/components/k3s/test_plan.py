@@ -1,0 +1,141 @@
+"""What K3s is told on each host, as values: exact files by golden, and the promises that hold for any site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.host.spec import OsSpec
+from components.k3s import hardening
+from components.k3s.plan import Node, encryption_provider, files, plan_cluster, plan_node, registries, server_config
+from tests.components.site_parts import AGENT, SERVERS, host, k3s, node
+
+HA = k3s(api_address="10.0.0.10")
+
+
+def config_of(spec: object, which: Node, servers: list[Node]) -> dict[str, object]:
+    _, text = files(spec, which, servers, {}, ())["/etc/rancher/k3s/config.yaml"]  # type: ignore[arg-type]
+    loaded: dict[str, object] = yaml.safe_load(text)
+    return loaded
+
+
+@pytest.mark.parametrize(("variant", "servers"), [("ha", SERVERS), ("one", SERVERS[:1])])
+def test_rendered_files_and_scripts_are_as_reviewed(
+    variant: str, servers: list[Node], golden: Callable[[str, str], None]
+) -> None:
+    spec = HA if variant == "ha" else k3s()
+    cluster = plan_cluster(spec, servers)
+    for name in ("birth", "ready", "kubeconfig"):
+        golden(f"k3s/{variant}/cluster-{name}.sh", getattr(cluster, name))
+    for which in (servers[0], AGENT):
+        planned = plan_node(spec, which, servers, labels={"region": "eu"}, psa_exempt=["azure-arc"])
+        for name in ("install", "uninstall", "admit", "member", "remove"):
+            golden(f"k3s/{variant}/{which.name}-{name}.sh", getattr(planned, name))
+
+
+def test_traefik_and_servicelb_are_disabled_on_every_server() -> None:
+    for server in SERVERS:
+        assert config_of(HA, server, SERVERS)["disable"] == ["traefik", "servicelb"]
+
+
+def test_settings_that_all_servers_must_share_are_equal() -> None:
+    shared = ("cluster-cidr", "service-cidr", "disable", "secrets-encryption", "flannel-backend", "embedded-registry")
+    spec = k3s(api_address="10.0.0.10", embedded_registry=True)
+    assert len({str([config_of(spec, server, SERVERS)[key] for key in shared]) for server in SERVERS}) == 1
+
+
+def test_no_configuration_file_can_found_a_cluster() -> None:
+    for server in SERVERS:
+        assert "cluster-init" not in config_of(HA, server, SERVERS)
+        assert "server" not in config_of(HA, server, SERVERS)
+
+
+def test_an_agent_joins_by_the_address_that_outlives_the_first_server() -> None:
+    assert config_of(HA, AGENT, SERVERS)["server"] == "https://10.0.0.10:6443"
+
+
+def test_an_agent_gets_the_kubelet_flags_and_none_of_the_control_plane() -> None:
+    config = config_of(HA, AGENT, SERVERS)
+    assert config["kubelet-arg"] == list(hardening.kubelet_args(4096))
+    assert not [key for key in config if key.startswith("kube-apiserver") or key == "tls-san"]
+    assert config["token-file"] == "/etc/rancher/k3s/agent-token", "an agent must not hold the servers' token"
+
+
+def test_the_first_server_joins_through_another_one_when_it_comes_back() -> None:
+    script = plan_node(HA, SERVERS[0], SERVERS, labels={}).install
+    assert "for seed in 10.0.0.10 10.0.0.12" in script
+
+
+def test_a_server_that_is_added_changes_nothing_on_the_others() -> None:
+    before = [plan_node(HA, server, SERVERS, labels={}) for server in SERVERS]
+    more = [*SERVERS, node("e", "10.0.0.15"), node("f", "10.0.0.16")]
+    assert [plan_node(HA, server, more, labels={}) for server in SERVERS] == before
+
+
+def test_a_version_for_one_host_changes_that_host_alone() -> None:
+    trial = node("b", "10.0.0.12", k3s_version="v1.37.1+k3s1")
+    servers = [SERVERS[0], trial, SERVERS[2]]
+    plans = [plan_node(HA, server, servers, labels={}) for server in servers]
+    assert "v1.37.1%2Bk3s1/k3s" in plans[1].install
+    assert [plans[0], plans[2]] == [plan_node(HA, server, SERVERS, labels={}) for server in (SERVERS[0], SERVERS[2])]
+
+
+def test_an_architecture_takes_its_own_binary_and_checksum() -> None:
+    arm = Node("site-x", host("x", "10.0.0.9"), OsSpec(), "arm64")
+    script = plan_node(k3s(), arm, [arm], labels={}).install
+    assert f"v1.36.3%2Bk3s1/k3s-arm64 {'b' * 64}" in script
+
+
+def test_a_read_only_usr_gets_its_binaries_below_opt() -> None:
+    assert "/opt/bin/k3s 0755" in plan_node(HA, SERVERS[0], SERVERS, labels={}).install
+    coreos = Node("site-x", host("x", "10.0.0.9"), OsSpec(distribution="fedora-coreos"), "amd64")
+    assert "/usr/local/bin/k3s 0755" in plan_node(k3s(), coreos, [coreos], labels={}).install
+
+
+def test_an_external_datastore_is_asked_for_on_standard_input_only() -> None:
+    spec = k3s(api_address="10.0.0.10", datastore={"kind": "external", "engine": "postgresql"})
+    script = plan_node(spec, SERVERS[1], SERVERS, labels={}).install
+    assert "read_secret datastore_endpoint" in script
+    assert "datastore-endpoint" not in server_config(spec, SERVERS[1], SERVERS)
+    assert "birth" not in script, "every server of an external datastore is equal"
+
+
+def test_admission_has_a_stanza_for_each_plugin_that_needs_one() -> None:
+    admission = hardening.admission(["kube-system"])
+    assert [plugin["name"] for plugin in admission["plugins"]] == ["PodSecurity", "EventRateLimit"]
+    exemptions = admission["plugins"][0]["configuration"]["exemptions"]
+    assert exemptions["namespaces"] == ["kube-system"]
+
+
+@pytest.mark.parametrize(
+    ("version", "provider"),
+    [
+        ("v1.29.9+k3s1", "aescbc"),
+        ("v1.30.11+k3s1", "aescbc"),
+        ("v1.30.12+k3s1", "secretbox"),
+        ("v1.31.7+k3s1", "aescbc"),
+        ("v1.32.4-rc1+k3s1", "secretbox"),
+        ("v1.36.3+k3s1", "secretbox"),
+    ],
+)
+def test_secrets_are_encrypted_with_the_best_provider_of_the_release(version: str, provider: str) -> None:
+    assert encryption_provider(version) == provider
+
+
+def test_spegel_gets_the_mirror_entry_without_which_it_serves_nothing() -> None:
+    assert registries(k3s(embedded_registry=True)) == {"mirrors": {"*": {}}}
+    assert registries(k3s()) == {"mirrors": {}}
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=1, max_size=7, unique=True))
+def test_a_server_is_never_its_own_seed(names: list[str]) -> None:
+    servers = [node(name, f"10.0.0.{ord(name)}") for name in names]
+    spec = k3s(api_address="10.0.0.10" if len(servers) > 1 else None)
+    for server in servers:
+        script = plan_node(spec, server, servers, labels={}).install
+        seeds = [line for line in script.splitlines() if line.strip().startswith("for seed in")]
+        assert all(server.address not in line.split() for line in seeds)

@@ -1,0 +1,199 @@
+"""K3s' scripts, run for real: what they leave on a host's disk, and what they refuse."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from components.k3s.plan import Node, plan_cluster, plan_node
+from components.k3s.spec import K3sSpec
+from components.shell import secret_lines
+from tests.components.site_parts import AGENT, SERVERS, VERSION, k3s
+from tests.sandbox import Sandbox, needs_root
+
+pytestmark = needs_root
+
+TOKEN, AGENT_TOKEN = "marker-server-token", "marker-agent-token"
+STDIN = secret_lines([TOKEN, AGENT_TOKEN])
+
+_K3S = '''
+case $1 in
+  kubectl) [ -e "$SANDBOX/cluster-answers" ] || exit 1 ;;
+esac
+'''
+_SYSTEMCTL = '''
+unit=${!#}
+case $1 in
+  is-active) [ -e "$SANDBOX/active-$unit" ] ;;
+  restart)
+    touch "$SANDBOX/active-$unit" "$SANDBOX/cluster-answers"
+    # What K3s leaves on its first start decides every later one.
+    [ "$unit" != k3s ] || mkdir -p /var/lib/rancher/k3s/server/db/etcd /var/lib/rancher/k3s/server/tls ;;
+  disable) rm -f "$SANDBOX"/active-* "$SANDBOX/cluster-answers" ;;
+esac
+'''
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    sandbox = Sandbox(
+        tmp_path / "box",
+        {
+            "systemctl": _SYSTEMCTL,
+            "ip": "[ \"$*\" != 'route show default' ] || echo default via 10.0.0.1",
+            "journalctl": "",
+            "sleep": "",
+            "pkill": "",
+            "iptables-save": "",
+            "ip6tables-save": "",
+            "iptables-restore": "cat >/dev/null",
+            "ip6tables-restore": "cat >/dev/null",
+        },
+    )
+    # The release: a recording stand-in, downloaded and checked like the real one.
+    sandbox.install("/usr/local/sbin/k3s-release", _K3S)
+    sandbox.path("/usr/local/sbin/k3s-release").rename(sandbox.mirror / "k3s")
+    return sandbox
+
+
+def spec_for(box: Sandbox, **fields: object) -> K3sSpec:
+    digest = hashlib.sha256((box.mirror / "k3s").read_bytes()).hexdigest()
+    return k3s(api_address="10.0.0.10", releases={VERSION: {"amd64": digest}}, **fields)
+
+
+def install(spec: K3sSpec, node: Node) -> str:
+    return plan_node(spec, node, SERVERS, labels={}).install
+
+
+def found(box: Sandbox, spec: K3sSpec) -> None:
+    """Bring the first server up as a new site does."""
+    assert box.run(plan_cluster(spec, SERVERS).birth).code == 0
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN)
+    assert done.code == 0, done.stderr
+
+
+def test_a_first_server_founds_the_cluster_once_and_a_second_run_changes_nothing(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    assert box.path("/etc/rancher/k3s/config.yaml.d/20-join.yaml").read_text() == "cluster-init: true\n"
+    assert not box.path("/var/lib/edge/k3s/birth").exists(), "the permit must not outlive the founding"
+    again = box.run(install(spec, SERVERS[0]), stdin=STDIN)
+    assert (again.code, again.stdout) == (0, f"k3s runs {VERSION}\n")
+    assert not [call for call in again.calls if call.startswith(("systemctl restart", "curl"))]
+
+
+def test_a_lost_first_server_never_founds_a_second_cluster(box: Sandbox) -> None:
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN)
+    assert done.code != 0
+    assert "may not found a second cluster" in done.stderr
+    assert not [call for call in done.calls if call.startswith("systemctl restart")]
+
+
+def test_a_lost_first_server_joins_through_the_others(box: Sandbox) -> None:
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=["https://10.0.0.12:6443/cacerts"])
+    assert done.code == 0, done.stderr
+    assert box.path("/etc/rancher/k3s/config.yaml.d/20-join.yaml").read_text() == "server: https://10.0.0.12:6443\n"
+
+
+def test_a_second_permit_is_not_given_to_a_host_that_has_a_cluster(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    assert box.run(plan_cluster(spec, SERVERS).birth).code == 0
+    assert not box.path("/var/lib/edge/k3s/birth").exists()
+
+
+def test_an_only_server_without_its_datastore_is_not_started(box: Sandbox) -> None:
+    script = plan_node(spec_for(box), SERVERS[0], SERVERS[:1], labels={}).install
+    done = box.run(script, stdin=STDIN)
+    assert done.code != 0
+    assert "restore" in done.stderr
+    assert not [call for call in done.calls if call.startswith("systemctl restart")]
+
+
+def test_a_binary_with_another_checksum_is_refused_and_leaves_nothing(box: Sandbox) -> None:
+    spec = spec_for(box)
+    (box.mirror / "k3s").write_text("tampered")
+    done = box.run(install(spec, AGENT), stdin=secret_lines([AGENT_TOKEN]))
+    assert done.code != 0
+    assert "nothing was installed" in done.stderr
+    assert not box.path("/opt/bin/k3s").exists()
+    assert not list(box.path("/opt/bin").glob(".edge.*"))
+
+
+def test_a_changed_setting_restarts_the_service_and_touches_no_data(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    done = box.run(install(spec_for(box, pod_max_pids=1000), SERVERS[0]), stdin=STDIN)
+    assert done.code == 0, done.stderr
+    assert "changed /etc/rancher/k3s/config.yaml" in done.stdout
+    assert "systemctl restart k3s" in done.calls
+
+
+def test_secrets_are_in_their_own_files_and_on_no_command_line(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN)
+    assert box.files_with(TOKEN) == ["/etc/rancher/k3s/token"]
+    assert box.files_with(AGENT_TOKEN) == ["/etc/rancher/k3s/agent-token"]
+    assert box.path("/etc/rancher/k3s/token").stat().st_mode & 0o777 == 0o600
+    assert TOKEN not in done.stdout + done.stderr + "".join(done.calls)
+
+
+def test_an_agent_holds_only_the_agents_token(box: Sandbox) -> None:
+    done = box.run(install(spec_for(box), AGENT), stdin=secret_lines([AGENT_TOKEN]), answers=["http://127.0.0.1:10248/healthz"])
+    assert done.code == 0, done.stderr
+    assert "systemctl restart k3s-agent" in done.calls
+    assert not box.path("/etc/rancher/k3s/token").exists()
+
+
+def test_a_connection_string_of_the_wrong_kind_is_refused_without_being_shown(box: Sandbox) -> None:
+    spec = spec_for(box, datastore={"kind": "external", "engine": "postgresql"})
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN + secret_lines(["mysql://user:marker-password@db"]))
+    assert done.code != 0
+    assert "must begin with postgres://" in done.stderr
+    assert "marker-password" not in done.stdout + done.stderr
+
+
+def test_a_connection_string_reaches_a_file_that_only_root_reads(box: Sandbox) -> None:
+    spec = spec_for(box, datastore={"kind": "external", "engine": "postgresql"})
+    endpoint = "postgres://k3s:it's@db.example.com/k3s"
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN + secret_lines([endpoint]))
+    assert done.code == 0, done.stderr
+    written = box.path("/etc/rancher/k3s/config.yaml.d/80-datastore.yaml")
+    assert written.read_text() == "datastore-endpoint: 'postgres://k3s:it''s@db.example.com/k3s'\n"
+    assert written.stat().st_mode & 0o777 == 0o600
+
+
+def test_uninstalling_leaves_no_file_of_k3s_behind(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    scripts = plan_node(spec, SERVERS[0], SERVERS, labels={})
+    done = box.run(scripts.uninstall)
+    assert done.code == 0, done.stderr
+    for gone in ("/etc/rancher", "/var/lib/rancher", "/opt/bin", "/etc/systemd/system"):
+        left = [path for path in box.path(gone).rglob("*") if path.is_file() or path.is_symlink()]
+        assert not left, f"{gone} still holds {left}"
+    assert box.run(scripts.uninstall).code == 0, "a second removal must be fine"
+
+
+def test_a_node_that_is_ready_is_not_forgotten(box: Sandbox) -> None:
+    box.install("/usr/local/sbin/k3s", 'case "$*" in *jsonpath*) echo True ;; esac')
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    assert done.code == 0, done.stderr
+    assert not [call for call in done.calls if "delete" in call]
+
+
+def test_a_stale_node_and_its_password_are_forgotten_before_it_joins_again(box: Sandbox) -> None:
+    box.install("/usr/local/sbin/k3s", "")
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    assert done.code == 0, done.stderr
+    deleted = [call for call in done.calls if " delete " in call]
+    assert any("delete node site-b" in call for call in deleted)
+    assert any("delete secret site-b.node-password.k3s" in call for call in deleted)
+
+
+def test_admission_is_free_where_no_cluster_runs_yet(box: Sandbox) -> None:
+    done = box.run(plan_node(spec_for(box), SERVERS[0], SERVERS, labels={}).admit)
+    assert (done.code, done.stdout) == (0, "no cluster runs here: nothing to forget\n")

@@ -1,0 +1,219 @@
+"""Collectors: what they measure, what they keep while the uplink is away, and what they may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from components.restricted import Manifest
+from components.telemetry import collector
+from components.telemetry import plan as telemetry
+from components.telemetry.plan import CollectorHost, TelemetryPlan
+from components.telemetry.spec import TelemetrySpec
+from tests.components.cluster_objects import as_yaml, findings, image, problems
+
+SITE: dict[str, Any] = {
+    "site": "warehouse-berlin-01",
+    "tier": "near",
+    "region": "eu-central",
+    "labels": {"customer": "acme"},
+}
+GRAFANA = "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp"
+XR4000 = CollectorHost("a", "warehouse-berlin-01-a", 131072)
+PI = CollectorHost("hall", "warehouse-berlin-01-hall", 512)
+
+
+def spec(**changes: Any) -> TelemetrySpec:
+    return TelemetrySpec.model_validate(
+        {"gateway": GRAFANA, "instance_id": "123456", "image": image("collector"), **changes}
+    )
+
+
+def planned(telemetry_spec: TelemetrySpec, inference_namespace: str | None = "edge-inference") -> TelemetryPlan:
+    return telemetry.plan(telemetry_spec, **SITE, inference_namespace=inference_namespace)
+
+
+def configuration(plan: TelemetryPlan) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(plan.configuration)
+    return document
+
+
+def manifests(telemetry_spec: TelemetrySpec, plan: TelemetryPlan) -> list[Manifest]:
+    return [
+        plan.namespace,
+        *plan.network_policies,
+        plan.service_account,
+        plan.cluster_role,
+        plan.cluster_role_binding,
+        plan.config_map,
+        telemetry.credentials("placeholder"),
+        plan.service,
+        *(telemetry.collector_of(telemetry_spec, plan, host) for host in (XR4000, PI)),
+    ]
+
+
+GATEWAY_AT_SITE = spec(gateway="https://collect.example.com:4318", instance_id=None, offline_hours=72)
+CASES = {"grafana-with-triton": (spec(), "edge-inference"), "own-gateway-without-triton": (GATEWAY_AT_SITE, None)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_manifests_and_configuration_are_the_reviewed_ones(name: str, golden: Callable[[str, str], None]) -> None:
+    telemetry_spec, namespace = CASES[name]
+    plan = planned(telemetry_spec, namespace)
+    golden(f"telemetry/{name}/objects.yaml", as_yaml(manifests(telemetry_spec, plan)))
+    golden(f"telemetry/{name}/collector.yaml", plan.configuration)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_api_server_accepts_every_object(name: str) -> None:
+    telemetry_spec, namespace = CASES[name]
+    objects = manifests(telemetry_spec, planned(telemetry_spec, namespace))
+    assert [(item["kind"], problem) for item in objects for problem in problems(item)] == []
+
+
+def test_every_object_passes_every_policy() -> None:
+    telemetry_spec = spec()
+    assert [found for item in manifests(telemetry_spec, planned(telemetry_spec)) for found in findings(item)] == []
+
+
+def test_hosts_are_measured_every_30_s_and_triton_every_15_s() -> None:
+    receivers = configuration(planned(spec()))["receivers"]
+    assert receivers["hostmetrics"]["collection_interval"] == "30s"
+    jobs = {job["job_name"]: job for job in receivers["prometheus"]["config"]["scrape_configs"]}
+    assert jobs["inference-server"]["scrape_interval"] == "15s"
+
+
+def test_a_collector_scrapes_only_the_triton_of_its_own_node() -> None:
+    jobs = configuration(planned(spec()))["receivers"]["prometheus"]["config"]["scrape_configs"]
+    (discovery,) = next(job for job in jobs if job["job_name"] == "inference-server")["kubernetes_sd_configs"]
+    assert discovery["namespaces"] == {"names": ["edge-inference"]}
+    assert discovery["selectors"] == [{"role": "pod", "field": "spec.nodeName=${env:K8S_NODE_NAME}"}]
+
+
+def test_a_site_without_models_has_no_scrape_of_triton_and_no_way_to_its_namespace() -> None:
+    plan = planned(spec(), None)
+    jobs = configuration(plan)["receivers"]["prometheus"]["config"]["scrape_configs"]
+    assert [job["job_name"] for job in jobs] == ["otel-collector"]
+    assert "edge-inference" not in as_yaml(plan.network_policies)
+
+
+def test_nothing_queued_is_given_up_and_the_queue_outlives_a_power_cut() -> None:
+    document = configuration(planned(spec()))
+    assert document["extensions"]["file_storage"]["fsync"] is True
+    for exporter in document["exporters"].values():
+        assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
+        assert exporter["sending_queue"]["storage"] == "file_storage"
+        assert exporter["sending_queue"]["sizer"] == "bytes"
+
+
+def test_no_batch_is_held_in_memory_before_the_queue_and_memory_is_limited_first() -> None:
+    for pipeline in configuration(planned(spec()))["service"]["pipelines"].values():
+        assert pipeline["processors"][0] == "memory_limiter"
+        assert "batch" not in pipeline["processors"]
+
+
+def test_refused_data_is_itself_reported() -> None:
+    jobs = configuration(planned(spec()))["receivers"]["prometheus"]["config"]["scrape_configs"]
+    own = next(job for job in jobs if job["job_name"] == "otel-collector")
+    (keep,) = own["metric_relabel_configs"]
+    assert "enqueue_failed" in keep["regex"]
+
+
+def test_the_configuration_refers_only_to_what_it_defines() -> None:
+    document = configuration(planned(spec()))
+    service = document["service"]
+    assert set(service["extensions"]) == set(document["extensions"])
+    pipelines = service["pipelines"].values()
+    for part in ("receivers", "processors", "exporters"):
+        assert {name for pipeline in pipelines for name in pipeline[part]} == set(document[part])
+    for exporter in document["exporters"].values():
+        assert exporter["auth"]["authenticator"] in document["extensions"]
+
+
+def test_the_queues_hold_the_stated_rate_for_the_stated_hours() -> None:
+    sizes = {queue.signal: queue.size_bytes for queue in collector.queues(spec(offline_hours=24))}
+    assert sizes == {"metrics": 4 * 1024 * 86400, "logs": 4 * 1024 * 86400, "traces": 2 * 1024 * 86400}
+    assert collector.volume_mib(spec(offline_hours=24)) == 2304
+
+
+rates = st.floats(min_value=0.01, max_value=10240)
+
+
+@given(hours=st.integers(1, 720), metrics=rates, logs=rates, traces=rates)
+def test_the_volume_holds_full_queues_twice_and_a_batch_always_fits_its_queue(
+    hours: int, metrics: float, logs: float, traces: float
+) -> None:
+    sized = spec(offline_hours=hours, rate={"metrics": metrics, "logs": logs, "traces": traces})
+    queues = collector.queues(sized)
+    live = sum(queue.size_bytes for queue in queues)
+    assert live >= (metrics + logs + traces) * 1024 * hours * 3600
+    assert collector.volume_mib(sized) * 1024 * 1024 >= 2 * live
+    for queue in queues:
+        settings = configuration(planned(sized))["exporters"][f"otlp_http/{queue.signal}"]["sending_queue"]
+        assert settings["batch"]["min_size"] <= settings["queue_size"] == queue.size_bytes
+
+
+def test_the_token_is_read_from_a_file_and_is_in_no_configuration() -> None:
+    document = configuration(planned(spec()))
+    assert document["extensions"]["basicauth"] == {
+        "client_auth": {"username": "123456", "password_file": collector.TOKEN_FILE}
+    }
+    bearer = configuration(planned(spec(instance_id=None)))
+    assert bearer["extensions"]["bearertokenauth"] == {"scheme": "Bearer", "filename": collector.TOKEN_FILE}
+    assert telemetry.required_secrets(spec()) == ("telemetry-token",)
+
+
+def test_a_dollar_in_a_url_is_not_taken_for_a_variable() -> None:
+    document = configuration(planned(spec(gateway="https://collect.example.com/a$b")))
+    assert document["exporters"]["otlp_http/metrics"]["endpoint"] == "https://collect.example.com/a$$b"
+
+
+def test_a_changed_configuration_replaces_the_pod_and_an_equal_one_does_not() -> None:
+    def annotations(telemetry_spec: TelemetrySpec) -> Any:
+        plan = planned(telemetry_spec)
+        return telemetry.collector_of(telemetry_spec, plan, XR4000)["spec"]["template"]["metadata"]["annotations"]
+
+    assert annotations(spec()) == annotations(spec())
+    assert annotations(spec()) != annotations(spec(instance_id="654321"))
+
+
+def test_nothing_shared_names_a_host() -> None:
+    plan = planned(spec())
+    shared = as_yaml([*manifests(spec(), plan)[:-2], dict(plan.facts)])
+    assert XR4000.node not in shared
+    assert f"otel-{XR4000.name}\n" not in shared
+
+
+def test_a_collector_is_held_to_its_node_and_small_hosts_give_it_less() -> None:
+    plan = planned(spec())
+    big, small = (telemetry.collector_of(spec(), plan, host) for host in (XR4000, PI))
+    assert big["metadata"]["name"] == "otel-a"
+    assert big["spec"]["template"]["spec"]["nodeSelector"] == {"kubernetes.io/hostname": XR4000.node}
+    limit = small["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    assert limit == "160Mi"
+
+
+def test_the_collector_may_read_node_statistics_and_nothing_else_of_the_cluster() -> None:
+    assert planned(spec()).cluster_role["rules"] == [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"gateway": "http://collect.example.com"},
+        {"gateway": "https://user:password@collect.example.com"},
+        {"offline_hours": 0},
+        {"image": "docker.io/otel/opentelemetry-collector-contrib:0.159.0"},
+        {"rate": {"metrics": 0}},
+        {"token": "glc_x"},
+    ],
+)
+def test_a_spec_that_would_lose_data_or_leak_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        spec(**wrong)

@@ -1,0 +1,124 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# site-a: is this the machine that the site file describes (poweredge-xr4000)? Reads only.
+problems=()
+expect() { problems+=("$1: expected $2, found $3"); }
+
+case $(uname -m) in
+  x86_64) arch=amd64 ;;
+  aarch64) arch=arm64 ;;
+  *) arch=$(uname -m) ;;
+esac
+[ "$arch" = amd64 ] || expect architecture amd64 "$arch"
+
+# shellcheck source=/dev/null
+os=$(. /etc/os-release && printf '%s' "${ID:-unknown}")
+case $os in
+  fedora | fcos) ;;
+  *) expect "operating system" fedora-coreos "$os" ;;
+esac
+
+threads=$(getconf _NPROCESSORS_ONLN)
+[ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"
+
+memory_mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo) / 1024))
+[ "$memory_mib" -ge 111411 ] || expect "RAM in MiB" "at least 111411" "$memory_mib"
+
+state_dir=/var/lib
+disk_gib=$(($(df --output=size -k "$state_dir" | tail -n 1) / 1048576))
+[ "$disk_gib" -ge 768 ] || expect "disk below $state_dir in GiB" "at least 768" "$disk_gib"
+
+tpm=no
+if [ -e /sys/class/tpm/tpm0 ] && [ "$(cat /sys/class/tpm/tpm0/tpm_version_major 2>/dev/null)" = 2 ]; then tpm=2.0; fi
+[ "$tpm" = 2.0 ] || expect TPM 2.0 "$tpm"
+
+secure_boot=off
+for variable in /sys/firmware/efi/efivars/SecureBoot-*; do
+  [ -e "$variable" ] || continue
+  [ "$(od -An -t u1 -j 4 -N 1 "$variable" | tr -d ' ')" = 1 ] && secure_boot=on
+done
+[ "$secure_boot" = on ] || expect "Secure Boot" on "$secure_boot"
+
+luks=no
+device=$(findmnt --noheadings --output SOURCE --target "$state_dir" | sed 's/\[.*//')
+if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | grep -qx 'crypt'; then luks=yes; fi
+[ "$luks" = yes ] || expect "disk encryption (LUKS) below $state_dir" yes "$luks"
+
+if [ "${#problems[@]}" -gt 0 ]; then
+  printf 'site-a: %s\n' "${problems[@]}" >&2
+  fail "this is not the host that the site file describes; correct the file or the host"
+fi
+say "arch=$arch os=$os threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"

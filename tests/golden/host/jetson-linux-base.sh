@@ -1,0 +1,116 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# site-a: kernel settings, host name, time, update window.
+put_file /etc/sysctl.d/90-kubelet.conf 0644 <<'EDGE_FILE'
+vm.panic_on_oom = 0
+vm.overcommit_memory = 1
+kernel.panic = 10
+kernel.panic_on_oops = 1
+EDGE_FILE
+put_file /etc/sysctl.d/91-edge.conf 0644 <<'EDGE_FILE'
+fs.inotify.max_user_instances = 8192
+fs.inotify.max_user_watches = 524288
+net.ipv4.ip_forward = 1
+net.ipv6.conf.all.forwarding = 1
+EDGE_FILE
+put_file /etc/modules-load.d/edge.conf 0644 <<'EDGE_FILE'
+br_netfilter
+overlay
+EDGE_FILE
+if [ "$changed" = 1 ]; then
+  for module in br_netfilter overlay; do
+    # Built into some kernels, where there is nothing to load.
+    modprobe "$module" 2>/dev/null || say "module $module is not loadable here"
+  done
+  sysctl --quiet --load=/etc/sysctl.d/90-kubelet.conf
+  sysctl --quiet --load=/etc/sysctl.d/91-edge.conf
+fi
+
+if [ "$(cat /proc/sys/kernel/hostname)" != site-a ]; then
+  hostnamectl set-hostname site-a
+  say "changed the host name to site-a"
+fi
+
+changed=0
+put_file /etc/systemd/timesyncd.conf.d/50-edge.conf 0644 <<'EDGE_FILE'
+[Time]
+NTP=time.example.com
+EDGE_FILE
+if [ "$changed" = 1 ] || ! systemctl is-active --quiet systemd-timesyncd; then
+  systemctl enable --quiet systemd-timesyncd
+  systemctl restart systemd-timesyncd
+  say "started systemd-timesyncd"
+fi

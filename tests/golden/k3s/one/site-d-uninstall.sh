@@ -1,0 +1,110 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# site-d: take K3s away and leave a clean host. Each step is fine when its object is gone.
+systemctl disable --now k3s-agent 2>/dev/null || true
+
+# Containers outlive the unit (KillMode=process): end their shims and whatever runs below them.
+pkill -KILL -f '/var/lib/rancher/k3s/data/.*/bin/containerd-shim' || true
+for cgroup in /sys/fs/cgroup/kubepods* /sys/fs/cgroup/*/kubepods*; do
+  [ -d "$cgroup" ] || continue
+  find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs --no-run-if-empty kill -KILL 2>/dev/null || true
+done
+
+for dir in /run/k3s /var/lib/kubelet/pods /var/lib/kubelet/plugins /var/lib/rancher/k3s /run/netns/cni-; do
+  sed -n "s|^[^ ]* \(${dir}[^ ]*\) .*|\1|p" /proc/self/mounts | sort -r | while IFS= read -r mount; do
+    umount -- "$mount" || umount --lazy -- "$mount" || true
+  done
+done
+ip netns list 2>/dev/null | sed -n 's/^\(cni-[^ ]*\).*/\1/p' | while IFS= read -r namespace; do
+  ip netns delete "$namespace" || true
+done
+for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
+  ip link delete "$link" 2>/dev/null || true
+done
+for tool in iptables ip6tables; do
+  command -v "$tool-save" >/dev/null || continue
+  # Only the chains that kube-proxy, flannel and the network policy controller made.
+  "$tool-save" | grep -vE 'KUBE-|CNI-|FLANNEL|cali' | "$tool-restore" || true
+done
+
+rm -rf -- /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/kubelet /var/lib/edge/k3s
+rm -f -- /etc/systemd/system/k3s-agent.service
+for name in kubectl crictl ctr; do
+  [ "$(readlink -- /opt/bin/"$name" || true)" = k3s ] && rm -f -- /opt/bin/"$name"
+done
+rm -f -- /opt/bin/k3s
+systemctl daemon-reload
+say "site-d is clean"

@@ -1,0 +1,99 @@
+"""A throw-away host for scripts: the real bash and tools, on a copy-on-write layer over this machine's file system.
+
+Programs that would act on a real machine (systemctl, ip, k3s, ...) are recording stand-ins: each call is kept with its
+arguments, so that a test can say what was run and that no secret was among it. Needs root, as mount namespaces do.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mount namespaces need root")
+
+# Processes and network too: a script that kills or unlinks must find nothing of this machine.
+_UNSHARE = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--net", "--uts"]
+
+_ENTER = """set -e
+mount -t tmpfs tmpfs /run
+for top in etc opt usr var; do
+  mkdir -p "$SANDBOX/work/$top" "$SANDBOX/disk/$top" "/$top"
+  mount -t overlay overlay -o "lowerdir=/$top,upperdir=$SANDBOX/disk/$top,workdir=$SANDBOX/work/$top" "/$top"
+done
+exec bash -c "$SCRIPT"
+"""
+
+_RECORD = """#!/bin/bash
+{ printf '%s' "${0##*/}"; printf ' %s' "$@"; printf '\\n'; } >>"$SANDBOX/calls"
+"""
+
+_CURL = """
+previous='' output=''
+for argument in "$@"; do
+  [ "$previous" = --output ] && output=$argument
+  previous=$argument
+done
+case " $ANSWERS " in *" $previous "*) exit 0 ;; esac
+[ -f "$SANDBOX/mirror/${previous##*/}" ] || exit 22
+cat "$SANDBOX/mirror/${previous##*/}" >"$output"
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a script did."""
+
+    code: int
+    stdout: str
+    stderr: str
+    calls: tuple[str, ...]
+    """Stand-ins that ran, with their arguments, in order."""
+
+
+class Sandbox:
+    """``disk`` survives from run to run, as a host's does from boot to boot; ``mirror`` is all that curl can fetch."""
+
+    def __init__(self, home: Path, commands: Mapping[str, str]) -> None:
+        self.home, self.disk, self.mirror = home, home / "disk", home / "mirror"
+        self.mirror.mkdir(parents=True)
+        for name, body in {"curl": _CURL, **commands}.items():
+            self.install(f"/usr/local/sbin/{name}", body)
+
+    def path(self, path: str) -> Path:
+        """Where the test finds the host's ``path`` (if the host wrote it)."""
+        return self.disk / path.lstrip("/")
+
+    def install(self, path: str, body: str) -> None:
+        """A recording stand-in at ``path`` that goes on with ``body``, in bash."""
+        program = self.path(path)
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(_RECORD + body)
+        program.chmod(0o755)
+
+    def run(self, script: str, *, stdin: str = "", answers: Sequence[str] = ()) -> Run:
+        """Run ``script`` as root on the host; ``answers`` are URLs at which a probe finds a server."""
+        calls = self.home / "calls"
+        calls.write_text("")
+        done = subprocess.run(
+            _UNSHARE + ["bash", "-c", _ENTER],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={"PATH": os.environ["PATH"], "SANDBOX": str(self.home), "SCRIPT": script, "ANSWERS": " ".join(answers)},
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr, tuple(calls.read_text().splitlines()))
+
+    def files_with(self, text: str) -> list[str]:
+        """Paths of the host's files that hold ``text``."""
+        return sorted(
+            f"/{path.relative_to(self.disk)}"
+            for path in self.disk.rglob("*")
+            if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes()
+        )
