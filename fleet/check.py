@@ -6,7 +6,9 @@ meant in ``selection``, showing it in ``render``.
 
 from __future__ import annotations
 
+import functools
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,9 +22,13 @@ from engine.rehearsal.in_process import record
 from fleet.operation import BAD_INPUT, DONE, FAILED, cost_of
 from fleet.program import program
 from fleet.stack_settings import NAMESPACE, placeholders, read_settings
-from policies.recorded import evaluate_recording
-from stacks.loader import SiteError, load_site
-from stacks.problems import Problem
+from policies import settings as policy_settings
+from policies.recorded import findings_of
+from policies.rules import Settings
+from stacks.between_sites import between_sites
+from stacks.checked_file import FileChecker
+from stacks.loader import _checker
+from stacks.problems import Problem, in_order
 from stacks.site import SiteSpec
 
 PROJECT = "edge"
@@ -65,6 +71,8 @@ class SiteCheck:
     cost: dict[str, Any] | None = None
     secrets_missing: tuple[str, ...] = ()
     """Keys that a real run would need and the stack's settings do not hold. No fault: a rehearsal needs none."""
+    has_routes: bool = False
+    """Whether the site advertises networks to a mesh, which other sites may clash with."""
     duration_s: float = 0.0
 
     @property
@@ -135,11 +143,34 @@ class Report:
 def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:
     """One site file, from the text to the verdict."""
     started = time.perf_counter()
-    try:
-        spec = load_site(file, root=root)
-    except SiteError as error:
-        return SiteCheck(file.stem, file, problems=error.problems, duration_s=time.perf_counter() - started)
-    return check_spec(spec, file, root, started)
+    checked = _files(root, file.parent).check(file)
+    if checked.model is None:
+        problems = tuple(checked.problems)
+        return SiteCheck(file.stem, file, problems=problems, duration_s=time.perf_counter() - started)
+    return check_spec(checked.model, file, root, started)
+
+
+def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
+    """What only shows when sites are looked at side by side; reads no file that cannot be concerned."""
+    stems = Counter(site.file.stem for site in sites)
+    concerned = [site.file for site in sites if site.has_routes or stems[site.file.stem] > 1]
+    if len(concerned) < 2:
+        return ()
+    checked = [(_files(root, file.parent), _files(root, file.parent).check(file)) for file in concerned]
+    checker_of = {id(file): checker for checker, file in checked}
+    found = between_sites([file for _, file in checked])
+    return in_order(problem for file, clash in found for problem in checker_of[id(file)].finish([clash], file))
+
+
+@functools.lru_cache(maxsize=8)
+def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
+    """Reads a folder's defaults once for all its files."""
+    return _checker(root, folder)
+
+
+@functools.cache
+def _policy_settings() -> Settings:
+    return policy_settings.load()
 
 
 def check_spec(spec: SiteSpec, file: Path, root: Path, started: float) -> SiteCheck:
@@ -174,7 +205,7 @@ def check_spec(spec: SiteSpec, file: Path, root: Path, started: float) -> SiteCh
         graph += [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
         policies = tuple(
             PolicyResult(finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy)
-            for finding in evaluate_recording(recording)
+            for finding in findings_of(recording.resources, _policy_settings())
         )
     return SiteCheck(
         site=spec.site,
@@ -186,6 +217,7 @@ def check_spec(spec: SiteSpec, file: Path, root: Path, started: float) -> SiteCh
         policies=policies,
         cost=cost_of(spec),
         secrets_missing=missing,
+        has_routes=bool(getattr(spec.mesh, "advertise_routes", ())),
         duration_s=time.perf_counter() - started,
     )
 

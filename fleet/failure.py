@@ -97,7 +97,9 @@ def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
         if mode == "real":
             remedies.append(f"edge preview {site} --rehearse     needs no plugin")
     if mode == "real" and _PASSPHRASE.search(text):
-        remedies.append("export PULUMI_CONFIG_PASSPHRASE_FILE=...     the stack's secrets are encrypted with a passphrase")
+        remedies.append(
+            "export PULUMI_CONFIG_PASSPHRASE_FILE=...     the stack's secrets are encrypted with a passphrase"
+        )
         remedies.append(f"edge preview {site} --rehearse     needs no passphrase")
     if mode == "real" and _LOGIN.search(text):
         remedies.append("export PULUMI_BACKEND_URL=...     says where the state is; `pulumi login` where it needs one")

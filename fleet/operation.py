@@ -140,9 +140,7 @@ class Session:
                 outcome.failure = failure.remedy_for(run.errors, self.site, self.mode)
         return outcome
 
-    def _stream(
-        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None
-    ) -> tuple[Run, Finished]:
+    def _stream(self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None) -> tuple[Run, Finished]:
         run = Run()
 
         def on_line(line: str) -> None:
@@ -243,4 +241,3 @@ def cost_of(spec: SiteSpec | None) -> dict[str, Any] | None:
     from stacks.economics import assess
 
     return asdict(assess(spec.economics))
-

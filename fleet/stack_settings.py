@@ -30,6 +30,9 @@ class StackSettings:
     from_environment: bool = False
     """Whether values come from Pulumi ESC as well, so that this file does not tell what is missing."""
 
+    secrets_provider: str = ""
+    """URL of the key that encrypts the secrets; empty for a passphrase or the backend's own key."""
+
     def missing(self, spec: SiteSpec) -> tuple[SecretNeed, ...]:
         """Secrets that the site requires and its settings do not hold, encrypted or (see ``exposed``) in plain text."""
         if self.from_environment:
@@ -57,7 +60,9 @@ def read_settings(root: Path, site: str) -> StackSettings:
             secure.add(full)
         elif not isinstance(value, dict | list):
             plain[full] = _text(value)
-    return StackSettings(file, True, plain, frozenset(secure), bool(content.get("environment")))
+    return StackSettings(
+        file, True, plain, frozenset(secure), bool(content.get("environment")), content.get("secretsprovider") or ""
+    )
 
 
 def placeholders(spec: SiteSpec) -> dict[str, str]:

@@ -78,6 +78,9 @@ class FileChecker(Generic[Model]):
         self._rules = rules
         self._file_rules = file_rules
         self._shape = shape or SpecShape(model)
+        self._layer_secrets = {
+            file: scan(source, source.tree, self._shape.fields) for file, source in layers.sources.items()
+        }
 
     def check(self, path: Path) -> CheckedFile[Model]:
         name = path.relative_to(self._root) if path.is_relative_to(self._root) else path
@@ -89,8 +92,11 @@ class FileChecker(Generic[Model]):
         if source.tree is not None:
             checked.tree = self._layers.under(source.tree)
             problems += self._validate(checked, checked.tree)
-            problems += self._file_rules(source.tree, source.file)
-        problems = [*checked.secrets.without(problems), *checked.secrets.problems, *self._layers.problems]
+            places = {problem.place for problem in problems}
+            problems += [p for p in self._file_rules(source.tree, source.file) if p.place not in places]
+        problems = checked.secrets.without([*problems, *self._layers.problems]) + checked.secrets.problems
+        for secrets in self._layer_secrets.values():
+            problems += secrets.problems
         if problems:
             checked.model = None
         checked.problems = self.finish(problems, checked)
@@ -98,6 +104,8 @@ class FileChecker(Generic[Model]):
 
     def finish(self, problems: Iterable[Problem], checked: CheckedFile[Model]) -> list[Problem]:
         """In order, each with the line that it is about unless a secret stands there."""
+        for secrets in (checked.secrets, *self._layer_secrets.values()):
+            problems = [secrets.hide(problem) for problem in problems]
         return [self._with_excerpt(problem, checked) for problem in in_order(problems)]
 
     def _validate(self, checked: CheckedFile[Model], tree: MappingNode) -> Iterator[Problem]:
@@ -133,8 +141,12 @@ class FileChecker(Generic[Model]):
         return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
 
     def _with_excerpt(self, problem: Problem, checked: CheckedFile[Model]) -> Problem:
-        own = problem.file == checked.source.file
-        source = checked.source if own else self._layers.sources.get(problem.file)
-        if source is None or problem.line > len(source.lines) or (own and problem.line in checked.secrets.lines):
+        if problem.file == checked.source.file:
+            source, secrets = checked.source, checked.secrets
+        elif problem.file in self._layer_secrets:
+            source, secrets = self._layers.sources[problem.file], self._layer_secrets[problem.file]
+        else:
+            return problem
+        if problem.line > len(source.lines) or problem.line in secrets.lines:
             return problem
         return replace(problem, excerpt=source.lines[problem.line - 1])

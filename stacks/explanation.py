@@ -11,7 +11,7 @@ from typing import Any
 
 from stacks.problems import DataPath, Place, Problem, any_of, dotted, near_miss, shown
 from stacks.spec_shape import Location, SpecShape, description, valid_keys
-from stacks.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find
+from stacks.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find, plain
 
 _TYPES = {
     "string_type": "text",
@@ -36,10 +36,10 @@ _BOUNDS = {
     "multiple_of": ("multiple_of", "a multiple of"),
 }
 _LENGTHS = {
-    "string_too_short": ("min_length", "at least {} characters"),
-    "string_too_long": ("max_length", "at most {} characters"),
-    "too_short": ("min_length", "at least {} entries"),
-    "too_long": ("max_length", "at most {} entries"),
+    "string_too_short": ("min_length", "at least", "is too short"),
+    "string_too_long": ("max_length", "at most", "is too long"),
+    "too_short": ("min_length", "at least", "has too few entries"),
+    "too_long": ("max_length", "at most", "has too many entries"),
 }
 
 Words = tuple[str, str, str, str]
@@ -130,10 +130,7 @@ def _words(error: Mapping[str, Any], at: Location, shape: SpecShape, tree: Mappi
         key, words_ = _BOUNDS[kind]
         return "out-of-range", f"{name} is {written}", f"{words_} {_number(context[key])}{_note(meaning)}", "correct it"
     if kind in _LENGTHS:
-        key, template = _LENGTHS[kind]
-        has = len(at.node.items) if isinstance(at.node, SequenceNode) else len(str(error.get("input", "")))
-        expected = template.format(context[key]) + f", this has {has}"
-        return "wrong-length", f"{name} is {'too short' if 'short' in kind else 'too long'}", expected, "correct it"
+        return _wrong_length(name, kind, at, context)
     if kind == "string_pattern_mismatch":
         expected = f"text that matches `{context.get('pattern')}`{_note(meaning)}"
         return "invalid-value", f"{name} cannot be {written}", expected, "write it in this form"
@@ -204,6 +201,17 @@ def _wrong_type(name: str, kind: str, at: Location, meaning: str) -> Words:
     elif kind == "bool_type":
         remedy = "write `true` or `false`, without quotes"
     return "wrong-type", f"{name} is {_written(node)}", expected + _note(meaning), remedy
+
+
+def _wrong_length(name: str, kind: str, at: Location, context: Mapping[str, Any]) -> Words:
+    key, words, what = _LENGTHS[kind]
+    if isinstance(at.node, ScalarNode):
+        has, unit = len(at.node.text), "character"
+    else:
+        has, unit = len(plain(at.node)) if at.node is not None else 0, "entr"
+    plural = {"character": ("character", "characters"), "entr": ("entry", "entries")}[unit][context[key] != 1]
+    remedy = "add what is missing" if "short" in kind else "shorten it"
+    return "wrong-length", f"{name} {what}", f"{words} {context[key]} {plural}, this has {has}", remedy
 
 
 def _note(meaning: str) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "SiteError",
     "load_all",
     "load_site",
+    "site_checker",
     "site_files",
     "site_layers",
     "site_names",
@@ -41,7 +42,7 @@ def load_site(name_or_path: str | Path, *, root: Path = PROJECT_ROOT) -> SiteSpe
     Raises ``SiteError`` with all problems of the file. Rules between sites are those of ``load_all``.
     """
     path = _path(name_or_path, root)
-    checked = _checker(root, path.parent).check(path)
+    checked = site_checker(root, path.parent).check(path)
     if checked.model is None:
         raise SiteError(checked.problems)
     return checked.model
@@ -50,7 +51,7 @@ def load_site(name_or_path: str | Path, *, root: Path = PROJECT_ROOT) -> SiteSpe
 def load_all(root: Path = PROJECT_ROOT, *, folder: Path | None = None) -> tuple[list[SiteSpec], list[Problem]]:
     """All sites of the project (or of one folder) that are sound, and the problems of the others and between sites."""
     folder = folder or _sites(root)
-    checker = _checker(root, folder)
+    checker = site_checker(root, folder)
     files = [checker.check(path) for path in site_files(root, folder=folder)]
     problems = [problem for file in files for problem in file.problems]
     problems += _other_suffixes(root, folder)
@@ -78,12 +79,13 @@ def site_shape() -> SpecShape:
 
 
 def site_layers(root: Path = PROJECT_ROOT, folder: Path | None = None) -> Layers:
-    """What lies under the site files of a folder: its own defaults if it has some, else the project's; and the tiers'."""
+    """What lies under the sites of a folder: its own defaults if it has some, else the project's; and the tiers'."""
     own = (folder or _sites(root)) / DEFAULTS
     return read_layers(own if own.exists() else _sites(root) / DEFAULTS, root / "stacks" / "profiles" / "tiers", root)
 
 
-def _checker(root: Path, folder: Path) -> FileChecker[SiteSpec]:
+def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileChecker[SiteSpec]:
+    """The machinery bound to the site's model and rules, over the layers of a folder."""
     return FileChecker(SiteSpec, site_layers(root, folder), root, site_rules.findings, _misnamed, site_shape())
 
 

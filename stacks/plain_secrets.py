@@ -58,10 +58,11 @@ class PlainSecrets:
 
     def without(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems with every secret taken out, less those that are about a secret's own value."""
-        kept = [p for p in problems if not (p.path in self.paths and p.path)]
-        return [self._hide(p) for p in kept] if self.values else kept
+        return [self.hide(p) for p in problems if not (p.path in self.paths and p.path)]
 
-    def _hide(self, problem: Problem) -> Problem:
+    def hide(self, problem: Problem) -> Problem:
+        if not self.values:
+            return problem
         return replace(
             problem,
             path=self._clean(problem.path),
@@ -87,7 +88,7 @@ def scan(source: Source, tree: Node | None, fields: Collection[str]) -> PlainSec
     if _ANY.search(source.text):
         _scan_text(source, found, own)
     for path, node in own:
-        if not isinstance(node.value, str) or node.place.line in found.lines or node.place.file != source.file:
+        if not isinstance(node.value, str) or dotted(path) in found.paths or node.place.file != source.file:
             continue
         if match := _ANY.search(node.value):
             _add(found, node.place, _KINDS[(match.lastindex or 1) - 1], path)
@@ -145,12 +146,16 @@ def _scan_names(source: Source, node: Node, found: PlainSecrets, fields: Collect
         if len(value.text) > 2:
             found.values.add(value.text)
         if dotted((*path, key)) not in found.paths:
-            _add(found, value.place, _Kind(f"value of `{key}`", "", _config_key(key)), (*path, key))
+            _add(found, value.place, _Kind(f"value of `{key}`", "", _config_key(path, key)), (*path, key))
             found.lines.update(range(value.place.line, value.place.line + value.text.count("\n") + 1))
 
 
-def _config_key(key: str) -> str:
-    return key.lower().replace("_", "-")
+def _config_key(path: DataPath, key: str) -> str:
+    """`token` in `k3s` is `k3s-token`; a name that no part of a site knows stays what it is."""
+    known = {kind.config_key for kind in _KINDS}
+    parent = f"{path[-1]}-" if path and isinstance(path[-1], str) else ""
+    name = key.lower().replace("_", "-")
+    return parent + name if parent + name in known else name
 
 
 def _add(found: PlainSecrets, place: Place, kind: _Kind, path: DataPath) -> None:

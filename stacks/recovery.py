@@ -21,6 +21,8 @@ from stacks.yaml_tree import MappingNode
 Model = TypeVar("Model", bound=BaseModel)
 ROUNDS = 24
 _GONE = object()
+_TRUE = {"yes", "on", "true", "y"}
+_FALSE = {"no", "off", "false", "n"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class _Patch:
     stand_ins: set[str] = field(default_factory=set)
     touched: set[DataPath] = field(default_factory=set)
     serial: int = 0
+    guessed: bool = False
+    """A choice was made that the file gives no hint of: what the rules would say is about another site."""
 
 
 def remainder(
@@ -65,9 +69,19 @@ def remainder(
             break
         except ValidationError as again:
             errors = again.errors(include_url=False)
-            fresh = [error for error in errors if not _within(shape.locate(error["loc"], tree).path, patch.touched)]
-            further += fresh
-    return Remainder(mended, frozenset(patch.stand_ins), frozenset(patch.touched), tuple(further))
+            further += [error for error in errors if _is_news(error, shape.locate(error["loc"], tree), patch)]
+    return Remainder(
+        None if patch.guessed else mended, frozenset(patch.stand_ins), frozenset(patch.touched), tuple(further)
+    )
+
+
+def _is_news(error: Mapping[str, Any], at: Location, patch: _Patch) -> bool:
+    """Whether the file itself is at fault, not what was done to it here.
+
+    What is missing in a block whose kind was misspelt may be what the layers have for that kind.
+    """
+    mended_here = _within(at.path, patch.touched) or any(path[: len(at.path)] == at.path for path in patch.touched)
+    return error["type"] != "missing" and not mended_here
 
 
 def _within(path: DataPath, others: Collection[DataPath]) -> bool:
@@ -90,14 +104,15 @@ def _mend(patch: _Patch, error: Mapping[str, Any], at: Location, shape: SpecShap
         return True
     if error["type"].startswith("union_tag") and isinstance(parent[last], dict):
         tag, tags = shape.tags(at.schema)
-        near = near_miss(parent[last].get(tag), tags)
+        written = parent[last].get(tag)
+        near = near_miss(written, tags) if isinstance(written, str) else None
         if near:
             parent[last][tag] = near
             patch.touched.add((*at.path, tag))
             return True
     if at.path not in patch.tried:
         patch.serial += 1
-        patch.tried[at.path] = _stand_ins(error, at, shape, patch.serial)
+        patch.tried[at.path] = _stand_ins(patch, error, at, shape)
     patch.touched.add(at.path)
     value = next(patch.tried[at.path], _GONE)
     if value is _GONE:
@@ -137,22 +152,26 @@ def _parent(data: Any, path: DataPath) -> Any:
     return data if reachable else _GONE
 
 
-def _stand_ins(error: Mapping[str, Any], at: Location, shape: SpecShape, serial: int) -> Iterator[Any]:
-    """Values to try, the likeliest first; each is one that nobody writes, or one of a few choices."""
+def _stand_ins(patch: _Patch, error: Mapping[str, Any], at: Location, shape: SpecShape) -> Iterator[Any]:
+    """Values to try, the likeliest first; each is one that nobody writes, or what was probably meant."""
     kinds = {option.get("type") for option in shape.alternatives(at.schema)[0]}
+    written = str(error.get("input", "")) if error["type"] != "missing" else ""
     choices = shape.choices(at.schema)
     tag, tags = shape.tags(at.schema)
-    if tags:
+    if choices or tags:
+        if near := near_miss(written, choices):
+            yield near
+        patch.guessed = True
+        yield from choices
         yield from ({tag: kind} for kind in tags)
-    if choices:
-        near = near_miss(error.get("input", ""), choices)
-        yield from ([near] if near else []) + choices
-    if "string" in kinds or kinds == {None}:
-        yield from _texts(serial)
-    if kinds & {"integer", "number"}:
-        yield from (at.schema.get("minimum", 1), 1, 100, 0.5)
     if "boolean" in kinds:
-        yield False
+        patch.guessed |= written.lower() not in _TRUE | _FALSE
+        yield written.lower() in _TRUE
+    if "string" in kinds or kinds == {None}:
+        yield from _texts(patch.serial)
+    if kinds & {"integer", "number"}:
+        bounds = [bound for bound in (error.get("ctx") or {}).values() if isinstance(bound, int | float)]
+        yield from (*bounds, at.schema.get("minimum", 1), 1, 100, 0.5)
     if "object" in kinds:
         yield {}
     if "array" in kinds:

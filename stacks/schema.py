@@ -18,7 +18,7 @@ from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.layers import Layers
 from stacks.loader import site_layers, site_shape
 from stacks.spec_shape import TAGS
-from stacks.yaml_tree import MappingNode, Node
+from stacks.yaml_tree import MappingNode, Node, ScalarNode
 
 FILE = Path("stacks") / "site.schema.json"
 # VS Code's YAML extension is at home in draft 7.
@@ -104,6 +104,9 @@ class _Filling:
     def fill(self, schema: Json, node: Node, kind: str | None = None) -> None:
         if not isinstance(node, MappingNode):
             return
+        own_kind = node.entries.get("kind")
+        if kind is None and isinstance(own_kind, ScalarNode):
+            kind = own_kind.text
         for option in self._objects(schema, kind):
             for key, value in node.entries.items():
                 if key not in option["properties"]:
@@ -119,8 +122,8 @@ class _Filling:
         """The mappings that the schema allows, in place, so that what is changed here changes the schema."""
         if "$ref" in schema:
             return self._objects(self._definitions[schema["$ref"].removeprefix(_REFERENCE)], kind)
-        if kind is not None and TAGS in schema:
-            return self._objects(schema[TAGS][kind]) if kind in schema[TAGS] else []
+        if kind in schema.get(TAGS, ()):
+            return self._objects(schema[TAGS][kind])
         found = [schema] if "properties" in schema else []
         for option in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
             found += self._objects(option, kind)
@@ -130,7 +133,7 @@ class _Filling:
 def _or_null(schema: Json) -> Json:
     if any(option.get("type") == "null" for option in schema.get("anyOf", ())):
         return schema
-    outer = {key: schema[key] for key in ("description", "default") if key in schema}
+    outer: Json = {key: schema[key] for key in ("description", "default") if key in schema}
     inner = {key: value for key, value in schema.items() if key not in outer}
     return {**outer, "anyOf": [inner, {"type": "null"}]}
 
@@ -147,7 +150,7 @@ def _for_editors(schema: Any, *, is_names: bool = False) -> Any:
         return _block_by_kind(schema)
     result: Json = {}
     for key, value in schema.items():
-        if key in (TAGS, "title"):
+        if key in (TAGS, "title") or (key == "required" and not value):
             continue
         if key == "$ref":
             result[key] = value.replace(_REFERENCE, "#/definitions/")
@@ -170,11 +173,13 @@ def _block_by_kind(schema: Mapping[str, Any]) -> Json:
     """``kind`` first, then what that kind has: an editor completes and complains about the one that was chosen."""
     tag = schema["discriminator"]["propertyName"]
     kinds: Mapping[str, Json] = schema[TAGS]
-    block: Json = {key: " ".join(schema[key].split()) for key in ("description",) if key in schema}
+    about: Json = {}
+    if "description" in schema:
+        about["description"] = " ".join(schema["description"].split())
     if "default" in schema:
-        block["default"] = schema["default"]
+        about["default"] = schema["default"]
     return {
-        **block,
+        **about,
         "type": "object",
         "required": [tag],
         "properties": {tag: {"enum": list(kinds), "description": f"One of: {', '.join(kinds)}."}},

@@ -106,7 +106,7 @@ def from_text(text: str, file: Path) -> Source:
         lines.pop()
     problems = _refused_characters(text, lines, file)
     if problems:
-        return Source(file, lines, None, problems)
+        return Source(file, [line.lstrip("\ufeff") for line in lines], None, problems)
     composer = _Composer(text, lines, file)
     try:
         tree = composer.document()

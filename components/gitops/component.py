@@ -71,7 +71,7 @@ class Flux(EdgeComponent):
         needed_by_source: list[pulumi.Resource] = [instance]
         if (public := flux.credentials(spec)) is not None:
             over_ssh = isinstance(spec.source, GitSource) and spec.source.ssh
-            private = {"identity": _secret(git_ssh_key)} if over_ssh else {"password": _secret(git_password)}
+            private = {"identity": git_ssh_key} if over_ssh else {"password": git_password}
             credentials = flux.secret(flux.CREDENTIALS, {**public, **private})
             needed_by_source.append(make("credentials", credentials, namespace))
         if planned.signers:
@@ -80,11 +80,7 @@ class Flux(EdgeComponent):
 
         needed_by_kustomization: list[pulumi.Resource] = [source, make("variables", planned.variables, namespace)]
         if spec.decryption == "sops-age":
-            age_key = flux.secret(flux.AGE_KEY, {"age.agekey": _secret(sops_age_key)})
+            age_key = flux.secret(flux.AGE_KEY, {"age.agekey": sops_age_key})
             needed_by_kustomization.append(make("age-key", age_key, namespace))
         self.kustomization = make("kustomization", planned.kustomization, *needed_by_kustomization)
         self.register_outputs({})
-
-
-def _secret(value: pulumi.Input[str] | None) -> pulumi.Output[str | None]:
-    return pulumi.Output.secret(value)

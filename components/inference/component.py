@@ -65,8 +65,8 @@ class Inference(EdgeComponent):
         for manifest in planned.scrape_access:
             make(f"scrape-{manifest['kind'].lower()}", manifest, namespace)
         if inference.required_secrets(spec):
-            keys = (pulumi.Output.secret(model_store_access_key), pulumi.Output.secret(model_store_secret_key))
-            needed.append(make("store-credentials", inference.store_credentials(*keys), namespace))
+            keys = inference.store_credentials(model_store_access_key, model_store_secret_key)
+            needed.append(make("store-credentials", keys, namespace))
         if plugin := planned.device_plugin:
             chart = HelmRelease(
                 name="nvidia-device-plugin",

@@ -135,7 +135,8 @@ class ImageRepository(Spec):
 
 
 class S3Repository(Spec):
-    """Models in an S3 bucket, with their `config.pbtxt`; read at start."""
+    """Models in an S3 bucket, read at start. It must hold their `config.pbtxt` too: the expected ones are in the
+    ConfigMap `triton-models`."""
 
     kind: Literal["s3"]
     """Selects this repository."""

@@ -139,7 +139,7 @@ def _receivers(inference_namespace: str | None) -> dict[str, Any]:
             "collection_interval": "30s",
             "scrapers": {
                 "cpu": {},
-                "disk": {"exclude": {"devices": ["^(loop|ram|zram)\\d+$"], "match_type": "regexp"}},
+                "disk": {"exclude": {"devices": ["^(loop|ram|zram)\\d"], "match_type": "regexp"}},
                 "filesystem": {"include_mount_points": {"mount_points": [QUEUE_DIRECTORY], "match_type": "strict"}},
                 "load": {},
                 "memory": {},

@@ -51,7 +51,7 @@ class Telemetry(EdgeComponent):
             make("role", shared.cluster_role),
             make("role-binding", shared.cluster_role_binding, namespace),
             make("config", shared.config_map, namespace),
-            make("credentials", telemetry.credentials(pulumi.Output.secret(telemetry_token)), namespace),
+            make("credentials", telemetry.credentials(telemetry_token), namespace),
         ]
         make("service", shared.service, namespace)
         for host in hosts:

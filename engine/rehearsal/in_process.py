@@ -16,7 +16,7 @@ from typing import Any
 
 from pulumi.runtime import config as sdk_config
 from pulumi.runtime import settings as sdk_settings
-from pulumi.runtime.stack import Stack, wait_for_rpcs
+from pulumi.runtime.stack import Stack
 
 from engine.rehearsal import core
 from engine.rehearsal.core import Problem, Unanswerable, World
@@ -96,36 +96,52 @@ def record(
     monitor = _Monitor(project, stack, world or World())
     settings = RunSettings(project=project, stack=stack, monitor=monitor, features=_FEATURES)
     with _one_at_a_time, lean_sdk(settings):
-        contextvars.copy_context().run(_run, program, config, secret_keys)
+        contextvars.copy_context().run(_run, program, settings, config, secret_keys)
     return monitor.recording()
 
 
-def _run(program: Callable[[], Any], config: Mapping[str, str], secret_keys: Collection[str]) -> None:
+def _run(
+    program: Callable[[], Any], settings: RunSettings, config: Mapping[str, str], secret_keys: Collection[str]
+) -> None:
     sdk_settings.ROOT.set(None)
     sdk_config.set_all_config(dict(config), list(secret_keys))
     loop = InlineLoop()
     loop.set_exception_handler(lambda _loop, _context: None)
     try:
-        loop.run_until_complete(_drive(program))
+        loop.run_until_complete(_drive(program, settings))
     finally:
         _abandon(loop)
         loop.close()
 
 
-async def _drive(program: Callable[[], Any]) -> None:
+async def _drive(program: Callable[[], Any], settings: RunSettings) -> None:
     failure: Exception | None = None
     try:
         Stack(program)
     except Exception as error:
         failure = error
     try:
-        await wait_for_rpcs()
+        await _quiet(settings)
     except Exception:
         # What the program itself said is worth more than what broke because of it.
         if failure is None:
             raise
     if failure is not None:
         raise failure
+
+
+async def _quiet(settings: RunSettings) -> None:
+    """Waits until nothing is under way, like the SDK's `wait_for_rpcs`, which asks every output again at each step."""
+    calls = settings.rpc_manager.rpcs
+    while calls or settings.outputs:
+        while calls:
+            await calls.pop()
+        if settings.rpc_manager.unhandled_exception is not None:
+            raise settings.rpc_manager.unhandled_exception
+        pending = list(settings.outputs)
+        settings.outputs.clear()
+        for output in pending:
+            await output
 
 
 def _abandon(loop: asyncio.AbstractEventLoop) -> None:

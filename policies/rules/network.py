@@ -157,13 +157,23 @@ def _linkerd_annotations(metadata: Node) -> Iterator[Violation]:
 
 def _mesh_key(subject: Subject) -> Iterator[Violation]:
     if subject.kind.is_part("Tailscale"):
-        yield from attempt(_tagged(subject.get("tags"), ""))
+        yield from attempt(_tagged(subject.get("tags"), "tag:"))
+        yield from attempt(_made_key(subject))
         return
     yield from attempt(_tagged(subject.get("tags"), "tag:"))
     yield from attempt(_pre_authorised(subject))
     yield from attempt(_short_lived(subject))
     if "key" not in subject.resource.additional_secret_outputs:
         yield Violation("key", "is not among the resource's additionalSecretOutputs")
+
+
+def _made_key(subject: Subject) -> Iterator[Violation]:
+    """What the component says of its key; nothing where only the maker of a configured key can know."""
+    authorised, hours = subject.get("preauthorized"), subject.get("expiry_hours")
+    if authorised.flag() is False:
+        yield Violation(authorised.path, "is false: each machine would wait for someone to admit it")
+    if (hours.number() or 0) > subject.settings.mesh_key_hours:
+        yield Violation(hours.path, f"is more than {subject.settings.mesh_key_hours} h")
 
 
 def _tagged(tags: Node, prefix: str) -> Iterator[Violation]:
@@ -263,7 +273,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="Every Ingress and Gateway names its hosts.",
-        why="A wildcard takes over names that other workloads were given, and needs a certificate that fits all of them.",
+        why="A wildcard takes over names that other workloads were given, and its certificate fits all of them.",
         remedy="Name each host; remove `defaultBackend`.",
         url="https://kubernetes.io/docs/concepts/services-networking/ingress/#hostname-wildcards",
         applies=_is_ingress,
@@ -276,8 +286,8 @@ RULES = (
         severity="high",
         title="Traffic between hosts is encrypted and authenticated, with no way back to plain text.",
         why="The wire between two machines in a warehouse is within reach; a permissive mode is no mode.",
-        remedy="Keep K3s' `flannel_backend: wireguard-native`, or run a service mesh: PeerAuthentication STRICT for Istio, "
-        "default inbound policy all-authenticated for Linkerd.",
+        remedy="Keep K3s' `flannel_backend: wireguard-native`, or run a service mesh: PeerAuthentication STRICT for "
+        "Istio, default inbound policy all-authenticated for Linkerd.",
         url="https://docs.k3s.io/networking/basic-network-options",
         applies=_in_a_mesh,
         check=_mtls_strict,

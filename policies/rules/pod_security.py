@@ -287,7 +287,8 @@ RULES = (
         severity="high",
         title="Volumes are of the types that stay inside the cluster.",
         why="A hostPath hands over a part of the host; the other types carry credentials of their own.",
-        remedy="Use configMap, secret, projected, downwardAPI, emptyDir, image, csi, ephemeral or a persistentVolumeClaim.",
+        remedy="Use configMap, secret, projected, downwardAPI, emptyDir, image, csi, ephemeral or "
+        "persistentVolumeClaim.",
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_pod(_volume_types),

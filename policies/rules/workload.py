@@ -89,8 +89,8 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="Every container requests CPU and memory, and limits memory.",
-        why="On a small host one workload without a limit takes the others, and the node, with it. CPU needs no limit: it "
-        "is shared by request.",
+        why="On a small host one workload without a limit takes the others, and the node, with it. CPU needs no limit: "
+        "it is shared by request.",
         remedy="Set `resources.requests.cpu`, `resources.requests.memory` and `resources.limits.memory`.",
         url=f"{_CONCEPTS}/configuration/manage-resources-containers/",
         applies=may_hold_pods,

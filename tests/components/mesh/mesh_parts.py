@@ -1,0 +1,85 @@
+"""A Tailscale spec, and an archive whose programs record what they are asked, for the tests of the mesh."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from typing import Any
+
+from components.mesh.spec import TailscaleSpec
+
+VERSION = "1.102.3"
+
+# Plays tailscale against files beside the sandbox: `active` while tailscaled runs, `state` for what it has come to.
+TAILSCALE = """#!/bin/bash
+{ printf 'tailscale'; printf ' %s' "$@"; printf '\\n'; } >>"$SANDBOX/calls"
+{ env; tr '\\0' ' ' </proc/$PPID/cmdline; } >>"$SANDBOX/seen-by-others"
+state=$(cat "$SANDBOX/state" 2>/dev/null || echo NeedsLogin)
+[ "$BROKEN" = 1 ] && state=Starting
+case $1 in
+  status)
+    [ -e "$SANDBOX/active" ] || exit 1
+    printf '{\\n  "BackendState": "%s",\\n  "Self": {\\n    "DNSName": "%s.tail.ts.net.",\\n' "$state" "$(cat "$SANDBOX/name")"
+    printf '    "Tags": [\\n      "%s"\\n    ]\\n  }\\n}\\n' "$(sed 's/ /",\\n      "/g' "$SANDBOX/tags")"
+    ;;
+  up)
+    file=$(printf '%s\\n' "$@" | sed -n 's/^--auth-key=file://p')
+    stat -c '%a %n' "$file" >"$SANDBOX/key-file"
+    cp "$file" "$SANDBOX/key-seen"
+    [ -e "$SANDBOX/refuse" ] && exit 1
+    echo Running >"$SANDBOX/state"
+    ;;
+  logout) echo NeedsLogin >"$SANDBOX/state" ;;
+  debug) printf '{\\n\\t"ControlURL": "%s",\\n\\t"WantRunning": true\\n}\\n' "$(cat "$SANDBOX/control-url")" ;;
+esac
+"""
+
+TAILSCALED = "#!/bin/bash\nexit 0\n"
+
+SYSTEMCTL = """
+case "$*" in
+  *is-active*tailscaled.service) [ -e "$SANDBOX/active" ] ;;
+  *is-active*) exit 3 ;;
+  *restart*tailscaled.service) touch "$SANDBOX/active" ;;
+  *disable*tailscaled.service) rm -f "$SANDBOX/active" ;;
+esac
+"""
+
+# Timers fire at once here, and inside of the session: what runs is the same.
+SYSTEMD_RUN = """
+while [[ $1 == --* ]]; do shift; done
+"$@" || true
+"""
+
+COMMANDS = {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN, "sleep": "", "restorecon": "", "timeout": 'shift; "$@"'}
+
+
+def archive(version: str = VERSION, *, connects: bool = True) -> bytes:
+    """``tailscale_<version>_amd64.tgz``; a release that does not connect stays in the state Starting."""
+    folder = f"tailscale_{version}_amd64"
+    client = TAILSCALE.replace('"$BROKEN" = 1', "1 = 1" if not connects else "1 = 0")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in ((f"{folder}/tailscale", client), (f"{folder}/tailscaled", TAILSCALED)):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.uid = len(text), 0o755, 1000
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def tailscale(**fields: Any) -> TailscaleSpec:
+    return TailscaleSpec.model_validate(
+        {
+            "kind": "tailscale",
+            "version": VERSION,
+            "sha256": {"amd64": "a" * 64, "arm64": "b" * 64},
+            "tags": ["edge", "warehouse"],
+            **fields,
+        }
+    )
+
+
+def tailscale_of(content: bytes, **fields: Any) -> TailscaleSpec:
+    """A spec whose checksum is that of ``content``."""
+    return tailscale(sha256={"amd64": hashlib.sha256(content).hexdigest()}, **fields)

@@ -1,0 +1,74 @@
+"""Collectors as resources: a host's are its own, and the token is a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes.core.v1 import ConfigMap
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.telemetry.component import Telemetry
+from components.telemetry.plan import CollectorHost
+from engine.rehearsal.in_process import Recorded, Recording, Secret, record
+from tests.components.telemetry.test_telemetry_plan import SITE, spec
+
+A = CollectorHost("a", "warehouse-berlin-01-a", 131072)
+B = CollectorHost("b", "warehouse-berlin-01-b", 131072)
+
+
+def run(*hosts: CollectorHost, **changes: Any) -> Recording:
+    def program() -> None:
+        cluster = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="warehouse-berlin-01")
+        metadata = ObjectMetaArgs(name="node", namespace="kube-system")
+        options = pulumi.ResourceOptions(provider=cluster)
+        joined = {host.name: ConfigMap(f"{host.name}-joined", metadata=metadata, opts=options) for host in hosts}
+        Telemetry(
+            "warehouse-berlin-01-telemetry",
+            spec(**changes),
+            **SITE,
+            hosts=hosts,
+            joined=joined,
+            inference_namespace="edge-inference",
+            cluster=cluster,
+            telemetry_token="TOKEN-MARKER",
+        )
+
+    return record(program, project="edge", stack="warehouse-berlin-01", config={}, secret_keys=())
+
+
+def by_name(recording: Recording) -> dict[str, Recorded]:
+    return {resource.name: resource for resource in recording.resources}
+
+
+def test_the_rehearsal_finds_nothing_wrong() -> None:
+    assert run(A, B).problems == ()
+
+
+def test_another_host_adds_its_collector_and_changes_nothing() -> None:
+    before, after = by_name(run(A)), by_name(run(A, B))
+    assert set(after) - set(before) == {"warehouse-berlin-01-b-telemetry", "b-joined"}
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_collector_waits_for_its_own_host_only() -> None:
+    recording = run(A, B)
+    collector = by_name(recording)["warehouse-berlin-01-a-telemetry"]
+    assert any("a-joined" in urn for urn in collector.dependencies)
+    assert not any("b-joined" in urn for urn in collector.dependencies)
+
+
+def test_the_token_is_marked_even_when_it_was_given_as_plain_text() -> None:
+    recording = run(A)
+    secret = by_name(recording)["warehouse-berlin-01-telemetry-credentials"].inputs["stringData"]
+    assert isinstance(secret, Secret) or isinstance(secret["token"], Secret)
+    others = [item for item in recording.resources if item.name != "warehouse-berlin-01-telemetry-credentials"]
+    assert "TOKEN-MARKER" not in repr(others)
+
+
+def test_the_component_tells_policies_that_the_queue_is_persistent() -> None:
+    component = by_name(run(A, offline_hours=48))["warehouse-berlin-01-telemetry"]
+    assert component.type == "edge:index:Telemetry"
+    assert component.inputs["queue"]["persistent"] is True
+    assert component.inputs["offline_hours"] == 48

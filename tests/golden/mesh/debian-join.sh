@@ -1,0 +1,255 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# berlin-a: Tailscale 1.102.3 installed, joined and set as the site file says.
+auth_key=
+read_secret auth_key
+
+home=/opt/tailscale
+release=$home/1.102.3
+archive=$home/tailscale_1.102.3_amd64.tgz
+unpacked=$home/.unpacked
+key_file=
+trap 'rm -rf -- "$unpacked" "$archive" ${key_file:+"$key_file"}' EXIT
+trap 'exit 1' HUP INT TERM
+
+tailscale() { "$home/current/bin/tailscale" "$@"; }
+status() { tailscale status --json --peers=false 2>/dev/null; }
+backend() { status | sed -n 's/^  "BackendState": "\([A-Za-z]*\)".*/\1/p'; }
+wait_for() {
+  local seconds=$1
+  shift
+  until "$@"; do
+    [ "$seconds" -gt 0 ] || return 1
+    seconds=$((seconds - 1))
+    sleep 1
+  done
+}
+answers() { [ -n "$(backend)" ]; }
+settled() { case $(backend) in '' | NoState | Starting) return 1 ;; esac; }
+lacks() { [[ $(status) != *"\"$1\""* ]]; }
+no_switch_runs() { ! systemctl is-active --quiet edge-tailscale-switch.timer edge-tailscale-switch.service; }
+
+# A release is whole or not there: verified archive, unpacked aside, moved in one step, and checked again on every run.
+if ! (cd "$release" 2>/dev/null && sha256sum -c --status SHA256SUMS); then
+  fetch https://mirror.example.com/tailscale/tailscale_1.102.3_amd64.tgz aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "$archive" 0600
+  rm -rf -- "$unpacked"
+  install -d -m 0755 -- "$unpacked" "$unpacked/bin"
+  tar --extract --gzip --file="$archive" --directory="$unpacked" --no-same-owner --strip-components=1 \
+    tailscale_1.102.3_amd64/tailscale tailscale_1.102.3_amd64/tailscaled
+  install -m 0755 -- "$unpacked/tailscale" "$unpacked/tailscaled" "$unpacked/bin"
+  rm -f -- "$unpacked/tailscale" "$unpacked/tailscaled" "$archive"
+  (cd "$unpacked" && sha256sum bin/tailscale bin/tailscaled >SHA256SUMS)
+  chmod 0755 "$home" "$unpacked" "$unpacked/bin"
+  rm -rf -- "$release"
+  mv -T -- "$unpacked" "$release"
+  if command -v restorecon >/dev/null; then restorecon -RF "$home"; fi
+  changed=1
+  say "installed $release"
+fi
+
+put_file "$home/switch" 0700 <<'EDGE_SWITCH'
+#!/bin/bash
+# switch PREVIOUS NEXT: restarts tailscaled as release NEXT; back to PREVIOUS if NEXT does not connect within two minutes.
+set -uo pipefail
+home=/opt/tailscale
+previous=$1 next=$2
+
+connected() {
+  [[ $("$home/current/bin/tailscale" status --json --peers=false 2>/dev/null) == *'"BackendState": "Running"'* ]]
+}
+start() {
+  ln -sfn -- "$1" "$home/.current" && mv -T -- "$home/.current" "$home/current"
+  systemctl restart tailscaled.service
+}
+
+was_connected=no
+if connected; then was_connected=yes; fi
+start "$next"
+[ "$was_connected" = yes ] || exit 0
+for _ in $(seq 120); do
+  if connected; then exit 0; fi
+  sleep 1
+done
+echo "tailscaled $next did not connect: back to $previous" >&2
+start "$previous"
+exit 1
+EDGE_SWITCH
+
+changed=0
+put_file /etc/systemd/system/tailscaled.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=Tailscale
+Wants=network-pre.target
+After=network-pre.target NetworkManager.service systemd-networkd.service systemd-resolved.service
+
+[Service]
+Type=notify
+ExecStart=/opt/tailscale/current/bin/tailscaled --statedir=/var/lib/tailscale --socket=/run/tailscale/tailscaled.sock --port=41641
+ExecStopPost=/opt/tailscale/current/bin/tailscaled --cleanup
+RuntimeDirectory=tailscale
+RuntimeDirectoryMode=0755
+StateDirectory=tailscale
+StateDirectoryMode=0700
+Restart=always
+RestartSec=5s
+
+[Install]
+WantedBy=multi-user.target
+EDGE_FILE
+if [ "$changed" = 1 ]; then systemctl daemon-reload; fi
+unit_changed=$changed
+
+wait_for 120 no_switch_runs || fail "an earlier switch of releases is still running; see: journalctl -u edge-tailscale-switch"
+previous=$(readlink -- "$home/current" || true)
+if ! systemctl is-active --quiet tailscaled.service; then
+  # Nothing is up that could be cut.
+  ln -sfn -- 1.102.3 "$home/.current"
+  mv -T -- "$home/.current" "$home/current"
+  systemctl enable --quiet tailscaled.service
+  systemctl restart tailscaled.service
+  say "started tailscaled 1.102.3"
+elif [ "$previous" != 1.102.3 ] || [ "$unit_changed" = 1 ]; then
+  # This session may come in over the mesh. The switch runs outside of it, so it ends even if the session does not live
+  # to see it, and takes the previous release back if the new one does not connect.
+  systemd-run --quiet --collect --unit=edge-tailscale-switch --on-active=2s --timer-property=AccuracySec=100ms \
+    "$home/switch" "${previous:-1.102.3}" 1.102.3
+  say "switching tailscaled from ${previous:-none} to 1.102.3"
+  wait_for 300 no_switch_runs || fail "tailscaled did not come back; see: journalctl -u edge-tailscale-switch"
+  [ "$(readlink -- "$home/current")" = 1.102.3 ] ||
+    fail "tailscaled 1.102.3 did not connect, ${previous:-none} is back; see: journalctl -u edge-tailscale-switch"
+fi
+
+install -d -m 0755 -- /usr/local/bin
+if [ "$(readlink -- /usr/local/bin/tailscale || true)" != "$home/current/bin/tailscale" ]; then
+  ln -sfn -- "$home/current/bin/tailscale" /usr/local/bin/tailscale
+fi
+wait_for 60 answers || fail "tailscaled does not answer; see: journalctl -u tailscaled"
+wait_for 30 settled || say "tailscaled is still starting"
+
+settings=(
+  "--hostname=berlin-a"
+  "--accept-dns=false"
+  "--accept-routes=false"
+  "--ssh=false"
+  "--advertise-routes="
+)
+tags=(tag:edge-berlin tag:edge tag:warehouse)
+changed=0
+if [ "$(backend)" = Running ]; then
+  joined_at=$(tailscale debug prefs 2>/dev/null | sed -n 's/^[[:space:]]*"ControlURL": "\(.*\)".*/\1/p')
+  [ -z "$joined_at" ] || [ "${joined_at%/}" = https://headscale.example.com ] ||
+    fail "berlin-a has joined at $joined_at; moving it to https://headscale.example.com would cut it off: replace the host"
+  # The auth key is not used: a host that has joined never joins again because its key was renewed.
+  tailscale set "${settings[@]}"
+  for tag in "${tags[@]}"; do
+    if lacks "$tag"; then say "warning: the tailnet does not know berlin-a as $tag: set its tags there"; fi
+  done
+else
+  # A file in memory, for as long as the call takes: a key on a command line is there for every process to read.
+  key_file=$(mktemp /run/edge-tailscale.XXXXXX)
+  printf '%s' "$auth_key" >"$key_file"
+  tailscale up --auth-key="file:$key_file" --timeout=60s --reset --login-server=https://headscale.example.com "${settings[@]}" ||
+    fail "berlin-a could not join: is the auth key valid, and is https://headscale.example.com reachable from here?"
+  rm -f -- "$key_file"
+  key_file=
+  [ "$(backend)" = Running ] ||
+    fail "berlin-a has joined but is not let in (state: $(backend)): approve it, or use a pre-authorised key"
+  for tag in "${tags[@]}"; do
+    if lacks "$tag"; then
+      # Untagged, the host would belong to a person and leave with their key: out again, so that a right key can join.
+      tailscale logout || true
+      fail "the auth key does not carry $tag: make one with the tags tag:edge-berlin, tag:edge, tag:warehouse"
+    fi
+  done
+  say "joined as berlin-a"
+fi
+put_file "$home/settings" 0644 < <(printf '%s\n' "${settings[@]}")
+
+name=$(status | sed -n 's/^    "DNSName": "\([^".]*\)\..*/\1/p' || true)
+if [ -n "$name" ] && [ "$name" != berlin-a ]; then
+  say "warning: the tailnet knows this host as $name: a device named berlin-a is still there from before the host was" \
+    "reinstalled. Remove that device, then rename this one."
+fi
+
+for old in "$home"/[0-9]*; do
+  case $old in
+    "$release" | "$home/$previous") ;;
+    *)
+      rm -rf -- "$old"
+      say "removed $old"
+      ;;
+  esac
+done

@@ -1,0 +1,141 @@
+"""Site files as they are: every site of the project loads, every fixture is refused where and as it says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stacks import loader
+from stacks.loader import PROJECT_ROOT, SiteError, load_all, load_site, site_files, site_names
+from stacks.problems import render
+
+FIXTURES = PROJECT_ROOT / "tests" / "fixtures" / "sites"
+INVALID = FIXTURES / "invalid"
+_EXPECTED = re.compile(
+    r"^\ufeff?# expect: (?:(?P<file>\S+?):)?(?P<line>\d+):(?P<column>\d+) (?P<code>[\w-]+)(?: (?P<text>.+))?$"
+)
+
+
+def _expectations(path: Path) -> list[tuple[str, int, int, str, str]]:
+    """What the header of a fixture says: ``# expect: [FILE:]LINE:COLUMN CODE part of the message``."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if match := _EXPECTED.match(line):
+            place = match["file"] or path.name
+            found.append((place, int(match["line"]), int(match["column"]), match["code"], match["text"] or ""))
+    return found
+
+
+def _check(problems: list[loader.Problem], expected: list[tuple[str, int, int, str, str]]) -> None:
+    said = render(problems)
+    assert [(p.file.name, p.line, p.column, p.code) for p in problems] == [entry[:4] for entry in expected], said
+    for problem, (*_, text) in zip(problems, expected, strict=True):
+        assert text in problem.what, said
+        assert problem.what
+        assert problem.expected, said
+        assert problem.remedy, said
+
+
+@pytest.mark.parametrize("path", site_files(), ids=lambda path: path.stem)
+def test_every_site_of_the_project_is_sound(path: Path) -> None:
+    assert load_site(path).site == path.stem
+
+
+def test_the_sites_of_the_project_get_along() -> None:
+    sites, problems = load_all()
+    assert problems == [], render(problems)
+    assert [site.site for site in sites] == site_names()
+    assert len(sites) >= 8
+
+
+@pytest.mark.parametrize("path", site_files(folder=FIXTURES / "valid"), ids=lambda path: path.stem)
+def test_what_looks_odd_but_is_right_is_accepted(path: Path) -> None:
+    assert load_site(path).site == path.stem
+
+
+@pytest.mark.parametrize("path", site_files(folder=INVALID), ids=lambda path: path.stem)
+def test_each_fault_is_refused_at_its_place_with_reason_and_remedy(path: Path) -> None:
+    expected = _expectations(path)
+    assert expected, f"{path.name} does not say what to expect"
+    with pytest.raises(SiteError) as refused:
+        load_site(path)
+    _check(list(refused.value.problems), expected)
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path for path in INVALID.iterdir() if path.is_dir()), ids=lambda folder: folder.name
+)
+def test_each_fault_between_sites_is_refused_at_its_place(folder: Path) -> None:
+    expected = [entry for path in site_files(folder=folder) for entry in _expectations(path)]
+    assert expected, f"no file of {folder.name} says what to expect"
+    sites, problems = load_all(folder=folder)
+    _check(problems, expected)
+    clashing = {entry[0] for entry in expected}
+    assert not clashing & {f"{site.site}.yaml" for site in sites}, "a site that clashes is not handed out"
+
+
+def test_several_faults_of_one_file_read_as_one_report(golden: Callable[[str, str], None]) -> None:
+    with pytest.raises(SiteError) as refused:
+        load_site(INVALID / "many-faults.yaml")
+    golden("stacks/many-faults.txt", str(refused.value) + "\n")
+
+
+def test_no_fixture_shows_its_secret() -> None:
+    for path in INVALID.glob("*secret*.yaml"):
+        with pytest.raises(SiteError) as refused:
+            load_site(path)
+        for secret in re.findall(r"[\w:/@.-]*(?:EXAMPLE|example|hunter2|battery)[\w:/@.-]*", path.read_text()):
+            if len(secret) > 12 and "example.com" not in secret:
+                assert secret not in str(refused.value)
+
+
+def test_a_link_out_of_the_sites_folder_is_refused(tmp_path: Path) -> None:
+    sites = tmp_path / "stacks" / "sites"
+    sites.mkdir(parents=True)
+    outside = tmp_path / "demo.yaml"
+    shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "demo.yaml", outside)
+    (sites / "demo.yaml").symlink_to(outside)
+    with pytest.raises(SiteError) as refused:
+        load_site("demo", root=tmp_path)
+    problem = refused.value.problems[0]
+    assert (problem.file.as_posix(), problem.line, problem.column, problem.code) == (
+        "stacks/sites/demo.yaml",
+        1,
+        1,
+        "symlink",
+    )
+
+
+def test_an_unknown_name_is_answered_with_the_near_one() -> None:
+    with pytest.raises(SiteError) as refused:
+        load_site("prodd")
+    assert "did you mean `prod`?" in str(refused.value)
+
+
+def test_a_site_is_found_by_name_and_by_path() -> None:
+    assert load_site("prod") == load_site(PROJECT_ROOT / "stacks" / "sites" / "prod.yaml")
+
+
+def test_a_file_that_would_be_overlooked_is_a_problem(tmp_path: Path) -> None:
+    shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "demo.yaml", tmp_path / "demo.yml")
+    _, problems = load_all(folder=tmp_path)
+    assert [p.code for p in problems] == ["suffix"]
+
+
+def test_problems_are_plain_data_for_machines() -> None:
+    with pytest.raises(SiteError) as refused:
+        load_site(INVALID / "unknown-tier.yaml")
+    assert refused.value.problems[0].as_dict() == {
+        "file": "tests/fixtures/sites/invalid/unknown-tier.yaml",
+        "line": 4,
+        "column": 7,
+        "path": "tier",
+        "code": "unknown-choice",
+        "what": "`tier` cannot be `neer`: did you mean `near`?",
+        "expected": "`device`, `near`, `far` or `cloud`",
+        "remedy": "write `near`",
+    }

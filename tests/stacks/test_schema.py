@@ -1,0 +1,88 @@
+"""The JSON Schema that editors use: up to date, and of one mind with the loader about files that people write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from stacks import schema
+from stacks.loader import PROJECT_ROOT, site_files
+from stacks.yaml_source import read
+from stacks.yaml_tree import plain
+
+COMMITTED = PROJECT_ROOT / schema.FILE
+
+
+def _written(path: Path) -> dict[str, Any]:
+    tree = read(path).tree
+    assert tree is not None
+    data: dict[str, Any] = plain(tree)
+    return data
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft7Validator:
+    document = json.loads(schema.render())
+    jsonschema.Draft7Validator.check_schema(document)
+    return jsonschema.Draft7Validator(document)
+
+
+def _complaints(validator: jsonschema.Draft7Validator, data: object) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(data)]
+
+
+def test_the_committed_schema_is_up_to_date() -> None:
+    assert COMMITTED.read_text(encoding="utf-8") == schema.render(), "run `python -m stacks.schema`"
+
+
+@pytest.mark.parametrize("path", site_files(), ids=lambda path: path.stem)
+def test_every_site_satisfies_the_schema_and_names_it(path: Path, validator: jsonschema.Draft7Validator) -> None:
+    assert _complaints(validator, _written(path)) == []
+    first = path.read_text(encoding="utf-8").split("\n")[0]
+    assert first == "# yaml-language-server: $schema=../site.schema.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"lables": {}}, "lables"),
+        ({"tier": "neer"}, "neer"),
+        ({"hosts": [{"name": "a"}]}, "hardware"),
+        ({"hosts": [{"name": "a", "hardware": "poweredge", "address": "x", "host_key": "y"}]}, "poweredge"),
+        ({"mesh": {"kind": "tailscale", "tag": ["x"]}}, "tag"),
+        ({"mesh": {"kind": "wireguard"}}, "wireguard"),
+        ({"mesh": {}}, "kind"),
+        ({"k3s": {"pod_max_pids": "many"}}, "many"),
+        ({"inference": {"triton": {"models": ["yolov9-spacial"]}}}, "yolov9-spacial"),
+    ],
+)
+def test_what_the_loader_refuses_the_editor_underlines(
+    change: dict[str, Any], complaint: str, validator: jsonschema.Draft7Validator
+) -> None:
+    data = {**_written(PROJECT_ROOT / "stacks" / "sites" / "demo.yaml"), **change}
+    complaints = _complaints(validator, data)
+    assert complaints
+    assert complaint in " ".join(complaints)
+
+
+def test_what_defaults_fill_in_may_be_left_out_or_taken_away(validator: jsonschema.Draft7Validator) -> None:
+    data = _written(PROJECT_ROOT / "stacks" / "sites" / "demo.yaml")
+    assert _complaints(validator, {**data, "k3s": {}, "telemetry": {"instance_id": None}}) == []
+    assert _complaints(validator, {**data, "telemetry": None}) == []
+    del data["region"]
+    assert _complaints(validator, data) == ["$: 'region' is a required property"]
+
+
+def test_every_field_has_a_description_to_show() -> None:
+    document = schema.site_schema()
+    silent = [
+        f"{name}.{key}"
+        for name, body in [("site", document), *document["definitions"].items()]
+        for key, field in body.get("properties", {}).items()
+        if not field.get("description")
+    ]
+    assert silent == []
