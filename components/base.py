@@ -1,4 +1,4 @@
-"""What every component of a site shares: the frozen spec base, and the resource that carries its facts.
+"""What every component of a site shares: the resource that carries its facts and parents its children.
 
 Owns nothing about any particular part. Does not know of sites, stacks or policies.
 """
@@ -9,15 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from pydantic import BaseModel, ConfigDict
 
 TYPE_PREFIX = "edge:index:"
-
-
-class Spec(BaseModel):
-    """Base of everything a human writes: frozen, and unknown keys are errors, since a typo must never be a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class EdgeComponent(pulumi.ComponentResource):

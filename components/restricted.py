@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Manifest = Mapping[str, Any]
+from components.manifests import Manifest
 
 API_SERVER_PORT = 6443
 """Where the API server listens on K3s' nodes: policies see the address behind the `kubernetes` Service."""

@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from engine.environment import PROJECT_ROOT
-from engine.rehearsal import World
 from engine.rehearsal.in_process import record
+from engine.rehearsal.world import World
 from fleet.operation import BAD_INPUT, DONE, FAILED, cost_of
 from fleet.program import program
 from fleet.stack_settings import NAMESPACE, placeholders, read_settings
@@ -27,7 +27,7 @@ from policies.recorded import findings_of
 from policies.rules import Settings
 from stacks.between_sites import between_sites
 from stacks.checked_file import FileChecker
-from stacks.loader import _checker
+from stacks.loader import site_checker
 from stacks.problems import Problem, in_order
 from stacks.site import SiteSpec
 
@@ -165,7 +165,7 @@ def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tupl
 @functools.lru_cache(maxsize=8)
 def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
     """Reads a folder's defaults once for all its files."""
-    return _checker(root, folder)
+    return site_checker(root, folder)
 
 
 @functools.cache
@@ -198,7 +198,7 @@ def check_spec(spec: SiteSpec, file: Path, root: Path, started: float) -> SiteCh
             world=World.of(spec.model_dump(mode="json")),
         )
     except Exception as error:
-        # Whatever the program raises would end `pulumi up` as well; it is this site's finding, not the end of the check.
+        # It would end `pulumi up` as well; it is a finding about this site, not the end of the check.
         graph.append(GraphProblem("", "", f"the program stops: {type(error).__name__}: {_first_line(error)}"))
     else:
         resources = len(recording.resources)

@@ -10,6 +10,7 @@ import functools
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fleet.check import SiteCheck, check_file
-from fleet.failure import Failure
+from fleet.failure import OperationError
 
 ALONE = 24
 """Up to so many sites, one process is done before a second one would have started to help."""
@@ -44,12 +45,12 @@ def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> I
             try:
                 yield from pool.map(check, files, chunksize=chunk)
             except BrokenProcessPool:
-                raise Failure(
+                raise OperationError(
                     "A process that checked sites was ended from outside, most likely for lack of memory.",
                     ("edge check --jobs 1     needs the least memory",),
                 ) from None
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
 
 
 def available_cores() -> int:
@@ -63,6 +64,8 @@ def _may_fork() -> bool:
 
 
 def _begin() -> None:
+    # ^C reaches the whole group; this process ends when the one that collects the answers does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
 

@@ -93,8 +93,8 @@ def _packages(specs: list[SiteSpec]) -> Iterator[Item]:
 
 def _providers(spec: SiteSpec) -> set[str]:
     """Providers that the site's resources ask for, its explicit ones included."""
-    from engine.rehearsal import World
     from engine.rehearsal.in_process import record
+    from engine.rehearsal.world import World
     from fleet.program import program
     from fleet.stack_settings import NAMESPACE, placeholders
 

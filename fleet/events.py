@@ -37,7 +37,10 @@ _OPS: dict[str, Op] = {
 _STRONGEST: tuple[Op, ...] = ("refresh", "same", "read", "import", "create", "update", "delete", "replace")
 
 STACK_TYPE = "pulumi:pulumi:Stack"
+_RULE = re.compile(r"^(?P<rule>[a-z][a-z-]*/[a-z0-9][a-z0-9-]*): ", re.MULTILINE)
 _MARKUP = re.compile(r"<\{%[^%]*%\}>")
+_REFUSED = ("preview failed", "update failed")
+_PROGRAM_ERROR = "python inline source runtime error: "
 _KEPT_LINES = 20
 _SHOWN_CHARACTERS = 72
 
@@ -87,11 +90,14 @@ class PolicyFinding:
     level: Literal["mandatory", "advisory"]
     urn: str
     message: str
+    rule: str = ""
+    """Rule of the catalogue, where the policy names one: a policy of the project's pack runs a group of rules."""
 
     def as_dict(self) -> dict[str, str]:
         return {
             "pack": self.pack,
             "policy": self.policy,
+            "rule": self.rule,
             "level": self.level,
             "urn": self.urn,
             "message": self.message,
@@ -132,6 +138,8 @@ class Run:
     maybe_corrupt: bool = False
     unreadable: list[str] = field(default_factory=list)
     """Lines that were no events."""
+    traces: bool = False
+    """Whether errors of the program keep their stack traces."""
     _said: dict[str, deque[str]] = field(default_factory=dict)
 
     def feed_line(self, line: str) -> Step | None:
@@ -234,14 +242,29 @@ class Run:
             self._said.setdefault(urn, deque(maxlen=_KEPT_LINES)).extend(message.splitlines())
 
     def _say_error(self, urn: str, message: str) -> None:
-        error = Diagnostic("error", urn, plain(message).strip())
-        if error not in self.diagnostics:
+        text = plain(message).strip()
+        error = Diagnostic("error", urn, text if self.traces else without_trace(text))
+        # The engine's last word after a refusal by a policy; the finding says it better.
+        if error not in self.diagnostics and not (self.policies and error.message in _REFUSED):
             self.diagnostics.append(error)
 
 
 def plain(text: str) -> str:
     """Text without the engine's colour markup."""
     return _MARKUP.sub("", text)
+
+
+def without_trace(message: str) -> str:
+    """An error of the program, as the Automation API reports it, without the stack trace: its last words."""
+    _, marked, error = message.partition(_PROGRAM_ERROR)
+    if not marked:
+        return message
+    _, traced, trace = error.partition("\nTraceback (most recent call last):\n")
+    if traced:
+        lines = trace.splitlines()
+        last_place = max((index for index, line in enumerate(lines) if line.startswith(" ")), default=-1)
+        error = "\n".join(lines[last_place + 1 :])
+    return f"the program stops: {error.strip()}"
 
 
 def name_of(urn: str) -> str:
@@ -251,12 +274,16 @@ def name_of(urn: str) -> str:
 
 def _policy(event: Mapping[str, Any]) -> PolicyFinding:
     level = "mandatory" if event.get("enforcementLevel") in ("mandatory", "remediate") else "advisory"
+    message = plain(event.get("message", "")).strip()
+    # The engine puts the policy's description in front of what the rule says.
+    named = _RULE.search(message)
     return PolicyFinding(
         pack=event.get("policyPackName", ""),
         policy=event.get("policyName", ""),
         level=cast(Literal["mandatory", "advisory"], level),
         urn=event.get("resourceUrn", ""),
-        message=plain(event.get("message", "")).strip(),
+        message=message[named.start() :] if named else message,
+        rule=named["rule"] if named else "",
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacks.secrets import SecretNeed
 
 
-class Failure(Exception):
+class OperationError(Exception):
     """An operation that could not be done. ``code`` is the exit code of `edge`."""
 
     def __init__(self, what: str, remedies: Sequence[str] = (), *, code: int = 1) -> None:
@@ -45,27 +45,30 @@ _PASSPHRASE = re.compile(
 _LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
 
 
-def explain(said: str, site: str, mode: str, variables: Mapping[str, str]) -> Failure:
+def explain(said: str, site: str, mode: str, variables: Mapping[str, str]) -> OperationError:
     """What the CLI said on its way out, with what to do about it."""
     text = _without_dump(said)
     if _LOCKED.search(text) or _SERVICE_CONFLICT in text:
         return _locked(text, site, mode, variables)
-    return Failure(text, _remedies(text, site, mode))
+    return OperationError(text, _remedies(text, site, mode))
 
 
-def remedy_for(errors: Iterable[Diagnostic], site: str, mode: str) -> Failure | None:
+def remedy_for(errors: Iterable[Diagnostic], site: str, mode: str) -> OperationError | None:
     """Advice on errors that are shown as they are; None where there is none to give."""
     remedies = _remedies("\n".join(error.message for error in errors), site, mode)
-    return Failure("", remedies) if remedies else None
+    return OperationError("", remedies) if remedies else None
 
 
-def interrupted(site: str, operation: str, mode: str) -> Failure:
+def interrupted(site: str, operation: str, mode: str, *, at_once: bool = False) -> OperationError:
     """After ^C: nothing that had begun was cut off, unless ^C came twice."""
     flag = " --rehearse" if mode == "rehearsal" else ""
     if operation == "preview":
-        return Failure("Interrupted; a preview changes nothing.", code=130)
-    return Failure(
-        "Interrupted. What was under way has been finished and recorded; the rest was not begun.",
+        return OperationError("Interrupted; a preview changes nothing.", code=130)
+    what = "Interrupted. What was under way has been finished and recorded; the rest was not begun."
+    if at_once:
+        what = "Stopped at once. What was under way may be done without being recorded; it will be done again."
+    return OperationError(
+        what,
         (
             f"edge {operation} {site}{flag}     goes on from here",
             f"edge preview {site}{flag}     shows what is left",
@@ -74,12 +77,12 @@ def interrupted(site: str, operation: str, mode: str) -> Failure:
     )
 
 
-def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> Failure:
+def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
     """A real run cannot start; all that it lacks is said at once."""
     needs = tuple(missing)
     width = max(len(need.key) for need in needs)
     lines = "\n".join(f"  {need.key:{width}}  {need.why}" for need in needs)
-    return Failure(
+    return OperationError(
         f"{site} lacks secrets in Pulumi.{site}.yaml:\n{lines}",
         (
             f"pulumi config set --secret --stack {site} edge:{needs[0].key}     asks for the value of each",
@@ -90,8 +93,8 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> Failure:
 
 def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     remedies = []
-    if _PLUGIN_TROUBLE.search(text):
-        names = sorted({match["name"] for match in _PLUGIN.finditer(text)})
+    names = sorted({match["name"] for match in _PLUGIN.finditer(text)}) if _PLUGIN_TROUBLE.search(text) else []
+    if names:
         remedies += [f"pulumi plugin install resource {name}     installs the official plugin" for name in names]
         remedies.append("edge doctor     shows all plugins that a real run needs")
         if mode == "real":
@@ -106,7 +109,7 @@ def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     return tuple(remedies)
 
 
-def _locked(text: str, site: str, mode: str, variables: Mapping[str, str]) -> Failure:
+def _locked(text: str, site: str, mode: str, variables: Mapping[str, str]) -> OperationError:
     owner = _LOCK_OWNER.search(text)
     if owner is None:
         what = f"{site} is locked by another operation."
@@ -120,7 +123,7 @@ def _locked(text: str, site: str, mode: str, variables: Mapping[str, str]) -> Fa
     if mode == "rehearsal":
         # The lock is in the rehearsal's own state, which a bare `pulumi` would not look at.
         prefix = f"PULUMI_BACKEND_URL={shlex.quote(variables['PULUMI_BACKEND_URL'])} "
-    return Failure(
+    return OperationError(
         what,
         (
             "wait until it has ended, and try again",

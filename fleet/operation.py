@@ -7,20 +7,23 @@ and destroy go to the executable directly, because only so ^C can be passed on a
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.cli import PulumiCli, locate
 from engine.environment import PROJECT_ROOT, environment
 from fleet import failure
 from fleet.events import Run, Step
-from fleet.failure import Failure
+from fleet.failure import OperationError
+from fleet.inline_program import served
+from fleet.loading import SiteLoading, WorldOf
 from fleet.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
-from fleet.stack_settings import StackSettings, placeholders, read_settings
+from fleet.stack_settings import placeholders, read_settings
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
@@ -49,7 +52,7 @@ class Outcome:
     placeholders: tuple[str, ...] = ()
     duration_s: float = 0.0
     code: int = DONE
-    failure: Failure | None = None
+    failure: OperationError | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -81,27 +84,28 @@ class Session:
     mode: Mode
     cli: PulumiCli
     process: PulumiProcess
-    spec: SiteSpec | None
-    placeholders: tuple[str, ...]
+    loading: SiteLoading
+    program: tuple[str, ...]
+    """Arguments that make `pulumi` run the site's program in this process."""
 
     def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, *, destroy: bool = False) -> Outcome:
         """What `up` (or `destroy`) would do; nothing is changed, except that a missing stack is created empty."""
         if destroy:
             return self._operate("preview", ["destroy", "--preview-only"], on_step, on_interrupt)
-        return self._operate("preview", ["preview", "--policy-pack", str(POLICY_PACK)], on_step, on_interrupt)
+        arguments = ["preview", "--policy-pack", str(POLICY_PACK), *self.program]
+        return self._operate("preview", arguments, on_step, on_interrupt)
 
     def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Bring the site up. The caller has previewed it: this goes ahead at once, with the policies on."""
-        return self._operate(
-            "up", ["up", "--yes", "--skip-preview", "--policy-pack", str(POLICY_PACK)], on_step, on_interrupt
-        )
+        arguments = ["up", "--yes", "--skip-preview", "--policy-pack", str(POLICY_PACK), *self.program]
+        return self._operate("up", arguments, on_step, on_interrupt)
 
     def destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Remove everything that the stack holds. The stack stays, with its history."""
         return self._operate("destroy", ["destroy", "--yes", "--skip-preview"], on_step, on_interrupt)
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
-        """The stack's outputs; secret ones masked unless asked for. Raises ``Failure``."""
+        """The stack's outputs; secret ones masked unless asked for. Raises ``OperationError``."""
         from pulumi.automation import CommandError
 
         try:
@@ -120,17 +124,26 @@ class Session:
         on_interrupt: OnInterrupt | None,
     ) -> Outcome:
         started = time.monotonic()
-        outcome = Outcome(self.site, self.mode, operation, cost=cost_of(self.spec), placeholders=self.placeholders)
-        run, finished = self._stream(arguments, on_step, on_interrupt)
-        if finished.code == STACK_NOT_FOUND and not finished.interrupted:
-            if operation == "destroy" or "--preview-only" in arguments:
-                raise Failure(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
+        run, finished = self.stream(arguments, on_step, on_interrupt)
+        builds = bool(self.program) and self.program[0] in arguments
+        if builds and not finished.interrupts:
+            # A site that turned out to be wrong outweighs all that the engine says about it.
+            self.loading.wait()
+        if finished.code == STACK_NOT_FOUND and not finished.interrupts:
+            if not builds:
+                raise OperationError(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
             self._create_stack()
-            run, finished = self._stream(arguments, on_step, on_interrupt)
-        outcome.run = run
-        outcome.duration_s = time.monotonic() - started
-        if finished.interrupted:
-            outcome.code, outcome.failure = INTERRUPTED, failure.interrupted(self.site, operation, self.mode)
+            run, finished = self.stream(arguments, on_step, on_interrupt)
+        outcome = Outcome(self.site, self.mode, operation, run, duration_s=time.monotonic() - started)
+        if builds and not finished.interrupts:
+            outcome.cost = cost_of(self.loading.spec)
+            if self.mode == "rehearsal":
+                outcome.placeholders = tuple(sorted(placeholders(self.loading.spec)))
+        if finished.interrupts:
+            outcome.code, outcome.failure = (
+                INTERRUPTED,
+                failure.interrupted(self.site, operation, self.mode, at_once=finished.interrupts > 1),
+            )
         elif finished.code or run.violations or run.result == "failed":
             outcome.code = FAILED
             if not run.violations and not run.errors:
@@ -140,8 +153,11 @@ class Session:
                 outcome.failure = failure.remedy_for(run.errors, self.site, self.mode)
         return outcome
 
-    def _stream(self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None) -> tuple[Run, Finished]:
-        run = Run()
+    def stream(
+        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None
+    ) -> tuple[Run, Finished]:
+        """One run of `pulumi` with ``arguments`` on the site's stack, its events folded."""
+        run = Run(traces=bool(os.environ.get("EDGE_DEBUG")))
 
         def on_line(line: str) -> None:
             step = run.feed_line(line)
@@ -149,6 +165,8 @@ class Session:
                 on_step(step)
 
         command = [*arguments, "--json", "--stack", self.site]
+        if self.program and self.program[0] in arguments:
+            return run, self.process.run(command, on_line, on_interrupt, on_start=self.loading.begin)
         return run, self.process.run(command, on_line, on_interrupt)
 
     def _create_stack(self) -> None:
@@ -173,27 +191,29 @@ class Session:
             pulumi_command=automation_command(self.cli),
         )
 
-    def _explained(self, said: str) -> Failure:
+    def _explained(self, said: str) -> OperationError:
         return failure.explain(said, self.site, self.mode, self.process.variables)
 
 
 @contextmanager
-def opened(site: str, *, rehearse: bool, validated: bool = True, root: Path = PROJECT_ROOT) -> Iterator[Session]:
-    """A session on ``site``. Raises ``SiteError`` for a bad site, ``EngineError`` and ``Failure`` for the rest.
+def opened(site: str, *, rehearse: bool, builds: bool = True, root: Path = PROJECT_ROOT) -> Iterator[Session]:
+    """A session on ``site``. Raises ``SiteError`` for a bad site, ``EngineError`` and ``OperationError`` for the rest.
 
-    Without ``validated`` (destroy, outputs) a site whose file is broken or gone can still be opened.
+    ``builds``: the site's program is run. Without it (destroy, outputs) a site whose file is broken or gone will do.
     """
-    spec = _spec(site, root, required=validated)
     cli = locate()
+    name = Path(site).stem
+    loading = SiteLoading(site, root, rehearsed=rehearse)
     with ExitStack() as resources:
         if rehearse:
-            names, process = _rehearsal(site, spec, cli, resources, root)
-            yield Session(site, "rehearsal", cli, process, spec, names)
-            return
-        if spec is not None and validated:
-            _require_secrets(site, spec, root)
-        variables = {**environment(project_root=root), **_STREAMING}
-        yield Session(site, "real", cli, PulumiProcess(cli.path, root, variables), spec, ())
+            process = _rehearsal(name, loading if builds else None, cli, resources, root)
+        else:
+            if builds:
+                # Before the engine starts: it would stop at the first secret that is missing.
+                _require_secrets(name, loading.spec, root)
+            process = PulumiProcess(cli.path, root, {**environment(project_root=root), **_STREAMING})
+        program = resources.enter_context(served(loading.run)) if builds else []
+        yield Session(name, "rehearsal" if rehearse else "real", cli, process, loading, tuple(program))
 
 
 # Without it `preview --json` holds everything back until the end.
@@ -201,35 +221,23 @@ _STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 
 
 def _rehearsal(
-    site: str, spec: SiteSpec | None, cli: PulumiCli, resources: ExitStack, root: Path
-) -> tuple[tuple[str, ...], PulumiProcess]:
-    from engine.rehearsal import RehearsalServer, World
+    site: str, loading: SiteLoading | None, cli: PulumiCli, resources: ExitStack, root: Path
+) -> PulumiProcess:
+    from engine.rehearsal import RehearsalServer
+    from engine.rehearsal.world import World
     from engine.workspace import rehearsal_workspace
 
-    world = World.of(spec.model_dump(mode="json")) if spec is not None else World()
+    world = cast(World, WorldOf(loading)) if loading is not None else World()
     server = resources.enter_context(RehearsalServer(world))
-    stand_ins = placeholders(spec) if spec is not None else {}
-    committed = read_settings(root, site)
-    paths = rehearsal_workspace(site, root, {**committed.plain, **stand_ins})
+    # Only what is no secret: the program brings the placeholders along.
+    paths = rehearsal_workspace(site, root, read_settings(root, site).plain)
     variables = {**environment(rehearsal=server.debug_providers, project_root=root), **_STREAMING}
-    return tuple(sorted(stand_ins)), PulumiProcess(cli.path, paths.work_dir, variables)
-
-
-def _spec(site: str, root: Path, *, required: bool) -> SiteSpec | None:
-    from stacks.loader import SiteError, load_site
-
-    try:
-        return load_site(site, root=root)
-    except SiteError:
-        if required:
-            raise
-        return None
+    return PulumiProcess(cli.path, paths.work_dir, variables)
 
 
 def _require_secrets(site: str, spec: SiteSpec, root: Path) -> None:
-    """Say all missing secrets at once; the program would stop at the first."""
-    settings: StackSettings = read_settings(root, site)
-    missing = settings.missing(spec)
+    """Say all missing secrets at once."""
+    missing = read_settings(root, site).missing(spec)
     if missing:
         raise failure.secrets_missing(site, missing)
 

@@ -1,6 +1,7 @@
 """The Pulumi program for a site that is already loaded: what `__main__.py` does, without reading the file again.
 
-`edge check` records it for many sites in one process. A test holds it to `__main__.py`.
+`edge check` records it for many sites in one process; preview and up run it inside `edge`, where what it imports is
+loaded while the engine starts. A test holds it to `__main__.py`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,30 @@ from collections.abc import Callable
 
 import pulumi
 
+from fleet.stack_settings import PLACEHOLDER
 from stacks.catalogue import catalogue
 from stacks.edge_site import EdgeSite
 from stacks.secrets import NAMESPACE
 from stacks.site import SiteSpec
 
+Program = Callable[[], None]
 
-def program(spec: SiteSpec) -> Callable[[], None]:
-    """A program that builds ``spec`` and exports what the site tells the world."""
+
+def program(spec: SiteSpec, *, rehearsed: bool = False) -> Program:
+    """A program that builds ``spec`` and exports what the site tells the world.
+
+    ``rehearsed``: secrets are placeholders that name their key; otherwise they are those of the stack's settings.
+    """
 
     def build() -> None:
-        site = EdgeSite(spec, catalogue=catalogue(), secret=pulumi.Config(NAMESPACE).require_secret)
+        secret = placeholder if rehearsed else pulumi.Config(NAMESPACE).require_secret
+        site = EdgeSite(spec, catalogue=catalogue(), secret=secret)
         for name, value in site.facts.items():
             pulumi.export(name, value)
 
     return build
+
+
+def placeholder(key: str) -> pulumi.Output[str]:
+    """What stands in for a secret; as secret to the engine as the real one would be."""
+    return pulumi.Output.secret(PLACEHOLDER + key)

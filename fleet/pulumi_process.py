@@ -31,7 +31,8 @@ class Finished:
 
     code: int
     stderr: str
-    interrupted: bool = False
+    interrupts: int = 0
+    """How often it was asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,13 @@ class PulumiProcess:
         arguments: Sequence[str],
         on_line: Callable[[str], None] | None = None,
         on_interrupt: Callable[[int], None] | None = None,
+        on_start: Callable[[], None] | None = None,
     ) -> Finished:
-        """Run to the end. ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C."""
+        """Run to the end.
+
+        ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C; ``on_start`` is called
+        when the process has been started, and must not take long.
+        """
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
         environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
         # A file, not a pipe: nobody has to read it while the lines of standard output are being read.
@@ -66,6 +72,8 @@ class PulumiProcess:
                 process_group=0,
             )
             with _forwarding(process, on_interrupt) as interrupts:
+                if on_start is not None:
+                    on_start()
                 assert process.stdout is not None
                 for line in process.stdout:
                     if on_line is not None:
@@ -73,7 +81,7 @@ class PulumiProcess:
                 process.stdout.close()
                 code = process.wait()
             stderr.seek(0)
-            return Finished(code, stderr.read().strip(), interrupted=bool(interrupts))
+            return Finished(code, stderr.read().strip(), interrupts=len(interrupts))
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from fleet.doctor import Item
-from fleet.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run
-from fleet.failure import Failure
+from fleet.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run, name_of
+from fleet.failure import OperationError
 from fleet.operation import Outcome
 
 SIGNS = {
@@ -35,7 +35,7 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def failure(out: Console, problem: Failure) -> None:
+def failure(out: Console, problem: OperationError) -> None:
     """What went wrong, and the commands that help."""
     if problem.what:
         out.print(Text(problem.what, style="red" if problem.code != 130 else "yellow"))
@@ -56,8 +56,10 @@ def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
         for change in changes:
             _resource(out, change, diff=diff)
     policies(out, result.run.policies)
-    _diagnostics(out, result.run)
     if result.code != 130:
+        # After ^C they only say, in many words, that something was cancelled.
+        _diagnostics(out, result.run)
+    if result.code != 130 and result.run.resources:
         _summary(out, result)
     if result.failure is not None:
         failure(out, result.failure)
@@ -127,17 +129,26 @@ def policies(out: Console, findings: Sequence[PolicyFinding]) -> None:
     """Mandatory findings first."""
     for finding in sorted(findings, key=lambda f: f.level != "mandatory"):
         label, style = ("refused", "bold red") if finding.level == "mandatory" else ("advice", "yellow")
-        out.print(Text.assemble((f"  {label:8}", style), finding.message or finding.policy))
+        out.print(Text.assemble((f"  {label:8}", style), indented(finding.message or finding.policy)))
 
 
 def _diagnostics(out: Console, run: Run) -> None:
-    for diagnostic in run.diagnostics:
-        style = "red" if diagnostic.severity == "error" else "yellow"
-        where = f"{diagnostic.urn.split('::', 3)[-1]}: " if diagnostic.urn else ""
-        out.print(Text.assemble((f"  {diagnostic.severity:8}", style), where, diagnostic.message))
-        if diagnostic.severity == "error" and diagnostic.urn:
-            for line in run.said_by(diagnostic.urn):
-                out.print(Text(f"           | {line}", style="dim"))
+    """Warnings, then errors; what is said about several resources is said once."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for diagnostic in sorted(run.diagnostics, key=lambda one: one.severity == "error"):
+        said.setdefault((diagnostic.severity, diagnostic.message), []).append(diagnostic.urn)
+    for (severity, message), urns in said.items():
+        style = "red" if severity == "error" else "yellow"
+        names = shortened([name_of(urn) for urn in urns if urn], 3)
+        where = f"{', '.join(names)}: " if names else ""
+        out.print(Text.assemble((f"  {severity:8}", style), where, indented(message)))
+        for line in run.said_by(urns[0]) if severity == "error" and urns[0] else ():
+            out.print(Text(f"          | {line}", style="dim"))
+
+
+def indented(message: str) -> str:
+    """A message of several lines that begins in the column where messages begin."""
+    return message.replace("\n", "\n" + " " * 10)
 
 
 def _summary(out: Console, result: Outcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet.failure import Failure
+from fleet.failure import OperationError
 from stacks.loader import site_files
 from stacks.problems import any_of, near_miss, shown
 
@@ -13,7 +13,7 @@ from stacks.problems import any_of, near_miss, shown
 def selected(names: Sequence[str], root: Path) -> list[Path]:
     """The files of ``names``, in their order, each once; all sites of the project when there are none.
 
-    Raises ``Failure`` (bad input) for a name that is neither a site nor a path.
+    Raises ``OperationError`` (bad input) for a name that is neither a site nor a path.
     """
     files: dict[Path, None] = {}
     for name in names:
@@ -21,7 +21,9 @@ def selected(names: Sequence[str], root: Path) -> list[Path]:
     if not names:
         files = dict.fromkeys(site_files(root))
         if not files:
-            raise Failure("There is no site in stacks/sites.", ("describe one there, in a file of its own",), code=2)
+            raise OperationError(
+                "There is no site in stacks/sites.", ("describe one there, in a file of its own",), code=2
+            )
     return list(files)
 
 
@@ -30,11 +32,11 @@ def _files_of(name: str, root: Path) -> list[Path]:
     if path.is_dir():
         files = site_files(root, folder=path)
         if not files:
-            raise Failure(f"There is no site file in {name}.", ("site files end in .yaml",), code=2)
+            raise OperationError(f"There is no site file in {name}.", ("site files end in .yaml",), code=2)
         return files
     if "/" in name or name.endswith((".yaml", ".yml")):
         if not path.is_file():
-            raise Failure(f"There is no file {name}.", code=2)
+            raise OperationError(f"There is no file {name}.", code=2)
         return [path]
     own = {file.stem: file for file in site_files(root)}
     if name in own:
@@ -42,4 +44,4 @@ def _files_of(name: str, root: Path) -> list[Path]:
     near = near_miss(name, own)
     what = f"There is no site {shown(name)}" + (f": did you mean `{near}`?" if near else ".")
     known = (f"the sites are {any_of(own)}",) if 0 < len(own) <= 12 else ("edge check     lists all sites",)
-    raise Failure(what, known, code=2)
+    raise OperationError(what, known, code=2)

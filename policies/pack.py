@@ -31,6 +31,14 @@ from policies.rules.catalogue import concerns
 NAME = "edge"
 _SEVERITIES = ("low", "medium", "high", "critical")
 _OWASP = "https://owasp.org/www-project-kubernetes-top-ten/"
+_PROMISES: Mapping[str, str] = {
+    "workload": "A workload does what it is for, and nothing to its host.",
+    "network": "A site opens nothing to the world, and trusts no wire.",
+    "supply-chain": "What runs at a site is known to the byte.",
+    "secrets": "No secret is kept or shown in plain text.",
+}
+"""What each group holds; Pulumi puts it before each message."""
+
 _FRAMEWORKS: Mapping[str, PolicyComplianceFramework] = {
     "workload": PolicyComplianceFramework(
         "Kubernetes Pod Security Standards",
@@ -95,7 +103,7 @@ def _policy(group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Se
     schema = pack_settings.SCHEMA.get(name)
     return ResourceValidationPolicy(
         name,
-        f"Rules of the group '{group}' ({level.value}).",
+        _PROMISES[group],
         validate,
         enforcement_level=level,
         config_schema=PolicyConfigSchema(dict(schema)) if schema else None,
@@ -110,7 +118,7 @@ def _policy(group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Se
 
 def message_of(name: str, finding: Finding) -> str:
     """A finding for people: rule, resource, property, what is wrong, what to do. Never a value."""
-    where = f"{name}: {finding.path}" if finding.path else name
+    where = f"{name}: {finding.path}" if finding.path else f"{name}:"
     return f"{finding.rule}: {where} {finding.message}. {finding.remedy}"
 
 

@@ -19,17 +19,19 @@ What a site may not do. The same rules judge a site in three places:
 - `edge check` runs them in-process over every resource of a site, in well under a second;
 - `pulumi preview --policy-pack policies`, and every `edge preview` and `edge up`, runs them as a CrossGuard pack on
   what the engine is about to do;
-- `edge check --manifests PATH` runs them over rendered manifests: what Flux or a Helm chart applies never passes
-  through Pulumi, so render it and check it here. In the cluster itself, Pod Security admission holds the same line.
+- `policies.manifests` gives them rendered manifests: what Flux or a Helm chart applies never passes through Pulumi, so
+  render it and judge it here. In the cluster itself, Pod Security admission holds the same line.
 
 A **mandatory** finding stops the run (exit code 1); an advisory one is shown. Workloads are Pod, PodTemplate,
 Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job, CronJob and every custom resource that
 embeds a pod template; all rules see through the `...Patch` types (judged on what they set) and the `...List` types
 (judged item by item).
 
-A value that a preview cannot know is never taken for a good one: a rule that must see it reports that it cannot, at the
-rule's own level. Two rules only warn then ({warning}), because they judge the same property again, known, before
-anything is created. A rule that breaks is a mandatory finding. Findings name properties and never quote values.
+A value that a preview cannot know is never taken for a good one: a rule that must see it reports that it cannot, at
+the rule's own level. Rules that look through whole objects only warn then, since `up` shows them the same property
+again, known, before anything is created:
+{warning}.
+A rule that breaks is a mandatory finding. Findings name properties and never quote values.
 
 Not judged here: patches inside a Flux Kustomization, the values of a Helm chart (render it), and images that a custom
 resource names outside a pod template. In a CrossGuard preview Pulumi does not tell which inputs are secret, so
@@ -39,7 +41,7 @@ resource names outside a pod template. In a CrossGuard preview Pulumi does not t
 
 def page() -> str:
     """The whole page."""
-    warning = ", ".join(f"`{rule.id}`" for rule in RULES if rule.unknown == "warns")
+    warning = ",\n".join(f"`{rule.id}`" for rule in RULES if rule.unknown == "warns")
     parts = [_INTRODUCTION.format(warning=warning)]
     for group in GROUPS:
         rules = [rule for rule in RULES if rule.group == group]

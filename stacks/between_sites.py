@@ -11,19 +11,11 @@ from dataclasses import dataclass
 
 from components.mesh.spec import MadeKey, TailscaleSpec
 from stacks.checked_file import CheckedFile
-from stacks.problems import DataPath, Problem, shown
+from stacks.problems import Finding, Problem, shown
 from stacks.site import SiteSpec
 from stacks.yaml_tree import MappingNode, ScalarNode
 
 SiteFile = CheckedFile[SiteSpec]
-
-
-@dataclass(frozen=True)
-class _Finding:
-    path: DataPath
-    what: str
-    expected: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ def _ids(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
             file,
             file.problem(
                 "duplicate-site",
-                _Finding(
+                Finding(
                     ("site",),
                     f"the id {shown(site.value)} is taken: {other} has it",
                     "an id of its own for each site",
@@ -97,7 +89,7 @@ def _may_meet(one: TailscaleSpec, other: TailscaleSpec) -> bool:
 
 def _overlap(earlier: _Route, later: _Route) -> tuple[SiteFile, Problem]:
     assert earlier.file.model is not None
-    finding = _Finding(
+    finding = Finding(
         ("mesh", "advertise_routes", later.index),
         f"the network {later.text} overlaps {earlier.text}, which {shown(earlier.file.model.site)} advertises"
         f" to the same mesh ({earlier.file.source.file.as_posix()})",

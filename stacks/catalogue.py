@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from components.base import Spec
 from components.host.spec import Accelerator, HardwareProfile, HostSpec
+from components.specs import Spec
 from components.types import NonEmpty
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent

@@ -10,33 +10,20 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from stacks.explanation import explain, place_of
 from stacks.layers import Layers
 from stacks.plain_secrets import PlainSecrets, scan
-from stacks.problems import DataPath, Problem, in_order
+from stacks.problems import Finding, Problem, in_order
 from stacks.recovery import remainder
 from stacks.spec_shape import SpecShape
 from stacks.yaml_source import Source, read
 from stacks.yaml_tree import MappingNode, ScalarNode, drop, plain
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Finding(Protocol):
-    """What a rule between fields says: ``path`` is the value that it is about."""
-
-    @property
-    def path(self) -> DataPath: ...
-    @property
-    def what(self) -> str: ...
-    @property
-    def expected(self) -> str: ...
-    @property
-    def remedy(self) -> str: ...
 
 
 Rules = Callable[[Model], Iterable[Finding]]

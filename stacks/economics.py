@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.base import Spec
+from components.specs import Spec
 
 AMORTISATION_MONTHS = 18
 """Months over which hardware is written off: the rule is cloud > capex / 18 + edge opex."""

@@ -15,9 +15,10 @@ from typing import Annotated, Any
 import pulumi
 from pydantic import Field, StringConstraints, model_validator
 
-from components.base import EdgeComponent, Spec
+from components.base import EdgeComponent
 from components.mesh.plan import site_tags
 from components.mesh.spec import TagName, TailscaleSpec
+from components.specs import Spec
 from components.types import Cidr, NonEmpty
 from stacks.checked_file import FileChecker
 from stacks.layers import read_layers

@@ -26,6 +26,15 @@ class Place(NamedTuple):
     column: int
 
 
+class Finding(NamedTuple):
+    """What a rule says about the value at ``path``; whoever knows the file gives it a place."""
+
+    path: DataPath
+    what: str
+    expected: str
+    remedy: str
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing to mend: where it is, what is wrong, what was expected and what to do."""

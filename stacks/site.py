@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.base import Spec
 from components.gitops.spec import FluxSpec, NoGitOps
 from components.host.spec import HostSpec, OsSpec, SshSpec
 from components.inference.spec import InferenceSpec
 from components.k3s.spec import K3sSpec
 from components.mesh.spec import NoMesh, TailscaleSpec
 from components.registration.spec import NoRegistration, Registration
+from components.specs import Spec
 from components.telemetry.spec import TelemetrySpec
 from components.types import DnsLabel, Labels, NonEmpty, Tier
 from stacks.economics import EconomicsSpec

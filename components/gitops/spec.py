@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import DnsLabel, ImageRef, NonEmpty, SemVer
 
 _DURATION = r"^[1-9]\d{0,4}(s|m|h)$"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import Address, Arch, DnsLabel, IpAddress, K3sVersion, Labels, NonEmpty, Port, SshHostKey
 
 AcceleratorKind = Literal["nvidia-gpu", "nvidia-igpu", "qualcomm-ai", "intel-gaudi", "google-coral"]

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty, SemVer
 
 Platform = Literal["server", "jetson"]

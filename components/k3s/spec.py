@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import Address, Arch, Cidr, HttpsUrl, K3sVersion, Labels, NonEmpty, Sha256
 
 

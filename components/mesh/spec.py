@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import Arch, Cidr, HttpsUrl, NonEmpty, SemVer, Sha256
 
 

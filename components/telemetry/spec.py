@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef
 
 KibPerSecond = Annotated[float, Field(gt=0, le=10240)]

@@ -8,6 +8,7 @@ import functools
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -18,37 +19,42 @@ class _Pattern(NamedTuple):
     what: str
 
 
+# Expressions begin with their marker wherever that is frequent in scripts: then the search skips to it.
 _PATTERNS = (
     _Pattern("PRIVATE KEY", re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"), "a PEM private key"),
     _Pattern("eyJ", re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"), "a JSON web token"),
-    _Pattern("tskey-", re.compile(r"\btskey-[a-z]+-\w{6,}"), "a Tailscale key"),
-    _Pattern("glc_", re.compile(r"\bglc_[A-Za-z0-9+/=]{20,}"), "a Grafana Cloud token"),
-    _Pattern("glsa_", re.compile(r"\bglsa_\w{20,}"), "a Grafana service account token"),
-    _Pattern("AGE-SECRET-KEY-", re.compile(r"\bAGE-SECRET-KEY-1[0-9A-Z]{20,}"), "an age secret key"),
+    _Pattern("tskey-", re.compile(r"tskey-[a-z]+-\w{6,}"), "a Tailscale key"),
+    _Pattern("glc_", re.compile(r"glc_[A-Za-z0-9+/=]{20,}"), "a Grafana Cloud token"),
+    _Pattern("glsa_", re.compile(r"glsa_\w{20,}"), "a Grafana service account token"),
+    _Pattern("AGE-SECRET-KEY-", re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]{20,}"), "an age secret key"),
     _Pattern("K10", re.compile(r"\bK10[0-9a-f]{20,}::\w+:\w{4,}"), "a K3s token"),
     _Pattern("AKIA", re.compile(r"\bAKIA[0-9A-Z]{16}\b"), "an AWS access key"),
     _Pattern("ASIA", re.compile(r"\bASIA[0-9A-Z]{16}\b"), "an AWS session key"),
-    _Pattern("gh", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})"), "a GitHub token"),
-    _Pattern("glpat-", re.compile(r"\bglpat-[\w-]{20,}"), "a GitLab token"),
+    _Pattern("gh", re.compile(r"gh[pousr]_[A-Za-z0-9]{36,}"), "a GitHub token"),
+    _Pattern("github_pat_", re.compile(r"github_pat_\w{22,}"), "a GitHub token"),
+    _Pattern("glpat-", re.compile(r"glpat-[\w-]{20,}"), "a GitLab token"),
     _Pattern("xox", re.compile(r"\bxox[abeoprs]-[\w-]{10,}"), "a Slack token"),
     _Pattern("hvs.", re.compile(r"\bhvs\.[\w-]{20,}"), "a Vault token"),
-    _Pattern(
-        "://",
-        re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"$<{]+:(?![$<{*])[^\s/@'\"]{3,}@[^\s/]"),
-        "a URL with a password",
-    ),
-    _Pattern("AccountKey=", re.compile(r"\bAccountKey=[A-Za-z0-9+/]{40,}={0,2}"), "an Azure storage key"),
+    _Pattern("://", re.compile(r"://[^\s/:@'\"$<{]+:(?![$<{*])[^\s/@'\"]{3,}@[^\s/]"), "a URL with a password"),
+    _Pattern("AccountKey=", re.compile(r"AccountKey=[A-Za-z0-9+/]{40,}={0,2}"), "an Azure storage key"),
 )
 
 _NAMES = ("password", "passwd", "passphrase", "secret", "token", "key")
-_NAMED = re.compile(
-    r"(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|auth[_-]?key|private[_-]?key)"
-    r"(?:[\"']?\s*[:=]\s*|\s+)[\"']?(?P<value>[^\s\"'`$;&|<>(){}\[\],\\]{10,})",
-    re.IGNORECASE,
-)
+_BEFORE_KEY = re.compile(r"(?:api|access|auth|private)[_-]?$")
+"""What makes a key one that opens something; there are many others."""
+
+_VALUE = r"[\"']?(?P<value>[^\s\"'`$;&|<>(){}\[\],\\]{10,})"
+_ASSIGNED = re.compile(rf"[\"']?\s*[:=]\s*{_VALUE}")
+_ARGUMENT = re.compile(rf"\s+{_VALUE}")
+_OPTION = re.compile(r"(?:^|\s)-{1,2}[\w-]*$")
+_REACH = 40
+"""Characters before a name in which the option that it is a part of begins."""
+
 _ORDINARY = re.compile(
-    r"[A-Za-z]+(?:[-._/:][A-Za-z0-9]+)*"  # words, names, paths below a word, image names
-    r"|[~.]?/.*"  # paths
+    r"[A-Za-z]+"
+    # Names made of words, with an ordinary word among them: edge-token-2, otel/collector:v1
+    r"|(?=(?:.*[-._/:])?[A-Za-z]{3,}(?:[-._/:]|$))(?:[A-Za-z]+|[A-Za-z0-9]{1,10})(?:[-._/:]+(?:[A-Za-z]+|[A-Za-z0-9]{1,10}))+"
+    r"|(?:file:)?[~.]?/.*"  # paths
     r"|(?:sha256[:-])?[0-9a-f]{64}"  # digests
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # identifiers
     r"|\w+://.*"
@@ -69,7 +75,7 @@ _SENSITIVE_KEY = re.compile(
 _PUBLIC_KEY_NAME = re.compile(r"\.pub$|\.asc$|public|_name$|-name$|_path$|-path$", re.IGNORECASE)
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=1024)
 def credential_in(text: str) -> str | None:
     """What kind of credential ``text`` holds, in words; None for none."""
     for marker, expression, what in _PATTERNS:
@@ -77,12 +83,25 @@ def credential_in(text: str) -> str | None:
             return what
     if "LS0tLS1CRUdJTi" in text and any("PRIVATE KEY" in decoded(match) for match in _ENCODED_PEM.findall(text)):
         return "a PEM private key in base64"
+    return "a password or token by its name" if any(map(looks_random, _named_values(text))) else None
+
+
+def _named_values(text: str) -> Iterator[str]:
+    """What is assigned to names such as password or api_key, or follows them as an option's argument."""
     folded = text.lower()
-    if any(name in folded for name in _NAMES):
-        for match in _NAMED.finditer(text):
-            if looks_random(match["value"]):
-                return "a password or token by its name"
-    return None
+    if len(folded) != len(text):
+        text = folded
+    for name in _NAMES:
+        start = folded.find(name)
+        while start >= 0:
+            end = start + len(name)
+            if name != "key" or _BEFORE_KEY.search(folded, max(0, start - 8), start) is not None:
+                match = _ASSIGNED.match(text, end)
+                if match is None and _OPTION.search(folded, max(0, start - _REACH), start) is not None:
+                    match = _ARGUMENT.match(text, end)
+                if match is not None:
+                    yield match["value"]
+            start = folded.find(name, end)
 
 
 def credential_under(key: str, text: str) -> str | None:

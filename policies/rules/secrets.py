@@ -231,6 +231,7 @@ RULES = (
         applies=_is_object,
         check=_no_secret_in_metadata,
         about="every Kubernetes object",
+        unknown="warns",
     ),
     Rule(
         id="secrets/no-secret-in-object",
@@ -243,6 +244,7 @@ RULES = (
         applies=_is_other_object,
         check=_no_secret_in_object,
         about="every other Kubernetes object, custom resources included",
+        unknown="warns",
     ),
     Rule(
         id="secrets/no-secret-in-facts",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import AfterValidator, Field
 
-from components.base import Spec
+from components.specs import Spec
 from stacks.checked_file import CheckedFile, FileChecker
 from stacks.layers import Layers, read_layers
-from stacks.problems import DataPath, Problem, render
+from stacks.problems import DataPath, Finding, Problem, render
 from stacks.yaml_source import from_text
 from stacks.yaml_tree import find
 
@@ -88,20 +88,17 @@ class Plant(Spec):
     retries: int = 3
 
 
-class Said(NamedTuple):
-    path: DataPath
-    what: str
-    expected: str = "something else"
-    remedy: str = "change it"
+def _said(path: DataPath, what: str) -> Finding:
+    return Finding(path, what, "something else", "change it")
 
 
-def _rules(plant: Plant) -> Iterator[Said]:
+def _rules(plant: Plant) -> Iterator[Finding]:
     servers = [box for box in plant.boxes if box.role == "server"]
     if servers and len(servers) % 2 == 0:
-        yield Said(("boxes",), f"{len(servers)} servers")
+        yield _said(("boxes",), f"{len(servers)} servers")
     for index, box in enumerate(plant.boxes):
         if box.address.startswith("192."):
-            yield Said(("boxes", index, "address"), f"{box.address} is outside")
+            yield _said(("boxes", index, "address"), f"{box.address} is outside")
 
 
 def _layers(tmp_path: Path, defaults: str = "", **tiers: str) -> Layers:

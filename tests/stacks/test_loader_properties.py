@@ -16,6 +16,7 @@ from stacks.yaml_source import from_bytes, from_text
 SITES = [path.read_text(encoding="utf-8") for path in site_files()]
 SMALL = [text for text in SITES if len(text) < 2600]
 FILE = Path("stacks/sites/x.yaml")
+CHECKER = site_checker()
 
 pytestmark = pytest.mark.filterwarnings("error")
 _SETTINGS = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -59,7 +60,7 @@ def _inside(problem: Problem, text: str) -> bool:
 
 
 def _judge(text: str) -> None:
-    checked = site_checker().check_source(from_text(text, FILE))
+    checked = CHECKER.check_source(from_text(text, FILE))
     assert (checked.model is None) == bool(checked.problems)
     for problem in checked.problems:
         assert _inside(problem, text), problem

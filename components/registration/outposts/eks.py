@@ -108,7 +108,8 @@ class LocalCluster:
             image_id=nodes.ami,
             instance_type=nodes.instance_type,
             iam_instance_profile=aws.ec2.LaunchTemplateIamInstanceProfileArgs(name=nodes.instance_profile),
-            vpc_security_group_ids=[security_group_id, self._cluster.vpc_config.cluster_security_group_id],
+            # The control plane's group too: within it everything may talk to everything.
+            vpc_security_group_ids=[security_group_id],
             metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(**METADATA_OPTIONS),
             block_device_mappings=[
                 aws.ec2.LaunchTemplateBlockDeviceMappingArgs(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from components.base import Spec
+from components.specs import Spec
 from components.types import Cidr, DnsLabel, NonEmpty
 
 
@@ -37,7 +37,7 @@ class LocalGateway(Spec):
     """Networks of the site that are routed to the local gateway."""
 
     associate_vpc: bool = True
-    """Whether to associate the VPC with the gateway's route table: once per VPC, so false where another site does it."""
+    """Whether to associate the VPC with the gateway's route table: once per VPC; false where another site does it."""
 
     customer_owned_pool: Annotated[str, StringConstraints(pattern=r"^ipv4pool-coip-[0-9a-f]+$")] | None = None
     """Pool of the site's own addresses to give the instance one from; absent with direct VPC routing."""
@@ -98,7 +98,7 @@ class EksNodes(Spec):
 
 
 class EksLocalCompute(Spec):
-    """An EKS local cluster: control plane (three instances) and nodes run on the Outpost, and go on without its region."""
+    """An EKS local cluster: control plane (three instances) and nodes on the Outpost, which go on without its region."""
 
     kind: Literal["eks-local"]
     """Selects an EKS local cluster."""

@@ -20,7 +20,8 @@ state=$(cat "$SANDBOX/state" 2>/dev/null || echo NeedsLogin)
 case $1 in
   status)
     [ -e "$SANDBOX/active" ] || exit 1
-    printf '{\\n  "BackendState": "%s",\\n  "Self": {\\n    "DNSName": "%s.tail.ts.net.",\\n' "$state" "$(cat "$SANDBOX/name")"
+    printf '{\\n  "BackendState": "%s",\\n  "Self": {\\n' "$state"
+    printf '    "DNSName": "%s.tail.ts.net.",\\n' "$(cat "$SANDBOX/name")"
     printf '    "Tags": [\\n      "%s"\\n    ]\\n  }\\n}\\n' "$(sed 's/ /",\\n      "/g' "$SANDBOX/tags")"
     ;;
   up)

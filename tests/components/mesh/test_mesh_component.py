@@ -67,7 +67,8 @@ def test_the_key_goes_by_standard_input_as_a_secret_and_nowhere_else() -> None:
     assert join.inputs["stdin"] == Secret(f"{line}\n")
     assert {"stdout", "stderr"} <= set(join.additional_secret_outputs)
     rest = [{**r.inputs, "stdin": None} for r in recording.resources]
-    assert "MARKER" not in repr(rest) and line not in repr(rest)
+    assert "MARKER" not in repr(rest)
+    assert line not in repr(rest)
 
 
 def test_a_new_key_replaces_no_command() -> None:

@@ -57,7 +57,7 @@ def test_an_architecture_without_checksum_is_refused_with_the_file_to_add() -> N
 def test_the_key_is_never_part_of_a_command_line_and_never_forces_a_new_login() -> None:
     for distribution, spec in SPECS.items():
         join = plan("berlin", "berlin-a", spec, arch="amd64", distribution=distribution).join
-        assert "--auth-key=\"file:$key_file\"" in join
+        assert '--auth-key="file:$key_file"' in join
         assert "--force-reauth" not in join
         assert "--timeout=60s" in join
 

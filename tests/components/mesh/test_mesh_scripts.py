@@ -1,4 +1,4 @@
-"""Joining and leaving a tailnet, run for real: real bash, tar and checksums; tailscale itself is a recording stand-in."""
+"""Joining and leaving a tailnet, run for real: real bash, tar and checksums; tailscale is a recording stand-in."""
 
 from __future__ import annotations
 
@@ -63,6 +63,11 @@ def _changes(run: Run) -> list[str]:
     return [call for call in run.calls if not call.startswith(harmless)]
 
 
+def _exists(path: Path) -> bool:
+    """Whether the host has ``path``: what it removed from below the copy-on-write layer is a device node."""
+    return path.is_symlink() or path.is_file()
+
+
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
     return Device(tmp_path / "host")
@@ -88,9 +93,10 @@ def test_the_first_run_installs_and_joins(device: Device, spec: TailscaleSpec) -
     assert (release / "bin/tailscaled").stat().st_mode & 0o777 == 0o755
     assert (release / "bin/tailscaled").stat().st_uid == 0
     assert device.sandbox.path("/usr/local/bin/tailscale").readlink() == Path("/opt/tailscale/current/bin/tailscale")
-    assert "ExecStart=/opt/tailscale/current/bin/tailscaled" in device.sandbox.path(
-        "/etc/systemd/system/tailscaled.service"
-    ).read_text()
+    assert (
+        "ExecStart=/opt/tailscale/current/bin/tailscaled"
+        in device.sandbox.path("/etc/systemd/system/tailscaled.service").read_text()
+    )
 
 
 def test_the_second_run_changes_nothing_and_uses_no_key(device: Device, spec: TailscaleSpec) -> None:
@@ -209,7 +215,7 @@ def test_leaving_logs_out_and_removes_everything(device: Device, spec: Tailscale
     assert "tailscale logout" in run.calls
     assert "systemctl disable --now tailscaled.service" in run.calls
     for path in ("/opt/tailscale/current", "/etc/systemd/system/tailscaled.service", "/usr/local/bin/tailscale"):
-        assert not device.sandbox.path(path).is_file() and not device.sandbox.path(path).is_symlink(), path
+        assert not _exists(device.sandbox.path(path)), path
 
 
 def test_leaving_twice_or_without_a_daemon_is_no_failure(device: Device, spec: TailscaleSpec) -> None:

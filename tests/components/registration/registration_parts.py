@@ -10,9 +10,7 @@ from components.registration.outposts.spec import OutpostsSpec
 SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 TENANT = "00000000-0000-4000-8000-000000000002"
 GROUP = "00000000-0000-4000-8000-000000000003"
-SCOPE = (
-    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/edge-eu/providers/Microsoft.Kubernetes/privateLinkScopes/edge-eu"
-)
+SCOPE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/edge-eu/providers/Microsoft.Kubernetes/privateLinkScopes/edge-eu"
 OUTPOST = "arn:aws:outposts:us-west-2:123456789012:outpost/op-0123456789abcdef0"
 AUTHORIZED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINTWiYiR2vaT5nwMs4X216nyK1ddzroCBic+de+EilT7 operators"
 

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fleet.events import PropertyChange, Run, Step, name_of
+
+STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
+HOST = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host::demo-a"
+BASE = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host$command:remote:Command::demo-a-base"
+
+
+def metadata(op: str, urn: str = BASE, **more: Any) -> dict[str, Any]:
+    kind = urn.split("::")[2].split("$")[-1]
+    return {"op": op, "urn": urn, "type": kind, "old": None, "new": {"parent": HOST}, "detailedDiff": None, **more}
+
+
+def begins(op: str, urn: str = BASE, **more: Any) -> dict[str, Any]:
+    return {"resourcePreEvent": {"metadata": metadata(op, urn, **more)}}
+
+
+def ends(op: str, urn: str = BASE, **more: Any) -> dict[str, Any]:
+    return {"resOutputsEvent": {"metadata": metadata(op, urn, **more)}}
+
+
+def fed(*events: dict[str, Any]) -> Run:
+    run = Run()
+    for event in events:
+        run.feed(event)
+    return run
+
+
+def test_a_replacement_told_in_three_steps_is_one_replacement() -> None:
+    run = fed(begins("create-replacement"), begins("replace"), begins("delete-replaced"), ends("delete-replaced"))
+    assert run.counts == {"create": 0, "update": 0, "replace": 1, "delete": 0, "same": 0}
+
+
+def test_a_later_weaker_step_does_not_hide_what_was_planned() -> None:
+    assert fed(begins("update"), ends("same")).counts["update"] == 1
+
+
+def test_the_stack_itself_is_not_counted() -> None:
+    assert fed(begins("create", STACK), begins("create", HOST)).counts["create"] == 1
+
+
+def test_changed_properties_are_given_by_path_with_what_forces_a_replacement() -> None:
+    run = fed(
+        begins(
+            "replace",
+            keys=["connection"],
+            old={"parent": HOST, "inputs": {"create": "old", "connection": {"host": "10.0.0.1"}}},
+            new={"parent": HOST, "inputs": {"create": "new\nline", "connection": {"host": "10.0.0.2"}}},
+            detailedDiff={
+                "create": {"diffKind": "update", "inputDiff": True},
+                "connection.host": {"diffKind": "update-replace", "inputDiff": True},
+            },
+        )
+    )
+    assert run.resources[BASE].changes == (
+        PropertyChange("connection.host", "update-replace", "10.0.0.1", "10.0.0.2"),
+        PropertyChange("create", "update", "old", "new line"),
+    )
+    assert run.resources[BASE].as_dict()["diffs"] == ["connection.host", "create"]
+    assert run.resources[BASE].as_dict()["replace_keys"] == ["connection"]
+
+
+def test_a_path_with_brackets_and_quoted_keys_is_followed() -> None:
+    run = fed(
+        begins(
+            "update",
+            old={"inputs": {"labels": {"a.b/c": "1"}, "ports": [{"port": 80}]}},
+            new={"inputs": {"labels": {"a.b/c": "2"}, "ports": [{"port": 81}, {"port": 82}]}},
+            detailedDiff={
+                'labels["a.b/c"]': {"diffKind": "update", "inputDiff": True},
+                "ports[0].port": {"diffKind": "update", "inputDiff": True},
+                "ports[1]": {"diffKind": "add", "inputDiff": True},
+            },
+        )
+    )
+    assert [(change.before, change.after) for change in run.resources[BASE].changes] == [
+        ("1", "2"),
+        ("80", "81"),
+        ("", '{"port": 82}'),
+    ]
+
+
+def test_without_a_detailed_diff_the_names_of_the_properties_are_given() -> None:
+    run = fed(begins("update", diffs=["triggers"]))
+    assert [change.path for change in run.resources[BASE].changes] == ["triggers"]
+
+
+def test_a_long_value_is_cut_to_one_line() -> None:
+    run = fed(
+        begins(
+            "update",
+            old={"inputs": {"create": "x" * 500}},
+            new={"inputs": {"create": "y" * 500}},
+            detailedDiff={"create": {"diffKind": "update", "inputDiff": True}},
+        )
+    )
+    assert len(run.resources[BASE].changes[0].after) < 80
+
+
+def test_steps_are_told_once_each() -> None:
+    run = Run()
+    told = [run.feed(event) for event in (begins("create"), ends("create"), ends("create"))]
+    assert [step.status if isinstance(step, Step) else None for step in told] == ["running", "done", None]
+
+
+def test_what_failed_stays_failed_and_is_explained_with_what_it_printed() -> None:
+    run = fed(
+        begins("create"),
+        {"diagnosticEvent": {"severity": "info", "urn": BASE, "message": "unpacking\ndisk is full\n"}},
+        {"diagnosticEvent": {"severity": "error", "urn": BASE, "message": "<{%fg 1%}>exit status 1<{%reset%}>\n"}},
+        {"resOpFailedEvent": {"metadata": metadata("create"), "status": 1, "steps": 0}},
+        ends("create"),
+    )
+    assert run.resources[BASE].status == "failed"
+    assert [error.message for error in run.errors] == ["exit status 1"]
+    assert run.said_by(BASE) == ("unpacking", "disk is full")
+
+
+def test_only_the_last_lines_of_a_talkative_resource_are_kept() -> None:
+    lines = [{"diagnosticEvent": {"severity": "info", "urn": BASE, "message": f"{n}\n"}} for n in range(1000)]
+    assert fed(*lines).said_by(BASE)[-1] == "999"
+    assert len(fed(*lines).said_by(BASE)) <= 20
+
+
+def test_a_remediation_is_as_mandatory_as_a_refusal() -> None:
+    events = [
+        {"policyEvent": {"enforcementLevel": level, "policyName": level, "message": "m", "resourceUrn": BASE}}
+        for level in ("advisory", "mandatory", "remediate")
+    ]
+    assert [finding.policy for finding in fed(*events).violations] == ["mandatory", "remediate"]
+
+
+def test_outputs_are_those_of_the_stack() -> None:
+    run = fed(ends("create", STACK, new={"parent": "", "outputs": {"site": "demo", "kubeconfig": "[secret]"}}))
+    assert run.outputs == {"site": "demo", "kubeconfig": "[secret]"}
+
+
+def test_a_line_that_is_no_event_is_kept_and_stops_nothing() -> None:
+    run = Run()
+    for line in ("warning: something\n", "[1]\n", "\n", json.dumps(begins("create")) + "\n"):
+        run.feed_line(line)
+    assert run.unreadable == ["warning: something\n", "[1]\n"]
+    assert run.counts["create"] == 1
+
+
+def test_an_operation_that_is_not_known_yet_counts_as_an_update() -> None:
+    assert fed(begins("something-new")).counts["update"] == 1
+
+
+def test_the_name_of_a_urn_may_hold_colons() -> None:
+    assert name_of("urn:pulumi:s::p::t::a::b") == "a::b"

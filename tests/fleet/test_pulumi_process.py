@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from fleet.pulumi_process import PulumiProcess
+
+# Waits to be interrupted; says how often it was.
+_PATIENT = """#!/bin/bash
+trap 'times=$((times + 1)); echo "interrupt $times"' INT
+echo ready
+while [ "${times:-0}" -lt "$NEEDED" ]; do sleep 0.01; done
+echo "error: canceled" >&2
+exit 255
+"""
+
+
+def executable(folder: Path, body: str) -> Path:
+    path = folder / "pulumi"
+    path.write_text(body)
+    path.chmod(0o755)
+    return path
+
+
+def test_lines_come_as_they_are_printed_and_the_rest_at_the_end(tmp_path: Path) -> None:
+    path = executable(tmp_path, '#!/bin/bash\necho "$*"; echo "$MARK"; pwd; echo oops >&2; exit 7\n')
+    lines: list[str] = []
+    finished = PulumiProcess(path, tmp_path, {"MARK": "mine"}).run(["preview", "--json"], lines.append)
+    assert lines == ["--non-interactive --color never preview --json\n", "mine\n", f"{tmp_path}\n"]
+    assert (finished.code, finished.stderr, finished.interrupts) == (7, "oops", 0)
+
+
+def test_an_interrupt_is_passed_on_once_and_the_end_waited_for(tmp_path: Path) -> None:
+    path = executable(tmp_path, _PATIENT)
+    seen: list[int] = []
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line.strip())
+        if line == "ready\n":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    finished = PulumiProcess(path, tmp_path, {"NEEDED": "1"}).run([], on_line, seen.append)
+    assert lines == ["ready", "interrupt 1"]
+    assert seen == [1]
+    assert finished.interrupts == 1
+    assert finished.stderr == "error: canceled"
+
+
+def test_the_third_interrupt_ends_a_process_that_does_not_listen(tmp_path: Path) -> None:
+    path = executable(tmp_path, _PATIENT)
+
+    def on_line(line: str) -> None:
+        if line == "ready\n" or line.startswith("interrupt"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    finished = PulumiProcess(path, tmp_path, {"NEEDED": "99"}).run([], on_line)
+    assert finished.code == -signal.SIGKILL
+    assert finished.interrupts == 3
+
+
+def test_signal_handlers_are_what_they_were_afterwards(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    PulumiProcess(executable(tmp_path, "#!/bin/sh\n"), tmp_path, {}).run([])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_nothing_can_be_asked_of_the_user(tmp_path: Path) -> None:
+    path = executable(tmp_path, "#!/bin/bash\nread -r answer || echo nobody\n")
+    lines: list[str] = []
+    PulumiProcess(path, tmp_path, {}).run([], lines.append)
+    assert lines == ["nobody\n"]

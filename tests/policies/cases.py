@@ -1,0 +1,128 @@
+"""Resources for the policies' tests: compliant bases, and the one change that breaks one rule."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policies.rules import UNKNOWN, Resource
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "policies"
+_STEP = re.compile(r'([^.\[\]"]+)|\[(\d+)\]')
+
+
+@cache
+def _base(name: str) -> Mapping[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((FIXTURES / "bases" / f"{name}.yaml").read_text())
+    # An anchor is one object wherever it is used; a change must be made in one place only.
+    return dict(json.loads(json.dumps(document)))
+
+
+def base_names() -> list[str]:
+    return sorted(path.stem for path in (FIXTURES / "bases").glob("*.yaml"))
+
+
+def base(name: str, **overrides: Any) -> Resource:
+    """The compliant resource ``name``; ``overrides`` are the fixture's keys: type, props, secret_paths, ..."""
+    document = {**copy.deepcopy(dict(_base(name))), **overrides}
+    secrets = document.get("secret_paths")
+    return Resource(
+        type=document["type"],
+        name=name,
+        urn=f"urn:pulumi:test::edge::{document['type']}::{name}",
+        props=document["props"],
+        additional_secret_outputs=tuple(document.get("additional_secret_outputs", ())),
+        secret_paths=None if secrets is None else frozenset(secrets),
+    )
+
+
+def steps(path: str) -> list[str | int]:
+    return [int(index) if index else key for key, index in _STEP.findall(path)]
+
+
+def put(props: dict[str, Any], path: str, value: Any) -> None:
+    """Sets ``path`` in ``props``; objects on the way are made as needed."""
+    *way, last = steps(path)
+    node: Any = props
+    for step in way:
+        node = node[step] if isinstance(step, int) else node.setdefault(step, {})
+    node[last] = value
+
+
+def drop(props: dict[str, Any], path: str) -> None:
+    *way, last = steps(path)
+    node: Any = props
+    for step in way:
+        node = node[step]
+    del node[last]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A base with one change, and the one rule that it breaks."""
+
+    rule: str
+    base: str
+    change: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.rule}-{self.base}-{list(self.change.values())[-1]}"[:120]
+
+    def resource(self) -> Resource:
+        overrides = {key: self.change[key] for key in self.change if key not in ("set", "remove")}
+        props = copy.deepcopy(_base(self.base)["props"])
+        for path, value in self.change.get("set", {}).items():
+            put(props, path, value)
+        for path in self.change.get("remove", ()):
+            drop(props, path)
+        return base(self.base, props=props, **overrides)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A base with one value unknown, and the rules that must see it."""
+
+    rule: str
+    also: frozenset[str]
+    base: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}-{self.base}-{self.path}"
+
+    def resource(self) -> Resource:
+        props = copy.deepcopy(_base(self.base)["props"])
+        put(props, self.path, UNKNOWN)
+        return base(self.base, props=props)
+
+
+def _files() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for path in sorted(FIXTURES.glob("*/*.yaml")):
+        if path.parent.name != "bases":
+            yield f"{path.parent.name}/{path.stem}", yaml.safe_load(path.read_text())
+
+
+def cases() -> list[Case]:
+    return [
+        Case(rule, entry["base"], change)
+        for rule, entries in _files()
+        for entry in entries
+        for change in entry["breaks"]
+    ]
+
+
+def hidden() -> list[Hidden]:
+    return [
+        Hidden(rule, frozenset(entry.get("also", ())), entry["base"], path)
+        for rule, entries in _files()
+        for entry in entries
+        for path in entry.get("unknown", ())
+    ]

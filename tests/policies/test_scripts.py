@@ -1,0 +1,112 @@
+"""What policies read out of shell scripts."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from policies.rules.scripts import prints_a_secret, unchecked_downloads
+
+SUM = "0123456789abcdef" * 4
+FETCH = """\
+fetch() {
+  local url=$1 sha256=$2 dest=$3
+  if ! curl --fail \\
+    --output "$dest" -- "$url"; then
+    exit 1
+  fi
+  if ! printf '%s  %s\\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    exit 1
+  fi
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "curl -fsSLo /tmp/k3s https://example.com/k3s",
+        "  if ! curl -o x https://example.com/k3s; then exit 1; fi",
+        "K=v curl -o x https://example.com/k3s",
+        "sudo -n wget https://example.com/k3s",
+        "/usr/bin/curl -O https://example.com/k3s",
+        "x=$(curl -s https://example.com/script)",
+        "curl -sfL https://get.k3s.io | sh -",
+        "curl -sfL https://get.k3s.io | sudo -n bash",
+        "curl -s http://127.0.0.1/x | bash",
+        'eval "$(curl -s https://example.com/x)"',
+        "source <(wget -qO- https://example.com/x)",
+        "curl -s https://example.com/x \\\n  | python3 -",
+        "curl -o x https://example.com/a; curl -o /dev/null http://127.0.0.1/ || true",
+        f"curl -o a https://example.com/a\n{FETCH}",
+        "curl -o a https://example.com/a\n" + "true\n" * 20 + f"echo '{SUM}  a' | sha256sum -c",
+        "curl -o a https://example.com/a\nsha256sum a",
+        f"bash -c {shlex.quote('curl -o x https://example.com/k3s')}",
+    ],
+)
+def test_a_download_without_a_check_is_found(script: str) -> None:
+    assert unchecked_downloads(script)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        FETCH,
+        f"exec sudo -n bash -c {shlex.quote(FETCH + 'fetch u s d')}",
+        f"curl -o a https://example.com/a\necho '{SUM}  a' | sha256sum -c -",
+        f"curl -o a https://example.com/a && echo '{SUM}  a' | sha256sum --check",
+        f"curl -o a https://example.com/a\n[ \"$(sha256sum a | cut -d' ' -f1)\" = {SUM} ]",
+        "# curl https://get.k3s.io | sh\ntrue",
+        "command -v curl >/dev/null || exit 1",
+        'say "curl is not installed"',
+        "curl --silent --output /dev/null --max-time 5 http://10.0.0.1:10248/healthz",
+        "curl --fail https://127.0.0.1:6443/readyz",
+        "curl -s --unix-socket /run/x.sock http://x/info",
+        "until curl -fsS http://localhost:8000/v2/health/ready; do sleep 1; done",
+    ],
+)
+def test_a_checked_download_or_none_is_left_alone(script: str) -> None:
+    assert unchecked_downloads(script) == ()
+
+
+def test_the_line_of_the_download_is_named() -> None:
+    (found,) = unchecked_downloads("set -e\n\ncurl -O https://example.com/k3s\n")
+    assert found.line == 3
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "cat /etc/rancher/k3s/k3s.yaml",
+        "sed 's|127.0.0.1|edge|' /etc/rancher/k3s/k3s.yaml",
+        f"exec sudo -n bash -c {shlex.quote('sed s/a/b/ /etc/rancher/k3s/k3s.yaml')}",
+        "cat /var/lib/rancher/k3s/server/node-token",
+        "base64 -w0 < /dev/null; cat /var/lib/rancher/k3s/server/token",
+        "k3s kubectl config view --raw",
+        "k3s token create --ttl 1h",
+        "cat ~/.ssh/id_ed25519",
+        "wg genkey",
+        "openssl genpkey -algorithm ed25519",
+    ],
+)
+def test_a_script_that_prints_a_secret_is_recognised(script: str) -> None:
+    assert prints_a_secret(script)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "token=$(cat /var/lib/rancher/k3s/server/token)",
+        "cat /var/lib/rancher/k3s/server/token >/run/copy",
+        "grep -q server /etc/rancher/k3s/k3s.yaml",
+        "sed -i 's/a/b/' /etc/rancher/k3s/k3s.yaml",
+        "chmod 600 /etc/rancher/k3s/k3s.yaml",
+        "cat ~/.ssh/id_ed25519.pub",
+        "# cat /etc/rancher/k3s/k3s.yaml",
+        "k3s kubectl config view",
+        "say ready",
+    ],
+)
+def test_a_script_that_prints_no_secret_is_left_alone(script: str) -> None:
+    assert not prints_a_secret(script)
