@@ -26,6 +26,8 @@ _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _LINK = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI_VERSION}"
 # Since this version `go` fetches the toolchain that go.mod asks for, where that is allowed.
 _GO_WITH_TOOLCHAINS = (1, 21)
+# Where the official archive goes; many shells have it on PATH only after a new login.
+_GO_ELSEWHERE = "/usr/local/go/bin"
 _LAST_LINES = 8
 
 
@@ -55,7 +57,7 @@ def wanted_go() -> tuple[int, ...]:
 def find_go() -> str:
     """A `go` that can build the pins; raises EngineError naming what is missing."""
     wanted = ".".join(str(number) for number in wanted_go())
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = shutil.which("go") or shutil.which("go", path=_GO_ELSEWHERE)
     if go is None:
         raise EngineError(f"a build from source needs Go: go >= {wanted} not found on PATH")
     said = subprocess.run([go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, check=False)

@@ -5,22 +5,11 @@ Kept free of heavy imports: the language host needs it at the start of every eng
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-
-@dataclass(frozen=True)
-class ProviderPlugin:
-    """A provider plugin that an installed SDK package belongs to."""
-
-    name: str
-    version: str
-    server: str
 
 
 def virtual_environment(option: object, root: str) -> Path | None:
@@ -58,16 +47,6 @@ def site_packages(python: Path) -> Path:
     import sysconfig
 
     return Path(sysconfig.get_path("purelib"))
-
-
-def provider_plugins(python: Path) -> tuple[ProviderPlugin, ...]:
-    """The plugins that the installed Pulumi SDK packages name in their pulumi-plugin.json, sorted by name."""
-    found = []
-    for description in site_packages(python).glob("*/pulumi-plugin.json"):
-        fields = json.loads(description.read_text())
-        if fields.get("resource") and fields.get("name"):
-            found.append(ProviderPlugin(fields["name"], fields.get("version", ""), fields.get("server", "")))
-    return tuple(sorted(found, key=lambda plugin: plugin.name))
 
 
 def sdk_version() -> str:

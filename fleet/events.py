@@ -238,7 +238,7 @@ class Run:
             self._say_error(urn, message)
         elif severity == "warning":
             self.diagnostics.append(Diagnostic("warning", urn, message))
-        else:
+        elif severity != "debug":
             self._said.setdefault(urn, deque(maxlen=_KEPT_LINES)).extend(message.splitlines())
 
     def _say_error(self, urn: str, message: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,9 +29,7 @@ _CHANGING = ("create", "update", "replace", "delete")
 
 def console(*, stderr: bool = False) -> Console:
     """A terminal as the user has it: no colour with NO_COLOR, no line breaks into what goes to a file."""
-    return Console(
-        stderr=stderr, highlight=False, markup=False, soft_wrap=True, no_color="NO_COLOR" in os.environ or None
-    )
+    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 def failure(out: Console, problem: OperationError) -> None:

@@ -153,3 +153,50 @@ def test_an_operation_that_is_not_known_yet_counts_as_an_update() -> None:
 
 def test_the_name_of_a_urn_may_hold_colons() -> None:
     assert name_of("urn:pulumi:s::p::t::a::b") == "a::b"
+
+
+def test_what_the_sdk_tells_itself_is_not_kept() -> None:
+    assert fed({"diagnosticEvent": {"severity": "debug", "message": "registering resource\n"}}).said_by("") == ()
+
+
+def test_a_refusal_is_given_by_its_rule_without_the_policys_description() -> None:
+    message = "What runs at a site is known.\nsupply-chain/registry-allowlist: demo-a: image is not allowed. Do this.\n"
+    policy = {"policyName": "edge-supply-chain-mandatory", "policyPackName": "edge", "enforcementLevel": "mandatory"}
+    (finding,) = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}}).violations
+    assert finding.rule == "supply-chain/registry-allowlist"
+    assert finding.message == "supply-chain/registry-allowlist: demo-a: image is not allowed. Do this."
+
+
+def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:
+    (finding,) = fed({"policyEvent": {"enforcementLevel": "advisory", "message": "No: really\n"}}).policies
+    assert (finding.rule, finding.message) == ("", "No: really")
+
+
+def test_after_a_refusal_the_engines_last_word_is_left_out() -> None:
+    last_word = {"diagnosticEvent": {"severity": "error", "message": "preview failed\n"}}
+    assert fed({"policyEvent": {"enforcementLevel": "mandatory", "message": "no"}}, last_word).errors == []
+    assert [error.message for error in fed(last_word).errors] == ["preview failed"]
+
+
+TRACE = """an unhandled error occurred: python inline source runtime error: no such part
+Traceback (most recent call last):
+  File "x.py", line 1, in run
+    raise ValueError("no such part")
+ValueError: no such part
+said in two lines
+"""
+
+
+def test_an_error_of_the_program_is_said_once_and_without_its_trace() -> None:
+    events = [
+        {"diagnosticEvent": {"severity": "error", "message": text}}
+        for text in (TRACE, TRACE.removeprefix("an unhandled error occurred: "))
+    ]
+    messages = [error.message for error in fed(*events).errors]
+    assert messages == ["the program stops: ValueError: no such part\nsaid in two lines"]
+
+
+def test_the_trace_is_kept_where_it_is_asked_for() -> None:
+    run = Run(traces=True)
+    run.feed({"diagnosticEvent": {"severity": "error", "message": TRACE}})
+    assert "Traceback" in run.errors[0].message

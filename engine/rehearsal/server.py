@@ -1,0 +1,182 @@
+"""The rehearsal behind the real engine: one gRPC server for each provider, on loopback, asking `core` for everything.
+
+Owns the protocol only. Nothing here opens a connection, keeps state between calls or knows a resource type.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from concurrent import futures
+from functools import cached_property
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+from engine.rehearsal import core
+from engine.rehearsal.values import from_struct, to_struct
+from engine.rehearsal.world import World
+
+PROVIDERS: Mapping[str, str] = {
+    "command": "pulumi-command",
+    "kubernetes": "pulumi-kubernetes",
+    "azure-native": "pulumi-azure-native",
+    "aws": "pulumi-aws",
+    "tailscale": "pulumi-tailscale",
+    "tls": "pulumi-tls",
+}
+"""Provider -> the package of its SDK, whose version the provider reports: an older one would make the engine warn."""
+
+_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_THREADS = 16
+_KINDS = provider_pb2.PropertyDiff.Kind
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """One provider of a rehearsal. Unknown provider functions and methods are refused, never made up."""
+
+    def __init__(self, name: str, world: World) -> None:
+        self.name = name
+        self._world = world
+
+    @cached_property
+    def version(self) -> str:
+        """Version of the SDK that the program uses."""
+        return importlib.metadata.version(PROVIDERS[self.name])
+
+    # The protocol's own names are in camel case.
+    # ruff: noqa: N802
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=False, accept_outputs=False)
+
+    def Attach(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version=self.version)
+
+    def GetSchema(self, request: Any, context: Any) -> Any:
+        return provider_pb2.GetSchemaResponse(schema="{}")
+
+    def Parameterize(self, request: Any, context: Any) -> Any:
+        return _refuse(context, f"the rehearsal of {self.name} cannot be parameterised")
+
+    def Configure(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ConfigureResponse(
+            acceptSecrets=True, supportsPreview=True, acceptResources=False, acceptOutputs=False
+        )
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:
+        return self._check(request)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:
+        return self._diff(request)
+
+    def Check(self, request: Any, context: Any) -> Any:
+        return self._check(request)
+
+    def Diff(self, request: Any, context: Any) -> Any:
+        return self._diff(request)
+
+    def Create(self, request: Any, context: Any) -> Any:
+        inputs = from_struct(request.properties)
+        if request.preview:
+            made = core.preview(type_of(request.urn), request.urn, inputs, None)
+            return provider_pb2.CreateResponse(id="", properties=to_struct(made))
+        identity, made = core.create(type_of(request.urn), request.urn, inputs)
+        return provider_pb2.CreateResponse(id=identity, properties=to_struct(made))
+
+    def Read(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+
+    def Update(self, request: Any, context: Any) -> Any:
+        decide: Callable[..., dict[str, Any]] = core.preview if request.preview else core.update
+        made = decide(type_of(request.urn), request.urn, from_struct(request.news), from_struct(request.olds))
+        return provider_pb2.UpdateResponse(properties=to_struct(made))
+
+    def Delete(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:
+        try:
+            answer = core.invoke(request.tok, from_struct(request.args), self._world)
+        except core.Unanswerable as error:
+            failure = provider_pb2.CheckFailure(property=error.property, reason=str(error))
+            return provider_pb2.InvokeResponse(failures=[failure])
+        return provider_pb2.InvokeResponse(**{"return": to_struct(answer)})
+
+    def Call(self, request: Any, context: Any) -> Any:
+        return _refuse(context, f"rehearsal does not run resource methods ({request.tok})")
+
+    def Construct(self, request: Any, context: Any) -> Any:
+        return _refuse(context, f"rehearsal does not run components of other packages ({request.type})")
+
+    def _check(self, request: Any) -> Any:
+        inputs, problems = core.check(type_of(request.urn), request.urn, from_struct(request.news), self._world)
+        failures = [provider_pb2.CheckFailure(property=problem.property, reason=problem.reason) for problem in problems]
+        return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=failures)
+
+    def _diff(self, request: Any) -> Any:
+        old = request.old_inputs if request.HasField("old_inputs") else request.olds
+        found = core.diff(type_of(request.urn), from_struct(old), from_struct(request.news))
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME if found.changes else provider_pb2.DiffResponse.DIFF_NONE,
+            replaces=found.replaces,
+            deleteBeforeReplace=found.delete_before_replace,
+            diffs=sorted({path.split(".")[0].split("[")[0] for path in found.detailed}),
+            hasDetailedDiff=True,
+            detailedDiff={
+                path: provider_pb2.PropertyDiff(kind=_KINDS.Value(kind), inputDiff=True)
+                for path, kind in found.detailed.items()
+            },
+        )
+
+
+class RehearsalServer:
+    """All providers of a rehearsal, served while the context is entered; ``debug_providers`` attaches the engine to them.
+
+    ``world`` answers provider functions (`World.of`). Listens on 127.0.0.1, on ports that the system chooses.
+    """
+
+    def __init__(self, world: World | None = None) -> None:
+        self._world = world or World()
+        self._servers: list[grpc.Server] = []
+        self.debug_providers = ""
+
+    def __enter__(self) -> RehearsalServer:
+        executor = futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="rehearsal")
+        ports = {}
+        for name in PROVIDERS:
+            server, ports[name] = serve(Provider(name, self._world), executor)
+            self._servers.append(server)
+        self.debug_providers = ",".join(f"{name}:{port}" for name, port in ports.items())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for stopped in [server.stop(grace=None) for server in self._servers]:
+            stopped.wait()
+        self._servers.clear()
+
+
+def serve(provider: Provider, executor: futures.Executor | None = None) -> tuple[grpc.Server, int]:
+    """A running server of one provider, and its port on loopback."""
+    server = grpc.server(executor or futures.ThreadPoolExecutor(_THREADS), options=_UNLIMITED)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port
+
+
+def type_of(urn: str) -> str:
+    """The type token in a URN, without those of its parents."""
+    return urn.split("::", 3)[2].rpartition("$")[2]
+
+
+def _refuse(context: Any, reason: str) -> Any:
+    context.abort(grpc.StatusCode.UNIMPLEMENTED, reason)

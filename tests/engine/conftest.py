@@ -1,0 +1,104 @@
+"""A machine for the engine's tests: its own PATH, cache, home and virtual environment, and stand-ins for executables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_PULUMI = '#!/bin/sh\necho "v{version}"\n'
+# Answers like go, and builds an executable that answers like pulumi.
+_GO = """#!/bin/sh
+case "$1" in
+  env) echo "go{version}"; echo "{toolchain}" ;;
+  list) echo a/one; echo a/two ;;
+  build)
+    while [ $# -gt 0 ]; do
+      if [ "$1" = -o ]; then target=$2; fi
+      shift
+    done
+    /bin/mkdir -p "${{target%/*}}"
+    printf '#!/bin/sh\\necho v3.250.0\\n' > "$target"
+    {then}
+    /bin/chmod +x "$target"
+    echo a/one >&2
+    ;;
+esac
+"""
+
+
+def write_executable(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Folders that stand for a user's machine. Nothing of the real PATH is visible in it."""
+
+    root: Path
+
+    @property
+    def venv_bin(self) -> Path:
+        return self.root / "venv" / "bin"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache" / "edge" / "pulumi"
+
+    def on_path(self, folder: str) -> Path:
+        path = self.root / folder
+        path.mkdir(parents=True, exist_ok=True)
+        if str(path) not in os.environ["PATH"].split(os.pathsep):
+            os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(path)])
+        return path
+
+    def pulumi(self, folder: str, version: str) -> Path:
+        return write_executable(self.on_path(folder) / "pulumi", _PULUMI.format(version=version))
+
+    def official_host(self, folder: str) -> Path:
+        return write_executable(self.on_path(folder) / "pulumi-language-python", "#!/bin/sh\necho official\n")
+
+    def go(self, version: str = "1.25.11", toolchain: str = "local", then: str = ":") -> Path:
+        text = _GO.format(version=version, toolchain=toolchain, then=then)
+        return write_executable(self.on_path("go") / "go", text)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    from engine import download, go_build
+
+    own = Machine(tmp_path)
+    own.venv_bin.mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setenv("PATH", str(own.venv_bin))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("EDGE_PULUMI", raising=False)
+    # No test asks the network; those about the download say what it answers.
+    monkeypatch.setattr(download, "reachable", lambda: False)
+    monkeypatch.setattr(go_build, "_GO_ELSEWHERE", str(tmp_path / "nowhere"))
+    return own
+
+
+@pytest.fixture
+def installer(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], None]], None]:
+    """Makes the official download reachable, with the given stand-in for what its installer leaves in a folder."""
+    from pulumi.automation import PulumiCommand
+
+    from engine import download
+
+    def use(install: Callable[[Path], None]) -> None:
+        def instead(root: str, version: object) -> None:
+            install(Path(root))
+
+        monkeypatch.setattr(download, "reachable", lambda: True)
+        monkeypatch.setattr(PulumiCommand, "install", instead)
+
+    return use
