@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import pulumi
 
-from stacks.catalogue import catalogue
+from stacks import fleet
+from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.edge_site import EdgeSite
 from stacks.loader import SiteError, load_site
 from stacks.secrets import NAMESPACE
 
-
-def main() -> None:
-    """Load the site, build it, export what it tells the world."""
-    config = pulumi.Config(NAMESPACE)
-    try:
-        spec = load_site(config.get("site") or pulumi.get_stack())
-    except SiteError as error:
-        raise pulumi.RunError(str(error)) from None
-    site = EdgeSite(spec, catalogue=catalogue(), secret=config.require_secret)
-    for name, value in site.facts.items():
-        pulumi.export(name, value)
-
-
-main()
+config = pulumi.Config(NAMESPACE)
+name = config.get("site") or pulumi.get_stack()
+try:
+    if name == fleet.STACK:
+        fleet.build(PROJECT_ROOT)
+    else:
+        site = EdgeSite(load_site(name), catalogue=catalogue(), secret=config.require_secret)
+        for key, value in site.facts.items():
+            pulumi.export(key, value)
+except SiteError as error:
+    raise pulumi.RunError(str(error)) from None

@@ -290,8 +290,12 @@ def _policy(event: Mapping[str, Any]) -> PolicyFinding:
 def _property_changes(metadata: Mapping[str, Any]) -> Iterator[PropertyChange]:
     old, new = metadata.get("old") or {}, metadata.get("new") or {}
     detailed = metadata.get("detailedDiff") or {}
-    if not detailed:
-        yield from (PropertyChange(path, "update") for path in metadata.get("diffs") or ())
+    if not detailed and metadata.get("diffs"):
+        yield from (PropertyChange(path, "update") for path in metadata["diffs"])
+        return
+    if not detailed and metadata["op"] == "update":
+        # Nobody diffs a component; what differs between its inputs is what has changed.
+        yield from _between(old.get("inputs") or {}, new.get("inputs") or {})
         return
     for path, diff in sorted(detailed.items()):
         before = old.get("inputs" if diff.get("inputDiff") else "outputs") or {}
@@ -301,6 +305,14 @@ def _property_changes(metadata: Mapping[str, Any]) -> Iterator[PropertyChange]:
             before=_shown(_at(before, path)),
             after=_shown(_at(new.get("inputs") or {}, path)),
         )
+
+
+def _between(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[PropertyChange]:
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
+        if before != after:
+            kind = "add" if before is _ABSENT else "delete" if after is _ABSENT else "update"
+            yield PropertyChange(key, kind, _shown(before), _shown(after))
 
 
 _PATH_ELEMENT = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stacks.site import SiteSpec
 
 Mode = Literal["rehearsal", "real"]
-POLICY_PACK = PROJECT_ROOT / "policies"
+POLICY_PACK = Path(__file__).resolve().parent.parent / "policies"
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes of `edge`."""

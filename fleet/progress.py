@@ -41,13 +41,13 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Progress]:
 
 
 class _Lines:
-    """A line for each resource that changes."""
+    """A line for each resource that has been changed."""
 
     def step(self, step: Step) -> None:
         change = step.change
-        if change.op in ("same", "refresh") or change.type == STACK_TYPE:
+        if step.status == "running" or change.op in ("same", "refresh") or change.type == STACK_TYPE:
             return
-        print(f"{step.status:7} {change.op:8} {change.name} ({change.type})", file=sys.stderr, flush=True)
+        print(f"{step.status:6} {change.op:8} {change.name} ({change.type})", file=sys.stderr, flush=True)
 
     def interrupted(self, times: int) -> None:
         print(notice(times), file=sys.stderr, flush=True)

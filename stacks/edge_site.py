@@ -86,7 +86,7 @@ class EdgeSite(EdgeComponent):
     def _hosts(self, outpost: OutpostsRegistration | None) -> list[Host]:
         spec = self._spec
         made: dict[str, Host] = {}
-        instance = outpost.instance_ready if outpost else None
+        instances = {outpost.host_name: outpost.instance_ready} if outpost else {}
         # A host behind another one comes after it; `site_rules` has refused circles.
         waiting = list(spec.hosts)
         while waiting:
@@ -100,7 +100,7 @@ class EdgeSite(EdgeComponent):
                 ssh=spec.ssh,
                 private_key=self._secrets["ssh-private-key"],
                 via=made[host.via] if host.via else None,
-                depends_on=[instance] if instance is not None else [],
+                depends_on=[made_by] if (made_by := instances.get(host.name)) is not None else [],
                 opts=self._child,
             )
         return [made[host.name] for host in spec.hosts]

@@ -1,4 +1,4 @@
-"""A machine for the engine's tests: its own PATH, cache, home and virtual environment, and stand-ins for executables."""
+"""A machine for the engine's tests: its own PATH, cache, home, virtual environment, and stand-ins for executables."""
 
 from __future__ import annotations
 

@@ -89,6 +89,22 @@ def test_without_a_detailed_diff_the_names_of_the_properties_are_given() -> None
     assert [change.path for change in run.resources[BASE].changes] == ["triggers"]
 
 
+def test_a_components_change_is_found_between_its_inputs() -> None:
+    run = fed(
+        begins(
+            "update",
+            HOST,
+            old={"inputs": {"site": "demo", "hours": 24, "gone": "x"}},
+            new={"inputs": {"site": "demo", "hours": 48, "more": True}},
+        )
+    )
+    assert [(one.path, one.kind) for one in run.resources[HOST].changes] == [
+        ("gone", "delete"),
+        ("hours", "update"),
+        ("more", "add"),
+    ]
+
+
 def test_a_long_value_is_cut_to_one_line() -> None:
     run = fed(
         begins(

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from fleet.pulumi_process import PulumiProcess
 
-# Waits to be interrupted; says how often it was.
-_PATIENT = """#!/bin/bash
-trap 'times=$((times + 1)); echo "interrupt $times"' INT
-echo ready
-while [ "${times:-0}" -lt "$NEEDED" ]; do sleep 0.01; done
-echo "error: canceled" >&2
-exit 255
+# Waits to be interrupted as often as it needs, and says so each time. No interrupt is lost: they are taken one by one.
+_PATIENT = f"""#!{sys.executable}
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready", flush=True)
+for number in range(int(os.environ["NEEDED"])):
+    signal.sigwait([signal.SIGINT])
+    print("interrupt", number + 1, flush=True)
+sys.exit("error: canceled")
 """
 
 

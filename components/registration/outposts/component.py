@@ -22,7 +22,7 @@ class OutpostsRegistration(EdgeComponent):
 
     ``host`` is the site's host that the instance is, ``host_private_key`` the secret half of its pinned host key; both
     are for an instance only. Credentials for AWS are those of the operator or the pipeline.
-    Attributes: ``instance_ready`` (what the host waits for; None with EKS); ``kubeconfig`` (holds no token) and
+    Attributes: ``instance_ready`` (what the host ``host_name`` waits for; both None with EKS); ``kubeconfig`` (holds no token) and
     ``kubernetes_provider`` (both None with an instance).
     """
 
@@ -63,6 +63,7 @@ class OutpostsRegistration(EdgeComponent):
         network = self._network(invoke)
         self._group = self._security_group(place)
         self.instance_ready: pulumi.Resource | None = None
+        self.host_name = host.name if host else None
         self.kubeconfig: pulumi.Output[str] | None = None
         self.kubernetes_provider: kubernetes.Provider | None = None
         if isinstance(spec.compute, InstanceCompute):

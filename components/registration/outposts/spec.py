@@ -98,7 +98,7 @@ class EksNodes(Spec):
 
 
 class EksLocalCompute(Spec):
-    """An EKS local cluster: control plane (three instances) and nodes on the Outpost, which go on without its region."""
+    """An EKS local cluster: three control plane instances and nodes on the Outpost, which go on without its region."""
 
     kind: Literal["eks-local"]
     """Selects an EKS local cluster."""

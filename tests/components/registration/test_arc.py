@@ -1,4 +1,4 @@
-"""A site's registration with Azure Arc: what is asked of Azure, what runs in the cluster, and what never changes again."""
+"""A site's registration with Azure Arc: what Azure is asked for, what runs in the cluster, and what never changes."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_every_cut_and_every_addition_is_refused(pem: str) -> None:
     body = base64.b64decode("".join(pem.splitlines()[1:-1]))
     for der in [body[:length] for length in range(len(body))] + [body + b"\x00"]:
         text = f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode() or '='}\n-----END PUBLIC KEY-----\n"
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"expected|DER|cut off|unexpected"):
             agent_public_key(text)
 
 
@@ -95,5 +95,5 @@ def test_a_sound_key_is_taken_as_it_is() -> None:
     ],
 )
 def test_what_is_not_strict_der_of_a_positive_key_is_refused(der: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"expected|DER|cut off|unexpected"):
         agent_public_key(_pem(der))

@@ -1,0 +1,113 @@
+"""The environment of a run: rehearsals keep to themselves, production follows the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine.environment import environment
+from engine.workspace import rehearsal_workspace
+from tests.engine.conftest import Machine
+
+_PRODUCTION_ONLY_BY_USER = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_HOME", "PULUMI_DEBUG_PROVIDERS"}
+
+
+@pytest.fixture
+def project(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "Pulumi.yaml").write_text(
+        "name: edge\nruntime: {name: python, options: {virtualenv: .venv}}\n"
+        "stackConfigDir: settings\nconfig: {edge:site: {default: demo}}\n"
+    )
+    return root
+
+
+def test_the_virtual_environments_tools_come_first(project: Path, machine: Machine) -> None:
+    assert environment(project_root=project)["PATH"].split(":")[0] == str(machine.venv_bin)
+
+
+def test_a_rehearsal_has_its_own_state_home_and_passphrase_inside_the_checkout(project: Path) -> None:
+    variables = environment(rehearsal="command:4000", project_root=project)
+    assert variables["PULUMI_BACKEND_URL"] == f"file://{project}/.edge/rehearsal"
+    assert (project / ".edge" / "rehearsal").is_dir()
+    assert variables["PULUMI_HOME"].startswith(str(project / ".edge"))
+    assert variables["PULUMI_CONFIG_PASSPHRASE"]
+
+
+def test_a_rehearsal_attaches_its_providers_and_downloads_no_plugin(project: Path) -> None:
+    variables = environment(rehearsal="command:4000", project_root=project)
+    assert variables["PULUMI_DEBUG_PROVIDERS"] == "command:4000"
+    assert variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+
+
+def test_a_rehearsal_never_writes_to_the_users_backend(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://production")
+    assert environment(rehearsal="command:4000", project_root=project)["PULUMI_BACKEND_URL"].startswith("file://")
+
+
+def test_a_real_run_takes_nothing_from_rehearsal(project: Path) -> None:
+    variables = environment(project_root=project)
+    assert not _PRODUCTION_ONLY_BY_USER & variables.keys()
+    assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in variables
+
+
+def test_a_real_run_keeps_state_in_the_checkout_by_default(project: Path) -> None:
+    assert environment(project_root=project)["PULUMI_BACKEND_URL"] == f"file://{project}/.edge/state"
+    assert (project / ".edge" / "state").is_dir()
+
+
+def test_the_users_backend_wins_over_the_default(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://production")
+    assert "PULUMI_BACKEND_URL" not in environment(project_root=project)
+
+
+def test_the_project_files_backend_wins_over_the_default(project: Path) -> None:
+    with open(project / "Pulumi.yaml", "a") as file:
+        file.write("backend: {url: 's3://production'}\n")
+    assert "PULUMI_BACKEND_URL" not in environment(project_root=project)
+
+
+def test_a_backend_that_is_asked_for_wins_over_all(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://production")
+    assert environment(backend="gs://other", project_root=project)["PULUMI_BACKEND_URL"] == "gs://other"
+
+
+def test_each_rehearsed_site_has_its_own_workspace_that_runs_the_checkouts_program(project: Path) -> None:
+    one, other = (rehearsal_workspace(site, project, {}) for site in ("one", "other"))
+    assert one.work_dir != other.work_dir
+    written = yaml.safe_load((one.work_dir / "Pulumi.yaml").read_text())
+    assert (one.work_dir / written["main"]).resolve() == project
+    assert (written["name"], written["config"]) == ("edge", {"edge:site": {"default": "demo"}})
+
+
+def test_a_workspace_leaves_out_what_would_lead_back_to_production(project: Path) -> None:
+    with open(project / "Pulumi.yaml", "a") as file:
+        file.write("backend: {url: 's3://production'}\n")
+    written = yaml.safe_load((rehearsal_workspace("one", project, {}).work_dir / "Pulumi.yaml").read_text())
+    assert not {"backend", "stackConfigDir"} & written.keys()
+
+
+def test_committed_settings_are_neither_read_nor_changed(project: Path) -> None:
+    committed = project / "Pulumi.one.yaml"
+    committed.write_text("encryptionsalt: v1:theirs\nconfig: {edge:k3s-token: {secure: v1:cipher}}\n")
+    before = committed.read_text()
+    paths = rehearsal_workspace("one", project, {"k3s-token": "placeholder"})
+    assert committed.read_text() == before
+    written = yaml.safe_load(paths.settings.read_text())
+    assert written["config"] == {"edge:k3s-token": "placeholder"}
+    assert "theirs" not in written["encryptionsalt"]
+
+
+def test_a_namespaced_key_keeps_its_namespace(project: Path) -> None:
+    paths = rehearsal_workspace("one", project, {"aws:region": "eu-central-1"})
+    assert yaml.safe_load(paths.settings.read_text())["config"] == {"aws:region": "eu-central-1"}
+
+
+def test_settings_are_replaced_whole(project: Path) -> None:
+    rehearsal_workspace("one", project, {"site": "one", "gone": "yes"})
+    paths = rehearsal_workspace("one", project, {"site": "one"})
+    assert yaml.safe_load(paths.settings.read_text())["config"] == {"edge:site": "one"}
