@@ -40,8 +40,7 @@ def bare_sdk_packages() -> None:
         sys.modules[name] = package
 
 
-def _leave_when_orphaned(stopping: threading.Event) -> None:
-    engine = os.getppid()
+def _leave_when_orphaned(engine: int, stopping: threading.Event) -> None:
     while os.getppid() == engine:
         if stopping.wait(_ENGINE_POLL_SECONDS):
             return
@@ -50,6 +49,8 @@ def _leave_when_orphaned(stopping: threading.Event) -> None:
 
 def main() -> None:
     """Serve until the engine sends SIGINT or SIGTERM, or is gone."""
+    # Before anything slow: an engine that is killed meanwhile must not be mistaken for the one that adopts this process.
+    engine = os.getppid()
     bare_sdk_packages()
     from concurrent.futures import ThreadPoolExecutor
 
@@ -79,7 +80,7 @@ def main() -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
 
-    threading.Thread(target=_leave_when_orphaned, args=(stopping,), daemon=True).start()
+    threading.Thread(target=_leave_when_orphaned, args=(engine, stopping), daemon=True).start()
     stopping.wait()
     service.children.kill()
     sys.stdout.flush()

@@ -12,6 +12,10 @@ from engine.cli import PULUMI_VERSION, EngineError, PulumiCli
 from tests.engine.conftest import Machine, write_executable
 
 
+def _whole_installation(root: Path) -> None:
+    write_executable(root / "bin" / "pulumi", "#!/bin/sh\necho v3.250.0\n")
+
+
 @pytest.mark.parametrize("version", ["3.250.0", "v3.250.0", "3.250.1", "3.301.0"])
 def test_the_pinned_version_and_newer_ones_of_its_major_are_good_enough(version: str) -> None:
     assert cli.good_enough(version)
@@ -72,7 +76,7 @@ def test_the_official_download_comes_before_a_build(
     machine: Machine, installer: Callable[[Callable[[Path], None]], None]
 ) -> None:
     machine.go()
-    installer(lambda root: write_executable(root / "bin" / "pulumi", "#!/bin/sh\necho v3.250.0\n") and None)
+    installer(_whole_installation)
     assert cli.obtain() == PulumiCli(path=download.cached_path(), version="3.250.0", origin="download")
 
 

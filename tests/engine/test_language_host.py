@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import grpc
 import pytest
@@ -27,8 +27,6 @@ from tests.engine.conftest import write_executable
 _DEADLINE_SECONDS = 60
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(python_environment.__file__).parents[1])}
 _HOST = [sys.executable, "-P", "-m", "engine.language_host"]
-# A pack that tells where it runs and then waits for ever, with a child that holds its output open.
-_WAITING_PACK = "import subprocess, sys\nprint(4242)\nsubprocess.Popen([sys.executable, '-c', 'input()']).wait()\n"
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,19 @@ def _run(host: Host, folder: Path, interpreter: str, **request: Any) -> Any:
     )
 
 
+def _waiting_plugin(host: Host, folder: Path) -> tuple[Any, TextIO]:
+    """The open call of a plugin that has started and waits for ever, and a file that ends when the plugin does."""
+    held = folder / "held"
+    os.mkfifo(held)
+    (folder / "__main__.py").write_text(
+        f"held = open({str(held)!r}, 'w')\nimport signal\nprint(4242)\nsignal.pause()\n"
+    )
+    output = host.stub.RunPlugin(language_pb2.RunPluginRequest(info=_info(folder), kind="resource", pwd=str(folder)))
+    life = open(held)  # noqa: SIM115
+    assert next(output).stdout.startswith(b"4242")
+    return output, life
+
+
 def test_the_host_reports_the_sdks_version_so_that_the_engine_does_not_warn(host: Host) -> None:
     assert host.stub.GetPluginInfo(empty_pb2.Empty()).version == PULUMI_VERSION
 
@@ -116,12 +127,10 @@ def test_a_host_with_a_waiting_policy_pack_ends_at_the_signal_and_takes_the_pack
 ) -> None:
     # As after a mandatory violation: the engine closes while calls are still open. A server that joined the threads of
     # these calls would never end, and the engine would kill it after five seconds.
-    (tmp_path / "__main__.py").write_text(_WAITING_PACK)
-    output = host.stub.RunPlugin(
-        language_pb2.RunPluginRequest(info=_info(tmp_path), kind="resource", pwd=str(tmp_path))
-    )
-    assert next(output).stdout == b"4242\n"
-    assert host.end(how) == 0
+    _, life = _waiting_plugin(host, tmp_path)
+    with life:
+        assert host.end(how) == 0
+        assert life.read() == "", "the plugin's side closes when it ends"
 
 
 def test_a_host_with_a_program_that_ignores_interrupts_ends_at_the_signal(host: Host, tmp_path: Path) -> None:
@@ -159,19 +168,10 @@ def test_a_host_ends_when_its_engine_is_gone() -> None:
 
 
 def test_dropping_the_call_ends_the_plugin(host: Host, tmp_path: Path) -> None:
-    held = tmp_path / "held"
-    os.mkfifo(held)
-    (tmp_path / "__main__.py").write_text(
-        f"writer = open({str(held)!r}, 'w')\nprint(4242)\ninput_ = open(0).read()\n"
-        "import threading\nthreading.Event().wait()\n"
-    )
-    output = host.stub.RunPlugin(
-        language_pb2.RunPluginRequest(info=_info(tmp_path), kind="resource", pwd=str(tmp_path))
-    )
-    with open(held) as reader:
-        assert next(output).stdout == b"4242\n"
+    output, life = _waiting_plugin(host, tmp_path)
+    with life:
         output.cancel()
-        assert reader.read() == "", "the plugin's side closes when it ends"
+        assert life.read() == "", "the plugin's side closes when it ends"
 
 
 def test_a_plugins_output_and_exit_code_come_through(host: Host, tmp_path: Path) -> None:
@@ -227,13 +227,13 @@ def test_configuration_is_neither_in_the_programs_arguments_nor_in_its_environme
 
 def test_a_pack_lets_the_program_start_early_and_the_program_is_run_once(host: Host, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
+    code = f"open({str(starts)!r}, 'a').write(os.path.basename(sys.argv[-1]) + ' ')\nsys.stdin.read()\n"
+    write_executable(tmp_path / "own" / "bin" / "python", f"#!{sys.executable}\nimport os, sys\n{code}")
     info = _info(tmp_path, virtualenv="own")
-    _run(host, tmp_path, f"open({str(starts)!r}, 'a').write(sys.argv[-1] + '\\n')\nsys.stdin.read()").cancel()
-    starts.write_text("")
     list(host.stub.RunPlugin(language_pb2.RunPluginRequest(info=info, kind="analyzer", pwd=str(tmp_path))))
     run = language_pb2.RunRequest(project="p", stack="s", pwd=str(tmp_path), info=info)
     assert not host.stub.Run(run).error
-    assert sorted(Path(line).name for line in starts.read_text().splitlines()) == [tmp_path.name, "program_exec.py"]
+    assert sorted(starts.read_text().split()) == sorted(["program_exec.py", tmp_path.name])
 
 
 def test_a_virtual_environment_is_taken_relative_to_the_project_and_its_absence_forgiven(tmp_path: Path) -> None:
