@@ -15,7 +15,7 @@ from stacks.site import SiteSpec
 NAMESPACE = "edge"
 """Namespace of the keys in the stack's configuration: ``pulumi config set --secret edge:<key> -s SITE``."""
 
-_REASONS = {
+REASONS = {
     "ssh-private-key": "SSH key that the hosts accept",
     "outposts-host-key": "SSH host key that the Outpost's instance starts with",
     "k3s-token": "servers join the cluster with it",
@@ -48,4 +48,4 @@ def required(spec: SiteSpec) -> tuple[SecretNeed, ...]:
     keys += gitops_secrets(spec.gitops)
     keys += telemetry_secrets(spec.telemetry) if spec.telemetry else ()
     keys += inference_secrets(spec.inference) if spec.inference else ()
-    return tuple(SecretNeed(key, _REASONS[key]) for key in keys)
+    return tuple(SecretNeed(key, REASONS[key]) for key in keys)
