@@ -1,1 +1,2 @@
-"""The parts of an edge site, one folder each: what a human writes (spec), what follows from it (plan), what Pulumi creates (component)."""
+"""The parts of an edge site, one folder each: what a human writes (spec), what follows (plan), what Pulumi makes
+(component)."""

@@ -36,6 +36,4 @@ class EdgeComponent(pulumi.ComponentResource):
         **options: Any,
     ) -> pulumi.ResourceOptions:
         """Options of a child: this component as parent, and only what the child itself needs beside it."""
-        return pulumi.ResourceOptions(
-            parent=self, depends_on=list(depends_on) or None, provider=provider, **options
-        )
+        return pulumi.ResourceOptions(parent=self, depends_on=list(depends_on) or None, provider=provider, **options)

@@ -1,37 +1,22 @@
 """Kubernetes objects and Helm releases that plans describe as plain values, made into Pulumi resources.
 
-Plans speak the API's own camelCase; this is the one place that knows the SDK's classes. Nothing here decides what an
-object should hold.
+Plans speak the API's own camelCase, and so does the provider. Nothing here decides what an object should hold.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+import importlib.metadata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.base import EdgeComponent
 from components.manifests import HelmRelease, Manifest
 
-_SDK_MODULES = {"": "core", "rbac.authorization.k8s.io": "rbac", "networking.k8s.io": "networking"}
-
-
-@functools.lru_cache(maxsize=128)
-def _sdk_class(api_version: str, kind: str) -> Callable[..., pulumi.CustomResource] | None:
-    """The SDK's class of a built-in kind, or None for kinds that only a CustomResourceDefinition defines."""
-    group, _, version = api_version.rpartition("/")
-    module = _SDK_MODULES.get(group, group)
-    if "." in module:
-        return None
-    try:
-        return getattr(importlib.import_module(f"pulumi_kubernetes.{module}.{version}"), kind, None)
-    except ModuleNotFoundError:
-        return None
+_SDK_VERSION = importlib.metadata.version("pulumi-kubernetes")
+"""Version of the provider that the objects ask for, as the SDK's own classes do."""
 
 
 def create(
@@ -44,15 +29,21 @@ def create(
     **options: Any,
 ) -> pulumi.CustomResource:
     """The resource ``name`` for ``manifest``, below ``component``."""
-    opts = component.under(*depends_on, provider=provider, **options)
     api_version, kind = manifest["apiVersion"], manifest["kind"]
-    body = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
-    sdk_class = _sdk_class(api_version, kind)
-    if sdk_class is None:
-        return CustomResource(
-            name, api_version=api_version, kind=kind, metadata=manifest["metadata"], opts=opts, **body
-        )
-    return sdk_class(name, opts=opts, metadata=manifest["metadata"], **{_snake(key): body[key] for key in body})
+    group = api_version if "/" in api_version else f"core/{api_version}"
+    body = {**manifest, "kind": kind.removesuffix("Patch")}
+    if kind == "Secret":
+        values = [key for key in ("data", "stringData") if key in body]
+        body |= {key: pulumi.Output.secret(body[key]) for key in values}
+        options = {"additional_secret_outputs": values, **options}
+    # By its type token, as the SDK's classes do it: those would cost a quarter of a second to import, and they would
+    # only translate names that the plan already has right. The API's own schema checks the fields.
+    return pulumi.CustomResource(
+        f"kubernetes:{group}:{kind}",
+        name,
+        body,
+        component.under(*depends_on, provider=provider, version=_SDK_VERSION, **options),
+    )
 
 
 def release(
@@ -81,8 +72,3 @@ def release(
         timeout=plan.timeout_s,
         opts=component.under(*depends_on, provider=provider, **options),
     )
-
-
-@functools.lru_cache(maxsize=512)
-def _snake(key: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)

@@ -100,7 +100,9 @@ SshHostKey = Annotated[
     _matching(_HOST_KEY, "a public host key as `ssh-keyscan` prints it, without the host: ssh-ed25519 AAAA..."),
 ]
 LabelKey = Annotated[str, _matching(_LABEL_KEY, "a Kubernetes label key")]
-LabelValue = Annotated[str, _matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")]
+LabelValue = Annotated[
+    str, _matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")
+]
 Labels = dict[LabelKey, LabelValue]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]

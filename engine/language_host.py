@@ -49,7 +49,7 @@ def _leave_when_orphaned(engine: int, stopping: threading.Event) -> None:
 
 def main() -> None:
     """Serve until the engine sends SIGINT or SIGTERM, or is gone."""
-    # Before anything slow: an engine that is killed meanwhile must not be mistaken for the one that adopts this process.
+    # Before anything slow: what adopts this process when the engine is killed meanwhile must not be taken for it.
     engine = os.getppid()
     bare_sdk_packages()
     from concurrent.futures import ThreadPoolExecutor

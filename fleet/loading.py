@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from stacks.site import SiteSpec
 
 # What nearly every site's resources are made of. The SDKs would import it at the first resource, when the engine waits.
-_SLOW_TO_IMPORT = (
-    "pulumi_command.remote",
-    "pulumi_kubernetes.core.v1",
-    "pulumi_kubernetes.apps.v1",
-    "pulumi_kubernetes.helm.v3",
-    "pulumi_kubernetes.networking.v1",
-    "pulumi_kubernetes.rbac.v1",
-    "pulumi_kubernetes.apiextensions",
-)
+_SLOW_TO_IMPORT = ("pulumi_command.remote", "pulumi_kubernetes.helm.v3")
 
 
 class Loaded(NamedTuple):

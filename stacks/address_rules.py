@@ -68,8 +68,8 @@ def _ranges(spec: SiteSpec) -> Iterator[_Range]:
             ("registration", "subnet_cidr"), ipaddress.ip_network(outpost.subnet_cidr), "Outpost's subnet", False
         )
         for index, network in enumerate(outpost.local_gateway.on_premises):
-            path = ("registration", "local_gateway", "on_premises", index)
-            yield _Range(path, ipaddress.ip_network(network), "network behind the local gateway", False)
+            place = ("registration", "local_gateway", "on_premises", index)
+            yield _Range(place, ipaddress.ip_network(network), "network behind the local gateway", False)
 
 
 def _overlaps(ranges: list[_Range]) -> Iterator[Finding]:

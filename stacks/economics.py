@@ -55,7 +55,7 @@ class Economics:
 
 
 def assess(spec: EconomicsSpec) -> Economics:
-    """Apply the rule to a site. Amounts left out come from the scenario (``site_rules`` refuses a site without both)."""
+    """Apply the rule to a site. Amounts left out come from the scenario; ``site_rules`` refuses a site without both."""
     cloud, opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
     if spec.cloud_usd_per_month is not None:
         cloud = spec.cloud_usd_per_month

@@ -1,4 +1,4 @@
-"""Plain `pulumi` on the project's own program, rehearsed: what happens without `edge`, in a folder of the test's own."""
+"""Plain `pulumi` on the project's own program, rehearsed: what happens without `edge`, in a test's own folder."""
 
 from __future__ import annotations
 
@@ -93,5 +93,7 @@ def stack(home: Path, site: str | Path, secrets: Mapping[str, str] | None = None
         settings.write_text(yaml.safe_dump({**content, "config": {"edge:site": str(site), **plain}}))
         for key in needs:
             if key in (secrets or {}):
-                made.pulumi("config", "set", "--secret", f"edge:{key}", "--stack", made.name, stdin=(secrets or {})[key])
+                made.pulumi(
+                    "config", "set", "--secret", f"edge:{key}", "--stack", made.name, stdin=(secrets or {})[key]
+                )
         yield made

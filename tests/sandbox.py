@@ -80,7 +80,7 @@ class Sandbox:
         calls = self.home / "calls"
         calls.write_text("")
         done = subprocess.run(
-            _UNSHARE + ["bash", "-c", _ENTER],
+            [*_UNSHARE, "bash", "-c", _ENTER],
             input=stdin,
             capture_output=True,
             text=True,

@@ -117,7 +117,9 @@ def test_no_secret_is_shown_or_kept_in_plain_text(build: Callable[[Path], Path],
             "standard output with debug messages": done.stdout,
             "standard error": done.stderr,
             "exported state": run.export().encode(),
-            "preview with its differences": run.pulumi("preview", "--diff", "--json", "--stack", run.name).stdout.encode(),
+            "preview with its differences": run.pulumi(
+                "preview", "--diff", "--json", "--stack", run.name
+            ).stdout.encode(),
             "outputs": run.pulumi("stack", "output", "--json", "--stack", run.name).stdout.encode(),
         }
     assert done.returncode == 0, done.stdout[-2000:]
@@ -132,10 +134,10 @@ def test_no_secret_is_shown_or_kept_in_plain_text(build: Callable[[Path], Path],
 
 
 def _loud_up(run: Stack) -> subprocess.CompletedProcess[bytes]:
-    """`up` with the most that it shows of properties, policies on, its event log, and its temporary files below ``home``.
+    """`up` with the most that it shows of properties, policies on, its event log, temporary files below ``home``.
 
-    Not with `-v` or `--logtostderr`: asked for its own log, Pulumi's engine prints the values of all properties, secrets
-    too, whatever the program does. SECURITY.md says so.
+    Not with `-v` or `--logtostderr`: asked for its own log, Pulumi's engine prints the values of all properties,
+    secrets too, whatever the program does. SECURITY.md says so.
     """
     arguments = ["up", "--yes", "--non-interactive", "--stack", run.name, "--diff", "--show-reads", "--show-sames"]
     arguments += ["--event-log", str(run.home / "events.json"), "--policy-pack", str(PROJECT_ROOT / "policies")]

@@ -10,9 +10,8 @@ import pulumi_kubernetes as kubernetes
 from components.base import EdgeComponent
 from components.gitops import plan as flux
 from components.gitops.spec import FluxSpec, GitSource
-from components.manifests import HelmRelease
+from components.manifests import HelmRelease, Manifest
 from components.objects import create, release
-from components.restricted import Manifest
 
 
 class Flux(EdgeComponent):

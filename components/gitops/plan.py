@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.gitops.spec import FluxSpec, GitSource, NoGitOps, OciSource
-from components.restricted import API_SERVER_PORT, DNS, Manifest, allow, default_deny, namespace, tcp
+from components.manifests import Manifest
+from components.restricted import API_SERVER_PORT, DNS, allow, default_deny, namespace, tcp
 
 NAMESPACE = "flux-system"
 SOURCE = "edge-configs"

@@ -277,7 +277,7 @@ class FluxSpec(Spec):
     source: Source
     """Where the manifests are: a Git repository or an OCI artifact."""
 
-    path: Annotated[str, Field(pattern=r"^\./[\w./-]*$")] = "./edge/overlays/production"
+    path: Annotated[str, Field(pattern=r"^\./[A-Za-z0-9_./-]*$")] = "./edge/overlays/production"
     """Folder with the kustomization, from the root of the source."""
 
     interval: Duration = "5m"

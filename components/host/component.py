@@ -20,8 +20,8 @@ class Host(EdgeComponent):
     """``edge:index:Host``: reachable, known and prepared.
 
     ``private_key`` is the SSH key of the site's operators. ``via`` is the host through which SSH reaches this one.
-    Attributes: ``spec``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is installed),
-    ``identity`` (changes when the host is installed anew).
+    Attributes: ``spec``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is
+    installed), ``identity`` (changes when the host is installed anew).
     """
 
     def __init__(
@@ -111,15 +111,13 @@ class Host(EdgeComponent):
     ) -> remote.Command:
         """Run ``script`` on this host, as a child of ``component`` named ``<host>-<role>``.
 
-        A changed script runs again in place (``update`` in its stead, where given); ``triggers`` replace, so they are only for commands without ``delete``.
-        Commands of one host run one after the other, in the order of the calls, since sshd refuses bursts.
-        ``about`` names another host that the command is about (and is named after): such a command waits for this
-        host to be ready, not for its queue. ``name`` is for what belongs to the site and only happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them.
+        A changed script runs again in place (``update`` in its stead, where given); ``triggers`` replace, so they are
+        only for commands without ``delete``. Commands of one host run one after the other, in the order of the calls,
+        since sshd refuses bursts. ``about`` names another host that the command is about (and is named after): such a
+        command waits for this host to be ready, not for its queue. ``name`` is for what belongs to the site and only
+        happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them.
         """
-        if about is None:
-            queue = [self._last] if self._last is not None else []
-        else:
-            queue = [self.ready]
+        before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(
             name or f"{(about or self).node}-{role}",
@@ -132,7 +130,7 @@ class Host(EdgeComponent):
             add_previous_output_in_env=False,
             logging=remote.Logging.NONE if secret_stdout else remote.Logging.STDOUT_AND_STDERR,
             opts=component.under(
-                *queue,
+                *([before] if before is not None else []),
                 *depends_on,
                 additional_secret_outputs=["stdout", "stderr"] if hidden else None,
             ),

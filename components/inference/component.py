@@ -11,9 +11,8 @@ from components.base import EdgeComponent
 from components.inference import plan as inference
 from components.inference.placement import HostCapacity, Refused, place
 from components.inference.spec import InferenceSpec
-from components.manifests import HelmRelease
+from components.manifests import HelmRelease, Manifest
 from components.objects import create, release
-from components.restricted import Manifest
 
 
 class Inference(EdgeComponent):

@@ -25,9 +25,9 @@ from components.inference.spec import (
     S3Repository,
     TritonSpec,
 )
+from components.manifests import Manifest
 from components.restricted import (
     DNS,
-    Manifest,
     allow,
     container_security,
     default_deny,

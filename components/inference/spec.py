@@ -141,7 +141,7 @@ class S3Repository(Spec):
     kind: Literal["s3"]
     """Selects this repository."""
 
-    url: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./-]*)?$")]
+    url: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]*)?$")]
     """s3://bucket/path of the repository."""
 
     region: DnsLabel

@@ -91,7 +91,9 @@ class K3s(EdgeComponent):
                     agent, scripts, [self._install(agent, scripts, agent_stdin, before)]
                 )
 
-        self.ready: pulumi.Resource = first.command(self, "ready", cluster.ready, name=f"{name}-ready", depends_on=before)
+        self.ready: pulumi.Resource = first.command(
+            self, "ready", cluster.ready, name=f"{name}-ready", depends_on=before
+        )
         fetched = first.command(self, "kubeconfig", cluster.kubeconfig, name=f"{name}-kubeconfig", secret_stdout=True)
         self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
         self.api_url = f"https://{cluster.api_address}:6443"
@@ -106,7 +108,7 @@ class K3s(EdgeComponent):
         self.register_outputs({"api_url": self.api_url, "datastore": cluster.datastore})
 
     def _peer(self, host: Host) -> Host | None:
-        """The server on which the cluster is told about ``host``; an only server has none, and goes with its cluster."""
+        """The server on which the cluster is told about ``host``. An only server has none: it goes with its cluster."""
         return next((server for server in self._servers if server is not host), None)
 
     def _install(
@@ -122,6 +124,4 @@ class K3s(EdgeComponent):
         """Wait on another server until ``host`` is Ready; when the host goes, drain and forget it there."""
         peer = self._peer(host)
         assert peer is not None, "an only server has nobody to confirm it"
-        return peer.command(
-            self, "k3s-member", scripts.member, about=host, depends_on=installed, delete=scripts.remove
-        )
+        return peer.command(self, "k3s-member", scripts.member, about=host, depends_on=installed, delete=scripts.remove)

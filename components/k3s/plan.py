@@ -131,7 +131,8 @@ def plan_node(
         else (),
         seeds=_seeds(spec, node, servers),
         files={
-            path: (mode, here_document(text)) for path, (mode, text) in files(spec, node, servers, labels, psa_exempt).items()
+            path: (mode, here_document(text))
+            for path, (mode, text) in files(spec, node, servers, labels, psa_exempt).items()
         },
         unit_file=here_document(unit_file(server, bin_dir)),
     )
@@ -153,7 +154,10 @@ def files(
     config["node-label"] = [
         f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **node.host.labels}.items())
     ]
-    result = {CONFIG: ("0600", to_yaml(config)), "/etc/rancher/k3s/registries.yaml": ("0600", to_yaml(registries(spec)))}
+    result = {
+        CONFIG: ("0600", to_yaml(config)),
+        "/etc/rancher/k3s/registries.yaml": ("0600", to_yaml(registries(spec))),
+    }
     if server:
         exempt = ("kube-system", *psa_exempt)
         objects = "---\n".join(to_yaml(item) for item in hardening.system_objects())

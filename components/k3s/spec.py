@@ -84,7 +84,7 @@ class K3sSpec(Spec):
     """Mirrors by registry (`docker.io`, `ghcr.io`, `*`)."""
 
     airgap_images: dict[K3sVersion, dict[Arch, Sha256]] = {}
-    """SHA-256 of `k3s-airgap-images-<arch>.tar.zst` by release; given, the hosts load K3s' own images from the mirror."""
+    """SHA-256 of `k3s-airgap-images-<arch>.tar.zst` by release; given, hosts load K3s' own images from the mirror."""
 
     pod_max_pids: Annotated[int, Field(ge=64, le=65536)] = 4096
     """Most processes that one pod may have."""

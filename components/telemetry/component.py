@@ -8,8 +8,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.base import EdgeComponent
+from components.manifests import Manifest
 from components.objects import create
-from components.restricted import Manifest
 from components.telemetry import plan as telemetry
 from components.telemetry.plan import CollectorHost
 from components.telemetry.spec import TelemetrySpec

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from components.manifests import Manifest
 from components.restricted import (
     API_SERVER_PORT,
     DNS,
-    Manifest,
     allow,
     container_security,
     default_deny,

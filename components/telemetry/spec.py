@@ -31,7 +31,7 @@ class TelemetrySpec(Spec):
     gateway: HttpsUrl
     """OTLP over HTTP endpoint, such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp."""
 
-    instance_id: Annotated[str, Field(pattern=r"^[\w.@-]{1,128}$")] | None = None
+    instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,128}$")] | None = None
     """User name for basic authentication (Grafana Cloud: the instance id, in quotation marks). Without it the
     token is sent as a bearer token."""
 

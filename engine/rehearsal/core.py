@@ -1,7 +1,7 @@
 """The one place where a rehearsal decides: what a provider would refuse, change, return and answer.
 
-Pure: values in, values out, no engine and no process state beyond caches. The gRPC servers (`server`) and the in-process
-recorder (`in_process`) both ask here, so they cannot disagree.
+Pure: values in, values out, no engine and no process state beyond caches. The gRPC servers (`server`) and the
+in-process recorder (`in_process`) both ask here, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ def auto_name(urn: str) -> str:
     return f"{urn.rpartition('::')[2]}-{digest('name', urn)[:8]}"
 
 
-def _check_object(
-    token: str, urn: str, inputs: dict[str, Any], world: World, report: Report
-) -> dict[str, Any]:
+def _check_object(token: str, urn: str, inputs: dict[str, Any], world: World, report: Report) -> dict[str, Any]:
     group_version, _, type_name = token.removeprefix("kubernetes:").rpartition(":")
     api_version = inputs.get("apiVersion") or group_version.removeprefix("core/")
     kind = inputs.get("kind") or type_name
@@ -75,14 +73,19 @@ def _check_object(
     partial = type_name == f"{kind}Patch"
     metadata = inputs.get("metadata")
     if not partial and (metadata is None or (isinstance(metadata, dict) and not _has_name(metadata))):
-        annotations = {**((metadata or {}).get("annotations") or {}), "pulumi.com/autonamed": "true"}
-        inputs = {**inputs, "metadata": {**(metadata or {}), "name": auto_name(urn), "annotations": annotations}}
+        inputs = {**inputs, "metadata": _auto_named(metadata or {}, urn)}
     minor = world.kubernetes_minor or kubernetes_objects.DEFAULT_MINOR
     shape = kubernetes_objects.find(api_version, kind, minor, partial=partial)
     if shape is not None:
         shape(inputs, "", report)
     kubernetes_rules.check(_without_secrets(inputs), api_version, kind, report)
     return inputs
+
+
+def _auto_named(metadata: Mapping[str, Any], urn: str) -> dict[str, Any]:
+    given = metadata.get("annotations")
+    own = given if isinstance(given, dict) else {}
+    return {**metadata, "name": auto_name(urn), "annotations": {**own, "pulumi.com/autonamed": "true"}}
 
 
 def _has_name(metadata: Mapping[str, Any]) -> bool:

@@ -176,7 +176,8 @@ class _Monitor:
         if urn in self._resources:
             self._problems.append(Problem(urn, "", "two resources have this URN; give one of them another name"))
         inputs = from_wire(request.object)
-        identity, outputs = "", {}
+        identity = ""
+        outputs: dict[str, Any] = {}
         if request.custom:
             inputs, problems = core.check(request.type, urn, inputs, self.world)
             self._problems.extend(problems)
@@ -224,9 +225,7 @@ def _registered(urn: str, identity: str, outputs: dict[str, Any]) -> Message:
     return Message(urn=urn, id=identity, object=outputs, propertyDependencies=None, result=0)
 
 
-def _recorded(
-    request: Any, urn: str, identity: str, inputs: dict[str, Any], outputs: dict[str, Any]
-) -> Recorded:
+def _recorded(request: Any, urn: str, identity: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> Recorded:
     timeouts = request.customTimeouts
     return Recorded(
         urn=urn,

@@ -39,7 +39,8 @@ def public_key(seed: str, algorithm: str, bits: int = 2048) -> tuple[str, str]:
         point = b"\x04" + octets(seed, 64)
         return _pem(_P256_ALGORITHM, point), _openssh(b"ecdsa-sha2-nistp256", b"nistp256", point)
     modulus = bytearray(octets(seed, bits // 8))
-    modulus[0] |= 0x80  # A modulus of 4096 bits has its highest bit set, and an odd number looks like a product of primes.
+    # The highest bit makes the size true, and an odd number could be a product of primes.
+    modulus[0] |= 0x80
     modulus[-1] |= 0x01
     exponent = _EXPONENT.to_bytes(3, "big")
     key = _element(0x30, _integer(bytes(modulus)) + _integer(exponent))

@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.rehearsal import shapes
 from engine.rehearsal.shapes import Report, Shape
+from engine.rehearsal.values import join
 
 DEFAULT_MINOR = 37
 """The newest Kubernetes minor of the pinned `kubernetes-validate`; what is checked when no site says otherwise."""
@@ -155,9 +156,7 @@ def _scalar(kind: str, schema: Mapping[str, Any]) -> Shape:
         return shapes.text
     if kind == "integer":
         bits = 31 if schema.get("format") == "int32" else 63
-        return shapes.bounded(
-            shapes.integer, schema.get("minimum", -(2**bits)), schema.get("maximum", 2**bits - 1)
-        )
+        return shapes.bounded(shapes.integer, schema.get("minimum", -(2**bits)), schema.get("maximum", 2**bits - 1))
     if kind == "boolean":
         return shapes.boolean
     return shapes.number if kind == "number" else shapes.anything
@@ -244,13 +243,13 @@ def check_labels(labels: Mapping[str, Any], path: str, report: Report) -> None:
         _check_key(key, path, report)
         if isinstance(value, str) and value and not _LABEL_PART.match(value):
             reason = "is not a label value: at most 63 letters, digits, - _ . with a letter or digit at both ends"
-            report.add(shapes.join(path, key), f"{report.quote(value)} {reason}")
+            report.add(join(path, key), f"{report.quote(value)} {reason}")
 
 
 def _check_key(key: str, path: str, report: Report) -> None:
     prefix, slash, name = key.rpartition("/")
     if (slash and not (len(prefix) <= 253 and _DNS_SUBDOMAIN.match(prefix))) or not _LABEL_PART.match(name):
-        report.add(shapes.join(path, key), "is not a qualified name ([prefix/]name)")
+        report.add(join(path, key), "is not a qualified name ([prefix/]name)")
 
 
 def _check_name(name: str, kind: str, report: Report) -> None:

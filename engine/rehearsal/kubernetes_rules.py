@@ -28,7 +28,8 @@ _POD_PATHS = {
 def check(manifest: Mapping[str, Any], api_version: str, kind: str, report: Report) -> None:
     """All rules on one object."""
     metadata = manifest.get("metadata")
-    check_metadata(metadata if isinstance(metadata, dict) else {}, api_version, kind, report)
+    if metadata is not UNKNOWN:
+        check_metadata(metadata if isinstance(metadata, dict) else {}, api_version, kind, report)
     if kind in _SELECTING and api_version == "apps/v1":
         _selector(manifest, report)
     if kind in _POD_PATHS and api_version in ("v1", "apps/v1", "batch/v1"):
@@ -42,7 +43,10 @@ def check(manifest: Mapping[str, Any], api_version: str, kind: str, report: Repo
 
 
 def _at(value: Any, path: str) -> Any:
+    """The value below a path: None where nothing is, UNKNOWN where it is not known yet."""
     for key in path.split("."):
+        if value is UNKNOWN:
+            return UNKNOWN
         value = value.get(key) if isinstance(value, dict) else None
     return value
 

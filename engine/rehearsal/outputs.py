@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.rehearsal import sdk_types
 from engine.rehearsal.keys import octets, private_placeholder, public_key
 from engine.rehearsal.values import UNKNOWN, Secret, digest, has_unknown, reveal
 from engine.rehearsal.world import eks_outputs, made_up_id
@@ -78,10 +79,6 @@ def _command(token: str, urn: str, inputs: Properties) -> _Made:
     return digest("id", urn)[:16], {"stdout": said, "stderr": ""}
 
 
-def _copy(token: str, urn: str, inputs: Properties) -> _Made:
-    return digest("id", urn)[:16], {}
-
-
 def _kubernetes(token: str, urn: str, inputs: Properties) -> _Made:
     metadata = inputs.get("metadata") if isinstance(inputs.get("metadata"), dict) else {}
     assert isinstance(metadata, dict)
@@ -122,9 +119,7 @@ def _release(token: str, urn: str, inputs: Properties) -> _Made:
 
 
 def _azure(token: str, urn: str, inputs: Properties) -> _Made:
-    provider, _, rest = token.partition(":")
-    module, _, kind = rest.partition(":")
-    module = module.partition("/")[0]
+    module, _, kind = sdk_types.without_api_version(token).removeprefix("azure-native:").partition(":")
     names = [value for key, value in inputs.items() if key.endswith("Name") and key != "resourceGroupName"]
     name = str(names[0]) if names else _name(urn)
     identity = _azure_id(inputs, module, kind, name)
@@ -261,19 +256,6 @@ def _tailnet_key(token: str, urn: str, inputs: Properties) -> _Made:
     }
 
 
-def _random_text(token: str, urn: str, inputs: Properties) -> _Made:
-    length = int(inputs.get("length") or inputs.get("byteLength") or 16)
-    value = ("rehearsal" + digest("random", urn) * (length // 64 + 1))[:length]
-    secret = token.endswith(("RandomPassword", "RandomBytes"))
-    result: Properties = {"result": value}
-    if token.endswith("RandomId"):
-        raw = octets(urn, length)
-        result = {"hex": raw.hex(), "dec": str(int.from_bytes(raw, "big")), "b64Std": _base64(raw.hex())}
-    elif token.endswith("RandomBytes"):
-        result = {"hex": octets(urn, length).hex(), "base64": _base64(value)}
-    return digest("id", urn)[:16], {key: Secret(item) if secret else item for key, item in result.items()}
-
-
 _FRESH_ON_UPDATE = frozenset({"command:remote:Command", "command:local:Command", "kubernetes:helm.sh/v3:Release"})
 """Types whose update gives new outputs: a command runs again, a release has another revision."""
 
@@ -288,6 +270,4 @@ _PROVIDER_MAKERS: dict[str, Callable[[str, str, Properties], _Made]] = {
     "kubernetes": _kubernetes,
     "azure-native": _azure,
     "aws": _aws,
-    "random": _random_text,
-    "command": _copy,
 }

@@ -3,7 +3,7 @@
 `edge check` runs hundreds of programs in one process. The SDK spends most of a registration on things that only an
 engine needs: stack traces, protobuf structs, a thread hop per call, four futures per property. `lean_sdk` swaps those
 few functions of the pinned SDK for equivalents on plain values, and puts the originals back. What a program sees is
-unchanged; `tests/engine/test_rehearsal_agreement.py` holds the result to the engine's.
+unchanged; `tests/stacks/test_same_graph.py` holds the result to the engine's, for every site.
 
 Owns the list of what is swapped. Decides nothing about resources.
 """
@@ -29,7 +29,6 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.rpc_manager import RPCManager
 
 from engine.rehearsal.values import SECRET_SIGNATURE, SIGNATURE
-
 
 # `pulumi.runtime` re-exports a function of the same name over this module.
 sdk_invoke: Any = importlib.import_module("pulumi.runtime.invoke")
@@ -64,7 +63,9 @@ _PLAIN_MESSAGES = SimpleNamespace(
 class InlineLoop(asyncio.SelectorEventLoop):
     """An event loop whose "executor" is the caller: the monitor answers at once, so no thread is ever needed."""
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self.create_future()
         try:
             future.set_result(func(*args))
@@ -168,7 +169,7 @@ class RunSettings:
     """The SDK's settings of one run as plain attributes, where the SDK has context variables behind properties."""
 
     def __init__(self, *, project: str, stack: str, monitor: Any, features: Mapping[str, bool]) -> None:
-        self.rpc_manager = RPCManager()
+        self.rpc_manager: Any = RPCManager()  # type: ignore[no-untyped-call]
         self.outputs: set[Any] = set()
         self.lock = threading.Lock()
         self.project = project

@@ -17,7 +17,7 @@ EVERYTHING = ("",)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``paths`` force a replacement, which deletes the old resource first where the new one could not stand beside it."""
+    """``paths`` force a replacement; ``delete_first`` where old and new could not stand side by side."""
 
     paths: tuple[str, ...]
     delete_first: bool = False
@@ -121,7 +121,8 @@ _AWS = {
     ),
     "ec2/securityGroup:SecurityGroup": _rule("name namePrefix description vpcId"),
     "ec2/securityGroupRule:SecurityGroupRule": _rule(
-        "cidrBlocks fromPort ipv6CidrBlocks prefixListIds protocol securityGroupId self sourceSecurityGroupId toPort type"
+        """cidrBlocks fromPort ipv6CidrBlocks prefixListIds protocol securityGroupId self sourceSecurityGroupId toPort
+        type"""
     ),
     "vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("securityGroupId"),
     "vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule("securityGroupId"),
@@ -155,20 +156,13 @@ _AWS_NAMED = {
 
 _OTHERS = {
     # terraform-provider-tailscale: tailscale_tailnet_key has ForceNew on all but recreate_if_invalid.
-    "tailscale:index/tailnetKey:TailnetKey": _rule(
-        "description ephemeral expiry preauthorized reusable tags userId"
-    ),
+    "tailscale:index/tailnetKey:TailnetKey": _rule("description ephemeral expiry preauthorized reusable tags userId"),
     "tailscale:index/deviceTags:DeviceTags": _rule("deviceId"),
-    # terraform-provider-tls and -random hold values, not things: any input makes another value.
+    # terraform-provider-tls holds values, not things: any input makes another value.
     "tls:index/privateKey:PrivateKey": Rule(EVERYTHING),
     "tls:index/selfSignedCert:SelfSignedCert": Rule(EVERYTHING),
     "tls:index/locallySignedCert:LocallySignedCert": Rule(EVERYTHING),
     "tls:index/certRequest:CertRequest": Rule(EVERYTHING),
-    "random:index/randomPassword:RandomPassword": Rule(EVERYTHING),
-    "random:index/randomString:RandomString": Rule(EVERYTHING),
-    "random:index/randomId:RandomId": Rule(EVERYTHING),
-    "random:index/randomBytes:RandomBytes": Rule(EVERYTHING),
-    "random:index/randomUuid:RandomUuid": Rule(EVERYTHING),
     # The bridge's configuration schema of pulumi-aws: resources of one region cannot move to another.
     "pulumi:providers:aws": _rule("region"),
 }
@@ -176,7 +170,7 @@ _NOTHING = Rule(())
 
 
 def rule(token: str, old: Mapping[str, Any], new: Mapping[str, Any], config: Mapping[str, Any]) -> Rule:
-    """The rule for a resource type. ``old`` and ``new`` are inputs without secret wrappers, ``config`` the provider's."""
+    """The rule for a type. ``old`` and ``new`` are inputs with secrets opened, ``config`` is the provider's."""
     found = _COMMAND.get(token) or _OTHERS.get(token)
     if found is not None:
         return found
@@ -202,7 +196,7 @@ def rule(token: str, old: Mapping[str, Any], new: Mapping[str, Any], config: Map
 
 
 def _kubernetes_provider(old: Mapping[str, Any], new: Mapping[str, Any]) -> Rule:
-    """provider.go, DiffConfig: a cluster identifier alone decides, where there is one; else the kubeconfig's cluster."""
+    """provider.go, DiffConfig: a cluster identifier alone decides; without one, the kubeconfig's cluster."""
     if new.get("clusterIdentifier") is not None:
         return _rule("clusterIdentifier")
     was, now = _clusters(old.get("kubeconfig")), _clusters(new.get("kubeconfig"))

@@ -86,7 +86,7 @@ def without_api_version(token: str) -> str:
 def _resource_class(token: str) -> type:
     token = without_api_version(token)
     provider, _, rest = token.partition(":")
-    module_name, _, type_name = rest.rpartition(":")
+    module_name = rest.rpartition(":")[0]
     package(provider)
     modules = rpc._RESOURCE_MODULES.get(f"{provider}:{module_name}", [])
     for module in modules:
@@ -125,9 +125,7 @@ def _provider_shape(name: str) -> Shape:
 
     def check(value: Any, path: str, report: Report) -> None:
         own = {
-            key: item
-            for key, item in value.items()
-            if key not in _PROVIDER_EXTRAS and not key.startswith("__pulumi")
+            key: item for key, item in value.items() if key not in _PROVIDER_EXTRAS and not key.startswith("__pulumi")
         }
         record(own, path, report)
 
@@ -193,7 +191,7 @@ def compile_type(hint: Any) -> Shape:
         if issubclass(hint, Enum):
             return shapes.one_of([member.value for member in hint])
         if _types.is_input_type(hint):
-            return shapes.deferred(functools.partial(_record, hint))
+            return shapes.deferred(functools.partial(_record, hint))  # type: ignore[arg-type]
         if issubclass(hint, pulumi.Asset | pulumi.Archive):
             return shapes.asset
         if issubclass(hint, Mapping):

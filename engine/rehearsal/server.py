@@ -1,11 +1,14 @@
 """The rehearsal behind the real engine: one gRPC server for each provider, on loopback, asking `core` for everything.
 
-Owns the protocol only. Nothing here opens a connection, keeps state between calls or knows a resource type.
+Owns the protocol only. Nothing here opens a connection or knows a resource type. The one thing kept between calls is
+the configuration of a provider instance, which some decisions depend on: each instance has a connection of its own.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from functools import cached_property
@@ -34,12 +37,31 @@ _THREADS = 16
 _KINDS = provider_pb2.PropertyDiff.Kind
 
 
+_Method = Callable[[Any, Any, Any], Any]
+
+
+def _explained(method: _Method) -> _Method:
+    """Says where a fault of the rehearsal is. The fault's own message is left out: it could hold a secret."""
+
+    @functools.wraps(method)
+    def call(self: Any, request: Any, context: Any) -> Any:
+        try:
+            return method(self, request, context)
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} in {frame.filename.rpartition('/')[2]}, line {frame.lineno}"
+        return context.abort(grpc.StatusCode.INTERNAL, f"the rehearsal of {self.name} has a fault: {where}")
+
+    return call
+
+
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """One provider of a rehearsal. Unknown provider functions and methods are refused, never made up."""
 
     def __init__(self, name: str, world: World) -> None:
         self.name = name
         self._world = world
+        self._configurations: dict[str, Mapping[str, Any]] = {}
 
     @cached_property
     def version(self) -> str:
@@ -64,7 +86,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Parameterize(self, request: Any, context: Any) -> Any:
         return _refuse(context, f"the rehearsal of {self.name} cannot be parameterised")
 
+    @_explained
     def Configure(self, request: Any, context: Any) -> Any:
+        self._configurations[context.peer()] = from_struct(request.args)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=False, acceptOutputs=False
         )
@@ -73,17 +97,18 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def CheckConfig(self, request: Any, context: Any) -> Any:
-        return self._check(request)
+        return self._check(request, context)
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
-        return self._diff(request)
+        return self._diff(request, context)
 
     def Check(self, request: Any, context: Any) -> Any:
-        return self._check(request)
+        return self._check(request, context)
 
     def Diff(self, request: Any, context: Any) -> Any:
-        return self._diff(request)
+        return self._diff(request, context)
 
+    @_explained
     def Create(self, request: Any, context: Any) -> Any:
         inputs = from_struct(request.properties)
         if request.preview:
@@ -95,6 +120,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
+    @_explained
     def Update(self, request: Any, context: Any) -> Any:
         decide: Callable[..., dict[str, Any]] = core.preview if request.preview else core.update
         made = decide(type_of(request.urn), request.urn, from_struct(request.news), from_struct(request.olds))
@@ -103,6 +129,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()
 
+    @_explained
     def Invoke(self, request: Any, context: Any) -> Any:
         try:
             answer = core.invoke(request.tok, from_struct(request.args), self._world)
@@ -117,14 +144,17 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Construct(self, request: Any, context: Any) -> Any:
         return _refuse(context, f"rehearsal does not run components of other packages ({request.type})")
 
-    def _check(self, request: Any) -> Any:
+    @_explained
+    def _check(self, request: Any, context: Any) -> Any:
         inputs, problems = core.check(type_of(request.urn), request.urn, from_struct(request.news), self._world)
         failures = [provider_pb2.CheckFailure(property=problem.property, reason=problem.reason) for problem in problems]
         return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=failures)
 
-    def _diff(self, request: Any) -> Any:
+    @_explained
+    def _diff(self, request: Any, context: Any) -> Any:
         old = request.old_inputs if request.HasField("old_inputs") else request.olds
-        found = core.diff(type_of(request.urn), from_struct(old), from_struct(request.news))
+        configuration = self._configurations.get(context.peer())
+        found = core.diff(type_of(request.urn), from_struct(old), from_struct(request.news), configuration)
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if found.changes else provider_pb2.DiffResponse.DIFF_NONE,
             replaces=found.replaces,
@@ -139,7 +169,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 class RehearsalServer:
-    """All providers of a rehearsal, served while the context is entered; ``debug_providers`` attaches the engine to them.
+    """All providers of a rehearsal, served while the context is entered. ``debug_providers`` attaches the engine.
 
     ``world`` answers provider functions (`World.of`). Listens on 127.0.0.1, on ports that the system chooses.
     """

@@ -15,7 +15,6 @@ from engine.rehearsal.shapes import suggestion
 from engine.rehearsal.values import digest
 
 
-
 class Unanswerable(Exception):
     """A data source that the site's declarations do not answer; says which, and what to declare."""
 

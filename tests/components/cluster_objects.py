@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from components.restricted import Manifest
+from components.manifests import Manifest
 from engine.rehearsal import kubernetes_objects, kubernetes_rules
 from engine.rehearsal.shapes import Report
 from policies.rules import DEFAULT_REGISTRIES, Resource, Settings, evaluate

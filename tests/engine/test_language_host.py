@@ -84,13 +84,11 @@ def _waiting_plugin(host: Host, folder: Path) -> tuple[Any, TextIO]:
     """The open call of a plugin that has started and waits for ever, and a file that ends when the plugin does."""
     held = folder / "held"
     os.mkfifo(held)
-    (folder / "__main__.py").write_text(
-        f"held = open({str(held)!r}, 'w')\nimport signal\nprint(4242)\nsignal.pause()\n"
-    )
+    program = f"import signal\nprint(4242)\nheld = open({str(held)!r}, 'w')\nsignal.pause()\n"
+    (folder / "__main__.py").write_text(program)
     output = host.stub.RunPlugin(language_pb2.RunPluginRequest(info=_info(folder), kind="resource", pwd=str(folder)))
-    life = open(held)  # noqa: SIM115
     assert next(output).stdout.startswith(b"4242")
-    return output, life
+    return output, open(held)
 
 
 def test_the_host_reports_the_sdks_version_so_that_the_engine_does_not_warn(host: Host) -> None:
@@ -136,10 +134,12 @@ def test_a_host_with_a_waiting_policy_pack_ends_at_the_signal_and_takes_the_pack
 def test_a_host_with_a_program_that_ignores_interrupts_ends_at_the_signal(host: Host, tmp_path: Path) -> None:
     started = tmp_path / "started"
     os.mkfifo(started)
-    code = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\nopen({str(started)!r}, 'w').close()\nsignal.pause()\n"
+    reader = os.open(started, os.O_RDONLY | os.O_NONBLOCK)
+    code = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\nopen({str(started)!r}, 'w').write('1')\nsignal.pause()\n"
     call = _run(host, tmp_path, code)
-    with open(started):
-        assert host.end(signal.SIGINT) == 0
+    assert select.select([reader], [], [], _DEADLINE_SECONDS)[0], "the program has not started"
+    os.close(reader)
+    assert host.end(signal.SIGINT) == 0
     with pytest.raises(grpc.RpcError):
         call.result(_DEADLINE_SECONDS)
 

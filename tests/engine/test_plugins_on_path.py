@@ -34,7 +34,8 @@ def _real(run: Stack, path: str) -> Stack:
 def _plugin(folder: Path, name: str, log: Path) -> None:
     executable = folder / f"pulumi-resource-{name}"
     executable.write_text(
-        f'#!/bin/sh\necho {name} >>"{log}"\nPYTHONPATH="{PROJECT_ROOT}" exec "{sys.executable}" -m engine.rehearsal plugin {name}\n'
+        f'#!/bin/sh\necho {name} >>"{log}"\n'
+        f'PYTHONPATH="{PROJECT_ROOT}" exec "{sys.executable}" -m engine.rehearsal plugin {name}\n'
     )
     executable.chmod(0o755)
 

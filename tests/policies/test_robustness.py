@@ -20,7 +20,7 @@ KEYS = st.sampled_from(
     annotations apiVersion add capabilities chart connection containers create data drop env host image initContainers
     items kind kustomize labels metadata name patches ports resources rules seccompProfile secretRef securityContext
     sha256 spec stringData sync tags template tls type update value values verify version volumes
-    """.split()  # noqa: SIM905
+    """.split()
 )
 LEAVES = st.one_of(
     st.none(),

@@ -23,7 +23,7 @@ AGENT = {
 
 
 @pytest.fixture
-def prod(project: Project) -> Project:  # noqa: F811
+def prod(project: Project) -> Project:
     """The reference site, up, in a project whose site file a test may change."""
     for name in ("_defaults", "prod"):
         source = PROJECT_ROOT / "stacks" / "sites" / f"{name}.yaml"
@@ -33,7 +33,7 @@ def prod(project: Project) -> Project:  # noqa: F811
     return project
 
 
-def changed(project: Project) -> dict[str, str]:  # noqa: F811
+def changed(project: Project) -> dict[str, str]:
     """Name -> operation of every resource that a preview would touch."""
     ran = project.edge("preview", "prod", "--rehearse", "--json")
     assert ran.code == 0, ran.stdout + ran.stderr

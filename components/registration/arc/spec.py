@@ -44,13 +44,15 @@ class ArcSpec(Spec):
     tenant_id: Uuid
     """Microsoft Entra tenant of the subscription."""
 
-    resource_group: Annotated[str, StringConstraints(pattern=r"^[\w.()-]{0,89}[\w()-]$")]
+    resource_group: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.()-]{0,89}[A-Za-z0-9_()-]$")]
     """Existing resource group."""
 
     location: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]+$")]
     """Azure region that holds the registration's metadata, such as `westeurope`."""
 
-    cluster_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]{0,61}[A-Za-z0-9]$")] | None = None
+    cluster_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,61}[A-Za-z0-9]$")] | None = (
+        None
+    )
     """Name of the cluster in Azure; the site id when absent. Another name is another registration."""
 
     chart_version: SemVer

@@ -22,7 +22,8 @@ class OutpostsRegistration(EdgeComponent):
 
     ``host`` is the site's host that the instance is, ``host_private_key`` the secret half of its pinned host key; both
     are for an instance only. Credentials for AWS are those of the operator or the pipeline.
-    Attributes: ``instance_ready`` (what the host ``host_name`` waits for; both None with EKS); ``kubeconfig`` (holds no token) and
+    Attributes: ``instance_ready`` (what the host ``host_name`` waits for; both None with EKS); ``kubeconfig`` (holds no
+    token) and
     ``kubernetes_provider`` (both None with an instance).
     """
 

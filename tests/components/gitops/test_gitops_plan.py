@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from components.gitops import plan as gitops
 from components.gitops.spec import FluxSpec, NoGitOps
-from components.restricted import Manifest
+from components.manifests import Manifest
 from tests.components.cluster_objects import as_yaml, findings, image, problems
 from tests.components.gitops.sources import HTTPS, KEYLESS, OCI, PGP_KEY, SITE, SSH, flux
 

@@ -22,7 +22,7 @@ def profile(**fields: object) -> HardwareProfile:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Sandbox:
-    commands = {"uname": "echo x86_64", "modprobe": "", "sysctl": "", "hostnamectl": "hostname \"$2\""}
+    commands = {"uname": "echo x86_64", "modprobe": "", "sysctl": "", "hostnamectl": 'hostname "$2"'}
     active = 'case $1 in is-active) [ -e "$SANDBOX/active" ] ;; restart) touch "$SANDBOX/active" ;; esac'
     sandbox = Sandbox(tmp_path / "box", {**commands, "systemctl": active})
     sandbox.path("/etc/os-release").parent.mkdir(parents=True, exist_ok=True)

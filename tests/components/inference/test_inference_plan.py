@@ -13,7 +13,7 @@ from components.inference.contract import model_configuration
 from components.inference.placement import Placement
 from components.inference.plan import InferencePlan, Scraper
 from components.inference.spec import InferenceSpec, Model, S3Repository, catalogue
-from components.restricted import Manifest
+from components.manifests import Manifest
 from tests.components.cluster_objects import as_yaml, findings, image, problems
 
 IMAGES = {"server": image("triton"), "jetson": image("triton-igpu")}

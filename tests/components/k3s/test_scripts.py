@@ -18,12 +18,12 @@ pytestmark = needs_root
 TOKEN, AGENT_TOKEN = "marker-server-token", "marker-agent-token"
 STDIN = secret_lines([TOKEN, AGENT_TOKEN])
 
-_K3S = '''
+_K3S = """
 case $1 in
   kubectl) [ -e "$SANDBOX/cluster-answers" ] || exit 1 ;;
 esac
-'''
-_SYSTEMCTL = '''
+"""
+_SYSTEMCTL = """
 unit=${!#}
 case $1 in
   is-active) [ -e "$SANDBOX/active-$unit" ] ;;
@@ -33,7 +33,7 @@ case $1 in
     [ "$unit" != k3s ] || mkdir -p /var/lib/rancher/k3s/server/db/etcd /var/lib/rancher/k3s/server/tls ;;
   disable) rm -f "$SANDBOX"/active-* "$SANDBOX/cluster-answers" ;;
 esac
-'''
+"""
 
 
 @pytest.fixture
@@ -142,7 +142,9 @@ def test_secrets_are_in_their_own_files_and_on_no_command_line(box: Sandbox) -> 
 
 
 def test_an_agent_holds_only_the_agents_token(box: Sandbox) -> None:
-    done = box.run(install(spec_for(box), AGENT), stdin=secret_lines([AGENT_TOKEN]), answers=["http://127.0.0.1:10248/healthz"])
+    done = box.run(
+        install(spec_for(box), AGENT), stdin=secret_lines([AGENT_TOKEN]), answers=["http://127.0.0.1:10248/healthz"]
+    )
     assert done.code == 0, done.stderr
     assert "systemctl restart k3s-agent" in done.calls
     assert not box.path("/etc/rancher/k3s/token").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def test_scripts_satisfy_shellcheck(distribution: str, script: str, tmp_path: Pa
     file = tmp_path / "script.sh"
     file.write_text("#!/bin/bash\n" + getattr(scripts, script))
     subprocess.run(["bash", "-n", file], check=True)
-    checked = subprocess.run(["shellcheck", file], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [str(Path(sys.prefix) / "bin" / "shellcheck"), file], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.restricted import Manifest
+from components.manifests import Manifest
 from components.telemetry import collector
 from components.telemetry import plan as telemetry
 from components.telemetry.plan import CollectorHost, TelemetryPlan
