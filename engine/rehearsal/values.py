@@ -84,8 +84,8 @@ def has_unknown(value: Any) -> bool:
 def from_wire(value: Any) -> Any:
     """A tree of plain dicts and lists in the engine's wire form, with secrets and unknowns as sentinels.
 
-    Output values collapse to their value, resource references to the id (or the URN of a component), as the SDK does.
-    Assets and archives stay as their signed dicts.
+    Whole numbers become ints, since the wire has only doubles. Output values collapse to their value, resource
+    references to the id (or the URN of a component), as the SDK does. Assets and archives stay as their signed dicts.
     """
     kind = type(value)
     if kind is str:
@@ -104,12 +104,18 @@ def from_wire(value: Any) -> Any:
         return {key: from_wire(item) for key, item in value.items()}
     if kind is list:
         return [from_wire(item) for item in value]
+    if kind is float and value.is_integer():
+        return int(value)
     return value
 
 
 def to_wire(value: Any) -> Any:
-    """The inverse of `from_wire`: plain dicts and lists that protobuf understands."""
+    """The inverse of `from_wire`: plain dicts and lists that protobuf understands, and doubles for all numbers."""
     kind = type(value)
+    if kind is str:
+        return value
+    if kind is int:
+        return float(value)
     if kind is dict:
         return {key: to_wire(item) for key, item in value.items()}
     if kind is list:
@@ -126,8 +132,7 @@ def _plain(value: struct_pb2.Value) -> Any:
     if kind == "string_value":
         return value.string_value
     if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() else number
+        return value.number_value
     if kind == "bool_value":
         return value.bool_value
     if kind == "struct_value":
@@ -138,7 +143,7 @@ def _plain(value: struct_pb2.Value) -> Any:
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """The property map of an engine request. Whole numbers become ints: protobuf only has doubles."""
+    """The property map of an engine request."""
     return {key: from_wire(_plain(item)) for key, item in struct.fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a rehearsed resource returns: the same every time, secrets as secrets, unknown where a provider would not know."""
+"""What a rehearsed resource returns: the same every time, secrets kept, unknown where a provider would not know."""
 
 from __future__ import annotations
 

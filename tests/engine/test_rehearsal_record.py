@@ -1,0 +1,254 @@
+"""A program run in this process: what is recorded of it, and that nothing of one run is left for the next."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pulumi_command as command
+import pulumi_kubernetes as kubernetes
+import pytest
+from pulumi.runtime import settings as sdk_settings
+
+from engine.rehearsal import plain_sdk
+from engine.rehearsal.in_process import Recorded, Recording, Secret, record
+from engine.rehearsal.values import reveal
+from engine.rehearsal.world import World
+from tests.engine.programs import small
+
+CONFIG = {"small:token": "marker"}
+WORLD = World(outposts={small.OUTPOST: {}})
+
+
+def run(program: Callable[[], Any], stack: str = "one", **options: Any) -> Recording:
+    return record(
+        program, project="small", stack=stack, config=options.pop("config", CONFIG), secret_keys=CONFIG, **options
+    )
+
+
+def named(recording: Recording, name: str) -> Recorded:
+    (found,) = [resource for resource in recording.resources if resource.name == name]
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Recording:
+    return run(small.program, world=WORLD)
+
+
+def test_a_clean_program_has_no_problem(recorded: Recording) -> None:
+    assert recorded.problems == ()
+
+
+def test_urns_carry_the_types_of_all_parents(recorded: Recording) -> None:
+    prefix = "urn:pulumi:one::small::small:index:Site$small:index:Host"
+    assert named(recorded, "host").urn == f"{prefix}::host"
+    base = named(recorded, "base")
+    assert base.urn == f"{prefix}$command:remote:Command::base"
+    assert base.parent == f"{prefix}::host"
+    assert named(recorded, "site").parent == "urn:pulumi:one::small::pulumi:pulumi:Stack::small-one"
+
+
+def test_dependencies_are_those_asked_for_and_those_of_the_inputs(recorded: Recording) -> None:
+    base, group = named(recorded, "base"), named(recorded, "group")
+    assert named(recorded, "install").dependencies == (base.urn,)
+    arc = named(recorded, "arc")
+    assert group.urn in arc.dependencies
+    assert arc.property_dependencies["resourceGroupName"] == (group.urn,)
+
+
+def test_secrets_are_wrapped_in_inputs_outputs_and_exports(recorded: Recording) -> None:
+    install = named(recorded, "install")
+    assert install.inputs["stdin"] == Secret("token=marker")
+    assert isinstance(install.inputs["connection"], Secret)
+    assert isinstance(install.outputs["stdout"], Secret)
+    assert isinstance(recorded.outputs["said"], Secret)
+    hidden = named(recorded, "secret").inputs["stringData"]
+    assert isinstance(hidden, Secret)
+    assert reveal(hidden) == {"token": "marker", "setting": "one"}
+    assert "marker" not in repr(recorded)
+
+
+def test_options_and_provider_are_recorded(recorded: Recording) -> None:
+    install, web = named(recorded, "install"), named(recorded, "web")
+    assert set(install.additional_secret_outputs) == {"stdout", "connection"}
+    assert install.replace_on_changes == ("triggers[*]",)
+    assert web.provider.startswith("urn:pulumi:one::small::small:index:Site$pulumi:providers:kubernetes::cluster::")
+    assert base_provider(recorded) == ""
+
+
+def base_provider(recorded: Recording) -> str:
+    return named(recorded, "base").provider
+
+
+def test_further_options_are_recorded() -> None:
+    def program() -> None:
+        command.local.Command(
+            "x",
+            create="true",
+            opts=pulumi.ResourceOptions(
+                protect=True,
+                retain_on_delete=True,
+                delete_before_replace=True,
+                ignore_changes=["create"],
+                aliases=[pulumi.Alias(name="old")],
+                custom_timeouts=pulumi.CustomTimeouts(create="5m"),
+            ),
+        )
+
+    (found,) = run(program).resources
+    assert (found.protect, found.retain_on_delete, found.delete_before_replace) == (True, True, True)
+    assert (found.ignore_changes, found.aliases, found.custom_timeouts) == (("create",), ("old",), {"create": "5m"})
+
+
+def test_components_have_their_facts_and_their_registered_outputs(recorded: Recording) -> None:
+    host = named(recorded, "host")
+    assert (host.custom, host.inputs, host.outputs) == (False, {"memory_gib": 64}, {"ready": True})
+
+
+def test_outputs_reach_the_program_as_from_an_engine() -> None:
+    seen: dict[str, Any] = {}
+
+    def program() -> None:
+        connection = command.remote.ConnectionArgs(host="h", port=22)
+        made = command.remote.Command("x", connection=connection, create="true", triggers=[1, {"deep_key": 2}])
+        for name in ("stdout", "id", "connection", "triggers"):
+            getattr(made, name).apply(functools.partial(seen.__setitem__, name))
+
+    run(program)
+    assert seen["stdout"] == "rehearsal: x was not run\n"
+    assert seen["id"]
+    assert (seen["connection"].host, seen["connection"].port) == ("h", 22)
+    # Numbers without a type of their own travel as doubles: a program that prints one prints the same in both ways.
+    assert [str(value) for value in seen["triggers"]] == ["1.0", "{'deep_key': 2.0}"]
+
+
+def test_all_problems_of_all_resources_are_found_in_one_run() -> None:
+    def program() -> None:
+        kubernetes.core.v1.ConfigMap("Bad_Name", metadata={"name": "Bad_Name", "namespace": "x"})
+        command.local.Command("twice", create="true")
+        command.local.Command("twice", create="true")
+
+    recording = run(program)
+    said = {(problem.urn.rpartition("::")[2], problem.property) for problem in recording.problems}
+    assert said == {("Bad_Name", "metadata.name"), ("twice", "")}
+    assert any("two resources have this URN" in problem.reason for problem in recording.problems)
+
+
+def test_an_exception_of_the_program_is_raised_as_it_is() -> None:
+    class Broken(Exception):
+        pass
+
+    def program() -> None:
+        command.local.Command("x", create="true")
+        raise Broken("no uplink")
+
+    with pytest.raises(Broken, match="no uplink"):
+        run(program)
+
+
+def test_an_exception_in_an_apply_is_raised_too() -> None:
+    def program() -> None:
+        made = command.local.Command("x", create="true")
+        command.local.Command("y", create=made.stdout.apply(lambda text: text["no such key"]))  # type: ignore[call-overload]
+
+    with pytest.raises(TypeError):
+        run(program)
+
+
+def test_an_invoke_that_the_world_cannot_answer_is_an_error_that_names_it() -> None:
+    with pytest.raises(Exception, match="aws:outposts/getOutpost:getOutpost"):
+        run(small.program)
+
+
+def test_two_runs_do_not_see_each_other() -> None:
+    def program() -> None:
+        config = pulumi.Config()
+        pulumi.export("stack", pulumi.get_stack())
+        pulumi.export("colour", config.get("colour"))
+        command.local.Command("x", create="true")
+
+    first = run(program, "one", config={"small:colour": "red"})
+    second = run(program, "two", config={})
+    assert first.outputs == {"stack": "one", "colour": "red"}
+    assert second.outputs["stack"] == "two"
+    assert second.outputs.get("colour") is None
+    assert len(second.resources) == 1
+
+
+def test_a_failed_run_leaves_nothing_for_the_next() -> None:
+    with pytest.raises(ValueError, match="stop"):
+        run(_stop)
+    assert run(small.program, world=WORLD).problems == ()
+
+
+def _stop() -> None:
+    command.local.Command("x", create="true")
+    raise ValueError("stop")
+
+
+def test_the_sdk_is_as_it_was_afterwards() -> None:
+    before = [getattr(module, name) for module, name, _ in plain_sdk._SWAPS]
+    settings = sdk_settings.SETTINGS
+    with pytest.raises(ValueError, match="stop"):
+        run(_stop)
+    run(small.program, world=WORLD)
+    assert [getattr(module, name) for module, name, _ in plain_sdk._SWAPS] == before
+    assert sdk_settings.SETTINGS is settings
+    assert sdk_settings.get_monitor() is None
+    assert sdk_settings.get_root_resource() is None
+
+
+def test_no_event_loop_and_no_thread_is_left_behind() -> None:
+    threads = threading.active_count()
+    run(small.program, world=WORLD)
+    assert threading.active_count() == threads
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()
+
+
+def test_runs_in_several_threads_take_turns() -> None:
+    found: dict[str, Recording] = {}
+
+    def one(stack: str) -> None:
+        found[stack] = run(small.program, stack, world=WORLD)
+
+    threads = [threading.Thread(target=one, args=(f"s{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for stack, recording in found.items():
+        assert {resource.urn.split(":")[2] for resource in recording.resources} == {stack}
+    assert len({len(recording.resources) for recording in found.values()}) == 1
+
+
+def test_nothing_of_a_run_stays_in_memory() -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    def program() -> None:
+        kept.append(weakref.ref(command.local.Command("x", create="true")))
+
+    run(program)
+    gc.collect()
+    assert kept[0]() is None
+
+
+def test_a_run_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="stop"):
+        run(_stop)
+    run(small.program, world=WORLD)
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_same_program_is_recorded_the_same_every_time(recorded: Recording) -> None:
+    again = run(small.program, world=WORLD)
+    assert {r.urn: r for r in again.resources} == {r.urn: r for r in recorded.resources}
+    assert again.outputs == recorded.outputs
