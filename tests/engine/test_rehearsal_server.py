@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import ipaddress
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -158,12 +159,13 @@ def test_a_fault_of_the_rehearsal_is_called_one_and_shows_no_value(
 def test_only_loopback_is_listened_on(server: RehearsalServer) -> None:
     ports = {int(item.rpartition(":")[2]) for item in server.debug_providers.split(",")}
     listening = {
-        connection.laddr.ip
+        ipaddress.ip_address(connection.laddr.ip)
         for connection in psutil.Process().net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port in ports
     }
     assert len(ports) == len(PROVIDERS)
-    assert listening == {"127.0.0.1"}
+    # Where the machine has IPv6, gRPC shows its IPv4 sockets as mapped ones.
+    assert {str(getattr(address, "ipv4_mapped", None) or address) for address in listening} == {"127.0.0.1"}
 
 
 def test_after_the_context_nothing_listens() -> None:
