@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import importlib.machinery
 import os
+import select
 import signal
 import sys
-import threading
 import types
-from typing import Any
 
 # Configuration and plugin environments may be large; the engine allows 400 MiB a message.
 _MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
@@ -40,11 +39,12 @@ def bare_sdk_packages() -> None:
         sys.modules[name] = package
 
 
-def _leave_when_orphaned(engine: int, stopping: threading.Event) -> None:
+def _wait_for_the_end(engine: int, signalled: int) -> None:
+    """Return when a signal has been written to `signalled`, or when the engine is gone."""
     while os.getppid() == engine:
-        if stopping.wait(_ENGINE_POLL_SECONDS):
+        readable, _, _ = select.select([signalled], [], [], _ENGINE_POLL_SECONDS)
+        if readable:
             return
-    stopping.set()
 
 
 def main() -> None:
@@ -58,13 +58,13 @@ def main() -> None:
 
     from engine.language_service import LanguageService, register
 
-    stopping = threading.Event()
-
-    def stop(*_: Any) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    # The system gives a signal to any thread, and Python then runs no handler before the main thread wakes up by itself.
+    # A byte in a pipe wakes it whichever thread was hit.
+    signalled, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
 
     service = LanguageService()
     server = grpc.server(
@@ -80,8 +80,7 @@ def main() -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
 
-    threading.Thread(target=_leave_when_orphaned, args=(engine, stopping), daemon=True).start()
-    stopping.wait()
+    _wait_for_the_end(engine, signalled)
     service.children.kill()
     sys.stdout.flush()
     os._exit(0)

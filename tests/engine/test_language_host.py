@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -40,6 +41,11 @@ class Host:
         assert self.process.stdout is not None
         self.process.stdout.read()
         return self.process.wait(_DEADLINE_SECONDS)
+
+
+def _tgkill(process: int, thread: int, how: signal.Signals) -> None:
+    """Signal one thread of another process; Python has a call for its own threads only."""
+    assert ctypes.CDLL(None, use_errno=True).tgkill(process, thread, how) == 0, os.strerror(ctypes.get_errno())
 
 
 @pytest.fixture
@@ -117,6 +123,17 @@ def test_direct_dependencies_leave_out_what_others_require(host: Host, tmp_path:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_idle_host_ends_at_the_signal(host: Host, how: signal.Signals) -> None:
     assert host.end(how) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tgkill is Linux's")
+def test_a_signal_that_the_system_gives_to_another_thread_ends_the_host_as_well(host: Host) -> None:
+    host.stub.GetPluginInfo(empty_pb2.Empty())
+    others = [int(task.name) for task in Path(f"/proc/{host.process.pid}/task").iterdir()]
+    others.remove(host.process.pid)
+    assert others, "gRPC has threads of its own"
+    _tgkill(host.process.pid, max(others), signal.SIGINT)
+    assert host.process.wait(_DEADLINE_SECONDS) == 0
+
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
