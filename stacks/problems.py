@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 EXCERPT_WIDTH = 110
 SHOWN_VALUE_WIDTH = 60
+UNPRINTABLE = "·"
+"""Stands for what a terminal would act upon instead of showing it."""
 
 PathElement = str | int
 DataPath = tuple[PathElement, ...]
@@ -123,7 +125,7 @@ def any_of(words: Iterable[str]) -> str:
 
 def shown(text: str) -> str:
     """A value short enough to stand in a sentence."""
-    flat = " ".join(text.split())
+    flat = "".join(c if c.isprintable() else UNPRINTABLE for c in " ".join(text.split()))
     return f"`{flat if len(flat) <= SHOWN_VALUE_WIDTH else flat[: SHOWN_VALUE_WIDTH - 1] + '…'}`"
 
 
@@ -131,5 +133,6 @@ def _with_caret(source: str, line: int, column: int) -> list[str]:
     """The line itself, cut to a window around the caret when it is long."""
     start = max(0, column - EXCERPT_WIDTH + 20) if len(source) > EXCERPT_WIDTH else 0
     window = source[start : start + EXCERPT_WIDTH].replace("\t", "→")
+    window = "".join(c if c.isprintable() else UNPRINTABLE for c in window)
     gutter = f"    {line} | "
     return [gutter + window, " " * (len(gutter) - 2) + "| " + " " * (column - 1 - start) + "^"]

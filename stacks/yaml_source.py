@@ -24,9 +24,14 @@ MAX_NODES = 20_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _LEADING_TAB = re.compile(r"^ *\t", re.MULTILINE)
-_UNPRINTABLE = re.compile(
-    "[^\\t\\n\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]"
+# What YAML does not print, and what nobody sees: soft hyphens, zero-width spaces, marks that turn the direction of text
+# (what is reviewed must be what is deployed). Joiners stay, some scripts and emoji need them.
+_INVISIBLE = re.compile(
+    "[^\\t\\n\\x20-\\x7e\\xa0-\\xac\\xae-\\u200a\\u200c\\u200d\\u2010-\\u2027\\u202f-\\u205f\\u2070-\\ud7ff"
+    "\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]"
 )
+_NO_SPACE = re.compile(r"^ *(?:- *)?(?:[\w.-]+: *)?([\xa0\u2000-\u200a\u202f\u205f\u3000])", re.MULTILINE)
+"""A space of another kind where YAML needs its own; inside of a text it is harmless."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def _refused_characters(text: str, lines: list[str], file: Path) -> list[Problem
             )
         ]
     problems = []
-    for match in _UNPRINTABLE.finditer(text):
+    for match in _INVISIBLE.finditer(text):
         line, column = _line_column(text, match.start())
         problems.append(
             Problem.at(
@@ -143,6 +148,17 @@ def _refused_characters(text: str, lines: list[str], file: Path) -> list[Problem
             )
         )
         break
+    for match in _NO_SPACE.finditer(text):
+        line, column = _line_column(text, match.start(1))
+        problems.append(
+            Problem.at(
+                Place(file, line, column),
+                "no-space",
+                f"U+{ord(match.group(1)):04X}, which looks like a space but is none to YAML",
+                "plain spaces between keys and values",
+                "delete it and type a space (it often comes from a web page or a text processor)",
+            )
+        )
     for match in _LEADING_TAB.finditer(text):
         line, column = _line_column(text, match.end() - 1)
         problems.append(
@@ -246,6 +262,7 @@ class _Composer:
             node = self._sequence(loader, place, depth)
         else:
             node = self._mapping(loader, place, depth)
+        node.tagged = event.tag is not None
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
@@ -274,14 +291,10 @@ class _Composer:
 
     def _key(self, key: Node, place: Place, mapping: MappingNode) -> str | None:
         if not isinstance(key, ScalarNode) or not isinstance(key.value, str):
-            text = key.text if isinstance(key, ScalarNode) else "a collection"
-            self._refuse(
-                place,
-                "key-not-text",
-                f"the key {shown(text) if isinstance(key, ScalarNode) else text} is not text",
-                "a name as key",
-                f'put it in quotes: `"{text}":`' if isinstance(key, ScalarNode) else "use a name as key",
-            )
+            what, remedy = "a list or a mapping stands as key", "use a name as key"
+            if isinstance(key, ScalarNode):
+                what, remedy = f"the key {shown(key.text)} is not text", f'put it in quotes: `"{key.text}":`'
+            self._refuse(place, "key-not-text", what, "a name as key", remedy)
         elif key.value == "<<":
             self._refuse(
                 place,
@@ -299,6 +312,9 @@ class _Composer:
                 "each key once",
                 "keep one of the two",
             )
+            kept = mapping.entries[key.value]
+            if isinstance(kept, MappingNode):
+                kept.incomplete = True
             return None
         else:
             return key.value
@@ -394,6 +410,8 @@ def _in_words(reason: str, character: str) -> tuple[str, str]:
             "this line does not fit the block it stands in",
             "check the indentation: keys of one block begin in one column",
         )
+    if reason.startswith("did not find expected ',' or"):
+        return f"a `,` is missing, or the `{reason[-2]}` at the end", "close the bracket, or put a comma in between"
     if reason == "could not find expected ':'":
         return "a `:` is missing after a key", "write `key: value`, with a space after the colon"
     if reason == "found unexpected end of stream":

@@ -28,6 +28,8 @@ class ScalarNode:
     text: str
     removes: bool = False
     """An explicit null over a value of a layer below."""
+    tagged: bool = False
+    """It has a tag, which is refused: what it would be without says nothing."""
     size: int = 1
     height: int = 1
 
@@ -36,6 +38,7 @@ class ScalarNode:
 class SequenceNode:
     items: list[Node]
     place: Place
+    tagged: bool = False
     size: int = 1
     height: int = 1
 
@@ -47,6 +50,7 @@ class MappingNode:
     place: Place
     incomplete: bool = False
     """A key of it was refused, so a missing key proves nothing."""
+    tagged: bool = False
     size: int = 1
     height: int = 1
 
@@ -74,6 +78,12 @@ def find(node: Node, path: DataPath) -> Node | None:
         else:
             return None
     return found
+
+
+def lost(tree: Node, path: DataPath) -> bool:
+    """Whether what is not at ``path`` may stand in a part of the file that was refused."""
+    parent = find(tree, path[:-1])
+    return isinstance(parent, MappingNode) and parent.incomplete and path[-1] not in parent.entries
 
 
 def drop(tree: MappingNode, path: DataPath) -> None:
