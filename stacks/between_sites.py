@@ -29,40 +29,34 @@ class _Route:
 
 
 def between_sites(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
-    """Each clash once, at the file that comes later."""
+    """Each clash once, at the file that comes later; an id belongs to the file that is named after it."""
     yield from _ids(files)
     yield from _routes(files)
 
 
 def _ids(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
-    first: dict[str, SiteFile] = {}
+    sharing: dict[str, list[SiteFile]] = {}
     for file in files:
         site = file.tree.entries.get("site") if isinstance(file.tree, MappingNode) else None
-        if not isinstance(site, ScalarNode) or not isinstance(site.value, str):
-            continue
-        if site.value not in first:
-            first[site.value] = file
-            continue
-        other = first[site.value].source.file.as_posix()
-        yield (
-            file,
-            file.problem(
-                "duplicate-site",
-                Finding(
-                    ("site",),
-                    f"the id {shown(site.value)} is taken: {other} has it",
-                    "an id of its own for each site",
-                    "give this site another id, and its file the same name",
-                ),
-            ),
-        )
+        if isinstance(site, ScalarNode) and isinstance(site.value, str):
+            sharing.setdefault(site.value, []).append(file)
+    for site_id, owners in sharing.items():
+        owner = next((file for file in owners if file.source.file.stem == site_id), owners[0])
+        for file in (file for file in owners if file is not owner):
+            finding = Finding(
+                ("site",),
+                f"the id {shown(site_id)} is taken: {owner.source.file.as_posix()} has it",
+                "an id of its own for each site",
+                "give this site another id, and its file the same name",
+            )
+            yield file, file.problem("duplicate-site", finding)
 
 
 def _routes(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
     widest: dict[tuple[int, str], list[_Route]] = {}
     for version, route in sorted(_advertised(files), key=lambda pair: (pair[0], pair[1].first, -pair[1].last)):
         # Sorted by their first address, two networks overlap if and only if the later one begins inside the earlier.
-        open_routes = widest.setdefault((version, route.mesh.login_server or ""), [])
+        open_routes = widest.setdefault((version, (route.mesh.login_server or "").rstrip("/").lower()), [])
         open_routes[:] = [other for other in open_routes if other.last >= route.first]
         for other in open_routes:
             if other.file is not route.file and _may_meet(other.mesh, route.mesh):

@@ -7,7 +7,7 @@ model: knows nothing of sites, and nothing of other files but the layers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from stacks.problems import Finding, Problem, in_order
 from stacks.recovery import remainder
 from stacks.spec_shape import SpecShape
 from stacks.yaml_source import Source, read
-from stacks.yaml_tree import MappingNode, ScalarNode, drop, plain
+from stacks.yaml_tree import MappingNode, ScalarNode, drop, lost, plain
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -58,13 +58,16 @@ class FileChecker(Generic[Model]):
         rules: Rules[Model],
         file_rules: FileRules,
         shape: SpecShape | None = None,
+        spare: Collection[str] = (),
     ) -> None:
+        """``spare`` are the sections without which the rules say the same about all others."""
         self._model = model
         self._layers = layers
         self._root = root
         self._rules = rules
         self._file_rules = file_rules
         self._shape = shape or SpecShape(model)
+        self._spare = spare
         self._layer_secrets = {
             file: scan(source, source.tree, self._shape.fields) for file, source in layers.sources.items()
         }
@@ -74,7 +77,9 @@ class FileChecker(Generic[Model]):
         return self.check_source(read(path, shown_as=name, within=path.parent))
 
     def check_source(self, source: Source) -> CheckedFile[Model]:
-        checked: CheckedFile[Model] = CheckedFile(source, secrets=scan(source, source.tree, self._shape.fields))
+        checked: CheckedFile[Model] = CheckedFile(
+            source, secrets=scan(source, source.tree, self._shape.fields, source.file.stem)
+        )
         problems = [*source.problems]
         if source.tree is not None:
             checked.tree = self._layers.under(source.tree)
@@ -82,8 +87,8 @@ class FileChecker(Generic[Model]):
             places = {problem.place for problem in problems}
             problems += [p for p in self._file_rules(source.tree, source.file) if p.place not in places]
         problems = checked.secrets.without([*problems, *self._layers.problems]) + checked.secrets.problems
-        for secrets in self._layer_secrets.values():
-            problems += secrets.problems
+        for file, secrets in self._layer_secrets.items():
+            problems = [p for p in problems if p.file != file or p.line not in secrets.lines] + secrets.problems
         if problems:
             checked.model = None
         checked.problems = self.finish(problems, checked)
@@ -101,15 +106,17 @@ class FileChecker(Generic[Model]):
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False)
             data = plain(tree)
-            rest = remainder(self._model, data, errors, tree, self._shape)
+            rest = remainder(self._model, data, errors, tree, self._shape, self._spare)
             yield from explain([*errors, *rest.further], tree, self._shape, checked.source.file)
             for finding in self._rules(rest.model) if rest.model is not None else ():
-                if rest.vouches_for(finding.path, f"{finding.what} {finding.expected} {finding.remedy}"):
+                said = f"{finding.what} {finding.expected} {finding.remedy}"
+                if rest.vouches_for(finding.path, said) and not lost(tree, finding.path):
                     yield checked.problem("rule", finding)
             return
         checked.model = model
         for finding in self._rules(model):
-            yield checked.problem("rule", finding)
+            if not lost(tree, finding.path):
+                yield checked.problem("rule", finding)
 
     def _parse(self, data: Any, tree: MappingNode) -> Model:
         """Strict, as JSON: the editor's schema and this agree, and text is never taken for a number."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from stacks.problems import DataPath, Place, Problem, any_of, dotted, near_miss, shown
 from stacks.spec_shape import Location, SpecShape, description, valid_keys
-from stacks.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find, plain
+from stacks.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find, lost, plain
 
 _TYPES = {
     "string_type": "text",
@@ -47,8 +47,8 @@ Words = tuple[str, str, str, str]
 
 
 def explain(errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecShape, file: Path) -> list[Problem]:
-    """All errors as problems, less those that only follow from another one."""
-    located = shape.locate_all(errors, tree)
+    """All errors as problems, less those that only follow from another one, or from a tag."""
+    located = [(error, at) for error, at in shape.locate_all(errors, tree) if not (at.node and at.node.tagged)]
     misspelt = {
         (*at.path[:-1], near)
         for error, at in located
@@ -57,10 +57,7 @@ def explain(errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecS
     }
     problems = []
     for error, at in located:
-        parent = find(tree, at.path[:-1])
-        if error["type"] == "missing" and (
-            at.path in misspelt or (isinstance(parent, MappingNode) and parent.incomplete)
-        ):
+        if error["type"] == "missing" and (at.path in misspelt or lost(tree, at.path)):
             continue
         code, what, expected, remedy = _words(error, at, shape, tree)
         problems.append(Problem.at(_place(error, at, tree, file), code, what, expected, remedy, at.path))
@@ -119,13 +116,9 @@ def _words(error: Mapping[str, Any], at: Location, shape: SpecShape, tree: Mappi
         )
     written = _written(at.node)
     if kind in ("literal_error", "enum", "const"):
-        words = shape.choices(at.schema) or [str(context.get("expected", ""))]
-        near = near_miss(at.node.text, words) if isinstance(at.node, ScalarNode) else None
-        hint = f": did you mean `{near}`?" if near else ""
-        remedy = f"write `{near}`" if near else "choose one of these"
-        return "unknown-choice", f"{name} cannot be {written}{hint}", any_of(words), remedy
+        return _unknown_choice(name, at, shape)
     if kind in _TYPES:
-        return _wrong_type(name, kind, at, meaning)
+        return _wrong_type(name, kind, at, shape)
     if kind in _BOUNDS:
         key, words_ = _BOUNDS[kind]
         return "out-of-range", f"{name} is {written}", f"{words_} {_number(context[key])}{_note(meaning)}", "correct it"
@@ -135,6 +128,18 @@ def _words(error: Mapping[str, Any], at: Location, shape: SpecShape, tree: Mappi
         expected = f"text that matches `{context.get('pattern')}`{_note(meaning)}"
         return "invalid-value", f"{name} cannot be {written}", expected, "write it in this form"
     return _own_words(error, at, name, written, meaning)
+
+
+def _unknown_choice(name: str, at: Location, shape: SpecShape) -> Words:
+    what, schema = f"{name} cannot be {_written(at.node)}", at.schema
+    chosen = at.node.text if isinstance(at.node, ScalarNode) else ""
+    if at.is_key:
+        chosen, schema = str(at.path[-1]), at.parent_schema.get("propertyNames", {})
+        what = f"there is no {shown(chosen)} in {shown(dotted(at.path[:-1]))}"
+    words = shape.choices(schema)
+    near = near_miss(chosen, words)
+    hint = f": did you mean `{near}`?" if near else ""
+    return "unknown-choice", what + hint, any_of(words), f"write `{near}`" if near else "choose one of these"
 
 
 def _own_words(error: Mapping[str, Any], at: Location, name: str, written: str, meaning: str) -> Words:
@@ -188,24 +193,29 @@ def _kind(name: str, error: str, at: Location, shape: SpecShape) -> Words:
     return "unknown-kind", what, any_of(tags), f"write `{tag}: {near}`" if near else "choose one of these"
 
 
-def _wrong_type(name: str, kind: str, at: Location, meaning: str) -> Words:
+def _wrong_type(name: str, kind: str, at: Location, shape: SpecShape) -> Words:
     expected = _TYPES[kind]
     node = at.node
+    tag, tags = shape.tags(at.schema)
     remedy = "write it in this form"
     if expected == "text" and isinstance(node, ScalarNode):
         remedy = f'put it in quotes: "{node.text}"'
-    elif expected == "a list" and isinstance(node, ScalarNode):
-        remedy = f"put it in brackets: [{node.text}]"
+    elif expected == "a list":
+        remedy = f"put it in brackets: [{node.text}]" if isinstance(node, ScalarNode) else "begin each entry with `- `"
     elif isinstance(node, ScalarNode) and isinstance(node.value, str) and "number" in expected:
         remedy = "write the number alone, without quotes or unit"
     elif kind == "bool_type":
         remedy = "write `true` or `false`, without quotes"
-    return "wrong-type", f"{name} is {_written(node)}", expected + _note(meaning), remedy
+    elif isinstance(node, ScalarNode) and node.value in tags:
+        remedy = f"write `{{{tag}: {node.text}}}`"
+    return "wrong-type", f"{name} is {_typed(node)}", expected + _note(description(at.schema)), remedy
 
 
 def _wrong_length(name: str, kind: str, at: Location, context: Mapping[str, Any]) -> Words:
     key, words, what = _LENGTHS[kind]
     if isinstance(at.node, ScalarNode):
+        # Behind a validator pydantic knows no longer that it is a text.
+        what = "is too short" if "short" in kind else "is too long"
         has, unit = len(at.node.text), "character"
     else:
         has, unit = len(plain(at.node)) if at.node is not None else 0, "entr"
@@ -227,6 +237,13 @@ def _written(node: Node | None) -> str:
         return "nothing"
     kind = "text" if isinstance(node.value, str) else "true or false" if isinstance(node.value, bool) else "number"
     return shown(node.text) if kind == "true or false" or node.text else f"empty {kind}"
+
+
+def _typed(node: Node | None) -> str:
+    """The same with its type, where that is what is wrong: `"22"` and `22` look alike without it."""
+    if isinstance(node, ScalarNode) and node.text and not isinstance(node.value, bool):
+        return f"the {'text' if isinstance(node.value, str) else 'number'} {_written(node)}"
+    return _written(node)
 
 
 def _number(value: Any) -> str:

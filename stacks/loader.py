@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 DEFAULTS = "_defaults.yaml"
+_SPARE = frozenset({"mesh", "gitops", "telemetry", "inference", "uplink", "economics"})
+"""Sections that no rule misses: without one, nothing is wrong that was right with it."""
 
 
 def load_site(name_or_path: str | Path, *, root: Path = PROJECT_ROOT) -> SiteSpec:
@@ -53,9 +55,11 @@ def load_all(root: Path = PROJECT_ROOT, *, folder: Path | None = None) -> tuple[
     folder = folder or _sites(root)
     checker = site_checker(root, folder)
     files = [checker.check(path) for path in site_files(root, folder=folder)]
-    problems = [problem for file in files for problem in file.problems]
-    problems += _other_suffixes(root, folder)
     found = list(between_sites(files))
+    # Whose id is taken needs another one: that its file is not named after this one is no second fault.
+    taken = {problem.place for _, problem in found if problem.code == "duplicate-site"}
+    problems = [p for file in files for p in file.problems if p.code != "misnamed" or p.place not in taken]
+    problems += _other_suffixes(root, folder)
     for file, between in found:
         problems += checker.finish([between], file)
     # A site that clashes with another one is as unfit to be rolled out as one that is wrong by itself.
@@ -86,7 +90,7 @@ def site_layers(root: Path = PROJECT_ROOT, folder: Path | None = None) -> Layers
 
 def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileChecker[SiteSpec]:
     """The machinery bound to the site's model and rules, over the layers of a folder."""
-    return FileChecker(SiteSpec, site_layers(root, folder), root, site_rules.findings, _misnamed, site_shape())
+    return FileChecker(SiteSpec, site_layers(root, folder), root, site_rules.findings, _misnamed, site_shape(), _SPARE)
 
 
 def _sites(root: Path) -> Path:

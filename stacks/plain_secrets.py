@@ -22,7 +22,7 @@ class _Kind:
     name: str
     pattern: str
     config_key: str
-    """Where the stack's configuration has its place for it."""
+    """Where the stack's configuration has its place for it; empty where it has none."""
 
 
 _KINDS = (
@@ -34,8 +34,15 @@ _KINDS = (
     _Kind("Git token", r"\b(?:gh[pousr]_|github_pat_|glpat-)[\w-]{8,}", "git-password"),
     _Kind("AWS key", r"\bA[KS]IA[0-9A-Z]{12,}", "model-store-access-key"),
     _Kind("JSON web token", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+", "telemetry-token"),
-    _Kind("password in a URL", r"://[^\s/:@'\"]+:[^\s/@'\"]+@", "k3s-datastore-endpoint"),
+    _Kind("password in a URL", r"://[^\s/:@'\"]+:[^\s/@'\"]+@", ""),
 )
+_PARTS = {
+    ("private key", "gitops"): "git-ssh-key",
+    ("private key", "registration"): "outposts-host-key",
+    ("password in a URL", "gitops"): "git-password",
+    ("password in a URL", "k3s"): "k3s-datastore-endpoint",
+}
+"""Kind and part of the site -> where the configuration has its place for such a secret of that part."""
 _ANY = re.compile("|".join(f"({kind.pattern})" for kind in _KINDS))
 _NAMED = re.compile(r"passw(or)?d|passphrase|token|secret|private[_-]?key|api[_-]?key|auth[_-]?key", re.IGNORECASE)
 _END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY")
@@ -55,6 +62,8 @@ class PlainSecrets:
     """Texts that no message may contain."""
     paths: set[str] = field(default_factory=set)
     """Paths of the values, which need no further complaint."""
+    stack: str = "STACK"
+    """Whose configuration is the right place; defaults belong to no stack in particular."""
 
     def without(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems with every secret taken out, less those that are about a secret's own value."""
@@ -81,9 +90,9 @@ class PlainSecrets:
         return text
 
 
-def scan(source: Source, tree: Node | None, fields: Collection[str]) -> PlainSecrets:
+def scan(source: Source, tree: Node | None, fields: Collection[str], stack: str = "STACK") -> PlainSecrets:
     """Look through text, comments and values; ``fields`` are the model's keys: their names prove nothing."""
-    found = PlainSecrets()
+    found = PlainSecrets(stack=stack)
     own = list(scalars(tree)) if tree is not None else []
     if _ANY.search(source.text):
         _scan_text(source, found, own)
@@ -113,7 +122,9 @@ def _scan_text(source: Source, found: PlainSecrets, own: list[tuple[DataPath, Sc
             if match.group() not in found.values:
                 _add(found, Place(source.file, number, match.start() + 1), kind, path)
             found.values.update((match.group(), text))
-            found.values.update(n.value for p, n in own if p == path and isinstance(n.value, str))
+            found.values.update(
+                n.value for p, n in own if p == path and isinstance(n.value, str) and match.group() in n.value
+            )
             found.lines.add(number)
             if kind is _KINDS[0]:
                 _hide_key(source, number, found)
@@ -136,18 +147,29 @@ def _scan_names(source: Source, node: Node, found: PlainSecrets, fields: Collect
     if not isinstance(node, MappingNode):
         return
     for key, value in node.entries.items():
+        promises = key not in fields and _NAMED.search(key)
         if not isinstance(value, ScalarNode):
             _scan_names(source, value, found, fields, (*path, key))
+            if promises:
+                # Whoever says that no such block belongs here need not show what is in it.
+                for _, inner in scalars(value):
+                    if inner.place.file == source.file:
+                        found.lines.update(_lines_of(inner))
             continue
         written = isinstance(value.value, str | int | float) and not isinstance(value.value, bool) and value.text
-        if not written or key in fields or not _NAMED.search(key) or value.place.file != source.file:
+        # A number such as that in `max_tokens: 1` or `token-service: 2` (replicas) is no secret.
+        count = not isinstance(value.value, str) and len(value.text) <= 2
+        if not written or count or not promises or value.place.file != source.file:
             continue
-        # A short number such as `max_tokens: 1` may stand in other messages for itself.
         if len(value.text) > 2:
             found.values.add(value.text)
         if dotted((*path, key)) not in found.paths:
             _add(found, value.place, _Kind(f"value of `{key}`", "", _config_key(path, key)), (*path, key))
-            found.lines.update(range(value.place.line, value.place.line + value.text.count("\n") + 1))
+            found.lines.update(_lines_of(value))
+
+
+def _lines_of(node: ScalarNode) -> range:
+    return range(node.place.line, node.place.line + node.text.count("\n") + 1)
 
 
 def _config_key(path: DataPath, key: str) -> str:
@@ -160,14 +182,22 @@ def _config_key(path: DataPath, key: str) -> str:
 
 def _add(found: PlainSecrets, place: Place, kind: _Kind, path: DataPath) -> None:
     found.paths.add(dotted(path))
+    config_key = _PARTS.get((kind.name, str(path[0])), kind.config_key) if path else kind.config_key
+    remedy = "remove it here and revoke it"
+    if path[:1] == ("gitops",) and "verify" in path:
+        remedy += ", and write the public key of a new one"
+    elif config_key:
+        remedy = (
+            f"remove it here, revoke it, and set a new one with"
+            f" `pulumi config set --secret {config_key} -s {found.stack}`"
+        )
     found.problems.append(
         Problem.at(
             place,
             "plain-secret",
             f"a secret in plain text ({kind.name})",
             "no secret in a site file: the stack's configuration holds them, encrypted",
-            f"remove it here, revoke it, and set a new one with"
-            f" `pulumi config set --secret {kind.config_key} -s {place.file.stem}`",
+            remedy,
             path,
         )
     )

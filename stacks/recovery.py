@@ -52,17 +52,39 @@ class _Patch:
     serial: int = 0
     guessed: bool = False
     """A choice was made that the file gives no hint of: what the rules would say is about another site."""
+    spare: Collection[str] = ()
+
+    def guess(self, path: DataPath) -> None:
+        """Note that what stands at ``path`` is made up; of a spare section nothing else is touched by that."""
+        if path[0] in self.spare:
+            self.touched.add(path[:1])
+        else:
+            self.guessed = True
+
+    def leave_out(self, path: DataPath) -> bool:
+        if not path or path[0] not in self.spare:
+            return False
+        self.data.pop(path[0], None)
+        self.touched.add(path[:1])
+        return True
 
 
 def remainder(
-    model: type[Model], data: Any, errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecShape
+    model: type[Model],
+    data: Any,
+    errors: Sequence[Mapping[str, Any]],
+    tree: MappingNode,
+    shape: SpecShape,
+    spare: Collection[str] = (),
 ) -> Remainder[Model]:
-    """The model with each fault replaced or set aside."""
-    patch = _Patch(copy.deepcopy(data))
+    """The model with each fault replaced or set aside. A section of ``spare`` that cannot be mended is left out."""
+    patch = _Patch(copy.deepcopy(data), spare=spare)
     further: list[Mapping[str, Any]] = []
     mended: Model | None = None
     for _ in range(ROUNDS):
-        if not all(_mend(patch, error, at, shape) for error, at in shape.locate_all(errors, tree)):
+        if not all(
+            _mend(patch, error, at, shape) or patch.leave_out(at.path) for error, at in shape.locate_all(errors, tree)
+        ):
             break
         try:
             mended = model.model_validate_json(json.dumps(patch.data), strict=True)
@@ -161,11 +183,12 @@ def _stand_ins(patch: _Patch, error: Mapping[str, Any], at: Location, shape: Spe
     if choices or tags:
         if near := near_miss(written, choices):
             yield near
-        patch.guessed = True
+        patch.guess(at.path)
         yield from choices
         yield from ({tag: kind} for kind in tags)
     if "boolean" in kinds:
-        patch.guessed |= written.lower() not in _TRUE | _FALSE
+        if written.lower() not in _TRUE | _FALSE:
+            patch.guess(at.path)
         yield written.lower() in _TRUE
     if "string" in kinds or kinds == {None}:
         yield from _texts(patch.serial)
@@ -173,6 +196,11 @@ def _stand_ins(patch: _Patch, error: Mapping[str, Any], at: Location, shape: Spe
         bounds = [bound for bound in (error.get("ctx") or {}).values() if isinstance(bound, int | float)]
         yield from (*bounds, at.schema.get("minimum", 1), 1, 100, 0.5)
     if "object" in kinds:
+        # A block whose keys contradict each other may be sound without those that it need not have.
+        parent, last = _parent(patch.data, at.path), at.path[-1]
+        block = parent.get(last) if isinstance(parent, dict) else parent[last]
+        if isinstance(block, dict):
+            yield {key: block[key] for key in at.schema.get("required", ()) if key in block}
         yield {}
     if "array" in kinds:
         yield []
@@ -195,3 +223,5 @@ def _texts(serial: int) -> Iterator[str]:
     yield f"oci://stand-in-{serial}.invalid/repository"
     yield f"./stand-in-{serial}"
     yield f"tag:stand-in-{serial}"
+    yield f"00000000-0000-4000-8000-{serial:012x}"
+    yield f"standin{serial}"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -46,12 +47,24 @@ class _WithTags(GenerateJsonSchema):
 
 
 class SpecShape:
-    """A model's schema, to be walked along a path in the data."""
+    """A model's schema, to be walked along a path in the data.
+
+    The schema takes a tenth of a second to derive and only explains errors, so it is made when the first one asks.
+    """
 
     def __init__(self, model: type[BaseModel]) -> None:
-        self.schema: Schema = model.model_json_schema(schema_generator=_WithTags)
-        self._definitions: Schema = self.schema.get("$defs", {})
-        self.fields = frozenset(self._fields())
+        self._model = model
+        self.fields = frozenset(_fields(model, set()))
+        """Every key that the model has anywhere."""
+
+    @cached_property
+    def schema(self) -> Schema:
+        return self._model.model_json_schema(schema_generator=_WithTags)
+
+    @property
+    def _definitions(self) -> Schema:
+        found: Schema = self.schema.get("$defs", {})
+        return found
 
     def locate(self, loc: Sequence[str | int], tree: Node) -> Location:
         schema, parent = self.schema, self.schema
@@ -59,6 +72,7 @@ class SpecShape:
         path: list[str | int] = []
         branch: tuple[DataPath, str] | None = None
         is_key = False
+        meaning = ""
         for element in loc:
             alternatives, tags = self.alternatives(schema)
             if len(alternatives) > 1:
@@ -71,17 +85,23 @@ class SpecShape:
             path.append(element)
             parent = alternatives[0]
             schema = _child(parent, element)
+            # Entries of a list and values under free keys mean what their field says.
+            meaning = schema.get("description") or (meaning if element not in parent.get("properties", ()) else "")
             node = _step(node, element)
         alternatives, _ = self.alternatives(schema)
         final = alternatives[0] if len(alternatives) == 1 else self.resolve(schema)
         # The alternatives carry the type; the description belongs to the field.
-        if "description" in schema:
-            final = {**final, "description": schema["description"]}
+        if "description" in schema or (meaning and "description" not in final):
+            final = {**final, "description": schema.get("description", meaning)}
         return Location(tuple(path), node, final, parent, branch, is_key)
 
     def locate_all(self, errors: Iterable[PydanticError], tree: Node) -> list[tuple[PydanticError, Location]]:
-        """Each error with its place; of an untagged union's alternatives, only the one that was most likely meant."""
+        """Each error with its place, less those that only follow from another one.
+
+        Of an untagged union's alternatives, only the one that was most likely meant.
+        """
         located = [(error, self.locate(error["loc"], tree)) for error in errors]
+        located = [(error, at) for error, at in located if not _counts_only_sound_entries(error, at)]
         faults: dict[DataPath, dict[str, int]] = {}
         for error, at in located:
             if at.branch is not None:
@@ -135,9 +155,31 @@ class SpecShape:
                 return option
         return {}
 
-    def _fields(self) -> Iterator[str]:
-        for definition in (self.schema, *self._definitions.values()):
-            yield from definition.get("properties", ())
+
+def _fields(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
+    """The keys of ``model`` and of every model below it."""
+    seen.add(model)
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+        for below in _models(field.annotation):
+            if below not in seen:
+                yield from _fields(below, seen)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _counts_only_sound_entries(error: PydanticError, at: Location) -> bool:
+    """Whether a list is long enough as it is written: pydantic leaves entries out that have an error of their own."""
+    return (
+        error["type"] == "too_short"
+        and isinstance(at.node, SequenceNode)
+        and len(at.node.items) >= error["ctx"]["min_length"]
+    )
 
 
 def valid_keys(schema: Schema) -> list[str]:
