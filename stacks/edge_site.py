@@ -72,13 +72,14 @@ class EdgeSite(EdgeComponent):
         assert isinstance(spec.registration, OutpostsSpec)
         compute = spec.registration.compute
         instance_host = getattr(compute, "host", None)
+        host = next((host for host in spec.hosts if host.name == instance_host), None)
         return OutpostsRegistration(
             f"{spec.site}-outposts",
             spec.registration,
             site=spec.site,
-            distribution=spec.os.distribution,
+            distribution=(spec.os_of(host) if host else spec.os).distribution,
             ssh_user=spec.ssh.user,
-            host=next((host for host in spec.hosts if host.name == instance_host), None),
+            host=host,
             host_private_key=self._secrets.get("outposts-host-key"),
             opts=self._child,
         )
@@ -96,7 +97,7 @@ class EdgeSite(EdgeComponent):
                 spec.node(host),
                 host,
                 hardware=self._catalogue.hardware[host.hardware],
-                os=host.os or spec.os,
+                os=spec.os_of(host),
                 ssh=spec.ssh,
                 private_key=self._secrets["ssh-private-key"],
                 via=made[host.via] if host.via else None,

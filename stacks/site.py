@@ -105,6 +105,13 @@ class SiteSpec(Spec):
         """The other hosts."""
         return tuple(host for host in self.hosts if host.role == "agent")
 
+    def os_of(self, host: HostSpec) -> OsSpec:
+        """What a host runs: the site's `os`, with what the host's own says instead."""
+        own = host.os
+        if own is None:
+            return self.os
+        return self.os.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
     def node(self, host: HostSpec) -> str:
         """The host's one name outside its site: host name, node name, name in the mesh."""
         return f"{self.site}-{host.name}"

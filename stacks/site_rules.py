@@ -1,4 +1,5 @@
-"""Rules between the fields of one site. What a field may say alone is in the specs; addresses are in ``address_rules``.
+"""Rules between the fields of one site. What a field may say alone is in the specs; what the machines may be is in
+``host_rules``, addresses are in ``address_rules``.
 
 Pure: a site and the catalogue in, findings out. A host whose hardware is unknown is judged no further.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from components.gitops.plan import site_variables
 from components.gitops.spec import FluxSpec
-from components.host.spec import HardwareProfile, HostSpec, OsSpec
+from components.host.spec import HardwareProfile, HostSpec
 from components.inference.placement import HostAccelerator, HostCapacity, Refused, place
 from components.inference.spec import ImageRepository
 from components.k3s.plan import version_of
@@ -17,7 +18,7 @@ from components.k3s.spec import EmbeddedDatastore, K3sSpec
 from components.mesh.spec import TailscaleSpec
 from components.registration.outposts.spec import InstanceCompute, OutpostsSpec
 from components.registration.spec import ArcSpec
-from stacks import address_rules
+from stacks import address_rules, host_rules
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
 from stacks.problems import DataPath, Finding, any_of, near_miss
@@ -25,19 +26,8 @@ from stacks.site import SiteSpec
 
 __all__ = ["Finding", "capacities", "findings"]
 
-AGENT_MEMORY_MIB = 512
-"""RAM below which not even an agent runs (an agent alone takes 268-275 MB)."""
-
-SERVER_MEMORY_MIB = 1638
-"""RAM below which a K3s server with workload does not run (about 1.6 GB)."""
-
-CLEVIS_MEMORY_MIB = 4096
-"""RAM that Fedora CoreOS needs to unlock its disk by TPM."""
-
 IMAGE_VOLUMES_MINOR = 35
 """Kubernetes 1.x from which on a pod can mount an image as a volume."""
-
-LONGEST_NAME = 63
 
 
 def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]:
@@ -45,18 +35,15 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     data = data or catalogue()
     known = {host.name: data.hardware[host.hardware] for host in spec.hosts if host.hardware in data.hardware}
     yield from _latency(spec, data)
-    yield from _hosts(spec, data)
-    yield from _ways(spec)
-    for index, host in enumerate(spec.hosts):
-        if host.name in known:
-            yield from _machine(spec, index, host, known[host.name])
+    yield from host_rules.findings(spec, data, known)
     yield from _cluster(spec)
     if spec.k3s is not None:
         yield from _servers(spec, spec.k3s)
         yield from _releases(spec, spec.k3s, known)
+        yield from _agents_ahead(spec, spec.k3s)
     yield from _mesh(spec, known)
     yield from address_rules.findings(spec)
-    if len(known) == len(spec.hosts):
+    if spec.hosts and len(known) == len(spec.hosts):
         yield from _inference(spec, data)
     yield from _economics(spec)
     yield from _labels(spec)
@@ -98,142 +85,16 @@ def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     )
 
 
-def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
-    names: dict[str, int] = {}
-    keys: dict[str, str] = {}
-    for index, host in enumerate(spec.hosts):
-        if host.name in names:
-            yield Finding(
-                ("hosts", index, "name"),
-                f"the name `{host.name}` is taken: hosts[{names[host.name]}] has it",
-                "a name of its own for each host",
-                "give one of the two another name",
-            )
-        names.setdefault(host.name, index)
-        if len(spec.node(host)) > LONGEST_NAME:
-            yield Finding(
-                ("hosts", index, "name"),
-                f"`{spec.node(host)}`, its host name, has {len(spec.node(host))} characters",
-                f"at most {LONGEST_NAME} characters for site, hyphen and host together",
-                "shorten the name of the host or of the site",
-            )
-        if host.host_key in keys:
-            yield Finding(
-                ("hosts", index, "host_key"),
-                f"`{keys[host.host_key]}` has the same host key",
-                "a key of its own for each machine: it is what tells them apart",
-                "read it again with `ssh-keyscan`; machines made from one image need new keys",
-            )
-        keys.setdefault(host.host_key, host.name)
-        if host.hardware not in data.hardware:
-            yield _unknown(("hosts", index, "hardware"), "hardware profile", host.hardware, data.hardware)
-        for at, name in enumerate(host.accelerators):
-            if name not in data.accelerators:
-                yield _unknown(("hosts", index, "accelerators", at), "accelerator", name, data.accelerators)
-
-
-def _unknown(path: DataPath, what: str, name: str, known: Mapping[str, object]) -> Finding:
-    near = near_miss(name, known)
-    return Finding(
-        path,
-        f"there is no {what} `{name}`" + (f": did you mean `{near}`?" if near else ""),
-        any_of(sorted(known)),
-        f"write `{near}`" if near else "choose one of these, or describe it in stacks/profiles",
-    )
-
-
-def _ways(spec: SiteSpec) -> Iterator[Finding]:
-    """Hosts behind other hosts: each way must end at a host that is reached directly."""
-    by_name = {host.name: host for host in spec.hosts}
-    for index, host in enumerate(spec.hosts):
-        if host.via is None:
-            continue
-        path = ("hosts", index, "via")
-        if host.via not in by_name:
-            near = near_miss(host.via, by_name)
-            meant = f": did you mean `{near}`?" if near else ""
-            others = [name for name in by_name if name != host.name]
-            yield Finding(path, f"there is no host `{host.via}`{meant}", any_of(others), "name a host of this site")
-            continue
-        passed = [host.name]
-        while (via := by_name[passed[-1]].via) in by_name and via not in passed:
-            passed.append(via)
-        if via == host.name:
-            yield Finding(
-                path,
-                f"the way to `{host.name}` leads in a circle: {' -> '.join([*passed, host.name])}",
-                "a way that begins at a host without `via`",
-                "remove `via` from the host that is reached directly",
-            )
-
-
-def _machine(spec: SiteSpec, index: int, host: HostSpec, hardware: HardwareProfile) -> Iterator[Finding]:
-    os = host.os or spec.os
-    at: DataPath = ("hosts", index, "os") if host.os else ("os",)
-    for path, what, expected, remedy in _os(at, os, host, hardware):
-        yield Finding(path, f"{what} (`{host.name}`)", expected, remedy)
-    minimum = SERVER_MEMORY_MIB if host.role == "server" else AGENT_MEMORY_MIB
-    if spec.k3s is not None and hardware.memory_mib < minimum:
-        yield Finding(
-            ("hosts", index, "role") if "role" in host.model_fields_set else ("hosts", index),
-            f"`{host.name}` has {hardware.memory_mib} MiB of RAM, too little for a K3s {host.role}",
-            f"at least {minimum} MiB for a K3s {host.role}",
-            "write `role: agent`" if hardware.memory_mib >= AGENT_MEMORY_MIB else "use a machine with more memory",
-        )
-
-
-def _os(at: DataPath, os: OsSpec, host: HostSpec, hardware: HardwareProfile) -> Iterator[Finding]:
-    is_jetson = any(name.startswith("nvidia-jetson") for name in hardware.accelerators)
-    if os.secure_boot and os.distribution == "flatcar":
-        yield Finding(
-            (*at, "secure_boot"),
-            "Flatcar cannot boot with Secure Boot: its images are unsigned",
-            "a signed system, or no Secure Boot",
-            "write `distribution: fedora-coreos`, or `secure_boot: false`",
-        )
-    if os.secure_boot and not hardware.secure_boot:
-        yield Finding(
-            (*at, "secure_boot"),
-            f"{host.hardware} has no Secure Boot",
-            "hardware whose firmware enforces it",
-            "write `secure_boot: false` for this host, or use other hardware",
-        )
-    if os.disk == "luks-tpm2" and not hardware.tpm:
-        yield Finding(
-            (*at, "disk"),
-            f"{host.hardware} has no TPM that could unlock an encrypted disk",
-            "a TPM 2.0 for `disk: luks-tpm2`",
-            "write `os: {disk: none}` for this host, or use other hardware",
-        )
-    if os.disk == "luks-tpm2" and os.distribution == "fedora-coreos" and hardware.memory_mib < CLEVIS_MEMORY_MIB:
-        yield Finding(
-            (*at, "disk"),
-            f"Fedora CoreOS cannot unlock a disk by TPM with {hardware.memory_mib} MiB of RAM",
-            f"at least {CLEVIS_MEMORY_MIB} MiB",
-            "use another distribution on this host, or `disk: none`",
-        )
-    if is_jetson != (os.distribution == "jetson-linux"):
-        yield Finding(
-            (*at, "distribution"),
-            f"{os.distribution} does not run on {host.hardware}",
-            "jetson-linux on a Jetson, and there only",
-            f"write `distribution: {'jetson-linux' if is_jetson else 'flatcar'}` for this host",
-        )
-
-
 def _cluster(spec: SiteSpec) -> Iterator[Finding]:
     """Who brings the machines and Kubernetes: the site, or the cloud."""
     compute = spec.registration.compute if isinstance(spec.registration, OutpostsSpec) else None
     cloud = compute is not None and not isinstance(compute, InstanceCompute)
     if cloud:
-        for key, written in (("hosts", bool(spec.hosts)), ("k3s", spec.k3s is not None)):
-            if written:
-                what = f"`{key}` beside an EKS local cluster, which brings its own"
-                yield Finding((key,), what, f"a site without `{key}`", f"remove `{key}`, or use `compute: instance`")
+        yield from _beside_eks(spec)
         return
     if not spec.hosts:
         yield Finding(("hosts",), "the site has no host", "at least one host", "list the machines below `hosts`")
-    if isinstance(compute, InstanceCompute) and compute.host not in {host.name for host in spec.hosts}:
+    elif isinstance(compute, InstanceCompute) and compute.host not in {host.name for host in spec.hosts}:
         near = near_miss(compute.host, [host.name for host in spec.hosts])
         yield Finding(
             ("registration", "compute", "host"),
@@ -250,6 +111,26 @@ def _cluster(spec: SiteSpec) -> Iterator[Finding]:
         }
         for key in (key for key, wanted in parts.items() if wanted):
             yield Finding((key,), f"`{key}` has no cluster to run in", "a site with `k3s`", "add `k3s: {}`")
+
+
+def _beside_eks(spec: SiteSpec) -> Iterator[Finding]:
+    brought = {"hosts": bool(spec.hosts), "k3s": spec.k3s is not None}
+    for key in (key for key, written in brought.items() if written):
+        what = f"`{key}` beside an EKS local cluster, which brings its own"
+        yield Finding((key,), what, f"a site without `{key}`", f"remove `{key}`, or use `compute: {{kind: instance}}`")
+    # They would be set up for each host of the site, that is, not at all.
+    on_hosts = {
+        "mesh": isinstance(spec.mesh, TailscaleSpec),
+        "telemetry": spec.telemetry is not None,
+        "inference": spec.inference is not None,
+    }
+    for key in (key for key, written in on_hosts.items() if written and not spec.hosts):
+        yield Finding(
+            (key,),
+            f"`{key}` works host by host, and the nodes of an EKS local cluster are not hosts of the site",
+            f"a site without `{key}`",
+            f"remove `{key}` and let GitOps bring its like, or use `compute: {{kind: instance}}`",
+        )
 
 
 def _servers(spec: SiteSpec, k3s: K3sSpec) -> Iterator[Finding]:
@@ -290,20 +171,32 @@ def _releases(spec: SiteSpec, k3s: K3sSpec, known: Mapping[str, HardwareProfile]
             )
         if k3s.airgap_images and arch not in k3s.airgap_images.get(version, {}):
             yield Finding(
-                path,
+                path if path[0] == "hosts" else ("k3s", "airgap_images"),
                 f"k3s.airgap_images has no SHA-256 of {version} for {arch}",
                 "a checksum of the images for each release and architecture that is installed",
                 f"add that of k3s-airgap-images-{arch}.tar.zst to `k3s.airgap_images`",
             )
-    oldest = min((_minor(version_of(k3s, host)) for host in spec.servers), default=None)
+
+
+def _agents_ahead(spec: SiteSpec, k3s: K3sSpec) -> Iterator[Finding]:
+    """No agent may be newer than a server; said where the odd one of the two versions is written."""
+    oldest = min(spec.servers, key=lambda host: _minor(version_of(k3s, host)), default=None)
+    if oldest is None:
+        return
+    minor = _minor(version_of(k3s, oldest))
+    ahead: dict[DataPath, list[str]] = {}
     for index, host in enumerate(spec.hosts):
-        if oldest is not None and host.role == "agent" and _minor(version_of(k3s, host)) > oldest:
-            yield Finding(
-                ("hosts", index, "k3s_version") if host.k3s_version else ("k3s", "version"),
-                f"the agent `{host.name}` would be newer than a server (1.{oldest})",
-                "agents of the servers' minor version or an older one",
-                "upgrade the servers first",
-            )
+        if host.role == "agent" and _minor(version_of(k3s, host)) > minor:
+            odd = index if host.k3s_version else spec.hosts.index(oldest)
+            ahead.setdefault(("hosts", odd, "k3s_version"), []).append(f"`{host.name}`")
+    for path, names in ahead.items():
+        yield Finding(
+            path,
+            f"the agent{'s' if len(names) > 1 else ''} {', '.join(names)} would be newer than the server"
+            f" `{oldest.name}` (1.{minor})",
+            "agents of the servers' minor version or an older one",
+            "upgrade the servers first",
+        )
 
 
 def _minor(version: str) -> int:
@@ -330,26 +223,43 @@ def _inference(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     triton = spec.inference.triton
     placed = place(triton.contracts, capacities(spec.hosts, data), device=triton.device, replicas=triton.replicas)
     if isinstance(placed, Refused):
+        needed, more = (
+            "accelerator",
+            "add an accelerator to a host, use fewer or smaller models, or write `device: cpu`",
+        )
+        if triton.device == "cpu":
+            needed, more = "cores", "use fewer or smaller models, or a larger host"
         yield Finding(
             ("inference", "triton", "models"),
             f"no host can run the models: {'; '.join(str(refusal) for refusal in placed.refusals)}",
-            "a host with accelerator, memory, power and cooling for all of them",
-            "add an accelerator to a host, use fewer or smaller models, or write `device: cpu`",
+            f"a host with {needed}, memory, power and cooling for all of them",
+            more,
         )
     elif placed.platform not in triton.images:
         yield Finding(
             ("inference", "triton", "images"),
             f"no `{placed.platform}` image, which the hosts that fit need",
-            f"an image for each of {any_of((placed.platform,))}",
+            f"an image for `{placed.platform}`",
             f"add `{placed.platform}:` with digest",
         )
-    if isinstance(triton.repository, ImageRepository) and spec.k3s and _minor(spec.k3s.version) < IMAGE_VOLUMES_MINOR:
-        yield Finding(
-            ("inference", "triton", "repository"),
-            f"models in an image need image volumes, which {spec.k3s.version} has not",
-            f"Kubernetes 1.{IMAGE_VOLUMES_MINOR} or newer",
-            "upgrade K3s, or keep the models in `kind: s3` or `kind: claim`",
-        )
+    if isinstance(triton.repository, ImageRepository) and spec.k3s:
+        yield from _image_volumes(spec, spec.k3s)
+
+
+def _image_volumes(spec: SiteSpec, k3s: K3sSpec) -> Iterator[Finding]:
+    """A server may be placed on any host that fits, so each must be new enough."""
+    versions: dict[str, DataPath] = {}
+    for index, host in enumerate(spec.hosts):
+        path: DataPath = ("hosts", index, "k3s_version") if host.k3s_version else ("k3s", "version")
+        versions.setdefault(version_of(k3s, host), path)
+    for version, path in versions.items():
+        if _minor(version) < IMAGE_VOLUMES_MINOR:
+            yield Finding(
+                path,
+                f"models in an image need image volumes, which {version} has not",
+                f"Kubernetes 1.{IMAGE_VOLUMES_MINOR} or newer",
+                "upgrade K3s, or keep the models in `kind: s3` or `kind: claim`",
+            )
 
 
 def _economics(spec: SiteSpec) -> Iterator[Finding]:

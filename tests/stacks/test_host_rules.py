@@ -1,0 +1,68 @@
+"""What a host's own system means, and what no hardware of the catalogue brings about. The rest is in the fixtures."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from components.host.spec import HardwareProfile
+from stacks import site_rules
+from stacks.catalogue import catalogue
+from stacks.problems import Finding
+from stacks.site import SiteSpec
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGUTsFj0fJGFCAezKpTemY70PPWDB7wgVmGWEEv02tz9"
+
+
+def _site(*hosts: dict[str, Any], **values: Any) -> SiteSpec:
+    machines = [
+        {"name": f"h{n}", "hardware": "box", "address": f"10.10.0.{n}", "host_key": f"{KEY}{n}", **host}
+        for n, host in enumerate(hosts, start=1)
+    ]
+    return SiteSpec.model_validate(
+        {"site": "shop", "tier": "near", "region": "eu-central", "hosts": machines, **values}
+    )
+
+
+def _findings(spec: SiteSpec, **hardware: Any) -> list[Finding]:
+    """Of a site whose hardware `box` is a known one with some of its figures changed."""
+    known = catalogue()
+    box = HardwareProfile.model_validate({**known.hardware["hpe-el8000"].model_dump(), **hardware})
+    return list(site_rules.findings(spec, dataclasses.replace(known, hardware={**known.hardware, "box": box})))
+
+
+def test_fedora_coreos_unlocks_no_disk_by_tpm_with_little_memory() -> None:
+    spec = _site({}, os={"distribution": "fedora-coreos", "disk": "luks-tpm2"})
+    (finding,) = _findings(spec, memory_mib=4095)
+    assert finding.path == ("os", "disk")
+    assert finding.what == "Fedora CoreOS cannot unlock a disk by TPM with the 4095 MiB of RAM of box (`h1`)"
+    assert _findings(spec, memory_mib=4096) == []
+
+
+def test_a_disk_that_nothing_unlocks_is_said_once() -> None:
+    spec = _site({}, os={"distribution": "fedora-coreos", "disk": "luks-tpm2"})
+    (finding,) = _findings(spec, memory_mib=2048, tpm=False)
+    assert "has no TPM" in finding.what
+
+
+def test_a_box_too_small_for_an_agent_is_not_offered_to_be_one() -> None:
+    k3s = {"version": "v1.36.3+k3s1", "releases": {"v1.36.3+k3s1": {"amd64": "1" * 64}}}
+    (finding,) = _findings(_site({"hardware": "hpe-el8000"}, {"role": "agent"}, k3s=k3s), memory_mib=511)
+    assert finding.path == ("hosts", 1, "role")
+    assert finding.remedy == "use a machine with more memory"
+
+
+def test_one_value_that_is_wrong_for_several_hosts_is_said_once_and_names_them() -> None:
+    spec = _site({}, {}, {"hardware": "hpe-el8000"}, os={"secure_boot": True, "distribution": "debian"})
+    (finding,) = _findings(spec, secure_boot=False)
+    assert finding.what == "box has no Secure Boot (`h1`, `h2`)"
+
+
+def test_what_a_host_says_of_its_system_leaves_the_rest_as_the_site_has_it() -> None:
+    spec = _site(
+        {"os": {"disk": "none"}},
+        {},
+        os={"distribution": "debian", "ntp_servers": ["10.10.0.1"], "updates": {"window": "Sat 22:00"}},
+    )
+    assert spec.os_of(spec.hosts[0]) == spec.os.model_copy(update={"disk": "none"})
+    assert spec.os_of(spec.hosts[1]) == spec.os
