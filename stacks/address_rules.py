@@ -31,6 +31,8 @@ class _Range:
     role: str
     of_cluster: bool
     """Made by the cluster, so that nothing else at the site may be in it."""
+    default: bool = False
+    """Nobody wrote it: of two that overlap, the other one is the place to look at."""
 
 
 def findings(spec: SiteSpec) -> Iterator[Finding]:
@@ -44,7 +46,7 @@ def findings(spec: SiteSpec) -> Iterator[Finding]:
                     path,
                     f"{address}, {whose}, lies in {dotted(inside.path)} {inside.network}",
                     f"an address outside of the {inside.role}: the cluster would keep its traffic to itself",
-                    f"move {dotted(inside.path)} to another network, or give the host another address",
+                    f"move {dotted(inside.path)} to another network, or take another address here",
                 )
     yield from _families(spec)
     yield from _api_address(spec)
@@ -53,12 +55,11 @@ def findings(spec: SiteSpec) -> Iterator[Finding]:
 
 def _ranges(spec: SiteSpec) -> Iterator[_Range]:
     if spec.k3s:
-        yield _Range(("k3s", "pod_cidr"), ipaddress.ip_network(spec.k3s.pod_cidr), "network of the pods", True)
-        yield _Range(
-            ("k3s", "service_cidr"), ipaddress.ip_network(spec.k3s.service_cidr), "network of the services", True
-        )
+        for key, role in (("pod_cidr", "network of the pods"), ("service_cidr", "network of the services")):
+            network = ipaddress.ip_network(getattr(spec.k3s, key))
+            yield _Range(("k3s", key), network, role, True, key not in spec.k3s.model_fields_set)
     if isinstance(spec.mesh, TailscaleSpec):
-        yield _Range(("mesh", "kind"), TAILNET, "network of the tailnet's devices", False)
+        yield _Range(("mesh", "kind"), TAILNET, "network of the tailnet's devices", False, True)
         for index, route in enumerate(spec.mesh.advertise_routes):
             path = ("mesh", "advertise_routes", index)
             yield _Range(path, ipaddress.ip_network(route), "network that the mesh routes", False)
@@ -67,9 +68,9 @@ def _ranges(spec: SiteSpec) -> Iterator[_Range]:
         yield _Range(
             ("registration", "subnet_cidr"), ipaddress.ip_network(outpost.subnet_cidr), "Outpost's subnet", False
         )
-        for index, network in enumerate(outpost.local_gateway.on_premises):
+        for index, text in enumerate(outpost.local_gateway.on_premises):
             place = ("registration", "local_gateway", "on_premises", index)
-            yield _Range(place, ipaddress.ip_network(network), "network behind the local gateway", False)
+            yield _Range(place, ipaddress.ip_network(text), "network behind the local gateway", False)
 
 
 def _overlaps(ranges: list[_Range]) -> Iterator[Finding]:
@@ -80,12 +81,17 @@ def _overlaps(ranges: list[_Range]) -> Iterator[Finding]:
             continue
         if earlier.network.version != later.network.version or not earlier.network.overlaps(later.network):
             continue
-        at, other = (earlier, later) if later.path == ("mesh", "kind") else (later, earlier)
+        at, other = (earlier, later) if later.default and not earlier.default else (later, earlier)
+        remedy = "move one of the two; the site's own networks are harder to move than the cluster's"
+        if other.network == TAILNET:
+            remedy = f"take another network for {dotted(at.path)}: the tailnet's is fixed"
+        elif advertised:
+            remedy = "advertise the wider one alone, or correct one of the two"
         yield Finding(
             at.path,
             f"{dotted(at.path)} {at.network} overlaps {_called(other)}",
             "networks that do not overlap",
-            "move one of the two; the site's own networks are harder to move than the cluster's",
+            remedy,
         )
 
 
@@ -137,8 +143,9 @@ def _families(spec: SiteSpec) -> Iterator[Finding]:
         return
     pods, services = ipaddress.ip_network(spec.k3s.pod_cidr), ipaddress.ip_network(spec.k3s.service_cidr)
     if pods.version != services.version:
+        written = [key for key in ("service_cidr", "pod_cidr") if key in spec.k3s.model_fields_set]
         yield Finding(
-            ("k3s", "service_cidr"),
+            ("k3s", written[0]),
             f"services have IPv{services.version}, pods IPv{pods.version}",
             "one family for both",
             "give both networks the same family",
