@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -56,18 +57,22 @@ class Economics:
 
 def assess(spec: EconomicsSpec) -> Economics:
     """Apply the rule to a site. Amounts left out come from the scenario; ``site_rules`` refuses a site without both."""
-    cloud, opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
-    if spec.cloud_usd_per_month is not None:
-        cloud = spec.cloud_usd_per_month
-    if spec.edge_opex_usd_per_month is not None:
-        opex = spec.edge_opex_usd_per_month
-    edge = spec.capex_usd / AMORTISATION_MONTHS + opex
+    scenario_cloud, scenario_opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
+    cloud = _exact(scenario_cloud if spec.cloud_usd_per_month is None else spec.cloud_usd_per_month)
+    opex = _exact(scenario_opex if spec.edge_opex_usd_per_month is None else spec.edge_opex_usd_per_month)
+    capex = _exact(spec.capex_usd)
+    edge = capex / AMORTISATION_MONTHS + opex
     monthly_gain = cloud - opex
     return Economics(
-        edge_usd_per_month=round(edge, 2),
-        cloud_usd_per_month=round(cloud, 2),
-        saving_usd_per_month=round(cloud - edge, 2),
-        saving_percent=round(100 * (cloud - edge) / cloud, 1) if cloud else 0.0,
-        break_even_month=math.ceil(spec.capex_usd / monthly_gain) if monthly_gain > 0 else None,
+        edge_usd_per_month=float(round(edge, 2)),
+        cloud_usd_per_month=float(round(cloud, 2)),
+        saving_usd_per_month=float(round(cloud - edge, 2)),
+        saving_percent=float(round(100 * (cloud - edge) / cloud, 1)) if cloud else 0.0,
+        break_even_month=math.ceil(capex / monthly_gain) if monthly_gain > 0 else None,
         edge_pays=cloud > edge,
     )
+
+
+def _exact(amount: float) -> Fraction:
+    """The amount as it is written: as binary fractions, 0.30 less 0.10 is not 0.20, which may cost a month."""
+    return Fraction(str(amount))
