@@ -15,6 +15,7 @@ from stacks.yaml_source import read
 from stacks.yaml_tree import plain
 
 COMMITTED = PROJECT_ROOT / schema.FILE
+VALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "valid"
 
 
 def _written(path: Path) -> dict[str, Any]:
@@ -44,6 +45,11 @@ def test_every_site_satisfies_the_schema_and_names_it(path: Path, validator: jso
     assert _complaints(validator, _written(path)) == []
     first = path.read_text(encoding="utf-8").split("\n")[0]
     assert first == "# yaml-language-server: $schema=../site.schema.json"
+
+
+@pytest.mark.parametrize("path", site_files(folder=VALID), ids=lambda path: path.stem)
+def test_what_looks_odd_but_is_right_is_not_underlined(path: Path, validator: jsonschema.Draft7Validator) -> None:
+    assert _complaints(validator, _written(path)) == []
 
 
 @pytest.mark.parametrize(
