@@ -1,0 +1,161 @@
+"""Whoever adds a refusal adds the site file that shows it, and with it where and how it is said.
+
+A refusal is a place in the code: where a rule makes a ``Finding``, or where a spec's validator raises. All fixtures are
+loaded once, and each such place must have spoken in a problem that reached the reader.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from stacks import address_rules, between_sites, checked_file, host_rules, site_rules
+from stacks.explanation import explain
+from stacks.loader import PROJECT_ROOT, SiteError, load_all, load_site, site_files
+from stacks.problems import Finding, Problem
+
+INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
+RULES = (address_rules, between_sites, host_rules, site_rules)
+SPECS = (*sorted((PROJECT_ROOT / "components").rglob("spec.py")), PROJECT_ROOT / "components" / "types.py")
+
+SHOWN_ELSEWHERE = {
+    "Fedora CoreOS cannot unlock": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
+    "a source for each figure": "no site file holds a hardware profile; whoever adds one is told when it is read",
+}
+"""Words of a refusal that no site file can bring about -> why."""
+
+Line = tuple[Path, int]
+
+
+@dataclass
+class Spoken:
+    """Lines of code that took part in a refusal."""
+
+    findings: set[Line] = field(default_factory=set)
+    raised: set[Line] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    file: Path
+    first: int
+    last: int
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(PROJECT_ROOT)}:{self.first}: {' '.join(self.source.split())[:90]}"
+
+    def among(self, lines: set[Line]) -> bool:
+        return any((self.file, number) in lines for number in range(self.first, self.last + 1))
+
+
+def _problems_of_all_fixtures() -> Iterator[Sequence[Problem]]:
+    for path in site_files(folder=INVALID):
+        if path.stem == "many-faults":
+            continue  # It shows how faults read together; each needs a file that breaks nothing else.
+        with pytest.raises(SiteError) as refused:
+            load_site(path)
+        yield refused.value.problems
+    for folder in sorted(path for path in INVALID.iterdir() if path.is_dir()):
+        yield load_all(folder=folder)[1]
+
+
+@pytest.fixture(scope="module")
+def spoken() -> Spoken:
+    result = Spoken()
+    made: list[tuple[str, set[Line]]] = []
+
+    def recorded(*arguments: Any) -> Finding:
+        finding = Finding(*arguments)
+        made.append((finding.what, set(_callers(sys._getframe(1)))))
+        return finding
+
+    def explained(errors: Sequence[Mapping[str, Any]], *rest: Any) -> list[Problem]:
+        for error in errors:
+            cause = (error.get("ctx") or {}).get("error")
+            if isinstance(cause, ValueError):
+                frames = traceback.extract_tb(cause.__traceback__)
+                result.raised |= {(Path(frame.filename), frame.lineno or 0) for frame in frames}
+        return explain(errors, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in RULES:
+            patch.setattr(module, "Finding", recorded)
+        patch.setattr(checked_file, "explain", explained)
+        for problems in _problems_of_all_fixtures():
+            for what, lines in made:
+                # A rule may add to what was found, such as the names of the hosts.
+                if any(problem.what.startswith(what) for problem in problems):
+                    result.findings |= lines
+            made.clear()
+    return result
+
+
+def _callers(frame: FrameType | None) -> Iterator[Line]:
+    """The lines that led here: a finding made by a helper is shown where the helper is asked, too."""
+    while frame is not None:
+        yield Path(frame.f_code.co_filename), frame.f_lineno
+        frame = frame.f_back
+
+
+def _findings(file: Path) -> Iterator[Refusal]:
+    """Calls of ``Finding``, and of the functions that return one."""
+    text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    makers = {"Finding"} | {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name) and node.returns.id == "Finding"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in makers:
+            yield _refusal(file, text, node)
+
+
+def _raised(file: Path) -> Iterator[Refusal]:
+    text = file.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Raise):
+            yield _refusal(file, text, node)
+
+
+def _refusal(file: Path, text: str, node: ast.expr | ast.stmt) -> Refusal:
+    return Refusal(file, node.lineno, node.end_lineno or node.lineno, ast.get_source_segment(text, node) or "")
+
+
+FINDINGS = [refusal for module in RULES for refusal in _findings(Path(module.__file__ or ""))]
+RAISED = [refusal for file in SPECS for refusal in _raised(file)]
+
+
+def _shown_elsewhere(refusal: Refusal) -> bool:
+    return any(words in refusal.source for words in SHOWN_ELSEWHERE)
+
+
+def test_every_finding_of_the_rules_has_a_fixture(spoken: Spoken) -> None:
+    silent = [str(r) for r in FINDINGS if not r.among(spoken.findings) and not _shown_elsewhere(r)]
+    assert silent == [], f"no file below {INVALID.relative_to(PROJECT_ROOT)} shows what is refused here"
+
+
+def test_every_refusal_of_the_specs_has_a_fixture(spoken: Spoken) -> None:
+    silent = [str(r) for r in RAISED if not r.among(spoken.raised) and not _shown_elsewhere(r)]
+    assert silent == [], f"no file below {INVALID.relative_to(PROJECT_ROOT)} shows what is refused here"
+
+
+def test_what_is_shown_elsewhere_is_still_refused_there_and_by_no_fixture(spoken: Spoken) -> None:
+    for words in SHOWN_ELSEWHERE:
+        (refusal,) = (r for r in (*FINDINGS, *RAISED) if words in r.source)
+        assert not refusal.among(spoken.findings | spoken.raised), f"{refusal} needs no exception any more"
+
+
+def test_the_places_of_refusals_are_found() -> None:
+    # A rename of `Finding`, or rules in another file, must not leave these tests with nothing to look at.
+    assert len(FINDINGS) > 35
+    assert len(RAISED) > 30
