@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.results import machine, table, write
+from bench.results import compiled_modules_are_kept, machine, table, write
 from engine.cli import locate
 from engine.environment import environment
 
@@ -34,6 +34,7 @@ CHECK = "all sites, edge check"
 
 def main() -> int:
     """Measure, print, write. 1 when the preview was not one without changes."""
+    compiled_modules_are_kept()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--one", choices=["without-policies", "plain"], help=argparse.SUPPRESS)

@@ -23,6 +23,11 @@ def write(name: str, figures: dict[str, Any]) -> Path:
     return path
 
 
+def compiled_modules_are_kept() -> None:
+    """Let Python keep what it compiles, as it does for users: some machines that only build or test forbid it."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def machine() -> dict[str, Any]:
     """What a reader has to know to compare."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

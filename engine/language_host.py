@@ -57,16 +57,17 @@ def main() -> None:
     import grpc
 
     from engine.language_service import LanguageService, register
+    from engine.runners import Runners
 
-    # The system gives a signal to any thread, and Python then runs no handler before the main thread wakes up by itself.
-    # A byte in a pipe wakes it whichever thread was hit.
+    # The system gives a signal to any thread, and Python runs its handler when the main thread next wakes up, which may
+    # be never. A byte in a pipe wakes it whichever thread was hit.
     signalled, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
 
-    service = LanguageService()
+    runners = Runners()
     server = grpc.server(
         ThreadPoolExecutor(max_workers=_WORKERS),
         options=[
@@ -74,14 +75,14 @@ def main() -> None:
             ("grpc.max_send_message_length", _MESSAGE_LIMIT_BYTES),
         ],
     )
-    register(service, server)
+    register(LanguageService(runners), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
 
     _wait_for_the_end(engine, signalled)
-    service.children.kill()
+    runners.kill()
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,7 +1,8 @@
 """What the thin Python language host answers to the engine: run a program, run a policy pack, say what is installed.
 
-Owns the gRPC methods and the child processes behind them. It generates no code, converts no programs and resolves no
-packages: those calls stay unimplemented, and `pulumi` says so. Follows the official host where a user can see it.
+Owns the gRPC methods; the processes behind them are in `runners`. It generates no code, converts no programs and
+resolves no packages: those calls stay unimplemented, and `pulumi` says so. Follows the official host where a user can
+see it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -22,59 +23,20 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from engine import python_environment
 from engine.program_exec import TOLD_THE_USER
+from engine.runners import PACK, PROGRAM, Runners, end
 
-_EXEC = Path(__file__).with_name("program_exec.py")
 _CHUNK_BYTES = 64 * 1024
-_GRACE_SECONDS = 1.0
 _POLICY_PACK = "analyzer"
 
 Stream = Literal["stdout", "stderr"]
 
 
-class Children:
-    """The processes this host has started and that have not ended. They share its process group."""
-
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._lock = threading.Lock()
-
-    def start(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a process and keep it until `ended`."""
-        process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
-        with self._lock:
-            self._running.add(process)
-        return process
-
-    def ended(self, process: subprocess.Popen[bytes]) -> None:
-        """Forget a process that has been waited for."""
-        with self._lock:
-            self._running.discard(process)
-
-    def kill(self) -> None:
-        """End all of them now; the engine waits until nobody holds this host's output."""
-        with self._lock:
-            for process in self._running:
-                process.kill()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
 class LanguageService(language_pb2_grpc.LanguageRuntimeServicer):
     """The LanguageRuntime service for Python programs and policy packs."""
 
-    def __init__(self) -> None:
-        self.children = Children()
-        # The engine waits for its policy packs before it runs the program. A program process started with the first
-        # pack imports the SDK meanwhile (0.3 s), then waits for its request.
-        self._early: dict[Path, subprocess.Popen[bytes]] = {}
-        self._early_lock = threading.Lock()
+    def __init__(self, runners: Runners, *, runs_programs: bool = True) -> None:
+        self._runners = runners
+        self._runs_programs = runs_programs
 
     def Handshake(
         self, request: language_pb2.LanguageHandshakeRequest, context: grpc.ServicerContext
@@ -112,11 +74,10 @@ class LanguageService(language_pb2_grpc.LanguageRuntimeServicer):
             "config": dict(request.config),
             "secret_keys": list(request.configSecretKeys),
         }
-        with self._early_lock:
-            process = self._early.pop(interpreter, None) or self._start_program(interpreter)
-        context.add_callback(lambda: _end(process))
+        process = self._runners.take(PROGRAM, interpreter)
+        context.add_callback(lambda: end(process))
         process.communicate(json.dumps(described).encode())
-        self.children.ended(process)
+        self._runners.ended(process)
         return _run_response(process.returncode)
 
     def RunPlugin(
@@ -125,21 +86,21 @@ class LanguageService(language_pb2_grpc.LanguageRuntimeServicer):
         """Run a policy pack, or a plugin written in Python, until it ends or the engine drops the call."""
         interpreter = _interpreter(request.info)
         folder = request.info.program_directory
-        if request.kind == _POLICY_PACK:
-            self._start_early(interpreter)
-            program = ["-m", "pulumi.policy", *request.args, folder]
-        else:
-            program = [os.path.normpath(os.path.join(folder, request.info.entry_point)), *request.args]
         wanted = dict(entry.partition("=")[::2] for entry in request.env)
-        process = self.children.start(
-            [str(interpreter), "-u", *program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=request.pwd or folder,
-            env=python_environment.activated(interpreter, wanted or os.environ),
-        )
-        context.add_callback(lambda: _end(process))
+        environment = python_environment.activated(interpreter, wanted or os.environ)
+        if request.kind == _POLICY_PACK:
+            process = self._run_pack([*request.args, folder], interpreter, request.pwd or folder, environment)
+        else:
+            program = os.path.normpath(os.path.join(folder, request.info.entry_point))
+            process = self._runners.start(
+                [str(interpreter), "-u", program, *request.args],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=request.pwd or folder,
+                env=environment,
+            )
+        context.add_callback(lambda: end(process))
         for stream, chunk in _output(process):
             yield (
                 language_pb2.RunPluginResponse(stdout=chunk)
@@ -147,8 +108,23 @@ class LanguageService(language_pb2_grpc.LanguageRuntimeServicer):
                 else language_pb2.RunPluginResponse(stderr=chunk)
             )
         code = process.wait()
-        self.children.ended(process)
+        self._runners.ended(process)
         yield language_pb2.RunPluginResponse(exitcode=code)
+
+    def _run_pack(
+        self, arguments: list[str], interpreter: Path, folder: str, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        process = self._runners.take(PACK, interpreter)
+        if self._runs_programs:
+            # The engine waits for its policy packs before it runs the program. A program process started with the
+            # first pack imports the SDK meanwhile (0.3 s), then waits for its request.
+            self._runners.make_ready(PROGRAM, interpreter)
+        request = {"arguments": arguments, "folder": folder, "environment": environment}
+        assert process.stdin is not None
+        # It stays open: its end tells the pack that this host is gone.
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        return process
 
     def InstallDependencies(
         self, request: language_pb2.InstallDependenciesRequest, context: grpc.ServicerContext
@@ -164,14 +140,14 @@ class LanguageService(language_pb2_grpc.LanguageRuntimeServicer):
         if (Path(folder) / "requirements.txt").is_file():
             steps.append([str(interpreter), "-m", "pip", "install", "--requirement", "requirements.txt"])
         for step in steps:
-            process = self.children.start(
+            process = self._runners.start(
                 step, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-            context.add_callback(lambda process=process: _end(process))
+            context.add_callback(lambda process=process: end(process))
             for stream, chunk in _output(process):
                 yield language_pb2.InstallDependenciesResponse(**{stream: chunk})
             code = process.wait()
-            self.children.ended(process)
+            self._runners.ended(process)
             if code != 0:
                 context.abort(grpc.StatusCode.INTERNAL, f"{' '.join(step)} ended with exit code {code}")
 
@@ -190,18 +166,6 @@ class LanguageService(language_pb2_grpc.LanguageRuntimeServicer):
         version = ".".join(str(part) for part in sys.version_info[:3])
         return language_pb2.AboutResponse(
             executable=str(interpreter), version=version, metadata={"host": "edge thin language host"}
-        )
-
-    def _start_early(self, interpreter: Path) -> None:
-        with self._early_lock:
-            if not self._early:
-                self._early[interpreter] = self._start_program(interpreter)
-
-    def _start_program(self, interpreter: Path) -> subprocess.Popen[bytes]:
-        return self.children.start(
-            [str(interpreter), "-u", "-P", str(_EXEC)],
-            stdin=subprocess.PIPE,
-            env=python_environment.activated(interpreter, os.environ),
         )
 
     def RuntimeOptionsPrompts(

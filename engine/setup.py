@@ -15,22 +15,7 @@ from pathlib import Path
 from engine import cli
 from engine.cli import EngineError, PulumiCli
 from engine.progress import say
-
-HOST = "pulumi-language-python"
-_MARK = "edge: thin language host"
-SHIM = f"""#!/bin/sh
-# {_MARK}; see engine/language_host.py. `make setup` removes it where the official one is found.
-exec "${{0%/*}}/python" -P -m engine.language_host "$@"
-"""
-
-
-def is_our_shim(path: Path) -> bool:
-    """Whether this is the host that setup installs, and not the official one."""
-    try:
-        with open(path, "rb") as file:
-            return _MARK.encode() in file.read(len(SHIM) + 1)
-    except OSError:
-        return False
+from engine.shim import HOST, SHIM, is_our_shim
 
 
 def official_host(pulumi: Path) -> Path | None:

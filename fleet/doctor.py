@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.cli import EngineError, PulumiCli, locate
 from engine.environment import PROJECT_ROOT, environment
-from engine.setup import is_our_shim, official_host
+from engine.setup import official_host
+from engine.shim import is_our_shim
 
 if TYPE_CHECKING:
     from components.host.spec import HostSpec

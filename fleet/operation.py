@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from engine.attached_host import attached
 from engine.cli import PulumiCli, locate
 from engine.environment import PROJECT_ROOT, environment
 from fleet import failure
 from fleet.events import Run, Step
 from fleet.failure import OperationError
-from fleet.inline_program import served
 from fleet.loading import SiteLoading, WorldOf
 from fleet.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
 from fleet.stack_settings import placeholders, read_settings
@@ -28,6 +28,7 @@ from fleet.stack_settings import placeholders, read_settings
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
+    from engine.rehearsal.world import World
     from stacks.site import SiteSpec
 
 Mode = Literal["rehearsal", "real"]
@@ -205,34 +206,35 @@ def opened(site: str, *, rehearse: bool, builds: bool = True, root: Path = PROJE
     name = Path(site).stem
     loading = SiteLoading(site, root, rehearsed=rehearse)
     with ExitStack() as resources:
+        # First of all, since a pack takes about as long to come up as the engine.
+        host = resources.enter_context(attached(loading.run, with_pack=True)) if builds else None
         if rehearse:
-            process = _rehearsal(name, loading if builds else None, cli, resources, root)
+            folder, variables = _rehearsal(name, loading if builds else None, resources, root)
         else:
+            folder, variables = root, environment(project_root=root)
             if builds:
                 # Before the engine starts: it would stop at the first secret that is missing.
                 _require_secrets(name, loading.spec, root)
-            process = PulumiProcess(cli.path, root, {**environment(project_root=root), **_STREAMING})
-        program = resources.enter_context(served(loading.run)) if builds else []
-        yield Session(name, "rehearsal" if rehearse else "real", cli, process, loading, tuple(program))
+        variables |= {**_STREAMING, **(host.variables if host else {})}
+        process = PulumiProcess(cli.path, folder, variables)
+        program = host.arguments if host else ()
+        yield Session(name, "rehearsal" if rehearse else "real", cli, process, loading, program)
 
 
 # Without it `preview --json` holds everything back until the end.
 _STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 
 
-def _rehearsal(
-    site: str, loading: SiteLoading | None, cli: PulumiCli, resources: ExitStack, root: Path
-) -> PulumiProcess:
+def _rehearsal(site: str, loading: SiteLoading | None, resources: ExitStack, root: Path) -> tuple[Path, dict[str, str]]:
+    """The workspace's folder and the variables of a rehearsed run."""
     from engine.rehearsal import RehearsalServer
-    from engine.rehearsal.world import World
     from engine.workspace import rehearsal_workspace
 
-    world = cast(World, WorldOf(loading)) if loading is not None else World()
+    world = cast("World", WorldOf(loading)) if loading is not None else None
     server = resources.enter_context(RehearsalServer(world))
     # Only what is no secret: the program brings the placeholders along.
     paths = rehearsal_workspace(site, root, read_settings(root, site).plain)
-    variables = {**environment(rehearsal=server.debug_providers, project_root=root), **_STREAMING}
-    return PulumiProcess(cli.path, paths.work_dir, variables)
+    return paths.work_dir, environment(rehearsal=server.debug_providers, project_root=root)
 
 
 def _require_secrets(site: str, spec: SiteSpec, root: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.rehearsal.server import RehearsalServer
+    from engine.rehearsal.serving import RehearsalServer
     from engine.rehearsal.world import World
 
 __all__ = ["RehearsalServer", "World"]
@@ -21,7 +21,7 @@ __all__ = ["RehearsalServer", "World"]
 def __getattr__(name: str) -> Any:
     # gRPC costs a tenth of a second to import; a check in this process needs none of it.
     if name == "RehearsalServer":
-        from engine.rehearsal.server import RehearsalServer
+        from engine.rehearsal.serving import RehearsalServer
 
         return RehearsalServer
     if name == "World":

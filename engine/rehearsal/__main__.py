@@ -10,8 +10,7 @@ import signal
 import sys
 import threading
 
-from engine.rehearsal.server import PROVIDERS, Provider, RehearsalServer, serve
-from engine.rehearsal.world import World
+from engine.rehearsal.serving import PROVIDERS, RehearsalServer, serve
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +19,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     if arguments[:1] == ["plugin"] and len(arguments) > 1 and arguments[1] in PROVIDERS:
-        server, port = serve(Provider(arguments[1], World()))
+        server, port = serve(arguments[1])
         print(port, flush=True)
         ended.wait()
         server.stop(grace=None).wait()

@@ -1,7 +1,8 @@
-"""The rehearsal behind the real engine: one gRPC server for each provider, on loopback, asking `core` for everything.
+"""A provider of a rehearsal as the engine meets it, asking `core` for everything.
 
-Owns the protocol only. Nothing here opens a connection or knows a resource type. The one thing kept between calls is
-the configuration of a provider instance, which some decisions depend on: each instance has a connection of its own.
+Owns the protocol only; who listens where is in `serving`. Nothing here opens a connection or knows a resource type. The
+one thing kept between calls is the configuration of a provider instance, which some decisions depend on: each instance
+has a connection of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import functools
 import importlib.metadata
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent import futures
 from functools import cached_property
 from typing import Any
 
@@ -19,21 +19,10 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from engine.rehearsal import core
+from engine.rehearsal.serving import PROVIDERS
 from engine.rehearsal.values import from_struct, to_struct
 from engine.rehearsal.world import World
 
-PROVIDERS: Mapping[str, str] = {
-    "command": "pulumi-command",
-    "kubernetes": "pulumi-kubernetes",
-    "azure-native": "pulumi-azure-native",
-    "aws": "pulumi-aws",
-    "tailscale": "pulumi-tailscale",
-    "tls": "pulumi-tls",
-}
-"""Provider -> the package of its SDK, whose version the provider reports: an older one would make the engine warn."""
-
-_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-_THREADS = 16
 _KINDS = provider_pb2.PropertyDiff.Kind
 
 
@@ -166,41 +155,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 for path, kind in found.detailed.items()
             },
         )
-
-
-class RehearsalServer:
-    """All providers of a rehearsal, served while the context is entered. ``debug_providers`` attaches the engine.
-
-    ``world`` answers provider functions (`World.of`). Listens on 127.0.0.1, on ports that the system chooses.
-    """
-
-    def __init__(self, world: World | None = None) -> None:
-        self._world = world or World()
-        self._servers: list[grpc.Server] = []
-        self.debug_providers = ""
-
-    def __enter__(self) -> RehearsalServer:
-        executor = futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="rehearsal")
-        ports = {}
-        for name in PROVIDERS:
-            server, ports[name] = serve(Provider(name, self._world), executor)
-            self._servers.append(server)
-        self.debug_providers = ",".join(f"{name}:{port}" for name, port in ports.items())
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for stopped in [server.stop(grace=None) for server in self._servers]:
-            stopped.wait()
-        self._servers.clear()
-
-
-def serve(provider: Provider, executor: futures.Executor | None = None) -> tuple[grpc.Server, int]:
-    """A running server of one provider, and its port on loopback."""
-    server = grpc.server(executor or futures.ThreadPoolExecutor(_THREADS), options=_UNLIMITED)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    return server, port
 
 
 def type_of(urn: str) -> str:

@@ -17,7 +17,7 @@ import yaml
 
 from engine.cli import EngineError, PulumiCli, automation_command, locate
 from engine.environment import environment
-from engine.setup import is_our_shim
+from engine.shim import is_our_shim
 from engine.workspace import rehearsal_workspace
 from tests.engine.conftest import write_executable
 

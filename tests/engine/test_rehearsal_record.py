@@ -156,7 +156,7 @@ def test_an_exception_of_the_program_is_raised_as_it_is() -> None:
 def test_an_exception_in_an_apply_is_raised_too() -> None:
     def program() -> None:
         made = command.local.Command("x", create="true")
-        command.local.Command("y", create=made.stdout.apply(lambda text: text["no such key"]))  # type: ignore[call-overload]
+        command.local.Command("y", create=made.stdout.apply(lambda text: text["no such key"]))  # type: ignore[index]
 
     with pytest.raises(TypeError):
         run(program)

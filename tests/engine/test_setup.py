@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, setup
+from engine import cli, setup, shim
 from tests.engine.conftest import Machine, write_executable
 
 
@@ -23,8 +23,8 @@ def test_without_an_official_host_the_executable_itself_and_the_thin_host_are_in
     installed = machine.venv_bin / "pulumi"
     assert not installed.is_symlink(), "the engine looks for plugins beside the file that a link points to"
     assert installed.read_bytes() == source.read_bytes()
-    assert setup.is_our_shim(machine.venv_bin / setup.HOST)
-    assert os.access(machine.venv_bin / setup.HOST, os.X_OK)
+    assert shim.is_our_shim(machine.venv_bin / shim.HOST)
+    assert os.access(machine.venv_bin / shim.HOST, os.X_OK)
 
 
 @pytest.mark.parametrize("where", ["usr", "elsewhere-on-path"])
@@ -33,7 +33,7 @@ def test_with_an_official_host_pulumi_is_linked_to_and_no_host_is_installed(mach
     machine.official_host(where)
     assert setup.main() == 0
     assert (machine.venv_bin / "pulumi").readlink() == source
-    assert not (machine.venv_bin / setup.HOST).exists()
+    assert not (machine.venv_bin / shim.HOST).exists()
 
 
 def test_an_official_host_that_appears_later_replaces_ours(machine: Machine) -> None:
@@ -41,7 +41,7 @@ def test_an_official_host_that_appears_later_replaces_ours(machine: Machine) -> 
     assert setup.main() == 0
     machine.official_host("usr")
     assert setup.main() == 0
-    assert not (machine.venv_bin / setup.HOST).exists()
+    assert not (machine.venv_bin / shim.HOST).exists()
     assert (machine.venv_bin / "pulumi").is_symlink()
 
 
@@ -51,12 +51,12 @@ def test_ours_comes_back_when_the_official_host_goes(machine: Machine) -> None:
     assert setup.main() == 0
     official.unlink()
     assert setup.main() == 0
-    assert setup.is_our_shim(machine.venv_bin / setup.HOST)
+    assert shim.is_our_shim(machine.venv_bin / shim.HOST)
 
 
 def test_an_official_host_inside_the_environment_is_left_alone(machine: Machine) -> None:
     machine.pulumi("usr", "3.250.0")
-    official = write_executable(machine.venv_bin / setup.HOST, "#!/bin/sh\necho official\n")
+    official = write_executable(machine.venv_bin / shim.HOST, "#!/bin/sh\necho official\n")
     assert setup.main() == 0
     assert "official" in official.read_text()
 
@@ -133,5 +133,5 @@ def test_the_thin_host_is_started_by_the_python_beside_it(machine: Machine) -> N
     machine.pulumi("usr", "3.250.0")
     assert setup.main() == 0
     write_executable(machine.venv_bin / "python", '#!/bin/sh\necho "$@"\n')
-    said = subprocess.check_output([machine.venv_bin / setup.HOST, "127.0.0.1:1"], cwd=machine.root, text=True)
+    said = subprocess.check_output([machine.venv_bin / shim.HOST, "127.0.0.1:1"], cwd=machine.root, text=True)
     assert said.split() == ["-P", "-m", "engine.language_host", "127.0.0.1:1"]

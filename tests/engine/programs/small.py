@@ -5,6 +5,8 @@ Configuration changes one thing at a time: `kubeconfig`, `image`, `setting`, `tr
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pulumi_aws as aws
 import pulumi_azure_native as azure
@@ -67,19 +69,15 @@ def _cluster(config: pulumi.Config, site: Part, install: command.remote.Command,
     kubernetes.core.v1.ConfigMap(
         "settings", metadata={"name": "settings", "namespace": name}, data={"setting": setting}, opts=opts
     )
-    container = {"name": "web", "image": config.get("image") or "web:1", "ports": [{"containerPort": 8000}]}
+    container: Any = {"name": "web", "image": config.get("image") or "web:1", "ports": [{"containerPort": 8000}]}
     if config.get_bool("typo"):
         container["imagePullPolitics"] = "Always"
-    kubernetes.apps.v1.Deployment(
-        "web",
-        metadata={"name": "web", "namespace": name},
-        spec={
-            "replicas": 2,
-            "selector": {"matchLabels": LABELS},
-            "template": {"metadata": {"labels": LABELS}, "spec": {"containers": [container]}},
-        },
-        opts=opts,
-    )
+    spec: Any = {
+        "replicas": 2,
+        "selector": {"matchLabels": LABELS},
+        "template": {"metadata": {"labels": LABELS}, "spec": {"containers": [container]}},
+    }
+    kubernetes.apps.v1.Deployment("web", metadata={"name": "web", "namespace": name}, spec=spec, opts=opts)
     kubernetes.apiextensions.CustomResource(
         "configs",
         api_version="source.toolkit.fluxcd.io/v1",
