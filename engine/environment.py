@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from engine.cli import installed_path
@@ -45,6 +46,7 @@ def environment(
             "PULUMI_HOME": str(edge / "home"),
             "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         }
+        _without_log(edge / "home")
     elif backend is not None:
         variables["PULUMI_BACKEND_URL"] = backend
     elif not _backend_is_chosen(project_root):
@@ -58,6 +60,19 @@ def _backend_is_chosen(project_root: Path) -> bool:
         return True
     project_file = project_root / "Pulumi.yaml"
     return project_file.is_file() and _BACKEND_IN_PROJECT_FILE.search(project_file.read_text()) is not None
+
+
+def _without_log(home: Path) -> None:
+    """Keep the engine from logging a rehearsal: a megabyte and a tenth of the time each, which nobody reads.
+
+    It has no switch for that. A file where the folder of its logs would be makes it go on without one.
+    """
+    logs = home / "logs"
+    if os.environ.get("EDGE_DEBUG") or logs.is_file():
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.touch()
 
 
 def _create_folder(url: str) -> None:

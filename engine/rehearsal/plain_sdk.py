@@ -11,7 +11,6 @@ Owns the list of what is swapped. Decides nothing about resources.
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,6 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from pulumi import _types as sdk_types
 from pulumi import output as sdk_output
 from pulumi.runtime import resource as sdk_resource
 from pulumi.runtime import rpc as sdk_rpc
@@ -28,6 +26,7 @@ from pulumi.runtime import stack as sdk_stack
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.rpc_manager import RPCManager
 
+from engine.quick_sdk import QUICKER, Swap, swapped
 from engine.rehearsal.values import SECRET_SIGNATURE, SIGNATURE
 
 # `pulumi.runtime` re-exports a function of the same name over this module.
@@ -84,61 +83,6 @@ class _NoUrn:
 _NO_URN = _NoUrn()
 
 
-def _transfer_properties(res: Any, props: Mapping[str, Any], custom: bool) -> dict[str, Any]:
-    """One future per output property, where the SDK makes four and a task to join them."""
-    resolvers: dict[str, Any] = {}
-    loop = asyncio.get_running_loop()
-    for name in props:
-        if name == "urn" or (name == "id" and custom):
-            continue
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def resolve(
-            value: Any,
-            is_known: bool,
-            is_secret: bool,
-            deps: set[Any] | None,
-            failed: Exception | None,
-            future: asyncio.Future[Any] = future,
-        ) -> None:
-            if failed is not None:
-                future.set_exception(failed)
-                return
-            resources = {*deps, res} if deps else {res}
-            future.set_result(sdk_output._OutputData(resources, value, is_known, is_secret))
-
-        resolvers[name] = resolve
-        res.__dict__[name] = sdk_output.Output._from_data(future)
-    return resolvers
-
-
-_LEAVES = frozenset({str, int, float, bool, type(None)})
-_Unknown = sdk_output.Unknown
-
-
-def _contains_unknowns(value: Any) -> bool:
-    kind = type(value)
-    if kind in _LEAVES:
-        return False
-    if kind is _Unknown:
-        return True
-    if isinstance(value, dict):
-        return any(_contains_unknowns(value[key]) for key in value)
-    if isinstance(value, list):
-        return any(map(_contains_unknowns, value))
-    return False
-
-
-_serialize_property = sdk_rpc.serialize_property
-
-
-async def _serialize_leaf_first(value: Any, *args: Any, **options: Any) -> Any:
-    """Nine values of ten are plain text or numbers, which serialize to themselves."""
-    if type(value) in _LEAVES and not options:
-        return value
-    return await _serialize_property(value, *args, **options)
-
-
 def _is_secret(value: Any) -> bool:
     return isinstance(value, dict) and value.get(SIGNATURE) == SECRET_SIGNATURE
 
@@ -147,13 +91,9 @@ def _same(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-_SWAPS: tuple[tuple[Any, str, Any], ...] = (
-    (sdk_types, "unwrap_type", functools.lru_cache(maxsize=4096)(sdk_types.unwrap_type)),
-    (sdk_output, "contains_unknowns", _contains_unknowns),
-    (sdk_rpc, "contains_unknowns", _contains_unknowns),
-    (sdk_rpc, "serialize_property", _serialize_leaf_first),
+_SWAPS: tuple[Swap, ...] = (
+    *QUICKER,
     (sdk_rpc, "struct_pb2", _PLAIN_STRUCTS),
-    (sdk_rpc, "transfer_properties", _transfer_properties),
     (sdk_rpc, "_is_rpc_struct_secret", _is_secret),
     (sdk_resource, "resource_pb2", _PLAIN_MESSAGES),
     (sdk_resource, "_get_stack_trace", lambda: None),
@@ -189,12 +129,5 @@ class RunSettings:
 @contextmanager
 def lean_sdk(settings: RunSettings) -> Iterator[None]:
     """Swaps the functions above in, and out again whatever happens. Process-wide: one recording at a time."""
-    swaps = [*_SWAPS, *((module, "SETTINGS", settings) for module in (sdk_settings, sdk_output, sdk_stack))]
-    originals = [(module, name, getattr(module, name)) for module, name, _ in swaps]
-    for module, name, replacement in swaps:
-        setattr(module, name, replacement)
-    try:
+    with swapped([*_SWAPS, *((module, "SETTINGS", settings) for module in (sdk_settings, sdk_output, sdk_stack))]):
         yield
-    finally:
-        for module, name, original in originals:
-            setattr(module, name, original)

@@ -44,6 +44,22 @@ def test_a_rehearsal_attaches_its_providers_and_downloads_no_plugin(project: Pat
     assert variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
+def test_the_engine_cannot_log_a_rehearsal(project: Path) -> None:
+    home = Path(environment(rehearsal="command:4000", project_root=project)["PULUMI_HOME"])
+    assert (home / "logs").is_file()
+
+
+def test_logs_of_earlier_rehearsals_go(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_DEBUG", "1")
+    home = Path(environment(rehearsal="command:4000", project_root=project)["PULUMI_HOME"])
+    assert not (home / "logs").exists(), "whoever debugs wants the engine's log"
+    (home / "logs").mkdir(parents=True)
+    (home / "logs" / "old.log").touch()
+    monkeypatch.delenv("EDGE_DEBUG")
+    environment(rehearsal="command:4000", project_root=project)
+    assert (home / "logs").is_file()
+
+
 def test_a_rehearsal_never_writes_to_the_users_backend(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://production")
     assert environment(rehearsal="command:4000", project_root=project)["PULUMI_BACKEND_URL"].startswith("file://")

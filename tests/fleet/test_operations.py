@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from engine.cli import locate
+from engine.environment import environment
+from engine.rehearsal import RehearsalServer
+from engine.rehearsal.world import World
+from engine.workspace import rehearsal_workspace
 from fleet.stack_settings import placeholders
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_site
@@ -65,6 +71,27 @@ def test_what_is_up_stays_as_it_is_tells_its_outputs_and_can_be_destroyed(projec
     destroyed = project.edge("destroy", "demo", "--rehearse", "--json").document
     assert (destroyed["exit"], ops(destroyed)) == (0, {"delete"})
     assert ops(project.edge("preview", "demo", "--rehearse", "--json").document) == {"create"}
+
+
+def test_plain_pulumi_finds_nothing_to_change_in_what_edge_brought_up(project: Project) -> None:
+    """The SDK as it is and the quicker one inside `edge` make the same resources."""
+    assert project.edge("up", "demo", "--rehearse").code == 0
+    spec = load_site("demo")
+    paths = rehearsal_workspace("demo", project.root, placeholders(spec))
+    described = yaml.safe_load((paths.work_dir / "Pulumi.yaml").read_text())
+    # The project's own __main__.py: a test's project has none.
+    described["main"] = os.path.relpath(PROJECT_ROOT, paths.work_dir)
+    (paths.work_dir / "Pulumi.yaml").write_text(yaml.safe_dump(described))
+    with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
+        done = subprocess.run(
+            [str(locate().path), "preview", "--non-interactive", "--stack", "demo", "--expect-no-changes"],
+            cwd=paths.work_dir,
+            env={**os.environ, **environment(rehearsal=server.debug_providers, project_root=project.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_change_is_shown_with_the_properties_that_change_and_touches_nothing_else(project: Project) -> None:
