@@ -52,7 +52,11 @@ demo: setup ## A whole site rehearsed through the real Pulumi engine: plan, poli
 
 .PHONY: test
 test: setup ## The whole test suite, runs of the real engine included
-	@$(BIN)/pytest $(PYTEST_FLAGS)
+	@$(BIN)/pytest --ignore tests/lab $(PYTEST_FLAGS)
+
+.PHONY: lab-test
+lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
+	@$(BIN)/pytest tests/lab $(PYTEST_FLAGS)
 
 .PHONY: check
 check: setup ## Format, lint, types, import rules, rendered scripts, schema

@@ -1,0 +1,1 @@
+"""Machines: namespaces with systemd, sshd and faults on demand."""

@@ -1,0 +1,1 @@
+"""Providers with effect, for machines without the official plugins."""
