@@ -16,7 +16,6 @@ from components.gitops.component import Flux
 from components.gitops.spec import FluxSpec
 from components.host.component import Host
 from components.inference.component import Inference
-from components.inference.placement import HostAccelerator, HostCapacity
 from components.inference.plan import NAMESPACE as INFERENCE_NAMESPACE
 from components.inference.plan import Scraper
 from components.k3s.component import K3s
@@ -164,7 +163,7 @@ class EdgeSite(EdgeComponent):
                 f"{spec.site}-inference",
                 spec.inference,
                 site=spec.site,
-                hosts=capacities(spec, self._catalogue),
+                hosts=[self._catalogue.capacity_of(host) for host in spec.hosts],
                 nodes={host.name: spec.node(host) for host in spec.hosts},
                 joined=joined,
                 scraper=Scraper(namespace=TELEMETRY_NAMESPACE, service_account="otel") if spec.telemetry else None,
@@ -173,34 +172,6 @@ class EdgeSite(EdgeComponent):
                 model_store_secret_key=secrets.get("model-store-secret-key"),
                 opts=self._child,
             )
-
-
-def capacities(spec: SiteSpec, catalogue: Catalogue) -> list[HostCapacity]:
-    """What each host of the site offers to models."""
-    result = []
-    for host in spec.hosts:
-        hardware = catalogue.hardware[host.hardware]
-        result.append(
-            HostCapacity(
-                name=host.name,
-                arch=hardware.arch,
-                cores=hardware.cores,
-                memory_mib=hardware.memory_mib,
-                accelerators=tuple(
-                    HostAccelerator(
-                        name=name,
-                        kind=accelerator.kind,
-                        tops_int8=accelerator.tops_int8,
-                        watts=accelerator.watts,
-                        memory_mib=accelerator.memory_mib,
-                    )
-                    for name, accelerator in catalogue.accelerators_of(host).items()
-                ),
-                sustained_watts=hardware.envelope.sustained_watts,
-                base_watts=hardware.envelope.base_watts,
-            )
-        )
-    return result
 
 
 def facts(spec: SiteSpec) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from components.gitops.plan import site_variables
 from components.gitops.spec import FluxSpec
-from components.host.spec import HardwareProfile, HostSpec
-from components.inference.placement import HostAccelerator, HostCapacity, Refused, place
+from components.host.spec import HardwareProfile
+from components.inference.placement import Refused, place
 from components.inference.spec import ImageRepository
 from components.k3s.plan import version_of
 from components.k3s.spec import EmbeddedDatastore, K3sSpec
@@ -24,7 +24,7 @@ from stacks.economics import SCENARIOS
 from stacks.problems import DataPath, Finding, any_of, near_miss
 from stacks.site import SiteSpec
 
-__all__ = ["Finding", "capacities", "findings"]
+__all__ = ["Finding", "findings"]
 
 IMAGE_VOLUMES_MINOR = 35
 """Kubernetes 1.x from which on a pod can mount an image as a volume."""
@@ -47,25 +47,6 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
         yield from _inference(spec, data)
     yield from _economics(spec)
     yield from _labels(spec)
-
-
-def capacities(hosts: tuple[HostSpec, ...], data: Catalogue) -> list[HostCapacity]:
-    """What each host offers to models."""
-    return [
-        HostCapacity(
-            name=host.name,
-            arch=(hardware := data.hardware[host.hardware]).arch,
-            cores=hardware.cores,
-            memory_mib=hardware.memory_mib,
-            accelerators=tuple(
-                HostAccelerator(name, found.kind, found.tops_int8, found.watts, found.memory_mib)
-                for name, found in data.accelerators_of(host).items()
-            ),
-            sustained_watts=hardware.envelope.sustained_watts,
-            base_watts=hardware.envelope.base_watts,
-        )
-        for host in hosts
-    ]
 
 
 def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
@@ -221,7 +202,8 @@ def _inference(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     ):
         return
     triton = spec.inference.triton
-    placed = place(triton.contracts, capacities(spec.hosts, data), device=triton.device, replicas=triton.replicas)
+    offers = [data.capacity_of(host) for host in spec.hosts]
+    placed = place(triton.contracts, offers, device=triton.device, replicas=triton.replicas)
     if isinstance(placed, Refused):
         needed, more = (
             "accelerator",
