@@ -7,42 +7,59 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 Arch = Literal["amd64", "arm64"]
 Tier = Literal["device", "near", "far", "cloud"]
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-_K3S_VERSION = re.compile(r"v1\.\d{1,3}\.\d{1,3}(-rc\d+)?\+k3s\d+")
-_SEMVER = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_IMAGE = re.compile(
+
+def _ascii(pattern: str) -> re.Pattern[str]:
+    # Python takes an "é" for a word character and an Arabic digit for a digit; neither Kubernetes nor SSH does.
+    return re.compile(pattern, re.ASCII)
+
+
+_DNS_LABEL = _ascii(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOSTNAME = _ascii(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_K3S_VERSION = _ascii(r"v1\.\d{1,3}\.\d{1,3}(-rc\d+)?\+k3s\d+")
+_SEMVER = _ascii(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+_SHA256 = _ascii(r"[0-9a-f]{64}")
+_IMAGE = _ascii(
     r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)+(:[A-Za-z0-9_][\w.-]{0,127})?@sha256:[0-9a-f]{64}"
 )
-_HOST_KEY = re.compile(
+_HOST_KEY = _ascii(
     r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]+={0,2}"
 )
-_LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = _ascii(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = _ascii(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?")
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if pattern.fullmatch(value) is None:
-            raise ValueError(f"expected {expected}")
+@dataclass(frozen=True)
+class _Matching:
+    """Text of one form; the form stands in the JSON Schema, so that editors underline what does not have it."""
+
+    pattern: re.Pattern[str]
+    expected: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": f"^({self.pattern.pattern})$"}
+
+    def _check(self, value: str) -> str:
+        if self.pattern.fullmatch(value) is None:
+            raise ValueError(f"expected {self.expected}")
         return value
 
-    return AfterValidator(check)
 
-
-def _dns_label(value: str) -> str:
+def _short_enough_for_a_label(value: str) -> str:
     if len(value) > 63:
         raise ValueError(f"expected at most 63 characters (it becomes a host name), this has {len(value)}")
-    if _DNS_LABEL.fullmatch(value) is None:
-        raise ValueError("expected lower-case letters, digits and '-', beginning and ending with a letter or digit")
     return value
 
 
@@ -76,32 +93,35 @@ def _address(value: str) -> str:
         return value
 
 
-DnsLabel = Annotated[str, AfterValidator(_dns_label)]
+DnsLabel = Annotated[
+    str,
+    AfterValidator(_short_enough_for_a_label),
+    _Matching(_DNS_LABEL, "lower-case letters, digits and '-', beginning and ending with a letter or digit"),
+]
 """RFC 1123 label, at most 63 characters: site ids, host names, Kubernetes names."""
 
-Hostname = Annotated[str, _matching(_HOSTNAME, "a host name in lower case, such as edge-01.example.com")]
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Address = Annotated[str, AfterValidator(_address)]
 """An IP address or a host name: whatever SSH and TLS can reach."""
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
-SemVer = Annotated[str, _matching(_SEMVER, "an exact version such as 1.102.3 (no range, no 'latest')")]
-K3sVersion = Annotated[str, _matching(_K3S_VERSION, "an exact K3s release such as v1.36.3+k3s1")]
-Sha256 = Annotated[str, _matching(_SHA256, "a SHA-256 as 64 lower-case hexadecimal digits")]
+SemVer = Annotated[str, _Matching(_SEMVER, "an exact version such as 1.102.3 (no range, no 'latest')")]
+K3sVersion = Annotated[str, _Matching(_K3S_VERSION, "an exact K3s release such as v1.36.3+k3s1")]
+Sha256 = Annotated[str, _Matching(_SHA256, "a SHA-256 as 64 lower-case hexadecimal digits")]
 ImageRef = Annotated[
     str,
-    _matching(
+    _Matching(
         _IMAGE, "an image with registry and digest, such as registry.example.com/team/app:1.2@sha256:<64 digits>"
     ),
 ]
-HttpsUrl = Annotated[str, _matching(re.compile(r"https://[^\s/@]+(/\S*)?"), "an https:// URL without credentials")]
+HttpsUrl = Annotated[str, _Matching(_ascii(r"https://[^\s/@]+(/\S*)?"), "an https:// URL without credentials")]
 SshHostKey = Annotated[
     str,
-    _matching(_HOST_KEY, "a public host key as `ssh-keyscan` prints it, without the host: ssh-ed25519 AAAA..."),
+    _Matching(_HOST_KEY, "a public host key as `ssh-keyscan` prints it, without the host: ssh-ed25519 AAAA..."),
 ]
-LabelKey = Annotated[str, _matching(_LABEL_KEY, "a Kubernetes label key")]
+LabelKey = Annotated[str, _Matching(_LABEL_KEY, "a Kubernetes label key")]
 LabelValue = Annotated[
-    str, _matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")
+    str, _Matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")
 ]
 Labels = dict[LabelKey, LabelValue]
 Port = Annotated[int, Field(ge=1, le=65535)]
