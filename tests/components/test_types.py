@@ -30,7 +30,7 @@ def accepts(kind: Any, value: str) -> bool:
         (LabelKey, "example.com/groesse", "example.com/größe"),
         (SemVer, "1.2.3", "1.٢.3"),
         (K3sVersion, "v1.36.3+k3s1", "v1.36.३+k3s1"),
-        (Sha256, "0" * 64, "०" * 64),
+        (Sha256, "0" * 64, "\u0660" * 64),
         (ImageRef, f"example.com/a:b-c{_DIGEST}", f"example.com/a:b-ç{_DIGEST}"),
         (DnsLabel, "edge-1", "edge-1\n"),
     ],
