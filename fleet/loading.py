@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # What nearly every site's resources are made of. The SDKs would import it at the first resource, when the engine waits.
 _SLOW_TO_IMPORT = ("pulumi_command.remote", "pulumi_kubernetes.helm.v3")
+_OF_A_REGISTRATION = {
+    "arc": "components.registration.arc.component",
+    "outposts": "components.registration.outposts.component",
+}
 
 
 class Loaded(NamedTuple):
@@ -84,8 +88,9 @@ class SiteLoading:
             world = World.of(spec.model_dump(mode="json"))
         from fleet.program import program
 
-        for module in _SLOW_TO_IMPORT:
-            importlib.import_module(module)
+        for module in (*_SLOW_TO_IMPORT, _OF_A_REGISTRATION.get(spec.registration.kind)):
+            if module is not None:
+                importlib.import_module(module)
         return Loaded(spec, program(spec, rehearsed=self._rehearsed), world)
 
 

@@ -6,7 +6,7 @@ Order and wiring, nothing else: what a part does is its own business, what a sit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -21,9 +21,7 @@ from components.inference.plan import Scraper
 from components.k3s.component import K3s
 from components.mesh.component import Tailscale
 from components.mesh.spec import TailscaleSpec
-from components.registration.arc.component import ArcRegistration
 from components.registration.arc.plan import NAMESPACES as ARC_NAMESPACES
-from components.registration.outposts.component import OutpostsRegistration
 from components.registration.spec import ArcSpec, OutpostsSpec
 from components.telemetry.component import Telemetry
 from components.telemetry.plan import NAMESPACE as TELEMETRY_NAMESPACE
@@ -32,6 +30,9 @@ from stacks.catalogue import Catalogue
 from stacks.economics import assess
 from stacks.secrets import required
 from stacks.site import SiteSpec
+
+if TYPE_CHECKING:
+    from components.registration.outposts.component import OutpostsRegistration
 
 Secret = Callable[[str], pulumi.Input[str]]
 """Gives the secret under a key of the stack's configuration."""
@@ -67,6 +68,9 @@ class EdgeSite(EdgeComponent):
         self.register_outputs(self.facts)
 
     def _outpost(self) -> OutpostsRegistration:
+        # The SDK of a cloud is as much to import as half of the program: only the sites that use one do.
+        from components.registration.outposts.component import OutpostsRegistration
+
         spec = self._spec
         assert isinstance(spec.registration, OutpostsSpec)
         compute = spec.registration.compute
@@ -125,6 +129,8 @@ class EdgeSite(EdgeComponent):
         spec, secrets = self._spec, self._secrets
         place: dict[str, Any] = {"site": spec.site, "tier": spec.tier, "region": spec.region, "labels": spec.labels}
         if isinstance(spec.registration, ArcSpec):
+            from components.registration.arc.component import ArcRegistration
+
             ArcRegistration(
                 f"{spec.site}-arc",
                 spec.registration,
