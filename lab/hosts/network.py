@@ -1,0 +1,94 @@
+"""The lab's network: a bridge on this machine, a cable to each host, and what can be done to a cable.
+
+Everything of a host's own network is in its namespace and goes with it; here are only the bridge and the near ends.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from pathlib import Path
+
+from lab.hosts.layout import Layout
+from lab.hosts.system import LabError, run
+
+
+def plug_in_bridge(layout: Layout) -> None:
+    """Makes the bridge, if it is not there. Raises LabError when the machine uses the lab's addresses otherwise."""
+    for link in json.loads(run(["ip", "-json", "-4", "address", "show"]).stdout):
+        for known in link.get("addr_info", ()):
+            used = f"{known['local']}/{known['prefixlen']}"
+            if link["ifname"] != layout.bridge and _overlap(layout, used):
+                raise LabError(f"{layout.subnet} overlaps {used} of {link['ifname']}: choose another subnet")
+    if links(layout, layout.bridge):
+        return
+    # An address of its own: a bridge without one takes that of whatever is plugged in last.
+    run(["ip", "link", "add", layout.bridge, "address", _hardware_address(layout, 1), "type", "bridge"])
+    # No packet of a host goes any further than this machine.
+    Path(f"/proc/sys/net/ipv4/conf/{layout.bridge}/forwarding").write_text("0\n")
+    run(["ip", "address", "add", f"{layout.gateway}/{layout.subnet.prefixlen}", "dev", layout.bridge])
+    run(["ip", "link", "set", layout.bridge, "up"])
+
+
+def links(layout: Layout, exactly: str | None = None) -> list[str]:
+    """The lab's links on this machine: the bridge and the near ends of cables."""
+    names = [link["ifname"] for link in json.loads(run(["ip", "-json", "link", "show"]).stdout)]
+    own = re.compile(re.escape(exactly) if exactly else rf"{layout.name}(0|-\d+)")
+    return [name for name in names if own.fullmatch(name)]
+
+
+def unplug(layout: Layout, exactly: str | None = None) -> None:
+    """Removes the lab's links, or the one of that name; nothing when it is gone already."""
+    for link in links(layout, exactly):
+        # Its other end may go with its namespace at this very moment.
+        run(["ip", "link", "delete", link], check=False)
+    if left := links(layout, exactly):
+        raise LabError(f"could not remove the network links {', '.join(left)}")
+
+
+def plug_in(layout: Layout, number: int, pid: int, *, up: bool) -> None:
+    """A cable from the bridge to the namespace of process ``pid``, where it is eth0 with address and default route."""
+    near, mac = layout.link(number), _hardware_address(layout, number)
+    unplug(layout, near)
+    run(["ip", "link", "add", near, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", str(pid)])
+    inside = [
+        "link set lo up",
+        f"address add {layout.address(number)}/{layout.subnet.prefixlen} dev eth0",
+        "link set eth0 up",
+        f"route add default via {layout.gateway} dev eth0",
+    ]
+    for command in inside:
+        run(["nsenter", f"--target={pid}", "--net", "ip", *command.split()])
+    run(["ip", "link", "set", near, "master", layout.bridge])
+    set_cable(near, up=up)
+
+
+def set_cable(near: str, *, up: bool) -> None:
+    """Pulls the cable (the host sees its carrier go) or plugs it in again."""
+    run(["ip", "link", "set", near, "up" if up else "down"])
+
+
+def slow(near: str, *, delay_ms: int, loss_percent: float) -> None:
+    """Delays and loses packets on their way to the host. Raises LabError where the kernel cannot."""
+    netem = ["netem", "delay", f"{delay_ms}ms", "loss", f"{loss_percent:g}%"]
+    done = run(["tc", "qdisc", "replace", "dev", near, "root", *netem], check=False)
+    if done.returncode != 0:
+        raise LabError(
+            "this machine's kernel cannot delay or lose packets: it has no netem queueing discipline "
+            f"(CONFIG_NET_SCH_NETEM). tc says: {done.stderr.strip()}"
+        )
+
+
+def ease(near: str) -> None:
+    """Ends ``slow``; nothing when the cable is not slowed."""
+    run(["tc", "qdisc", "delete", "dev", near, "root"], check=False)
+
+
+def _overlap(layout: Layout, used: str) -> bool:
+    return layout.subnet.overlaps(ipaddress.IPv4Interface(used).network)
+
+
+def _hardware_address(layout: Layout, number: int) -> str:
+    """The same through every power cycle, as a network card's is: neighbours have it in their tables."""
+    return "02:ed:" + ":".join(f"{byte:02x}" for byte in layout.subnet[number].packed)
