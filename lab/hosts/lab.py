@@ -13,7 +13,7 @@ from lab.hosts import cgroups, disk, network, power
 from lab.hosts.host import LabHost
 from lab.hosts.image import image, ready_image
 from lab.hosts.layout import DEFAULT_FOLDER, DEFAULT_NAME, DEFAULT_SUBNET, FIRST_HOST, Layout, check_host_name, layout
-from lab.hosts.system import LabError, require_root, require_tools, run, wait_until
+from lab.hosts.system import BadInput, LabError, require_root, require_tools, run, wait_until
 
 _TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "nsenter", "pivot_root", "ssh", "ssh-keygen", "unshare")
 _STATE = "lab.json"
@@ -23,7 +23,7 @@ class Lab:
     """``folder`` is what a lab is found by; ``name`` and ``subnet`` are remembered in it and matter the first time.
 
     Two labs need different folders, names and subnets. Raises LabError when ``folder`` holds a lab of another name or
-    subnet than those given.
+    subnet than those given (as BadInput).
     """
 
     def __init__(self, folder: Path = DEFAULT_FOLDER, *, name: str | None = None, subnet: str | None = None) -> None:
@@ -62,8 +62,13 @@ class Lab:
         found = self.hosts.get(name)
         if found is None:
             known = ", ".join(self._numbers) or "none: `edge-lab up` makes some"
-            raise LabError(f"there is no host {name!r} in this lab; there is: {known}")
+            raise BadInput(f"there is no host {name!r} in this lab; there is: {known}")
         return found
+
+    @property
+    def exists(self) -> bool:
+        """Whether `up` has made something here that `down` has not removed yet."""
+        return (self.folder / _STATE).is_file()
 
     def up(
         self, names: Sequence[str], *, deadline_s: float = 120, note: Callable[[str], None] = lambda _: None

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.hosts.system import LabError
+from lab.hosts.system import BadInput
 
 DEFAULT_FOLDER = Path("/run/edge-lab")
 DEFAULT_NAME = "edgelab"
@@ -55,21 +55,21 @@ class Layout:
 
 
 def layout(folder: Path, name: str, subnet: str) -> Layout:
-    """A checked layout. Raises LabError for names that do not fit where they are used."""
+    """A checked layout. Raises BadInput for names that do not fit where they are used."""
     if not re.fullmatch(r"[a-z][a-z0-9]{0,9}", name):
         # 15 characters is all that a network link's name may have, and the number needs four of them. No hyphens: the
         # lab `x` must never take `x-y-a` of a lab `x-y` for its own.
-        raise LabError(f"lab name {name!r}: expected a letter, then up to 9 letters or digits, all lower case")
+        raise BadInput(f"lab name {name!r}: expected a letter, then up to 9 letters or digits, all lower case")
     try:
         network = ipaddress.IPv4Network(subnet)
     except ValueError as error:
-        raise LabError(f"subnet {subnet!r}: {error}") from None
+        raise BadInput(f"subnet {subnet!r}: {error}") from None
     if not 16 <= network.prefixlen <= 24 or not network.is_private:
-        raise LabError(f"subnet {subnet}: expected a private network of /16 to /24")
+        raise BadInput(f"subnet {subnet}: expected a private network of /16 to /24")
     return Layout(folder.absolute(), name, network)
 
 
 def check_host_name(host: str) -> None:
-    """Raises LabError for what cannot be a host's name."""
+    """Raises BadInput for what cannot be a host's name."""
     if not _HOST_NAME.fullmatch(host):
-        raise LabError(f"host name {host!r}: expected lower-case letters, digits and inner hyphens, at most 32 of them")
+        raise BadInput(f"host name {host!r}: expected lower-case letters, digits and inner hyphens, at most 32 of them")

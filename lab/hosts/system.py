@@ -33,6 +33,10 @@ class LabError(Exception):
     """Something that the lab cannot do. The message is for people: what is wrong, and what to do."""
 
 
+class BadInput(LabError):
+    """Something that cannot be asked of any lab: a name or a number that does not fit."""
+
+
 def require_root() -> None:
     """Raises LabError unless this process can make namespaces, mounts and links."""
     if not sys.platform.startswith("linux"):
