@@ -21,7 +21,8 @@ PIP_INSTALL := $(PIP) install --no-compile --timeout 120 --retries 10
 # Compiled on first use instead: more than half of the time to install, for modules of which a site uses a handful.
 NOT_COMPILED := /(pulumi_azure_native|kubernetes_validate)/
 
-PYTEST_FLAGS ?=
+# One worker for each core; `make test PYTEST_FLAGS=` runs one test after the other.
+PYTEST_FLAGS ?= --numprocesses logical
 
 .PHONY: help
 help: ## List the targets

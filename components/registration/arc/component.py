@@ -115,7 +115,7 @@ def _connected_cluster(
             create=_CLUSTER_TIMEOUT, update=_CLUSTER_TIMEOUT, delete=_CLUSTER_TIMEOUT
         ),
     )
-    return pulumi.CustomResource(RESOURCE_TYPE, name, inputs, options)  # type: ignore[arg-type]
+    return pulumi.CustomResource(RESOURCE_TYPE, name, inputs, options)
 
 
 def _release_timeouts(spec: ArcSpec) -> pulumi.CustomTimeouts:
