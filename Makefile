@@ -57,7 +57,7 @@ test: setup ## The whole test suite, runs of the real engine included
 
 .PHONY: lab-test
 lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
-	@$(BIN)/pytest tests/lab $(PYTEST_FLAGS)
+	@$(BIN)/pytest tests/lab $(LAB_FLAGS)
 
 .PHONY: check
 check: setup ## Format, lint, types, import rules, rendered scripts, schema
