@@ -1,0 +1,101 @@
+"""Where the lab's providers listen, attached to the engine as a rehearsal is.
+
+`command` has effect here; every other provider is played by a rehearsal, and ``played`` says which.
+``EDGE_PLUGINS=official`` leaves it to the plugin that the engine finds on PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent import futures
+from contextlib import ExitStack
+from typing import Any
+
+from engine import late_grpc
+from engine.rehearsal.serving import PROVIDERS, serve
+from engine.rehearsal.world import World
+
+WITH_EFFECT = ("command",)
+_THREADS = 128
+"""Each call of the engine keeps a thread until its host is done, and a fleet has many hosts."""
+
+
+class OfficialPluginMissing(Exception):
+    """Official plugins are asked for, and not all of them are there."""
+
+
+class LabProviders:
+    """Serves all providers while the context is entered. ``debug_providers`` is for PULUMI_DEBUG_PROVIDERS.
+
+    ``world`` answers provider functions of the rehearsed ones. ``played`` names those; ``official`` says that the
+    providers with effect are the official plugins. Raises ``OfficialPluginMissing`` on entering.
+    """
+
+    def __init__(self, world: World | None = None) -> None:
+        self._world = world
+        self._open = ExitStack()
+        self.official = os.environ.get("EDGE_PLUGINS") == "official"
+        self.debug_providers = ""
+        self.played: tuple[str, ...] = ()
+
+    def __enter__(self) -> LabProviders:
+        if self.official:
+            _require_plugins()
+        with ExitStack() as opened:
+            executor = futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="lab")
+            opened.callback(executor.shutdown, wait=False, cancel_futures=True)
+            ports = {}
+            for name in PROVIDERS:
+                if name not in WITH_EFFECT:
+                    server, ports[name] = serve(name, self._world, executor)
+                elif self.official:
+                    continue
+                else:
+                    server, ports[name] = late_grpc.serve(self._registration(name), executor)
+                opened.callback(_stop, server)
+            self.debug_providers = ",".join(f"{name}:{port}" for name, port in ports.items())
+            self.played = tuple(name for name in ports if name not in WITH_EFFECT)
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def _registration(self, name: str) -> Callable[[Any], None]:
+        def register(server: Any) -> None:
+            from pulumi.runtime.proto import provider_pb2_grpc
+
+            provider = _provider(name, self._world)
+            # Closed before the server stops: a call ends when what it waits for has ended.
+            self._open.callback(provider.close)
+            provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+
+        return register
+
+    @property
+    def said(self) -> str:
+        """One line for whoever reads a lab run: what is real in it."""
+        real = "official plugins" if self.official else "the lab's own providers"
+        return f"{' and '.join(WITH_EFFECT)}: {real}, with effect; rehearsed: {', '.join(self.played)}"
+
+
+def _provider(name: str, world: World | None) -> Any:
+    from lab.providers.command import CommandProvider
+
+    return CommandProvider(world)
+
+
+def _stop(server: Any) -> None:
+    server.stop(grace=None).wait()
+
+
+def _require_plugins() -> None:
+    missing = [name for name in WITH_EFFECT if shutil.which(f"pulumi-resource-{name}") is None]
+    if missing:
+        names = " and ".join(f"pulumi-resource-{name}" for name in missing)
+        raise OfficialPluginMissing(
+            f"EDGE_PLUGINS=official, but {names} cannot be found on PATH. Install it with `pulumi plugin install "
+            f"resource {missing[0]}` and put it there, or unset EDGE_PLUGINS to use the lab's own providers."
+        )
