@@ -79,6 +79,9 @@ for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on
   cat "root/proc/sys/$setting" >"root/run/lab/kernel/${setting//\//.}"
   settings+=("$setting")
 done
+# A boot has a number of its own, by which programs tell that there was one.
+cat root/proc/sys/kernel/random/uuid >root/run/lab/kernel/kernel.random.boot_id
+settings+=(kernel/random/boot_id)
 mount --bind root/proc/sys root/proc/sys
 mount --bind root/proc/sys/net root/proc/sys/net
 mount -o remount,bind,ro root/proc/sys

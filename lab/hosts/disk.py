@@ -41,7 +41,10 @@ def public_line(path: Path) -> str:
 def new_disk(folder: Path, host: str, operator: Path) -> None:
     """A new installation in ``folder``: another disk, another host key, another machine id; ``operator`` may log in."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = folder / "host_key"
+    final, image, key = folder / "disk.img", folder / "disk.new", folder / "host_key"
+    # The disk is there whole or not at all: without it, the next start makes one.
+    for old in (final, image):
+        old.unlink(missing_ok=True)
     new_key(key, f"root@{host}")
     with tempfile.TemporaryDirectory(dir=folder) as made:
         tree = Path(made)
@@ -59,13 +62,12 @@ def new_disk(folder: Path, host: str, operator: Path) -> None:
                 os.chown(path, owner, owner)
                 if path.is_dir():
                     path.chmod(0o700)
-        image = folder / "disk.img"
-        image.unlink(missing_ok=True)
         with image.open("wb") as file:
             file.truncate(DISK_GIB << 30)
         # No journal and no blocks kept for root: it lives as long as this machine is up, and full is to mean full.
         options = ["-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0"]
         run(["mkfs.ext4", "-q", "-F", *options, "-d", str(tree), str(image)])
+    image.rename(final)
 
 
 def loop_devices(folder: Path) -> list[str]:

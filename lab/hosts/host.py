@@ -153,6 +153,18 @@ class LabHost:
         if self.pid is None:
             raise LabError(f"{self.name} went off while it booted:\n{tail(self.folder / 'boot.log')}")
 
+    def wait_booted(self, deadline_s: float = 60) -> str:
+        """Returns when its systemd has started all there is to start: `running`, or `degraded` when a unit failed."""
+        state = ""
+
+        def settled() -> bool:
+            nonlocal state
+            state = self.run("systemctl is-system-running 2>/dev/null", check=False).stdout.strip()
+            return state in ("running", "degraded")
+
+        wait_until(settled, f"{self.name} has booted", deadline_s=deadline_s)
+        return state
+
     # Faults, and what puts them right.
 
     def power_off(self) -> None:
@@ -160,7 +172,7 @@ class LabHost:
         power.off(self.layout, self.name, self.number)
 
     def power_on(self) -> None:
-        """Boots it from the disk it has; `wait_ssh` waits for the end of that. Nothing when it is on."""
+        """Boots it from the disk it has; `wait_ssh` and `wait_booted` wait for that. Nothing when it is on."""
         power.on(self.layout, self.name, self.number, self.image, plugged=self.plugged)
 
     def reimage(self) -> None:

@@ -100,6 +100,7 @@ class Lab:
         for host in hosts:
             if host.plugged:
                 host.wait_ssh(deadline_s)
+            host.wait_booted(deadline_s)
 
     def pin(self) -> None:
         """Writes the hosts' keys of now to `known_hosts`."""

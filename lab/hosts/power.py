@@ -37,11 +37,11 @@ def process(folder: Path) -> int | None:
 
 
 def on(layout: Layout, host: str, number: int, image: Path, *, plugged: bool) -> None:
-    """Switches ``host`` on: returns when its systemd is about to start. Nothing when it is on already."""
+    """Switches ``host`` on: returns when its systemd has started. Nothing when it is on already."""
     folder = layout.host_folder(host)
-    if process(folder) is not None:
+    if (pid := process(folder)) is not None and _program(pid) == "systemd":
         return
-    # What another life left: a host that powered itself off, or a start that did not get far.
+    # What another life left: a host that powered itself off, or a start whose starter was killed.
     off(layout, host, number)
     label = layout.label(host)
     cgroups.create(label)
@@ -73,8 +73,21 @@ def on(layout: Layout, host: str, number: int, image: Path, *, plugged: bool) ->
         if pid is not None:
             network.plug_in(layout, number, pid, up=plugged)
             standard_input.write(b"go\n")
-    if pid is None or launcher.poll() is not None:
+    # Until then it could be entered before it has a root of its own.
+    wait_until(
+        lambda: launcher.poll() is not None or (pid is not None and _program(pid) == "systemd"),
+        f"systemd of {host} starts",
+        deadline_s=_START_S,
+    )
+    if launcher.poll() is not None:
         raise LabError(f"{host} did not start:\n{tail(log) or '(it said nothing)'}")
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def off(layout: Layout, host: str, number: int) -> None:

@@ -1,0 +1,59 @@
+"""What tests on real hosts share: one lab with the hosts a, b and c, booted once for all of them.
+
+A test that damages a host puts it right again. Runs at the same time get labs of their own, by number.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.hosts.lab import Lab
+from lab.hosts.system import LabError, require_root
+
+_LABS = 32
+
+
+@contextmanager
+def own_lab() -> Iterator[Lab]:
+    """A lab that no other run of the tests uses, empty; whatever an earlier run left of it is gone."""
+    try:
+        require_root()
+    except LabError as error:
+        pytest.skip(str(error))
+    for number in range(_LABS):
+        # A lock without a file: it goes with this process, however that ends.
+        with socket.socket(socket.AF_UNIX) as lock:
+            try:
+                lock.bind(f"\0edge-lab-test-{number}")
+            except OSError:
+                continue
+            folder, name = Path(f"/var/tmp/edge-lab-test-{number}"), f"labtest{number}"
+            made = Lab(folder, name=name, subnet=f"10.98.{number}.0/24")
+            made.down()
+            try:
+                yield made
+            finally:
+                # Not `made`: it may know less than is on the disk by now.
+                Lab(folder, name=name).down()
+            return
+    pytest.fail(f"{_LABS} runs of the lab's tests at the same time")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Hosts a, b and c, answering on SSH. The first time on a machine, their root file system is built (minutes)."""
+    with own_lab() as made:
+        made.up(["a", "b", "c"])
+        yield made
+
+
+@pytest.fixture
+def other_lab() -> Iterator[Lab]:
+    """A second lab without any host yet, for tests of what a lab leaves behind."""
+    with own_lab() as made:
+        yield made
