@@ -85,9 +85,22 @@ class LabHost:
         if pid is None:
             raise LabError(f"{self.name} is off")
         namespaces = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        # As the host's own processes have it: none may set this machine's clock.
+        powers = ["setpriv", "--bounding-set=-sys_time"]
         environment = ["env", "-i", f"PATH={_PATH}", "HOME=/root", "LC_ALL=C.UTF-8"]
         entrances = " ".join(map(str, cgroups.entrances(self.layout.label(self.name))))
-        return ["env", f"LAB_ENTRANCES={entrances}", "sh", "-c", _ENTER, "enter", *namespaces, *environment, *command]
+        return [
+            "env",
+            f"LAB_ENTRANCES={entrances}",
+            "sh",
+            "-c",
+            _ENTER,
+            "enter",
+            *namespaces,
+            *powers,
+            *environment,
+            *command,
+        ]
 
     def run(
         self, command: str, *, stdin: str = "", check: bool = True, timeout_s: float = 120

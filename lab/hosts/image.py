@@ -98,12 +98,12 @@ def mirror() -> str:
     """The Debian archive that this machine itself uses, else the public one."""
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for source in sources:
-        if source.is_file() and (found := _archive(source.read_text(encoding="utf-8", errors="replace"))):
+        if source.is_file() and (found := archive_in(source.read_text(encoding="utf-8", errors="replace"))):
             return found
     return _MIRROR
 
 
-def _archive(text: str) -> str | None:
+def archive_in(text: str) -> str | None:
     """The first Debian archive in a sources file, of either format."""
     found = re.search(r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s+)?)(https?://\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
     return found.group(1) if found else None

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from lab.hosts import cgroups, disk, network, power
 from lab.hosts.host import LabHost
-from lab.hosts.image import image, ready_image
+from lab.hosts.image import image
 from lab.hosts.layout import DEFAULT_FOLDER, DEFAULT_NAME, DEFAULT_SUBNET, FIRST_HOST, Layout, check_host_name, layout
 from lab.hosts.system import BadInput, LabError, require_root, require_tools, run, wait_until
 
@@ -29,12 +29,14 @@ class Lab:
     def __init__(self, folder: Path = DEFAULT_FOLDER, *, name: str | None = None, subnet: str | None = None) -> None:
         known = _read_state(folder / _STATE)
         self._numbers: dict[str, int] = {}
+        self._image: Path | None = None
         if known is not None:
             if (name or known["name"], subnet or known["subnet"]) != (known["name"], known["subnet"]):
                 raise LabError(
                     f"{folder} holds another lab: {known['name']} in {known['subnet']}; `edge-lab down` ends it"
                 )
             name, subnet, self._numbers = known["name"], known["subnet"], known["hosts"]
+            self._image = Path(known["image"])
         self.layout: Layout = layout(folder, name or DEFAULT_NAME, subnet or DEFAULT_SUBNET)
 
     @property
@@ -55,8 +57,9 @@ class Lab:
     @property
     def hosts(self) -> dict[str, LabHost]:
         """The hosts by name, whether on or off."""
-        ready = ready_image() or Path("/nonexistent")
-        return {name: LabHost(name, number, self.layout, ready) for name, number in self._numbers.items()}
+        if self._image is None:
+            return {}
+        return {name: LabHost(name, number, self.layout, self._image) for name, number in self._numbers.items()}
 
     def __getitem__(self, name: str) -> LabHost:
         found = self.hosts.get(name)
@@ -81,8 +84,10 @@ class Lab:
             check_host_name(name)
         require_root()
         require_tools(_TOOLS)
-        image(note)
+        made = image(note)
         with self._alone():
+            # Disks belong to the image that they were made over, even where there is a newer recipe by now.
+            self._image = self._image or made
             for name in names:
                 self._numbers.setdefault(name, max(self._numbers.values(), default=FIRST_HOST - 1) + 1)
             # Before anything is made: whoever clears away has to know what there may be.
@@ -128,6 +133,7 @@ class Lab:
             for file in (_STATE, "known_hosts", "operator", "operator.pub", "lock"):
                 (self.folder / file).unlink(missing_ok=True)
             self._numbers.clear()
+            self._image = None
             for folder in (self.folder / "hosts", self.folder):
                 # Something of somebody else's may be there: then it stays.
                 if folder.is_dir() and not any(folder.iterdir()):
@@ -140,7 +146,9 @@ class Lab:
         wait_until(lambda: not disk.loop_devices(self.folder), f"the disks in {self.folder} are let go", deadline_s=30)
 
     def _write_state(self) -> None:
-        state = {"name": self.layout.name, "subnet": str(self.layout.subnet), "hosts": self._numbers}
+        state = _State(
+            name=self.layout.name, subnet=str(self.layout.subnet), image=str(self._image), hosts=self._numbers
+        )
         new = self.folder / f"{_STATE}.new"
         new.write_text(json.dumps(state, indent=2) + "\n")
         new.rename(self.folder / _STATE)
@@ -159,13 +167,14 @@ class Lab:
 class _State(TypedDict):
     name: str
     subnet: str
+    image: str
     hosts: dict[str, int]
 
 
 def _read_state(path: Path) -> _State | None:
     try:
         state = json.loads(path.read_text())
-        return _State(name=state["name"], subnet=state["subnet"], hosts=dict(state["hosts"]))
+        return _State(name=state["name"], subnet=state["subnet"], image=state["image"], hosts=dict(state["hosts"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -200,6 +200,22 @@ def test_settings_of_the_kernel_are_the_hosts_and_not_this_machines(lab: Lab) ->
     lab["a"].run(f"sysctl --quiet --write kernel.panic={machine}")
 
 
+def test_every_process_of_a_host_is_in_control_groups_of_the_host(lab: Lab) -> None:
+    host = lab["a"]
+    for line in Path(f"/proc/{host.pid}/cgroup").read_text().splitlines():
+        assert f"{line.split(':', 2)[2]}/".startswith(f"/{host.layout.label('a')}/"), line
+    assert {line.split(":", 2)[2] for line in host.run("cat /proc/self/cgroup").stdout.splitlines()} == {"/"}
+
+
+def test_nothing_on_a_host_can_set_this_machines_clock(lab: Lab) -> None:
+    cap_sys_time = 1 << 25
+    status = "grep -h ^Cap /proc/1/status /proc/self/status"
+    for said in (lab["a"].run(status).stdout, lab["a"].ssh(status).stdout):
+        sets = [int(line.split()[1], 16) for line in said.splitlines()]
+        assert sets
+        assert not any(one & cap_sys_time for one in sets)
+
+
 # The project's own scripts.
 
 
