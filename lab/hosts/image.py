@@ -18,7 +18,6 @@ from pathlib import Path
 from lab.hosts.system import LabError, require_root, require_tools, run
 
 SUITE = "bookworm"
-_MIRROR = "http://deb.debian.org/debian"
 _FINISH = Path(__file__).with_name("finish_image.sh")
 _TIMEOUT_S = 1800
 
@@ -85,7 +84,7 @@ def _build(folder: Path, lock: int) -> None:
     contained = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
     packages = f"--include={','.join(PACKAGES)}"
     run(
-        [*contained, "debootstrap", "--variant=minbase", packages, SUITE, str(folder), mirror()],
+        [*contained, "debootstrap", "--variant=minbase", packages, SUITE, str(folder), *mirror()],
         timeout_s=_TIMEOUT_S,
         holding=(lock,),
     )
@@ -94,13 +93,13 @@ def _build(folder: Path, lock: int) -> None:
     run([*contained, "bash", "-c", finish, str(folder), script], timeout_s=_TIMEOUT_S, holding=(lock,))
 
 
-def mirror() -> str:
-    """The Debian archive that this machine itself uses, else the public one."""
+def mirror() -> tuple[str, ...]:
+    """The Debian archive that this machine itself uses; empty for debootstrap's own default."""
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for source in sources:
         if source.is_file() and (found := archive_in(source.read_text(encoding="utf-8", errors="replace"))):
-            return found
-    return _MIRROR
+            return (found,)
+    return ()
 
 
 def archive_in(text: str) -> str | None:
