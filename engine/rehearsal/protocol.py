@@ -130,6 +130,9 @@ class Protocol(provider_pb2_grpc.ResourceProviderServicer):
         """Outputs and inputs as they are found; None where the resource is gone. Without effect: as they are known."""
         return outputs, inputs
 
+    def configured(self, peer: str, configuration: Mapping[str, Any]) -> None:
+        """The provider instance on this connection gets its configuration."""
+
     def cancelled(self, peer: str) -> None:
         """The run of this provider instance was interrupted."""
 
@@ -168,7 +171,9 @@ class Protocol(provider_pb2_grpc.ResourceProviderServicer):
 
     @_explained
     def Configure(self, request: Any, context: Any) -> Any:
-        self._configurations[context.peer()] = from_struct(request.args)
+        configuration = from_struct(request.args)
+        self.configured(context.peer(), configuration)
+        self._configurations[context.peer()] = configuration
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=False, acceptOutputs=False
         )

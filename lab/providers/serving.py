@@ -1,7 +1,7 @@
 """Where the lab's providers listen, attached to the engine as a rehearsal is.
 
-`command` has effect here; every other provider is played by a rehearsal, and ``played`` says which.
-``EDGE_PLUGINS=official`` leaves it to the plugin that the engine finds on PATH.
+`command` and `kubernetes` have effect here; every other provider is played by a rehearsal, and ``played`` says which.
+``EDGE_PLUGINS=official`` leaves those two to the plugins that the engine finds on PATH.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine import late_grpc
 from engine.rehearsal.serving import PROVIDERS, serve
 from engine.rehearsal.world import World
 
-WITH_EFFECT = ("command",)
+WITH_EFFECT = ("command", "kubernetes")
 _THREADS = 128
 """Each call of the engine keeps a thread until its host is done, and a fleet has many hosts."""
 
@@ -82,9 +82,13 @@ class LabProviders:
 
 
 def _provider(name: str, world: World | None) -> Any:
-    from lab.providers.command import CommandProvider
+    if name == "command":
+        from lab.providers.command import CommandProvider
 
-    return CommandProvider(world)
+        return CommandProvider(world)
+    from lab.providers.kubernetes import KubernetesProvider
+
+    return KubernetesProvider(world)
 
 
 def _stop(server: Any) -> None:
