@@ -141,7 +141,7 @@ class ApiServer:
     def _apply(self, request: Request) -> Object:
         self._require_namespace(request.path)
         if request.query.get("fieldValidation") == "Strict" and "nonsense" in json.dumps(request.body):
-            raise Refused(400, 'strict decoding error: unknown field "nonsense"')
+            raise Refused(500, "failed to create typed patch object: .nonsense: field not declared in schema")
         manager, force = request.query["fieldManager"], request.query.get("force") == "true"
         owners = copy.deepcopy(self.applied.get(request.path, {}))
         theirs = {owner: dict(_leaves(body)) for owner, body in owners.items() if owner != manager}

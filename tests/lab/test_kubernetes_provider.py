@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +24,12 @@ from pulumi.runtime.proto import provider_pb2_grpc, status_pb2
 from engine import late_grpc
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
 from lab.providers import objects, readiness
+from lab.providers.cluster import Absent, Cluster
 from lab.providers.kubernetes import KubernetesProvider
+from lab.providers.objects import Target
 from lab.providers.readiness import Never
 from tests.lab.api_server import ApiServer, Refused, Request, api_server
+from tests.lab.control_plane import control_plane, missing
 from tests.lab.inline_run import InlineRun, inline_run
 
 _CALL_S = 30
@@ -128,7 +132,7 @@ def test_an_object_is_applied_with_an_owner_of_its_own_and_strictly(run: Run, ap
 
 
 def test_an_unknown_field_is_refused_in_the_api_servers_words(run: Run) -> None:
-    with pytest.raises(grpc.RpcError, match='unknown field "nonsense"'):
+    with pytest.raises(grpc.RpcError, match="nonsense: field not declared in schema"):
         run.create(_MAP, {**config_map(), "nonsense": 1})
 
 
@@ -605,11 +609,11 @@ def stack(tmp_path: Path) -> Iterator[InlineRun]:
         yield made
 
 
-def _program(api: ApiServer, **data: str) -> Callable[[], None]:
+def _program(kubeconfig: str, **data: str) -> Callable[[], None]:
     def program() -> None:
         cluster = kubernetes.Provider(
             "cluster",
-            kubeconfig=pulumi.Output.secret(api.kubeconfig),
+            kubeconfig=pulumi.Output.secret(kubeconfig),
             cluster_identifier="s",
             enable_config_map_mutable=True,
         )
@@ -635,7 +639,7 @@ def test_a_stack_of_objects_comes_up_stays_changes_and_goes(stack: InlineRun, ap
 
     api.refuse = controller
     facts = "/api/v1/namespaces/edge/configmaps/facts"
-    stack.program = _program(api, site="berlin")
+    stack.program = _program(api.kubeconfig, site="berlin")
     stack.preview()
     assert api.known == {}
     stack.up()
@@ -647,7 +651,7 @@ def test_a_stack_of_objects_comes_up_stays_changes_and_goes(stack: InlineRun, ap
     stack.up("--expect-no-changes")
     assert len(api.changes()) == changes, "an unchanged stack changes nothing"
 
-    stack.program = _program(api, site="hamburg")
+    stack.program = _program(api.kubeconfig, site="hamburg")
     stack.up()
     assert api.known[facts]["data"] == {"site": "hamburg"}
     assert stack.outputs()["uid"] == uid, "changed in place"
@@ -655,3 +659,164 @@ def test_a_stack_of_objects_comes_up_stays_changes_and_goes(stack: InlineRun, ap
 
     stack.destroy()
     assert api.known == {}
+
+
+# The same against a real control plane: ownership, garbage collection and rollouts as they really are.
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if (why := missing()) is not None:
+        pytest.skip(why)
+    with control_plane(tmp_path_factory.mktemp("cluster") / "one") as made:
+        yield made
+
+
+@pytest.fixture
+def real(bare: Run, kubeconfig: str) -> Run:
+    bare.configure(kubeconfig=Secret(kubeconfig))
+    return bare
+
+
+@pytest.fixture
+def seen(kubeconfig: str) -> Cluster:
+    """The cluster as somebody else sees it."""
+    return Cluster(kubeconfig)
+
+
+def fresh(kind: str, api_version: str = "v1", **fields: Any) -> dict[str, Any]:
+    """An object of a name that no other test has."""
+    metadata = {"name": f"x{secrets.token_hex(4)}", "namespace": "default"}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
+
+
+def test_a_real_cluster_takes_changes_and_gives_up_an_object(real: Run, seen: Cluster) -> None:
+    inputs = fresh("ConfigMap", data={"site": "berlin", "tier": "near"})
+    identity, olds = real.create(_MAP, inputs)
+    real.update(_MAP, identity, olds, {**inputs, "data": {"site": "hamburg"}})
+    assert seen.get(objects.target(inputs))["data"] == {"site": "hamburg"}
+    found = real.read(_MAP, identity, olds, {**inputs, "data": {"site": "hamburg"}})
+    assert from_struct(found.inputs) == {**inputs, "data": {"site": "hamburg"}}, "nothing has drifted"
+    real.delete(_MAP, identity, olds)
+    with pytest.raises(Absent):
+        seen.get(objects.target(inputs))
+
+
+def test_a_real_cluster_refuses_unknown_fields_also_in_a_preview(real: Run) -> None:
+    for preview in (True, False):
+        with pytest.raises(grpc.RpcError, match="nonsense: field not declared in schema"):
+            real.create(_MAP, fresh("ConfigMap", nonsense="x"), preview=preview)
+
+
+def test_a_real_conflict_names_the_owner_and_yields_to_force(real: Run, seen: Cluster) -> None:
+    inputs = fresh("ConfigMap", data={"site": "berlin"})
+    identity, olds = real.create(_MAP, inputs)
+    changed = {**inputs, "data": {"site": "by hand"}}
+    seen.apply(changed, objects.target(inputs), manager="somebody", force=True)
+    news = {**inputs, "data": {"site": "hamburg"}}
+    with pytest.raises(grpc.RpcError, match='conflict with "somebody"'):
+        real.update(_MAP, identity, olds, news)
+    news["metadata"] = {**inputs["metadata"], "annotations": {"pulumi.com/patchForce": "true"}}
+    assert real.update(_MAP, identity, olds, news)["data"] == {"site": "hamburg"}
+
+
+def test_a_real_patch_gives_back_only_its_own(real: Run, seen: Cluster) -> None:
+    name = f"x{secrets.token_hex(4)}"
+
+    def node(**labels: str) -> dict[str, Any]:
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+    target = Target("v1", "Node", name, None)
+    seen.apply(node(os="linux"), target, manager="kubelet", force=False)
+    identity, outputs = real.create(_NODE_PATCH, node(tier="near"))
+    assert seen.get(target)["metadata"]["labels"] == {"os": "linux", "tier": "near"}
+    real.delete(_NODE_PATCH, identity, outputs)
+    assert seen.get(target)["metadata"]["labels"] == {"os": "linux"}
+
+
+def test_a_real_namespace_takes_all_that_is_in_it_along(real: Run, seen: Cluster) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"x{secrets.token_hex(4)}"}}
+    identity, outputs = real.create("core/v1:Namespace", namespace)
+    assert outputs["status"]["phase"] == "Active"
+    inside = fresh("ConfigMap", data={})
+    inside["metadata"]["namespace"] = identity
+    real.create(_MAP, inside)
+    real.delete("core/v1:Namespace", identity, outputs)
+    for one in (namespace, inside):
+        with pytest.raises(Absent):
+            seen.get(objects.target(one))
+
+
+def _rollout(replicas: int, **annotations: str) -> dict[str, Any]:
+    labels = {"app": secrets.token_hex(4)}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "example.com/web:1"}]}}
+    made = fresh(
+        "Deployment", "apps/v1", spec={"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod}
+    )
+    made["metadata"]["annotations"] = annotations
+    return made
+
+
+def test_a_real_rollout_is_waited_for_and_goes_with_its_replica_sets(real: Run) -> None:
+    identity, outputs = real.create(_DEPLOYMENT, _rollout(0))
+    assert outputs["status"]["observedGeneration"] == outputs["metadata"]["generation"]
+    real.delete(_DEPLOYMENT, identity, outputs)
+
+
+def test_a_real_rollout_without_nodes_does_not_get_done(real: Run) -> None:
+    with pytest.raises(grpc.RpcError, match="not done within 3 s: 0 of 1 replicas are available") as failed:
+        real.create(_DEPLOYMENT, _rollout(1, **{"pulumi.com/timeoutSeconds": "3"}))
+    left = incomplete(failed.value)
+    real.delete(_DEPLOYMENT, left.id, from_struct(left.properties))
+
+
+def test_a_real_custom_kind_is_used_right_after_it_was_made(real: Run) -> None:
+    group = f"{secrets.token_hex(4)}.example.com"
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "Widget", "plural": "widgets"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    token = "apiextensions.k8s.io/v1:CustomResourceDefinition"
+    defined, outputs = real.create(token, definition)
+    widget = fresh("Widget", f"{group}/v1", spec={"size": 1})
+    # The garbage collector hears of a new kind only after half a minute, and a foreground deletion waits for it.
+    widget["metadata"]["annotations"] = {"pulumi.com/deletionPropagationPolicy": "background"}
+    identity, made = real.create(f"{group}/v1:Widget", widget)
+    real.delete(f"{group}/v1:Widget", identity, made)
+    real.delete(token, defined, outputs)
+
+
+@pytest.mark.engine
+def test_a_stack_on_a_real_cluster_comes_up_stays_changes_and_goes(
+    stack: InlineRun, kubeconfig: str, seen: Cluster
+) -> None:
+    facts = Target("v1", "ConfigMap", "facts", "edge")
+    stack.program = _program(kubeconfig, site="berlin")
+    stack.preview()
+    stack.up()
+    made = seen.get(facts)
+    assert made["data"] == {"site": "berlin"}
+    assert stack.outputs()["uid"] == made["metadata"]["uid"]
+    stack.up("--expect-no-changes")
+    assert seen.get(facts)["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+    by_hand = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "facts", "namespace": "edge"}}
+    seen.apply({**by_hand, "data": {"site": "by hand"}}, facts, manager="somebody", force=True)
+    refreshed = stack.pulumi("refresh", "--yes", "--skip-preview", "--non-interactive", "--stack", "one")
+    assert "updated" in refreshed.stdout, "a refresh sees what was changed by hand"
+    seen.apply(by_hand, facts, manager="somebody", force=True)
+
+    stack.program = _program(kubeconfig, site="hamburg")
+    stack.up()
+    assert seen.get(facts)["data"] == {"site": "hamburg"}
+    stack.destroy()
+    with pytest.raises(Absent):
+        seen.get(Target("v1", "Namespace", "edge", None))
