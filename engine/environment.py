@@ -39,7 +39,7 @@ def environment(
     }
     if rehearsal is not None:
         variables |= {
-            "PULUMI_BACKEND_URL": backend or f"file://{edge / 'rehearsal'}",
+            "PULUMI_BACKEND_URL": backend or file_backend(edge / "rehearsal"),
             "PULUMI_CONFIG_PASSPHRASE": REHEARSAL_PASSPHRASE,
             "PULUMI_DEBUG_PROVIDERS": rehearsal,
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
@@ -50,9 +50,18 @@ def environment(
     elif backend is not None:
         variables["PULUMI_BACKEND_URL"] = backend
     elif not _backend_is_chosen(project_root):
-        variables["PULUMI_BACKEND_URL"] = f"file://{edge / 'state'}"
+        variables["PULUMI_BACKEND_URL"] = file_backend(edge / "state")
     _create_folder(variables.get("PULUMI_BACKEND_URL", ""))
     return variables
+
+
+def file_backend(folder: Path) -> str:
+    """The URL of a state folder that survives a killed run.
+
+    By default the engine's file storage keeps a second file beside each, and writes it in place: a run that is killed
+    at that moment leaves it empty, and the state can no longer be read ("failed to load checkpoint: EOF").
+    """
+    return f"file://{folder}?metadata=skip"
 
 
 def _backend_is_chosen(project_root: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.cli import EngineError, PulumiCli, locate
-from engine.environment import PROJECT_ROOT, environment
+from engine.environment import PROJECT_ROOT, environment, file_backend
 from engine.setup import official_host
 from engine.shim import is_our_shim
 
@@ -143,6 +143,9 @@ def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://").partition("?")[0]).expanduser()
         if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            if "metadata=skip" not in url:
+                detail = f"{shown}, writable; a run that is killed can leave it unreadable"
+                return Item("backend", "state", "note", detail, f"export PULUMI_BACKEND_URL='{file_backend(folder)}'")
             return Item("backend", "state", "ok", f"{shown}, writable; for one machine, share it before a second joins")
         return Item("backend", "state", "broken", f"{shown} is not a writable folder", f"mkdir -p {folder}")
     try:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from engine.cli import locate
-from engine.environment import PROJECT_ROOT, environment
+from engine.environment import PROJECT_ROOT, environment, file_backend
 from engine.rehearsal import RehearsalServer
 from engine.rehearsal.world import World
 from stacks.loader import load_site
@@ -84,7 +84,7 @@ def stack(home: Path, site: str | Path, secrets: Mapping[str, str] | None = None
     (home / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     needs = {need.key: f"placeholder-{need.key}" for need in required(spec)}
     with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
-        variables = environment(rehearsal=server.debug_providers, backend=f"file://{home / 'state'}")
+        variables = environment(rehearsal=server.debug_providers, backend=file_backend(home / "state"))
         made = Stack(home, spec, {**variables, "PULUMI_HOME": str(home / "home")})
         made.pulumi("stack", "init", made.name)
         settings = home / f"Pulumi.{made.name}.yaml"

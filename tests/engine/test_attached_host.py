@@ -21,7 +21,7 @@ from pulumi.runtime.proto import language_pb2_grpc
 from engine import attached_host, late_grpc, runners
 from engine.attached_host import attached
 from engine.cli import locate
-from engine.environment import environment
+from engine.environment import environment, file_backend
 from engine.quick_sdk import wait_for_rpcs
 from engine.rehearsal import RehearsalServer
 
@@ -65,7 +65,7 @@ def preview(program: Callable[[], None], folder: Path) -> subprocess.CompletedPr
     (folder / "state").mkdir()
     (folder / "Pulumi.yaml").write_text("name: small\nruntime: python\n")
     with RehearsalServer() as server, attached(program, with_pack=False) as host:
-        variables = environment(rehearsal=server.debug_providers, backend=f"file://{folder / 'state'}")
+        variables = environment(rehearsal=server.debug_providers, backend=file_backend(folder / "state"))
         pulumi_cli, everything = str(locate().path), {**os.environ, **variables, **host.variables}
         subprocess.run([pulumi_cli, "stack", "init", "one"], cwd=folder, env=everything, check=True)
         return subprocess.run(

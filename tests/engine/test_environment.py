@@ -32,7 +32,7 @@ def test_the_virtual_environments_tools_come_first(project: Path, machine: Machi
 
 def test_a_rehearsal_has_its_own_state_home_and_passphrase_inside_the_checkout(project: Path) -> None:
     variables = environment(rehearsal="command:4000", project_root=project)
-    assert variables["PULUMI_BACKEND_URL"] == f"file://{project}/.edge/rehearsal"
+    assert variables["PULUMI_BACKEND_URL"] == f"file://{project}/.edge/rehearsal?metadata=skip"
     assert (project / ".edge" / "rehearsal").is_dir()
     assert variables["PULUMI_HOME"].startswith(str(project / ".edge"))
     assert variables["PULUMI_CONFIG_PASSPHRASE"]
@@ -72,7 +72,7 @@ def test_a_real_run_takes_nothing_from_rehearsal(project: Path) -> None:
 
 
 def test_a_real_run_keeps_state_in_the_checkout_by_default(project: Path) -> None:
-    assert environment(project_root=project)["PULUMI_BACKEND_URL"] == f"file://{project}/.edge/state"
+    assert environment(project_root=project)["PULUMI_BACKEND_URL"] == f"file://{project}/.edge/state?metadata=skip"
     assert (project / ".edge" / "state").is_dir()
 
 

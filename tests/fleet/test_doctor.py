@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli import PulumiCli
 from fleet import doctor
 from fleet.doctor import Item
 from stacks.loader import load_site
@@ -113,3 +114,11 @@ def test_what_is_missing_for_a_real_run_makes_doctor_fail(project: Project, monk
 def test_doctor_for_people_ends_with_the_verdict(project: Project) -> None:
     ran = project.edge("doctor")
     assert "would stop a real run" in ran.stdout.splitlines()[-1] or "ready" in ran.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("query", "status"), [("", "note"), ("?metadata=skip", "ok")])
+def test_a_state_folder_that_a_killed_run_can_spoil_is_noted(tmp_path: Path, query: str, status: str) -> None:
+    cli = PulumiCli(tmp_path / "pulumi", "3.250.0", "path")
+    found = doctor._backend(cli, {"PULUMI_BACKEND_URL": f"file://{tmp_path}{query}"}, tmp_path)
+    assert found.status == status
+    assert ("metadata=skip" in (found.remedy or "")) == (status == "note")

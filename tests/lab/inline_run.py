@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.attached_host import attached
 from engine.cli import locate
-from engine.environment import environment
+from engine.environment import environment, file_backend
 from lab.providers.serving import LabProviders
 
 _DEADLINE_S = 180
@@ -69,7 +69,7 @@ def inline_run(home: Path, program: Callable[[], None] = lambda: None) -> Iterat
     (home / "state").mkdir(parents=True)
     (home / "Pulumi.yaml").write_text("name: lab\nruntime: python\n")
     with LabProviders() as providers, attached(lambda: run.program(), with_pack=False) as host:
-        variables = environment(rehearsal=providers.debug_providers, backend=f"file://{home / 'state'}")
+        variables = environment(rehearsal=providers.debug_providers, backend=file_backend(home / "state"))
         variables |= {**host.variables, "PULUMI_HOME": str(home / "home")}
         run = InlineRun(home, variables, host.arguments, program)
         run.pulumi("stack", "init", _STACK)
