@@ -81,6 +81,10 @@ bench: setup ## A preview of prod against an empty program, and `edge check` ove
 bench-fleet: setup ## `edge check` over 50 and 500 generated sites
 	@$(BIN)/python -m bench.fleet
 
+.PHONY: bench-lab
+bench-lab: setup ## Three real hosts brought up by the program, against a shell script (root, Linux)
+	@$(BIN)/python -m bench.lab_hosts
+
 .PHONY: pins
 pins: ## Renew constraints.txt after a change of requirements.txt or requirements-dev.txt
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(PYTHON) -m venv "$$fresh"; \

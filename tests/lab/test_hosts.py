@@ -198,6 +198,20 @@ def test_settings_of_the_kernel_are_the_hosts_and_not_this_machines(lab: Lab) ->
     assert lab["a"].run("sysctl --values kernel.panic").stdout == "23\n"
     assert setting.read_text() == machine
     lab["a"].run(f"sysctl --quiet --write kernel.panic={machine}")
+    same = lab["a"].run("sysctl --values vm.swappiness").stdout
+    assert lab["a"].run(f"sysctl --write vm.swappiness={same}", check=False).returncode != 0, "a host sets this machine"
+
+
+def test_no_packet_of_a_host_is_passed_on(other_lab: Lab) -> None:
+    # As on a machine that forwards: new links begin with it.
+    default = Path("/proc/sys/net/ipv4/conf/default/forwarding")
+    before = default.read_text()
+    default.write_text("1\n")
+    try:
+        other_lab.up(["x"])
+    finally:
+        default.write_text(before)
+    assert Path(f"/proc/sys/net/ipv4/conf/{other_lab.layout.bridge}/forwarding").read_text() == "0\n"
 
 
 def test_every_process_of_a_host_is_in_control_groups_of_the_host(lab: Lab) -> None:

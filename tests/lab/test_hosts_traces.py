@@ -94,14 +94,16 @@ def crash(lab: Lab, *, when_up: bool) -> set[str]:
     """A process that brings the lab up is killed on the way, or afterwards. Returns the namespaces that it made."""
     arguments = [str(lab.folder), lab.layout.name, str(lab.layout.subnet)]
     command = [sys.executable, "-c", _UP, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         if when_up:
             assert process.stdout.readline() == "up\n"
         else:
             booting = lab.layout.host_folder("x") / "pid"
             wait_until(booting.exists, "the first host begins to boot", deadline_s=60)
-        process.send_signal(signal.SIGKILL)
+        # The whole group, as a terminal that is closed or interrupted does it.
+        os.killpg(process.pid, signal.SIGKILL)
     left = Lab(lab.folder)
     assert set(left.hosts) == {"x", "y"}
     return {one for host in left.hosts.values() if host.pid for one in namespaces_of(host.pid)} - namespaces_of("self")

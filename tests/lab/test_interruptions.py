@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.hosts.lab import Lab
-from tests.lab.lab_site import Site, lab_site
+from lab.site import Site, lab_site
 
 _HOSTS = ("a", "b", "c")
 _UNDO = """

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lab.hosts.lab import Lab
-from tests.lab.lab_site import Site, lab_site, sessions
+from lab.site import Site, lab_site, sessions
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""A stack of the project's own program on hosts of the lab."""
+"""A stack of the project's own program on hosts of the lab: what tests and benchmarks bring up.
+
+The program is the checkout's `__main__.py`, run by plain `pulumi`; only the providers are the lab's.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,129 @@
+"""`make bench-lab`: three real hosts brought up by the program, against a shell script with the same steps.
+
+The script runs what the program renders, over the same SSH: the hosts side by side, the steps of each one after the
+other, a connection for each step. Hosts are put back before each run. Needs root; writes
+bench/results/<stamp>-lab.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.results import compiled_modules_are_kept, machine, table, write
+from components.host.plan import plan
+from components.shell import as_root
+from lab.hosts.lab import Lab
+from lab.hosts.system import LabError
+from lab.site import lab_site
+from stacks.catalogue import catalogue
+from stacks.loader import load_site
+
+NAMES = ("a", "b", "c")
+SCRIPT = "shell script, same steps"
+FIRST = "first up"
+AGAIN = "up without changes"
+_UNDO = """
+rm -f /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf
+hostnamectl set-hostname fresh
+"""
+
+
+def main() -> int:
+    """Measure, print, write."""
+    compiled_modules_are_kept()
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--runs", type=int, default=5)
+    runs = options.parse_args().runs
+    with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
+        lab = Lab(Path(folder) / "lab", name="labbench", subnet="10.97.200.0/24")
+        try:
+            lab.up(NAMES, note=print)
+            times = measure(lab, Path(folder), runs)
+        except LabError as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            lab.down()
+    medians = {name: statistics.median(several) for name, several in times.items()}
+    rows = [
+        [
+            name,
+            f"{medians[name]:.2f}",
+            f"{min(several):.2f}",
+            f"{max(several):.2f}",
+            f"{medians[name] / medians[SCRIPT]:.2f}",
+        ]
+        for name, several in times.items()
+    ]
+    print(table([f"{len(NAMES)} hosts, medians in seconds", "median", "least", "most", "times script"], rows))
+    path = write(
+        "lab",
+        {
+            "seconds": {name: round(median, 3) for name, median in medians.items()},
+            "runs": {name: [round(one, 3) for one in several] for name, several in times.items()},
+            "machine": machine(),
+        },
+    )
+    print(f"written to {path.relative_to(Path(__file__).resolve().parent.parent)}")
+    return 0
+
+
+def measure(lab: Lab, folder: Path, runs: int) -> dict[str, list[float]]:
+    """In turn; the first round is dropped."""
+    times: dict[str, list[float]] = {SCRIPT: [], FIRST: [], AGAIN: []}
+    for number in range(runs + 1):
+        with lab_site(lab, folder / f"site-{number}") as site:
+            site.write(*NAMES)
+            script = shell_script(lab, site.file)
+            found = {
+                SCRIPT: timed(
+                    lambda script=script: subprocess.run(["bash", "-c", script], check=True, capture_output=True), lab
+                ),
+                FIRST: timed(site.up, lab),
+                AGAIN: timed(site.up),
+            }
+        if number:
+            for name, seconds in found.items():
+                times[name].append(seconds)
+    return times
+
+
+def timed(act: Callable[[], object], fresh: Lab | None = None) -> float:
+    """Seconds; on hosts that are put back first where ``fresh`` says which."""
+    for name in NAMES if fresh is not None else ():
+        assert fresh is not None
+        fresh[name].run(_UNDO)
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def shell_script(lab: Lab, file: Path) -> str:
+    """What an operator would write by hand."""
+    spec, hardware = load_site(file), catalogue().hardware
+    lines = ["set -e"]
+    for host in spec.hosts:
+        steps = plan(spec.node(host), host, spec.os_of(host), hardware[host.hardware])
+        ssh = [
+            "ssh",
+            "-o",
+            f"UserKnownHostsFile={lab.known_hosts}",
+            "-i",
+            str(lab.operator_key),
+            f"root@{host.address}",
+        ]
+        commands = [shlex.join([*ssh, as_root(step, "root")]) for step in (steps.reachable, steps.facts, steps.base)]
+        lines += ["(" + " && ".join(commands) + ") &", "jobs+=($!)"]
+    return "\n".join([*lines, 'for job in "${jobs[@]}"; do wait "$job"; done'])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
