@@ -8,6 +8,7 @@ bench/results/<stamp>-lab.json.
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import statistics
 import subprocess
@@ -84,9 +85,7 @@ def measure(lab: Lab, folder: Path, runs: int) -> dict[str, list[float]]:
             site.write(*NAMES)
             script = shell_script(lab, site.file)
             found = {
-                SCRIPT: timed(
-                    lambda script=script: subprocess.run(["bash", "-c", script], check=True, capture_output=True), lab
-                ),
+                SCRIPT: timed(functools.partial(_bash, script), lab),
                 FIRST: timed(site.up, lab),
                 AGAIN: timed(site.up),
             }
@@ -94,6 +93,10 @@ def measure(lab: Lab, folder: Path, runs: int) -> dict[str, list[float]]:
             for name, seconds in found.items():
                 times[name].append(seconds)
     return times
+
+
+def _bash(script: str) -> None:
+    subprocess.run(["bash", "-c", script], check=True, capture_output=True)
 
 
 def timed(act: Callable[[], object], fresh: Lab | None = None) -> float:
