@@ -18,6 +18,7 @@ from lab.providers.serving import LabProviders
 
 _DEADLINE_S = 180
 _STACK = "one"
+_FLAGS = ("--yes", "--skip-preview", "--non-interactive", "--stack", _STACK)
 
 
 @dataclass
@@ -43,14 +44,30 @@ class InlineRun:
         return done
 
     def up(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        flags = ("--yes", "--skip-preview", "--non-interactive", "--stack", _STACK)
-        return self.pulumi("up", *flags, *self.arguments, *options, check=check)
+        return self.pulumi("up", *_FLAGS, *self.arguments, *options, check=check)
+
+    @contextmanager
+    def started_up(self) -> Iterator[subprocess.Popen[str]]:
+        """An `up` that goes on meanwhile."""
+        command = [str(locate().path), "up", *_FLAGS, *self.arguments]
+        with subprocess.Popen(
+            command,
+            cwd=self.home,
+            env={**os.environ, **self.variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def preview(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.pulumi("preview", "--non-interactive", "--stack", _STACK, *self.arguments, *options, check=check)
 
     def destroy(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.pulumi("destroy", "--yes", "--skip-preview", "--non-interactive", "--stack", _STACK, check=check)
+        return self.pulumi("destroy", *_FLAGS, check=check)
 
     def outputs(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -92,7 +94,9 @@ def running_sshd(home: Path, *lines: str) -> Iterator[Sshd]:
     """Debian's sshd on loopback, with keys of its own."""
     assert _SSHD is not None
     home.mkdir(parents=True)
-    Path("/run/sshd").mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        # Where sshd, as root, separates its privileges; a service manager would make it.
+        Path("/run/sshd").mkdir(exist_ok=True)
     host, user = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     host.write_private_key(home / "host")
     (home / "host").chmod(0o600)
@@ -111,9 +115,9 @@ def running_sshd(home: Path, *lines: str) -> Iterator[Sshd]:
         "MaxStartups 100",
         "Subsystem sftp internal-sftp",
         "AcceptEnv EDGE_* PULUMI_COMMAND_*",
-        *lines,
     )
-    (home / "config").write_text("\n".join(settings) + "\n")
+    # The first value of a setting counts.
+    (home / "config").write_text("\n".join([*lines, *settings]) + "\n")
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [_SSHD, "-D", "-e", "-f", str(home / "config")], stderr=log, stdin=subprocess.DEVNULL
@@ -501,6 +505,14 @@ def test_a_host_behind_a_jump_host_is_reached_through_it(provider: Provider, ssh
         assert f":{jump.port} is refused: its host key is not the pinned one" in said
 
 
+def test_a_jump_host_that_forwards_nothing_leaves_the_host_out_of_reach(
+    provider: Provider, sshd: Sshd, tmp_path: Path
+) -> None:
+    with running_sshd(tmp_path / "jump", "AllowTcpForwarding no") as jump:
+        said = provider.refusal(create="true", connection=sshd.connection(proxy=jump.connection()))
+    assert f":{sshd.port} cannot be reached" in said
+
+
 def test_hosts_are_worked_on_side_by_side(provider: Provider, sshd: Sshd, tmp_path: Path) -> None:
     # Each waits until all are there: one after the other they would wait for ever.
     count = 8
@@ -648,3 +660,21 @@ def test_a_failing_command_fails_the_run_with_its_stderr_and_no_secret(run: Inli
     assert "cannot use [secret]" in said
     assert "marker-on-stdin" not in said
     assert "fails" not in run.state()
+
+
+@engine
+def test_an_interrupted_run_does_not_go_on_dialling(run: InlineRun, sshd: Sshd) -> None:
+    with listening(closes=True) as dead:
+
+        def program() -> None:
+            connection = _connection(sshd)
+            connection.port, connection.dial_error_limit = float(dead.port), -1
+            remote.Command("waits", connection=connection, create="true")
+
+        run.program = program
+        with run.started_up() as process:
+            until(lambda: len(dead.taken) > 1, "the host is being dialled")
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=_DEADLINE_S)
+    assert process.returncode != 0
+    assert "interrupted while dialling" in said
