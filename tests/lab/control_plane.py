@@ -42,7 +42,8 @@ def program(name: str) -> list[str] | None:
     """How a program of Kubernetes is started here."""
     if found := shutil.which(name):
         return [found]
-    built = [Path(os.environ["EDGE_LAB_K3S"])] if "EDGE_LAB_K3S" in os.environ else cache_folder().glob("*/k3s")
+    chosen = os.environ.get("EDGE_LAB_K3S")
+    built = [Path(chosen)] if chosen else cache_folder().glob("kubernetes/*/k3s")
     return next(([str(path), name] for path in built if path.is_file()), None)
 
 
