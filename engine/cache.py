@@ -27,11 +27,11 @@ def root() -> Path:
 
 
 @contextmanager
-def filling(destination: Path) -> Iterator[Path]:
+def filling(destination: Path, what: str = "the Pulumi CLI") -> Iterator[Path]:
     """A folder to fill, which becomes `destination` when the block ends without an error, and vanishes otherwise.
 
     One process fills at a time; what a killed one left behind goes first. The block may find `destination` there
-    already, filled by the process it waited for: check again inside.
+    already, filled by the process it waited for: check again inside. Whoever has to wait is told for `what`.
     """
     parent = destination.parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def filling(destination: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"Another process is getting the Pulumi CLI into {parent}; waiting for it.")
+            say(f"Another process is getting {what} into {parent}; waiting for it.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in parent.glob(_ASIDE + "*"):
             shutil.rmtree(leftover, ignore_errors=True)

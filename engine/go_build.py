@@ -6,6 +6,7 @@ hash of the pins.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine import cache
@@ -43,20 +44,22 @@ def build() -> Path:
     destination = cached_path()
     with cache.filling(destination.parents[1]) as aside:
         if not destination.exists():
-            _compile(go, aside / "bin" / "pulumi")
+            title = f"Building the Pulumi CLI {PULUMI_VERSION} from Go modules (once, some minutes)"
+            compile_program(go, MODULE, _PACKAGE, aside / "bin" / "pulumi", link=_LINK, title=title)
     return destination
 
 
-def wanted_go() -> tuple[int, ...]:
+def wanted_go(module: Path | None = None) -> tuple[int, ...]:
     """The Go version that the pins ask for."""
-    match = re.search(r"^go (\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    match = re.search(r"^go (\S+)$", ((module or MODULE) / "go.mod").read_text(), re.MULTILINE)
     assert match is not None
     return _numbers(match[1])
 
 
-def find_go() -> str:
+def find_go(module: Path | None = None) -> str:
     """A `go` that can build the pins; raises EngineError naming what is missing."""
-    wanted = ".".join(str(number) for number in wanted_go())
+    needed = wanted_go(module)
+    wanted = ".".join(str(number) for number in needed)
     go = shutil.which("go") or shutil.which("go", path=_GO_ELSEWHERE)
     if go is None:
         raise EngineError(f"a build from source needs Go: go >= {wanted} not found on PATH")
@@ -64,7 +67,7 @@ def find_go() -> str:
     lines = said.stdout.splitlines()
     version = _numbers(lines[0]) if lines else ()
     may_fetch = version >= _GO_WITH_TOOLCHAINS and lines[1:2] != ["local"]
-    if version < wanted_go() and not may_fetch:
+    if version < needed and not may_fetch:
         have = ".".join(str(number) for number in version) or "unknown"
         raise EngineError(f"a build from source needs go >= {wanted}; {go} is version {have}")
     return go
@@ -74,8 +77,22 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-def _compile(go: str, target: Path) -> None:
-    with Progress(f"Building the Pulumi CLI {PULUMI_VERSION} from Go modules (once, some minutes)") as progress:
+def compile_program(
+    go: str,
+    module: Path,
+    package: str,
+    target: Path,
+    *,
+    link: str,
+    title: str,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Build ``package`` as pinned in the folder ``module`` into the file ``target``; raises EngineError.
+
+    ``link`` is for the linker, ``environment`` comes on top of this process's own.
+    """
+    with Progress(title) as progress:
+        run = functools.partial(_run, module, environment or {})
         modules = 0
         packages: set[str] = set()
 
@@ -85,7 +102,7 @@ def _compile(go: str, target: Path) -> None:
                 modules += 1
                 progress.update(f"{modules} modules fetched")
 
-        listed = _run([go, "list", "-mod=readonly", "-deps", _PACKAGE], module_line)
+        listed = run([go, "list", "-mod=readonly", "-deps", package], module_line)
         total = len(listed)
 
         def package_line(line: str) -> None:
@@ -94,15 +111,17 @@ def _compile(go: str, target: Path) -> None:
                 progress.update(f"{len(packages)} of {total} packages compiled")
 
         progress.update(f"{total} packages to compile")
-        _run([go, "build", "-mod=readonly", "-v", "-ldflags", _LINK, "-o", str(target), _PACKAGE], package_line)
+        run([go, "build", "-mod=readonly", "-v", "-ldflags", link, "-o", str(target), package], package_line)
 
 
-def _run(command: list[str], each_line_of_stderr: Callable[[str], None]) -> list[str]:
+def _run(
+    module: Path, environment: Mapping[str, str], command: list[str], each_line_of_stderr: Callable[[str], None]
+) -> list[str]:
     """Run in the pinned module's folder; lines of stdout. A failure carries the last lines that go wrote."""
-    environment = {**os.environ, "GOWORK": "off"}
+    environment = {**os.environ, "GOWORK": "off", **environment}
     last: deque[str] = deque(maxlen=_LAST_LINES)
     process = subprocess.Popen(
-        command, cwd=MODULE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        command, cwd=module, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/sirupsen/logrus"
+	"gopkg.in/yaml.v3"
+
+	"edge/lab/kubernetes/k3s/internal/paths"
+	"edge/lab/kubernetes/k3s/internal/pki"
+)
+
+const pauseImage = "docker.io/rancher/mirrored-pause:3.6"
+
+// The host's programs that K3s would bring along. They are run below K3s' folder, where K3s' own would be.
+var hostPrograms = []string{"containerd", "containerd-shim-runc-v2", "runc"}
+
+// HostProgram finds a program of the host; never the link to this one that may be earlier on the path.
+func HostProgram(name string) (string, error) {
+	for _, folder := range []string{"/usr/bin", "/usr/sbin", "/bin", "/sbin"} {
+		path := filepath.Join(folder, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not on this host: the lab's k3s uses the distribution's", name)
+}
+
+func (a *Agent) startContainerd(ctx context.Context) error {
+	if err := linkHostPrograms(); err != nil {
+		return err
+	}
+	hosts := filepath.Join(paths.AgentEtc, "containerd", "certs.d")
+	if err := writeRegistries(hosts); err != nil {
+		return err
+	}
+	config := filepath.Join(paths.AgentEtc, "containerd", "config.toml")
+	if err := pki.Write(config, []byte(containerdConfig(hosts))); err != nil {
+		return err
+	}
+	for _, folder := range []string{paths.ContainerdRun, paths.CNIConfig, agentPath("containerd")} {
+		if err := os.MkdirAll(folder, 0o711); err != nil {
+			return err
+		}
+	}
+	log, err := os.OpenFile(filepath.Join(agentPath("containerd"), "containerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	command := exec.Command(filepath.Join(paths.Bin, "containerd"), "--config", config)
+	command.Env = append(os.Environ(), "PATH="+paths.Bin+":"+os.Getenv("PATH"))
+	command.Stdout, command.Stderr = log, log
+	logrus.Infof("Running containerd --config %s; its log is %s", config, log.Name())
+	if err := a.children.Start("containerd", command); err != nil {
+		return err
+	}
+	return waitFor(ctx, "containerd", time.Minute, func() bool {
+		connection, err := net.Dial("unix", paths.ContainerdSock)
+		if err == nil {
+			_ = connection.Close()
+		}
+		return err == nil
+	})
+}
+
+func linkHostPrograms() error {
+	if err := os.MkdirAll(paths.Bin, 0o755); err != nil {
+		return err
+	}
+	for _, name := range hostPrograms {
+		program, err := HostProgram(name)
+		if err != nil {
+			return err
+		}
+		link := filepath.Join(paths.Bin, name)
+		_ = os.Remove(link)
+		if err := os.Symlink(program, link); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restrict_oom_score_adj: root in a lab's namespaces may not lower a process's score; on a machine it changes nothing
+// that a test looks at.
+func containerdConfig(hosts string) string {
+	return fmt.Sprintf(`version = 2
+root = %q
+state = %q
+
+[grpc]
+  address = %q
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = %q
+  restrict_oom_score_adj = true
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "10010"
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = %q
+  conf_dir = %q
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = %q
+`, agentPath("containerd"), paths.ContainerdRun, paths.ContainerdSock, pauseImage, paths.CNIBin, paths.CNIConfig, hosts)
+}
+
+type registries struct {
+	Mirrors map[string]struct {
+		Endpoint []string          `yaml:"endpoint"`
+		Rewrite  map[string]string `yaml:"rewrite"`
+	} `yaml:"mirrors"`
+}
+
+// registries.yaml in the form that containerd reads.
+func writeRegistries(folder string) error {
+	if err := os.RemoveAll(folder); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	file, err := os.Open(paths.Registries)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	told := registries{}
+	decoder := yaml.NewDecoder(file)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&told); err != nil && err != io.EOF {
+		return fmt.Errorf("%s: the lab's k3s does not know that: %w", paths.Registries, err)
+	}
+	for _, registry := range slices.Sorted(maps.Keys(told.Mirrors)) {
+		mirror := told.Mirrors[registry]
+		if len(mirror.Rewrite) > 0 {
+			logrus.Warnf("registries.yaml: %s: in the lab, paths of images are not rewritten", registry)
+		}
+		text := ""
+		for _, endpoint := range mirror.Endpoint {
+			if _, err := url.Parse(endpoint); err != nil {
+				return fmt.Errorf("%s: %w", paths.Registries, err)
+			}
+			text += fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", endpoint)
+		}
+		name := registry
+		if name == "*" {
+			name = "_default"
+		}
+		if err := pki.Write(filepath.Join(folder, name, "hosts.toml"), []byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Every archive of images beside K3s goes into containerd before the first pod may want one.
+func (a *Agent) importImages(ctx context.Context) error {
+	files, err := filepath.Glob(filepath.Join(paths.Images, "*.tar*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		started := time.Now()
+		if err := importImage(ctx, path); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		logrus.Infof("Imported images from %s in %s", path, time.Since(started).Round(time.Millisecond))
+	}
+	return nil
+}
+
+func importImage(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var archive io.Reader = file
+	if strings.HasSuffix(path, ".zst") {
+		decoder, err := zstd.NewReader(file)
+		if err != nil {
+			return err
+		}
+		defer decoder.Close()
+		archive = decoder
+	}
+	ctr, err := HostProgram("ctr")
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, ctr, "--address", paths.ContainerdSock, "--namespace", "k8s.io", "images", "import", "-")
+	command.Stdin = archive
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))
+	}
+	return nil
+}

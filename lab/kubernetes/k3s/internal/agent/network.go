@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/vishvananda/netlink"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"edge/lab/kubernetes/k3s/internal/paths"
+	"edge/lab/kubernetes/k3s/internal/pki"
+)
+
+// Marks the routes that are this program's in the kernel's table.
+const routeProtocol = 99
+
+// The stand-in for flannel: pods of one node on a bridge, and a plain route to each other node's pods. It asks for the
+// nodes every few seconds; all of them must be on one network.
+func (a *Agent) keepNetwork(ctx context.Context, client kubernetes.Interface) {
+	said := ""
+	for ctx.Err() == nil {
+		if err := a.network(ctx, client); err != nil {
+			if said != err.Error() {
+				logrus.Warnf("Network of the pods: %v", err)
+			}
+			said = err.Error()
+		} else {
+			said = ""
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+func (a *Agent) network(ctx context.Context, client kubernetes.Interface) error {
+	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	nodes, err := client.CoreV1().Nodes().List(limited, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	others := map[string]net.IP{}
+	own := ""
+	for _, node := range nodes.Items {
+		address := internalAddress(node)
+		switch {
+		case node.Name == a.name:
+			own = node.Spec.PodCIDR
+		case node.Spec.PodCIDR != "" && address != nil:
+			others[node.Spec.PodCIDR] = address
+		}
+	}
+	if own == "" {
+		return fmt.Errorf("%s has no network for its pods yet", a.name)
+	}
+	if err := a.writeCNI(own); err != nil {
+		return err
+	}
+	if err := a.masquerade(own); err != nil {
+		return err
+	}
+	return keepRoutes(others)
+}
+
+func internalAddress(node corev1.Node) net.IP {
+	for _, address := range node.Status.Addresses {
+		if address.Type == corev1.NodeInternalIP {
+			return net.ParseIP(address.Address)
+		}
+	}
+	return nil
+}
+
+func (a *Agent) writeCNI(podCIDR string) error {
+	type object = map[string]any
+	content, err := json.MarshalIndent(object{
+		"cniVersion": "1.0.0",
+		"name":       "cbr0",
+		"plugins": []object{
+			{
+				"type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "hairpinMode": true,
+				"ipam": object{"type": "host-local", "ranges": [][]object{{{"subnet": podCIDR}}}},
+			},
+			{"type": "portmap", "capabilities": object{"portMappings": true}},
+		},
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(paths.CNIConfig, "10-flannel.conflist")
+	if before, err := os.ReadFile(path); err == nil && string(before) == string(content) {
+		return nil
+	}
+	logrus.Infof("Pods of this node are in %s", podCIDR)
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		return err
+	}
+	return pki.Write(path, content)
+}
+
+// Pods leave the cluster with their node's address, and reach each other with their own.
+func (a *Agent) masquerade(podCIDR string) error {
+	cluster := a.cluster.ClusterCIDR
+	for _, rules := range []struct {
+		table, chain, from string
+		rules              [][]string
+	}{
+		{"nat", "FLANNEL-POSTRTG", "POSTROUTING", [][]string{
+			{"-s", podCIDR, "!", "-d", cluster, "-j", "MASQUERADE"},
+		}},
+		{"filter", "FLANNEL-FWD", "FORWARD", [][]string{
+			{"-s", cluster, "-j", "ACCEPT"},
+			{"-d", cluster, "-j", "ACCEPT"},
+		}},
+	} {
+		if iptables("-t", rules.table, "-n", "-L", rules.chain) != nil {
+			if err := iptables("-t", rules.table, "-N", rules.chain); err != nil {
+				return err
+			}
+		}
+		for _, rule := range append(rules.rules, nil) {
+			chain := rules.chain
+			if rule == nil {
+				chain, rule = rules.from, []string{"-j", rules.chain}
+			}
+			if iptables(append([]string{"-t", rules.table, "-C", chain}, rule...)...) == nil {
+				continue
+			}
+			if err := iptables(append([]string{"-t", rules.table, "-A", chain}, rule...)...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func iptables(arguments ...string) error {
+	said, err := exec.Command("iptables", append([]string{"-w", "10"}, arguments...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("iptables %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(string(said)))
+	}
+	return nil
+}
+
+func keepRoutes(wanted map[string]net.IP) error {
+	filter := &netlink.Route{Protocol: routeProtocol}
+	there, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return err
+	}
+	for _, route := range there {
+		if via, ok := wanted[route.Dst.String()]; ok && via.Equal(route.Gw) {
+			delete(wanted, route.Dst.String())
+			continue
+		}
+		if err := netlink.RouteDel(&route); err != nil {
+			return err
+		}
+	}
+	for to, via := range wanted {
+		_, network, err := net.ParseCIDR(to)
+		if err != nil {
+			return err
+		}
+		if err := netlink.RouteReplace(&netlink.Route{Dst: network, Gw: via, Protocol: routeProtocol}); err != nil {
+			return fmt.Errorf("route to %s through %s: %w", to, via, err)
+		}
+		logrus.Infof("Pods in %s are reached through %s", to, via)
+	}
+	return nil
+}

@@ -1,0 +1,371 @@
+"""The scripts of components/k3s on real hosts, with the lab's k3s: what a rendered file promises, a cluster does.
+
+Everything is installed by the component's own rendered scripts, over the lab's mirror.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pytest
+
+from components.host import plan as host_plan
+from components.host.spec import HostSpec, OsSpec
+from components.k3s.plan import ClusterPlan, Node, NodePlan, plan_cluster, plan_node
+from components.k3s.spec import K3sSpec
+from components.shell import secret_lines
+from engine.cli import EngineError
+from lab.hosts.host import LabHost
+from lab.hosts.lab import Lab
+from lab.kubernetes import build
+from lab.kubernetes.mirror import Mirror, release_files, sha256
+
+TOKEN, AGENT_TOKEN = "servers-only", "agents-too"
+POD_UID = 65532
+
+
+@dataclass
+class Site:
+    """Hosts of the lab in their roles, and what the component plans for them."""
+
+    lab: Lab
+    mirror: Mirror
+    release: build.Release
+    roles: Mapping[str, str]
+    installed: list[str] = field(default_factory=list)
+
+    @cached_property
+    def spec(self) -> K3sSpec:
+        several = {"api_address": self.lab["a"].address} if self.roles.get("b") == "server" else {}
+        return K3sSpec.model_validate(
+            {
+                "version": self.release.version,
+                "releases": {self.release.version: {"amd64": sha256(self.release.binary)}},
+                "airgap_images": {self.release.version: {"amd64": sha256(self.release.images)}},
+                "mirror": self.mirror.url,
+                **several,
+            }
+        )
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        return {
+            name: Node(
+                f"lab-{name}",
+                HostSpec(
+                    name=name,
+                    hardware="poweredge-xr4000",
+                    address=self.lab[name].address,
+                    host_key=self.lab[name].host_key,
+                    role="server" if role == "server" else "agent",
+                ),
+                OsSpec(distribution="debian", disk="none"),
+                "amd64",
+            )
+            for name, role in self.roles.items()
+        }
+
+    @property
+    def servers(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.host.role == "server"]
+
+    @property
+    def cluster(self) -> ClusterPlan:
+        return plan_cluster(self.spec, self.servers)
+
+    def plan(self, name: str) -> NodePlan:
+        return plan_node(self.spec, self.nodes[name], self.servers, labels={"site": "lab"})
+
+    def host(self, name: str) -> LabHost:
+        return self.lab[name]
+
+    def install(self, name: str, *, token: str = TOKEN, agent_token: str = AGENT_TOKEN) -> str:
+        """Runs the rendered install.sh; what it said."""
+        self._prepare(name)
+        if name not in self.installed:
+            self.installed.append(name)
+        secrets = [token, agent_token] if self.roles[name] == "server" else [agent_token]
+        return self.script(name, self.plan(name).install, stdin=secret_lines(secrets))
+
+    def script(self, name: str, text: str, *, stdin: str = "") -> str:
+        done = self.host(name).run(text, stdin=stdin, timeout_s=700)
+        return done.stdout
+
+    def _prepare(self, name: str) -> None:
+        """What the host component does before K3s comes: the kernel settings that kubelets ask for."""
+        self.host(name).run(self.mirror.trust_script())
+        settings = host_plan.sysctl_file(host_plan.KUBELET_SYSCTLS)
+        self.host(name).run("sysctl --quiet --load=-", stdin=settings)
+
+    def kubectl(self, *arguments: str, on: str = "a", stdin: str = "", check: bool = True) -> str:
+        words = " ".join(f"'{argument}'" for argument in arguments)
+        return self.host(on).run(f"k3s kubectl {words}", stdin=stdin, check=check).stdout
+
+    def get(self, *arguments: str, on: str = "a") -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.kubectl("get", *arguments, "--output", "json", on=on))
+        return found
+
+    def uninstall(self) -> None:
+        for name in reversed(self.installed):
+            self.script(name, self.plan(name).uninstall)
+
+
+def wait_for(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.5)
+
+
+def pod(name: str, *, host: str, command: tuple[str, ...] = ("serve",), privileged: bool = False) -> str:
+    """A pod of the probe image, pinned to a host; restricted unless ``privileged``."""
+    security: dict[str, object] = (
+        {"privileged": True}
+        if privileged
+        else {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "runAsUser": POD_UID,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+    )
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {
+                "nodeName": f"lab-{host}",
+                "restartPolicy": "Never",
+                "containers": [
+                    {
+                        "name": "probe",
+                        "image": build.PROBE_IMAGE,
+                        "imagePullPolicy": "Never",
+                        "args": list(command),
+                        "securityContext": security,
+                    }
+                ],
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def release() -> build.Release:
+    try:
+        return build.build()
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def mirror(lab: Lab, release: build.Release) -> Iterator[Mirror]:
+    with Mirror(lab.layout.gateway, {release.version: release_files(release.binary, release.images)}) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def one(lab: Lab, mirror: Mirror, release: build.Release) -> Iterator[Site]:
+    """A site of one server, a, and an agent, b."""
+    site = Site(lab, mirror, release, {"a": "server", "b": "agent"})
+    try:
+        site.script("a", site.cluster.birth)
+        site.install("a")
+        site.install("b")
+        site.script("a", site.plan("b").member)
+        site.script("a", site.cluster.ready)
+        yield site
+    finally:
+        site.uninstall()
+
+
+def test_a_site_comes_up_by_the_rendered_scripts_alone(one: Site) -> None:
+    nodes = one.get("nodes")["items"]
+    assert isinstance(nodes, list)
+    ready = {
+        node["metadata"]["name"]: condition["status"]
+        for node in nodes
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    }
+    assert ready == {"lab-a": "True", "lab-b": "True"}
+    assert all(node["metadata"]["labels"]["site"] == "lab" for node in nodes)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_second_run_of_the_same_script_changes_nothing(one: Site, name: str) -> None:
+    before = one.host(name).run("systemctl show --property MainPID 'k3s*'").stdout
+    assert "changed" not in one.install(name)
+    assert one.host(name).run("systemctl show --property MainPID 'k3s*'").stdout == before
+
+
+def test_the_programs_run_with_the_flags_that_the_configuration_hardens(one: Site) -> None:
+    lines = (
+        one.host("a").run("for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done").stdout.splitlines()
+    )
+    of = {line.split()[1]: line for line in lines if line.startswith("/usr/local/bin/k3s kube")}
+    for flag in (
+        "NodeRestriction,EventRateLimit",
+        "audit-log-maxage=30",
+        "anonymous-auth=false",
+        "--encryption-provider",
+    ):
+        assert flag in of["kube-apiserver"]
+    assert "terminated-pod-gc-threshold=100" in of["kube-controller-manager"]
+    for flag in ("pod-max-pids=4096", "protect-kernel-defaults=true", "streaming-connection-idle-timeout=5m"):
+        assert flag in of["kubelet"]
+
+
+def test_secrets_are_not_readable_in_the_datastore(one: Site) -> None:
+    one.kubectl("create", "secret", "generic", "precious", "--from-literal=key=not-to-be-found")
+    files = "cat /var/lib/rancher/k3s/server/db/state.db*"
+    assert one.host("a").run(f"{files} | grep -ac precious").stdout.strip() != "0", "the Secret is there"
+    found = one.host("a").run(f"{files} | grep -ac not-to-be-found", check=False).stdout.strip()
+    assert found == "0", "its content is encrypted"
+
+
+def test_keys_and_the_kubeconfig_are_roots_alone(one: Site) -> None:
+    loose = one.host("a").run(
+        "find /etc/rancher /var/lib/rancher/k3s/server/tls /var/lib/rancher/k3s/server/cred -type f -perm /077"
+    )
+    assert loose.stdout == ""
+
+
+def test_every_request_to_the_api_is_in_the_audit_log(one: Site) -> None:
+    one.kubectl("get", "namespaces")
+    log = one.host("a").run('grep -c \'"resource":"namespaces"\' /var/lib/rancher/k3s/server/logs/audit.log')
+    assert int(log.stdout) > 0
+
+
+def test_what_system_namespaces_get_is_there(one: Site) -> None:
+    for namespace in ("kube-system", "kube-public", "kube-node-lease", "default"):
+        one.kubectl("get", "networkpolicy", "edge-intra-namespace", "--namespace", namespace)
+    account = one.get("serviceaccount", "default", "--namespace", "default")
+    assert account["automountServiceAccountToken"] is False
+
+
+def test_a_privileged_pod_is_refused(one: Site) -> None:
+    done = one.host("a").run(
+        "k3s kubectl apply --filename -", stdin=pod("mighty", host="a", privileged=True), check=False
+    )
+    assert 'violates PodSecurity "restricted:latest"' in done.stderr
+
+
+def test_pods_of_two_hosts_reach_each_other_by_address_and_by_name(one: Site) -> None:
+    one.kubectl("apply", "--filename", "-", stdin=pod("server-b", host="b"))
+    one.kubectl("wait", "--for=condition=Ready", "pod/server-b", "--timeout=60s")
+    one.kubectl("expose", "pod", "server-b", "--port=80", "--target-port=8080")
+    address = one.kubectl("get", "pod", "server-b", "--output", "jsonpath={.status.podIP}")
+    for name, url in (
+        ("by-address", f"http://{address}:8080"),
+        ("by-name", "http://server-b.default.svc.cluster.local"),
+    ):
+        one.kubectl("apply", "--filename", "-", stdin=pod(name, host="a", command=("get", url)))
+        one.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=60s")
+        said = one.kubectl("logs", name)
+        own = one.kubectl("get", "pod", name, "--output", "jsonpath={.status.podIP}")
+        assert said.startswith(f"server-b saw {own}:"), "pods see each other's own addresses"
+
+
+def test_a_command_runs_in_a_pod_of_another_host(one: Site) -> None:
+    one.kubectl("apply", "--filename", "-", stdin=pod("entered", host="b"))
+    one.kubectl("wait", "--for=condition=Ready", "pod/entered", "--timeout=60s")
+    assert "10.43.0.1" in one.kubectl(
+        "exec", "entered", "--", "/probe", "resolve", "kubernetes.default.svc.cluster.local"
+    )
+
+
+def test_the_servers_kubeconfig_works_from_outside(one: Site) -> None:
+    kubeconfig = one.script("a", one.cluster.kubeconfig)
+    assert f"https://{one.host('a').address}:6443" in kubeconfig
+    said = one.host("b").run(
+        "cat >/run/outside && KUBECONFIG=/run/outside k3s kubectl get nodes --output name; rm -f /run/outside",
+        stdin=kubeconfig,
+    )
+    assert said.stdout.split() == ["node/lab-a", "node/lab-b"]
+
+
+def test_an_unknown_setting_is_refused_with_its_place(one: Site) -> None:
+    done = one.host("b").run("k3s server --helm-job-image=x", check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        'k3s server: fatal: command line: unknown setting "helm-job-image": the lab\'s k3s does not know it\n'
+    )
+
+
+def test_another_machine_of_the_same_name_is_refused_until_the_node_is_forgotten(one: Site) -> None:
+    agent = one.host("b")
+    agent.run("systemctl stop k3s-agent && echo another >/etc/rancher/node/password && systemctl start k3s-agent")
+    wait_for(
+        "the node is refused",
+        lambda: "Node password rejected" in agent.run("journalctl --unit k3s-agent --output cat --since -60s").stdout,
+    )
+    wait_for(
+        "the node is not Ready",
+        lambda: "True" not in one.kubectl("get", "node", "lab-b", "--output", _READY),
+        seconds=180,
+    )
+    one.script("a", one.plan("b").admit)
+    one.script("a", one.plan("b").member)
+
+
+_READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+
+
+def test_a_wrong_token_is_refused(one: Site) -> None:
+    agent = one.host("b")
+    agent.run("systemctl stop k3s-agent")
+    try:
+        tried = agent.run("timeout 30 k3s agent --token=wrong", check=False)
+        assert tried.returncode == 1
+        assert "the token is not this cluster's" in tried.stderr
+        hashed = f"K10{'0' * 64}::node:{AGENT_TOKEN}"
+        tried = agent.run(f"timeout 30 k3s agent --token={hashed}", check=False)
+        assert "token CA hash does not match the Cluster CA certificate hash" in tried.stderr
+    finally:
+        agent.run("systemctl start k3s-agent")
+        one.script("a", one.plan("b").member)
+
+
+def test_the_only_server_that_lost_its_data_founds_no_second_cluster(one: Site) -> None:
+    a = one.host("a")
+    a.run("systemctl stop k3s && mv /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/db.aside")
+    try:
+        with pytest.raises(Exception, match="this was the only server and its datastore is gone"):
+            one.install("a")
+    finally:
+        a.run("mv /var/lib/rancher/k3s/server/db.aside /var/lib/rancher/k3s/server/db")
+        one.install("a")
+        one.script("a", one.cluster.ready)
+
+
+def test_a_host_that_leaves_is_drained_and_clean(one: Site) -> None:
+    one.script("a", one.plan("b").remove)
+    assert one.kubectl("get", "nodes", "--output", "name").split() == ["node/lab-a"]
+    one.script("b", one.plan("b").uninstall)
+    one.installed.remove("b")
+    assert leftovers(one.host("b")) == ""
+
+
+def leftovers(host: LabHost) -> str:
+    """Files, mounts, processes, links, namespaces and firewall rules that K3s would have left."""
+    return host.run(
+        """
+        ls -d /etc/rancher /var/lib/rancher/k3s /run/k3s /var/lib/kubelet /usr/local/bin/{k3s,kubectl,ctr} \
+          /etc/systemd/system/k3s* 2>/dev/null
+        grep -E ' (/run/k3s|/var/lib/kubelet|/var/lib/rancher|/run/netns/cni-)' /proc/self/mounts
+        pgrep --list-full -f '[k]3s|[c]ontainerd-shim|[/]probe|[/]pause|[/]coredns'
+        ip -brief link | grep -E 'cni0|flannel|veth'
+        ip route | grep 'proto 99'
+        ip netns list
+        iptables-save | grep -E 'KUBE-|CNI-|FLANNEL'
+        find /sys/fs/cgroup -maxdepth 2 -name 'kubepods*'
+        true
+        """
+    ).stdout
