@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from components.host.spec import OsSpec
 from components.k3s import hardening
 from components.k3s.plan import Node, encryption_provider, files, plan_cluster, plan_node, registries, server_config
+from components.shell import as_root
 from tests.components.site_parts import AGENT, SERVERS, host, k3s, node
 
 HA = k3s(api_address="10.0.0.10")
@@ -35,6 +37,13 @@ def test_rendered_files_and_scripts_are_as_reviewed(
         planned = plan_node(spec, which, servers, labels={"region": "eu"}, psa_exempt=["azure-arc"])
         for name in ("install", "uninstall", "admit", "member", "remove"):
             golden(f"k3s/{variant}/{which.name}-{name}.sh", getattr(planned, name))
+
+
+def test_uninstalling_does_not_kill_the_shell_that_runs_it() -> None:
+    script = plan_node(HA, AGENT, SERVERS, labels={}).uninstall
+    (pattern,) = re.findall(r"^pkill -KILL -f '([^']*)'", script, re.MULTILINE)
+    assert re.search(pattern, "/var/lib/rancher/k3s/data/0123abc/bin/containerd-shim-runc-v2 -namespace k8s.io")
+    assert not re.search(pattern, as_root(script, "core")), "the script is on that shell's command line"
 
 
 def test_traefik_and_servicelb_are_disabled_on_every_server() -> None:

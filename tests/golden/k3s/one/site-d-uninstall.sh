@@ -76,8 +76,9 @@ fetch() {
 # site-d: take K3s away and leave a clean host. Each step is fine when its object is gone.
 systemctl disable --now k3s-agent 2>/dev/null || true
 
-# Containers outlive the unit (KillMode=process): end their shims and whatever runs below them.
-pkill -KILL -f '/var/lib/rancher/k3s/data/.*/bin/containerd-shim' || true
+# Containers outlive the unit (KillMode=process): end their shims and whatever runs below them. In brackets, because this
+# script's own text is on the command line of the shell that runs it, and would match as well.
+pkill -KILL -f '/var/lib/rancher/k3s/data/[^/]*/bin/[c]ontainerd-shim' || true
 for cgroup in /sys/fs/cgroup/kubepods* /sys/fs/cgroup/*/kubepods*; do
   [ -d "$cgroup" ] || continue
   find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs --no-run-if-empty kill -KILL 2>/dev/null || true
