@@ -27,6 +27,8 @@ from lab.kubernetes.mirror import Mirror, release_files, sha256
 TOKEN, AGENT_TOKEN = "servers-only", "agents-too"
 POD_UID = 65532
 
+_READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+
 
 @dataclass
 class Site:
@@ -315,9 +317,6 @@ def test_another_machine_of_the_same_name_is_refused_until_the_node_is_forgotten
     one.script("a", one.plan("b").member)
 
 
-_READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-
-
 def test_a_wrong_token_is_refused(one: Site) -> None:
     agent = one.host("b")
     agent.run("systemctl stop k3s-agent")
@@ -353,19 +352,72 @@ def test_a_host_that_leaves_is_drained_and_clean(one: Site) -> None:
     assert leftovers(one.host("b")) == ""
 
 
+@pytest.fixture(scope="module")
+def three(lab: Lab, mirror: Mirror, release: build.Release) -> Iterator[Site]:
+    """A site of three servers with etcd of their own."""
+    site = Site(lab, mirror, release, {"a": "server", "b": "server", "c": "server"})
+    try:
+        site.script("a", site.cluster.birth)
+        site.install("a")
+        for name in ("b", "c"):
+            site.script("a", site.plan(name).admit)
+            site.install(name)
+            site.script("a", site.plan(name).member)
+        site.script("a", site.cluster.ready)
+        yield site
+    finally:
+        site.uninstall()
+
+
+def members(site: Site, *, on: str = "a") -> list[str]:
+    """The nodes that the cluster knows as members of its etcd."""
+    found = site.kubectl("get", "nodes", "--selector", "node-role.kubernetes.io/etcd=true", "--output", "name", on=on)
+    return sorted(found.replace("node/", "").split())
+
+
+def test_three_servers_share_one_cluster(three: Site) -> None:
+    wait_for("all are members", lambda: members(three) == ["lab-a", "lab-b", "lab-c"])
+    three.kubectl("create", "configmap", "shared", "--from-literal=from=a", on="a")
+    for name in ("b", "c"):
+        assert "shared" in three.kubectl("get", "configmap", "--output", "name", on=name)
+
+
+def test_two_of_three_servers_go_on_without_the_first(three: Site) -> None:
+    three.host("a").power_off()
+    try:
+        wait_for("b answers", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="b", check=False))
+        three.kubectl("create", "configmap", "while-a-is-off", on="b")
+    finally:
+        three.host("a").power_on()
+        three.host("a").wait_booted()
+    wait_for("a is back", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="a", check=False))
+    assert "while-a-is-off" in three.kubectl("get", "configmap", "--output", "name", on="a")
+
+
+def test_a_reimaged_first_server_joins_the_cluster_that_it_once_founded(three: Site) -> None:
+    three.host("a").reimage()
+    three.host("a").wait_booted()
+    wait_for("b answers", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="b", check=False))
+    wait_for("a is missed", lambda: "True" not in three.kubectl("get", "node", "lab-a", "--output", _READY, on="b"))
+    three.script("b", three.plan("a").admit)
+    assert members(three, on="b") == ["lab-b", "lab-c"], "its member of the etcd went with its Node"
+    three.install("a")
+    three.script("b", three.plan("a").member)
+    assert "while-a-is-off" in three.kubectl("get", "configmap", "--output", "name", on="a")
+
+
 def leftovers(host: LabHost) -> str:
     """Files, mounts, processes, links, namespaces and firewall rules that K3s would have left."""
     return host.run(
         """
-        ls -d /etc/rancher /var/lib/rancher/k3s /run/k3s /var/lib/kubelet /usr/local/bin/{k3s,kubectl,ctr} \
+        ls -d /etc/rancher/{k3s,node} /var/lib/rancher/k3s /run/k3s /var/lib/kubelet /usr/local/bin/{k3s,kubectl,ctr} \
           /etc/systemd/system/k3s* 2>/dev/null
         grep -E ' (/run/k3s|/var/lib/kubelet|/var/lib/rancher|/run/netns/cni-)' /proc/self/mounts
-        pgrep --list-full -f '[k]3s|[c]ontainerd-shim|[/]probe|[/]pause|[/]coredns'
+        pgrep --list-full -f '^/usr/local/bin/k3s|^/var/lib/rancher|^/(probe|pause|coredns)'
         ip -brief link | grep -E 'cni0|flannel|veth'
         ip route | grep 'proto 99'
         ip netns list
         iptables-save | grep -E 'KUBE-|CNI-|FLANNEL'
-        find /sys/fs/cgroup -maxdepth 2 -name 'kubepods*'
         true
         """
     ).stdout
