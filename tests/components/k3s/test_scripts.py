@@ -181,10 +181,18 @@ def test_uninstalling_leaves_no_file_of_k3s_behind(box: Sandbox) -> None:
 
 
 def test_a_node_that_is_ready_is_not_forgotten(box: Sandbox) -> None:
-    box.install("/usr/local/sbin/k3s", 'case "$*" in *jsonpath*) echo True ;; esac')
+    box.install("/usr/local/sbin/k3s", 'case "$*" in *renewTime*) date +%s%N ;; *jsonpath*) echo True ;; esac')
     done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
     assert done.code == 0, done.stderr
     assert not [call for call in done.calls if "delete" in call]
+
+
+def test_a_node_that_was_ready_until_its_host_was_reimaged_is_forgotten(box: Sandbox) -> None:
+    box.install("/usr/local/sbin/k3s", 'case "$*" in *renewTime*) echo noon ;; *jsonpath*) echo True ;; esac')
+    box.install("/usr/local/sbin/sleep", "")
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    assert done.code == 0, done.stderr
+    assert any("delete node site-b" in call for call in done.calls)
 
 
 def test_a_stale_node_and_its_password_are_forgotten_before_it_joins_again(box: Sandbox) -> None:
