@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Site:
     def file(self) -> Path:
         return self.home / "lab.yaml"
 
-    def write(self, *names: str, **changes: Any) -> None:
+    def write(self, *names: str, agents: Sequence[str] = (), **changes: Any) -> None:
         """The site file: these hosts of the lab, reached as root with their pinned keys."""
         hosts = [
             {
@@ -46,8 +46,9 @@ class Site:
                 "hardware": "virtual-machine",
                 "address": self.lab[name].address,
                 "host_key": self.lab[name].host_key,
+                "role": "agent" if name in agents else "server",
             }
-            for name in names
+            for name in (*names, *agents)
         ]
         site = {
             "site": "lab",
@@ -58,6 +59,11 @@ class Site:
             "os": {"distribution": "debian", "disk": "none"},
         }
         self.file.write_text(yaml.safe_dump({**site, **changes}, sort_keys=False))
+
+    def secret(self, key: str, value: str) -> None:
+        """Keep a secret of the site in the stack's settings, encrypted; it goes there by standard input."""
+        done = self.pulumi("config", "set", "--secret", f"edge:{key}", "--stack", "lab", stdin=value)
+        assert done.returncode == 0, done.stderr
 
     def pulumi(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -121,8 +127,7 @@ def lab_site(lab: Lab, home: Path) -> Iterator[Site]:
         made = Site(lab, home, {**variables, "PULUMI_HOME": str(home / "home")})
         assert made.pulumi("stack", "init", "lab").returncode == 0
         made.pulumi("config", "set", "edge:site", str(made.file), "--stack", "lab")
-        key = lab.operator_key.read_text()
-        made.pulumi("config", "set", "--secret", "edge:ssh-private-key", "--stack", "lab", stdin=key)
+        made.secret("ssh-private-key", lab.operator_key.read_text())
         yield made
 
 
