@@ -1,126 +1,19 @@
 """The scripts of components/k3s on real hosts, with the lab's k3s: what a rendered file promises, a cluster does.
 
-Everything is installed by the component's own rendered scripts, over the lab's mirror.
+One server and an agent. Everything is installed by the component's own rendered scripts, over the lab's mirror.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator
 
 import pytest
 
-from components.host import plan as host_plan
-from components.host.spec import HostSpec, OsSpec
-from components.k3s.plan import ClusterPlan, Node, NodePlan, plan_cluster, plan_node
-from components.k3s.spec import K3sSpec
-from components.shell import secret_lines
-from engine.cli import EngineError
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes import build
-from lab.kubernetes.mirror import Mirror, release_files, sha256
-
-TOKEN, AGENT_TOKEN = "servers-only", "agents-too"
-POD_UID = 65532
-
-_READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-
-
-@dataclass
-class Site:
-    """Hosts of the lab in their roles, and what the component plans for them."""
-
-    lab: Lab
-    mirror: Mirror
-    release: build.Release
-    roles: Mapping[str, str]
-    installed: list[str] = field(default_factory=list)
-
-    @cached_property
-    def spec(self) -> K3sSpec:
-        several = {"api_address": self.lab["a"].address} if self.roles.get("b") == "server" else {}
-        return K3sSpec.model_validate(
-            {
-                "version": self.release.version,
-                "releases": {self.release.version: {"amd64": sha256(self.release.binary)}},
-                "airgap_images": {self.release.version: {"amd64": sha256(self.release.images)}},
-                "mirror": self.mirror.url,
-                **several,
-            }
-        )
-
-    @cached_property
-    def nodes(self) -> dict[str, Node]:
-        return {
-            name: Node(
-                f"lab-{name}",
-                HostSpec(
-                    name=name,
-                    hardware="poweredge-xr4000",
-                    address=self.lab[name].address,
-                    host_key=self.lab[name].host_key,
-                    role="server" if role == "server" else "agent",
-                ),
-                OsSpec(distribution="debian", disk="none"),
-                "amd64",
-            )
-            for name, role in self.roles.items()
-        }
-
-    @property
-    def servers(self) -> list[Node]:
-        return [node for node in self.nodes.values() if node.host.role == "server"]
-
-    @property
-    def cluster(self) -> ClusterPlan:
-        return plan_cluster(self.spec, self.servers)
-
-    def plan(self, name: str) -> NodePlan:
-        return plan_node(self.spec, self.nodes[name], self.servers, labels={"site": "lab"})
-
-    def host(self, name: str) -> LabHost:
-        return self.lab[name]
-
-    def install(self, name: str, *, token: str = TOKEN, agent_token: str = AGENT_TOKEN) -> str:
-        """Runs the rendered install.sh; what it said."""
-        self._prepare(name)
-        if name not in self.installed:
-            self.installed.append(name)
-        secrets = [token, agent_token] if self.roles[name] == "server" else [agent_token]
-        return self.script(name, self.plan(name).install, stdin=secret_lines(secrets))
-
-    def script(self, name: str, text: str, *, stdin: str = "") -> str:
-        done = self.host(name).run(text, stdin=stdin, timeout_s=700)
-        return done.stdout
-
-    def _prepare(self, name: str) -> None:
-        """What the host component does before K3s comes: the kernel settings that kubelets ask for."""
-        self.host(name).run(self.mirror.trust_script())
-        settings = host_plan.sysctl_file(host_plan.KUBELET_SYSCTLS)
-        self.host(name).run("sysctl --quiet --load=-", stdin=settings)
-
-    def kubectl(self, *arguments: str, on: str = "a", stdin: str = "", check: bool = True) -> str:
-        words = " ".join(f"'{argument}'" for argument in arguments)
-        return self.host(on).run(f"k3s kubectl {words}", stdin=stdin, check=check).stdout
-
-    def get(self, *arguments: str, on: str = "a") -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.kubectl("get", *arguments, "--output", "json", on=on))
-        return found
-
-    def uninstall(self) -> None:
-        for name in reversed(self.installed):
-            self.script(name, self.plan(name).uninstall)
-
-
-def wait_for(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
+from tests.lab.k3s_site import AGENT_TOKEN, READY, Site, release_on_mirror, uninstalled_at_the_end, wait_for
 
 
 def pod(name: str, *, host: str, command: tuple[str, ...] = ("serve",), privileged: bool = False) -> str:
@@ -131,7 +24,7 @@ def pod(name: str, *, host: str, command: tuple[str, ...] = ("serve",), privileg
         else {
             "allowPrivilegeEscalation": False,
             "runAsNonRoot": True,
-            "runAsUser": POD_UID,
+            "runAsUser": 65532,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         }
@@ -159,32 +52,18 @@ def pod(name: str, *, host: str, command: tuple[str, ...] = ("serve",), privileg
 
 
 @pytest.fixture(scope="module")
-def release() -> build.Release:
-    try:
-        return build.build()
-    except EngineError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def mirror(lab: Lab, release: build.Release) -> Iterator[Mirror]:
-    with Mirror(lab.layout.gateway, {release.version: release_files(release.binary, release.images)}) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def one(lab: Lab, mirror: Mirror, release: build.Release) -> Iterator[Site]:
+def one(lab: Lab) -> Iterator[Site]:
     """A site of one server, a, and an agent, b."""
-    site = Site(lab, mirror, release, {"a": "server", "b": "agent"})
-    try:
+    with (
+        release_on_mirror(lab) as (mirror, release),
+        uninstalled_at_the_end(Site(lab, mirror, release, {"a": "server", "b": "agent"})) as site,
+    ):
         site.script("a", site.cluster.birth)
         site.install("a")
         site.install("b")
         site.script("a", site.plan("b").member)
         site.script("a", site.cluster.ready)
         yield site
-    finally:
-        site.uninstall()
 
 
 def test_a_site_comes_up_by_the_rendered_scripts_alone(one: Site) -> None:
@@ -310,7 +189,7 @@ def test_another_machine_of_the_same_name_is_refused_until_the_node_is_forgotten
     )
     wait_for(
         "the node is not Ready",
-        lambda: "True" not in one.kubectl("get", "node", "lab-b", "--output", _READY),
+        lambda: "True" not in one.kubectl("get", "node", "lab-b", "--output", READY),
         seconds=180,
     )
     one.script("a", one.plan("b").admit)
@@ -350,60 +229,6 @@ def test_a_host_that_leaves_is_drained_and_clean(one: Site) -> None:
     one.script("b", one.plan("b").uninstall)
     one.installed.remove("b")
     assert leftovers(one.host("b")) == ""
-
-
-@pytest.fixture(scope="module")
-def three(lab: Lab, mirror: Mirror, release: build.Release) -> Iterator[Site]:
-    """A site of three servers with etcd of their own."""
-    site = Site(lab, mirror, release, {"a": "server", "b": "server", "c": "server"})
-    try:
-        site.script("a", site.cluster.birth)
-        site.install("a")
-        for name in ("b", "c"):
-            site.script("a", site.plan(name).admit)
-            site.install(name)
-            site.script("a", site.plan(name).member)
-        site.script("a", site.cluster.ready)
-        yield site
-    finally:
-        site.uninstall()
-
-
-def members(site: Site, *, on: str = "a") -> list[str]:
-    """The nodes that the cluster knows as members of its etcd."""
-    found = site.kubectl("get", "nodes", "--selector", "node-role.kubernetes.io/etcd=true", "--output", "name", on=on)
-    return sorted(found.replace("node/", "").split())
-
-
-def test_three_servers_share_one_cluster(three: Site) -> None:
-    wait_for("all are members", lambda: members(three) == ["lab-a", "lab-b", "lab-c"])
-    three.kubectl("create", "configmap", "shared", "--from-literal=from=a", on="a")
-    for name in ("b", "c"):
-        assert "shared" in three.kubectl("get", "configmap", "--output", "name", on=name)
-
-
-def test_two_of_three_servers_go_on_without_the_first(three: Site) -> None:
-    three.host("a").power_off()
-    try:
-        wait_for("b answers", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="b", check=False))
-        three.kubectl("create", "configmap", "while-a-is-off", on="b")
-    finally:
-        three.host("a").power_on()
-        three.host("a").wait_booted()
-    wait_for("a is back", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="a", check=False))
-    assert "while-a-is-off" in three.kubectl("get", "configmap", "--output", "name", on="a")
-
-
-def test_a_reimaged_first_server_joins_the_cluster_that_it_once_founded(three: Site) -> None:
-    three.host("a").reimage()
-    three.host("a").wait_booted()
-    wait_for("b answers", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="b", check=False))
-    wait_for("a is missed", lambda: "True" not in three.kubectl("get", "node", "lab-a", "--output", _READY, on="b"))
-    three.script("b", three.plan("a").admit)
-    assert members(three, on="b") == ["lab-b", "lab-c"], "its member of the etcd went with its Node"
-    three.install("a")
-    three.script("b", three.plan("a").member)
-    assert "while-a-is-off" in three.kubectl("get", "configmap", "--output", "name", on="a")
 
 
 def leftovers(host: LabHost) -> str:

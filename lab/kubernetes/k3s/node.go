@@ -46,6 +46,7 @@ func runNode(command string, arguments []string) error {
 	defer cancel()
 	children := child.NewGroup()
 	var inProcess <-chan error
+	closeFront := func() {}
 	node := agent.New(told, children, name, address)
 	started := make(chan error, 1)
 	if command == "server" {
@@ -54,12 +55,13 @@ func runNode(command string, arguments []string) error {
 			return err
 		}
 		defer control.Close()
-		inProcess = control.Failed()
+		inProcess, closeFront = control.Failed(), control.CloseFront
 		go func() { started <- startServer(ctx, told, control, node, notifySocket) }()
 	} else {
 		go func() { started <- node.StartAlone(ctx) }()
 	}
 	defer children.Stop()
+	defer func() { closeFront() }()
 	for {
 		select {
 		case err := <-started:

@@ -59,6 +59,10 @@ func (a *Agent) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	begun, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	command := exec.Command(filepath.Join(paths.Bin, "containerd"), "--config", config)
 	command.Env = append(os.Environ(), "PATH="+paths.Bin+":"+os.Getenv("PATH"))
 	command.Stdout, command.Stderr = log, log
@@ -66,13 +70,31 @@ func (a *Agent) startContainerd(ctx context.Context) error {
 	if err := a.children.Start("containerd", command); err != nil {
 		return err
 	}
-	return waitFor(ctx, "containerd", time.Minute, func() bool {
+	err = waitFor(ctx, "containerd", time.Minute, func() bool {
 		connection, err := net.Dial("unix", paths.ContainerdSock)
 		if err == nil {
 			_ = connection.Close()
 		}
 		return err == nil
 	})
+	if err != nil {
+		return err
+	}
+	return criLoaded(log.Name(), begun)
+}
+
+// A containerd that could not load the part for Kubernetes serves all the same, and only its log says why.
+func criLoaded(log string, begun int64) error {
+	content, err := os.ReadFile(log)
+	if err != nil {
+		return err
+	}
+	for _, line := range strings.Split(string(content[min(begun, int64(len(content))):]), "\n") {
+		if _, reason, ok := strings.Cut(line, `failed to load plugin io.containerd.grpc.v1.cri" error=`); ok {
+			return fmt.Errorf("containerd runs without its part for Kubernetes: %s", reason)
+		}
+	}
+	return nil
 }
 
 func linkHostPrograms() error {

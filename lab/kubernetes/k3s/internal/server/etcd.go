@@ -129,7 +129,7 @@ func etcdConfig(name, address string) *embed.Config {
 	config := embed.NewConfig()
 	config.Name = name
 	config.Dir = paths.Etcd
-	config.LogLevel = "warn"
+	config.LogLevel = "error"
 	config.ListenPeerUrls = []url.URL{at(address, etcdPeerPort)}
 	config.AdvertisePeerUrls = config.ListenPeerUrls
 	config.AdvertiseClientUrls = []url.URL{at(address, etcdClientPort)}

@@ -53,6 +53,7 @@ func (s *Server) startFront() error {
 		// Every port scan would be a line otherwise.
 		ErrorLog: stdlog.New(io.Discard, "", 0),
 	}
+	s.front.Store(front)
 	go func() { s.failed <- front.ServeTLS(frontListener{listener}, "", "") }()
 	logrus.Infof("The front listens on port %s", port)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
@@ -43,6 +44,7 @@ type Server struct {
 	client    *kubernetes.Clientset
 	ready     atomic.Bool
 	failed    chan error
+	front     atomic.Pointer[http.Server]
 
 	// The datastore outlives the programs that use it.
 	outlives context.Context
@@ -128,6 +130,13 @@ func (s *Server) readTokens() error {
 
 // Failed delivers an error when a part of this server that runs in this process ends.
 func (s *Server) Failed() <-chan error { return s.failed }
+
+// CloseFront lets go of everybody who watches: the API server would wait for them when it is told to end.
+func (s *Server) CloseFront() {
+	if front := s.front.Load(); front != nil {
+		_ = front.Close()
+	}
+}
 
 // Close ends the datastore; the programs that use it have ended by then.
 func (s *Server) Close() {

@@ -1,0 +1,139 @@
+"""A site of lab hosts on which the component's own rendered scripts install K3s, over the lab's mirror."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pytest
+
+from components.host import plan as host_plan
+from components.host.spec import HostSpec, OsSpec
+from components.k3s.plan import ClusterPlan, Node, NodePlan, plan_cluster, plan_node
+from components.k3s.spec import K3sSpec
+from components.shell import secret_lines
+from engine.cli import EngineError
+from lab.hosts.host import LabHost
+from lab.hosts.lab import Lab
+from lab.kubernetes import build
+from lab.kubernetes.mirror import Mirror, release_files, sha256
+
+TOKEN, AGENT_TOKEN = "servers-only", "agents-too"
+READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+
+
+@dataclass
+class Site:
+    """Hosts of the lab in their roles, and what the component plans for them."""
+
+    lab: Lab
+    mirror: Mirror
+    release: build.Release
+    roles: Mapping[str, str]
+    installed: list[str] = field(default_factory=list)
+
+    @cached_property
+    def spec(self) -> K3sSpec:
+        several = {"api_address": self.lab["a"].address} if self.roles.get("b") == "server" else {}
+        return K3sSpec.model_validate(
+            {
+                "version": self.release.version,
+                "releases": {self.release.version: {"amd64": sha256(self.release.binary)}},
+                "airgap_images": {self.release.version: {"amd64": sha256(self.release.images)}},
+                "mirror": self.mirror.url,
+                **several,
+            }
+        )
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        return {
+            name: Node(
+                f"lab-{name}",
+                HostSpec(
+                    name=name,
+                    hardware="poweredge-xr4000",
+                    address=self.lab[name].address,
+                    host_key=self.lab[name].host_key,
+                    role="server" if role == "server" else "agent",
+                ),
+                OsSpec(distribution="debian", disk="none"),
+                "amd64",
+            )
+            for name, role in self.roles.items()
+        }
+
+    @property
+    def servers(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.host.role == "server"]
+
+    @property
+    def cluster(self) -> ClusterPlan:
+        return plan_cluster(self.spec, self.servers)
+
+    def plan(self, name: str) -> NodePlan:
+        return plan_node(self.spec, self.nodes[name], self.servers, labels={"site": "lab"})
+
+    def host(self, name: str) -> LabHost:
+        return self.lab[name]
+
+    def install(self, name: str, *, token: str = TOKEN, agent_token: str = AGENT_TOKEN) -> str:
+        """Runs the rendered install.sh; what it said."""
+        self._prepare(name)
+        if name not in self.installed:
+            self.installed.append(name)
+        secrets = [token, agent_token] if self.roles[name] == "server" else [agent_token]
+        return self.script(name, self.plan(name).install, stdin=secret_lines(secrets))
+
+    def script(self, name: str, text: str, *, stdin: str = "") -> str:
+        done = self.host(name).run(text, stdin=stdin, timeout_s=700)
+        return done.stdout
+
+    def _prepare(self, name: str) -> None:
+        """What the host component does before K3s comes: the kernel settings that kubelets ask for."""
+        self.host(name).run(self.mirror.trust_script())
+        settings = host_plan.sysctl_file(host_plan.KUBELET_SYSCTLS)
+        self.host(name).run("sysctl --quiet --load=-", stdin=settings)
+
+    def kubectl(self, *arguments: str, on: str = "a", stdin: str = "", check: bool = True) -> str:
+        words = " ".join(f"'{argument}'" for argument in arguments)
+        return self.host(on).run(f"k3s kubectl {words}", stdin=stdin, check=check).stdout
+
+    def get(self, *arguments: str, on: str = "a") -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.kubectl("get", *arguments, "--output", "json", on=on))
+        return found
+
+    def uninstall(self) -> None:
+        for name in reversed(self.installed):
+            self.script(name, self.plan(name).uninstall)
+
+
+def wait_for(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.5)
+
+
+@contextmanager
+def release_on_mirror(lab: Lab) -> Iterator[tuple[Mirror, build.Release]]:
+    """The lab's release, and the mirror on this machine's side of the lab's network that serves it."""
+    try:
+        release = build.build()
+    except EngineError as error:
+        pytest.skip(str(error))
+    with Mirror(lab.layout.gateway, {release.version: release_files(release.binary, release.images)}) as mirror:
+        yield mirror, release
+
+
+@contextmanager
+def uninstalled_at_the_end(site: Site) -> Iterator[Site]:
+    """``site``, off its hosts again when the block ends."""
+    try:
+        yield site
+    finally:
+        site.uninstall()
