@@ -124,4 +124,6 @@ class K3s(EdgeComponent):
         """Wait on another server until ``host`` is Ready; when the host goes, drain and forget it there."""
         peer = self._peer(host)
         assert peer is not None, "an only server has nobody to confirm it"
-        return peer.command(self, "k3s-member", scripts.member, about=host, depends_on=installed, delete=scripts.remove)
+        # A changed text runs again in place: a host that was installed anew is waited for as on its first day.
+        script = f"# installation {host.identity}\n{scripts.member}"
+        return peer.command(self, "k3s-member", script, about=host, depends_on=installed, delete=scripts.remove)

@@ -76,6 +76,7 @@ def test_a_reimaged_host_is_reached_admitted_and_installed_again_without_replaci
     assert found["prod-a-reachable"] == "replace"
     assert found["prod-a-k3s-admit"] == "replace"
     assert found["prod-a-k3s"] == "update"
+    assert found["prod-a-k3s-member"] == "update", "`up` waits until it is Ready again"
     assert found["prod-k3s-birth"] == "update", "an update of the permit runs a script that does nothing"
 
 

@@ -102,6 +102,7 @@ for tool in iptables ip6tables; do
 done
 
 rm -rf -- /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet /var/lib/edge/k3s
+rmdir -- /etc/rancher /var/lib/rancher 2>/dev/null || true # unless somebody keeps something there
 rm -f -- /etc/systemd/system/k3s.service
 for name in kubectl crictl ctr; do
   [ "$(readlink -- /opt/bin/"$name" || true)" = k3s ] && rm -f -- /opt/bin/"$name"
