@@ -135,3 +135,15 @@ def _check(command: list[str], cwd: Path | None = None) -> str:
     if done.returncode != 0:
         raise EngineError(f"{command[0]} {command[1]} failed: {done.stderr.strip().splitlines()[-1:]}")
     return done.stdout
+
+
+def _main() -> None:
+    try:
+        made = build()
+    except EngineError as error:
+        raise SystemExit(f"error: {error}") from None
+    print(made.binary, made.images, sep="\n")
+
+
+if __name__ == "__main__":
+    _main()
