@@ -131,6 +131,26 @@ def test_a_changed_setting_restarts_the_service_and_touches_no_data(box: Sandbox
     assert "systemctl restart k3s" in done.calls
 
 
+def test_a_service_that_starts_only_at_its_second_try_is_waited_for(box: Sandbox) -> None:
+    box.install("/usr/local/sbin/systemctl", _SYSTEMCTL + "[ $1 != restart ]")
+    assert box.run(plan_cluster(spec_for(box), SERVERS).birth).code == 0
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN)
+    assert done.code == 0, done.stderr
+    assert f"k3s runs {VERSION}" in done.stdout
+
+
+def test_a_service_that_cannot_start_is_given_up_with_its_own_last_words(box: Sandbox) -> None:
+    failing = "case $1 in is-active | restart) exit 1 ;; show) echo 5 ;; esac"
+    box.install("/usr/local/sbin/systemctl", failing)
+    box.install("/usr/local/sbin/journalctl", "echo 'fatal: bad flag; token K10abc::server:marker'")
+    assert box.run(plan_cluster(spec_for(box), SERVERS).birth).code == 0
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN)
+    assert done.code != 0
+    assert "fatal: bad flag" in done.stderr
+    assert "k3s ended 5 times by itself" in done.stderr
+    assert "marker" not in done.stderr
+
+
 def test_secrets_are_in_their_own_files_and_on_no_command_line(box: Sandbox) -> None:
     spec = spec_for(box)
     found(box, spec)

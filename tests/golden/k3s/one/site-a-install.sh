@@ -319,14 +319,17 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
   systemctl daemon-reload
   systemctl enable --quiet k3s
   say "starting k3s"
-  systemctl restart k3s
+  # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
+  systemctl restart k3s || say "k3s did not start at once; waiting for it"
 fi
 
 ready() { /opt/bin/k3s kubectl get --raw /readyz >/dev/null 2>&1; }
 deadline=$((SECONDS + 300))
 until ready; do
-  if [ "$SECONDS" -ge "$deadline" ]; then
+  restarts=$(systemctl show --property=NRestarts --value k3s)
+  if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
     journalctl --unit=k3s --lines=20 --no-pager --output=cat | sed 's/K10[0-9a-f]*::[^ ]*/K10<hidden>/g' >&2 || true
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s ended $restarts times by itself"
     fail "k3s is not ready after 300 s"
   fi
   sleep 2

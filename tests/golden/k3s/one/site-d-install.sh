@@ -129,14 +129,17 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s-agent; then
   systemctl daemon-reload
   systemctl enable --quiet k3s-agent
   say "starting k3s-agent"
-  systemctl restart k3s-agent
+  # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
+  systemctl restart k3s-agent || say "k3s-agent did not start at once; waiting for it"
 fi
 
 ready() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
 deadline=$((SECONDS + 300))
 until ready; do
-  if [ "$SECONDS" -ge "$deadline" ]; then
+  restarts=$(systemctl show --property=NRestarts --value k3s-agent)
+  if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
     journalctl --unit=k3s-agent --lines=20 --no-pager --output=cat | sed 's/K10[0-9a-f]*::[^ ]*/K10<hidden>/g' >&2 || true
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s-agent ended $restarts times by itself"
     fail "k3s-agent is not ready after 300 s"
   fi
   sleep 2
