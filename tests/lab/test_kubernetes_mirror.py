@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -16,10 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from engine import go_build
+from engine.cli import EngineError
+from lab.kubernetes import mirror as mirror_module
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame
 from lab.kubernetes.mirror import BINARY, IMAGES, SUMS, Mirror, release_files
 
 VERSION = "v1.34.1+k3s1"
+GO_MODULE = Path(mirror_module.__file__).with_name("k3s")
 PROGRAM = Image("docker.io/edge-lab/x:lab", b"\x7fELF", "x")
 
 
@@ -86,3 +91,16 @@ def test_any_reader_of_zstandard_takes_the_frame(size: int) -> None:
     content = bytes(range(256)) * (size // 256) + bytes(size % 256)
     read = subprocess.run(["zstd", "-d", "-c"], input=zstd_frame(content), capture_output=True, check=True)
     assert read.stdout == content
+
+
+def test_the_binarys_own_tests_pass() -> None:
+    try:
+        go = go_build.find_go(GO_MODULE)
+    except EngineError as error:
+        pytest.skip(str(error))
+    packages = [f"./internal/{name}" for name in ("child", "config", "pki", "token")]
+    environment = {**os.environ, "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    done = subprocess.run(
+        [go, "test", "-mod=readonly", *packages], cwd=GO_MODULE, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
