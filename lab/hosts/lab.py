@@ -13,7 +13,7 @@ from lab.hosts import cgroups, disk, network, power
 from lab.hosts.host import LabHost
 from lab.hosts.image import image
 from lab.hosts.layout import DEFAULT_FOLDER, DEFAULT_NAME, DEFAULT_SUBNET, FIRST_HOST, Layout, check_host_name, layout
-from lab.hosts.system import BadInput, LabError, require_root, require_tools, run, wait_until
+from lab.hosts.system import BadInput, LabError, raise_inotify_limit, require_root, require_tools, run, wait_until
 
 _TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "nsenter", "pivot_root", "ssh", "ssh-keygen", "unshare")
 _STATE = "lab.json"
@@ -84,6 +84,7 @@ class Lab:
             check_host_name(name)
         require_root()
         require_tools(_TOOLS)
+        raise_inotify_limit()
         made = image(note)
         with self._alone():
             # Disks belong to the image that they were made over, even where there is a newer recipe by now.

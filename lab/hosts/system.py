@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 _POLL_S = 0.05
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+# Three hosts with pods take about 120, a default on many machines is 128.
+_INOTIFY_INSTANCES = 1024
 
 PACKAGES = {
     "debootstrap": "debootstrap",
@@ -76,6 +79,19 @@ def run(
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
         raise LabError(f"`{' '.join(command)}` failed: {said}")
     return done
+
+
+def raise_inotify_limit() -> None:
+    """Room for the watches of several hosts with pods: all of them share this machine's limit. It is not taken back.
+
+    Raises LabError where the limit is too low and this machine does not let it be raised.
+    """
+    if int(_INOTIFY.read_text()) >= _INOTIFY_INSTANCES:
+        return
+    try:
+        _INOTIFY.write_text(str(_INOTIFY_INSTANCES))
+    except OSError as error:
+        raise LabError(f"{_INOTIFY} must be at least {_INOTIFY_INSTANCES}, and cannot be written: {error}") from None
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, deadline_s: float) -> None:

@@ -17,6 +17,7 @@ from components.k3s.plan import ClusterPlan, Node, NodePlan, plan_cluster, plan_
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
 from engine.cli import EngineError
+from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes import build
@@ -31,6 +32,7 @@ class Site:
     """Hosts of the lab in their roles, and what the component plans for them."""
 
     lab: Lab
+    authority: Authority
     mirror: Mirror
     release: build.Release
     roles: Mapping[str, str]
@@ -95,7 +97,7 @@ class Site:
 
     def _prepare(self, name: str) -> None:
         """What the host component does before K3s comes: the kernel settings that kubelets ask for."""
-        self.host(name).run(self.mirror.trust_script())
+        self.host(name).run(self.authority.trust_script())
         settings = host_plan.sysctl_file(host_plan.KUBELET_SYSCTLS)
         self.host(name).run("sysctl --quiet --load=-", stdin=settings)
 
@@ -120,14 +122,15 @@ def wait_for(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> N
 
 
 @contextmanager
-def release_on_mirror(lab: Lab) -> Iterator[tuple[Mirror, build.Release]]:
+def release_on_mirror(lab: Lab) -> Iterator[tuple[Authority, Mirror, build.Release]]:
     """The lab's release, and the mirror on this machine's side of the lab's network that serves it."""
     try:
         release = build.build()
     except EngineError as error:
         pytest.skip(str(error))
-    with Mirror(lab.layout.gateway, {release.version: release_files(release.binary, release.images)}) as mirror:
-        yield mirror, release
+    files = {release.version: release_files(release.binary, release.images)}
+    with Authority() as authority, Mirror(authority, lab.layout.gateway, files) as mirror:
+        yield authority, mirror, release
 
 
 @contextmanager

@@ -55,8 +55,8 @@ def pod(name: str, *, host: str, command: tuple[str, ...] = ("serve",), privileg
 def one(lab: Lab) -> Iterator[Site]:
     """A site of one server, a, and an agent, b."""
     with (
-        release_on_mirror(lab) as (mirror, release),
-        uninstalled_at_the_end(Site(lab, mirror, release, {"a": "server", "b": "agent"})) as site,
+        release_on_mirror(lab) as (authority, mirror, release),
+        uninstalled_at_the_end(Site(lab, authority, mirror, release, {"a": "server", "b": "agent"})) as site,
     ):
         site.script("a", site.cluster.birth)
         site.install("a")

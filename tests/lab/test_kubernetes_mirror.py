@@ -12,13 +12,14 @@ import subprocess
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from engine import go_build
 from engine.cli import EngineError
+from lab.authority import Authority
 from lab.kubernetes import mirror as mirror_module
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame
 from lab.kubernetes.mirror import BINARY, IMAGES, SUMS, Mirror, release_files
@@ -29,37 +30,51 @@ PROGRAM = Image("docker.io/edge-lab/x:lab", b"\x7fELF", "x")
 
 
 @pytest.fixture
-def mirror(tmp_path: Path) -> Iterator[Mirror]:
-    binary, images = tmp_path / "binary", tmp_path / "images"
-    binary.write_bytes(b"k3s" * 500_000)
-    images.write_bytes(b"images")
-    with Mirror("127.0.0.1", {VERSION: release_files(binary, images)}) as made:
+def authority() -> Iterator[Authority]:
+    with Authority() as made:
         yield made
 
 
-def fetch(mirror: Mirror, url: str) -> bytes:
-    trust = ssl.create_default_context(cafile=str(mirror.ca_file))
-    with urllib.request.urlopen(url, context=trust, timeout=10) as answer:
-        content: bytes = answer.read()
-        return content
+@pytest.fixture
+def mirror(authority: Authority, tmp_path: Path) -> Iterator[Mirror]:
+    binary, images = tmp_path / "binary", tmp_path / "images"
+    binary.write_bytes(b"k3s" * 500_000)
+    images.write_bytes(b"images")
+    with Mirror(authority, "127.0.0.1", {VERSION: release_files(binary, images)}) as made:
+        yield made
 
 
-def test_a_release_is_where_the_component_asks_for_it(mirror: Mirror) -> None:
+Fetch = Callable[[str], bytes]
+
+
+@pytest.fixture
+def fetch(authority: Authority) -> Fetch:
+    trust = ssl.create_default_context(cafile=str(authority.ca_file))
+
+    def get(url: str) -> bytes:
+        with urllib.request.urlopen(url, context=trust, timeout=10) as answer:
+            content: bytes = answer.read()
+            return content
+
+    return get
+
+
+def test_a_release_is_where_the_component_asks_for_it(mirror: Mirror, fetch: Fetch) -> None:
     assert f"{mirror.url}/v1.34.1%2Bk3s1/k3s" == mirror.file_url(VERSION, BINARY)
-    assert fetch(mirror, mirror.file_url(VERSION, BINARY)) == b"k3s" * 500_000
+    assert fetch(mirror.file_url(VERSION, BINARY)) == b"k3s" * 500_000
 
 
-def test_the_sums_are_those_of_the_files(mirror: Mirror) -> None:
-    lines = fetch(mirror, mirror.file_url(VERSION, SUMS)).decode().splitlines()
+def test_the_sums_are_those_of_the_files(mirror: Mirror, fetch: Fetch) -> None:
+    lines = fetch(mirror.file_url(VERSION, SUMS)).decode().splitlines()
     sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
     for name in (BINARY, IMAGES):
-        assert sums[name] == hashlib.sha256(fetch(mirror, mirror.file_url(VERSION, name))).hexdigest()
+        assert sums[name] == hashlib.sha256(fetch(mirror.file_url(VERSION, name))).hexdigest()
 
 
 @pytest.mark.parametrize("path", ["v1.34.1+k3s1/k3s", "v9.9.9%2Bk3s1/k3s", "v1.34.1%2Bk3s1/other", ""])
-def test_what_is_not_there_is_not_found(mirror: Mirror, path: str) -> None:
+def test_what_is_not_there_is_not_found(mirror: Mirror, fetch: Fetch, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        fetch(mirror, f"{mirror.url}/{path}")
+        fetch(f"{mirror.url}/{path}")
 
 
 def test_only_who_trusts_the_mirrors_authority_gets_anything(mirror: Mirror) -> None:

@@ -14,10 +14,12 @@ from tests.lab.k3s_site import READY, Site, release_on_mirror, uninstalled_at_th
 def three(lab: Lab) -> Iterator[Site]:
     """A site of three servers with etcd of their own, founded as one of a single server."""
     with (
-        release_on_mirror(lab) as (mirror, release),
-        uninstalled_at_the_end(Site(lab, mirror, release, {"a": "server", "b": "server", "c": "server"})) as site,
+        release_on_mirror(lab) as (authority, mirror, release),
+        uninstalled_at_the_end(
+            Site(lab, authority, mirror, release, {"a": "server", "b": "server", "c": "server"})
+        ) as site,
     ):
-        single = Site(lab, mirror, release, {"a": "server"})
+        single = Site(lab, authority, mirror, release, {"a": "server"})
         single.script("a", single.cluster.birth)
         single.install("a")
         single.kubectl("create", "configmap", "from-sqlite")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from components.k3s import hardening
+from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes.build import build
@@ -34,7 +35,7 @@ class Cluster:
 
     site: Site
     k3s: dict[str, Any]
-    mirror: Mirror
+    authority: Authority
     before: dict[str, str]
 
     def write(self, *servers: str, agents: tuple[str, ...] = ()) -> None:
@@ -60,11 +61,12 @@ def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
     release = build()
     files = {release.version: release_files(release.binary, release.images)}
     with (
-        Mirror(str(lab.layout.gateway), files) as mirror,
+        Authority() as authority,
+        Mirror(authority, str(lab.layout.gateway), files) as mirror,
         lab_site(lab, tmp_path_factory.mktemp("cluster") / "site") as site,
     ):
         for name in ("a", "b", "c"):
-            lab[name].run(mirror.trust_script())
+            lab[name].run(authority.trust_script())
         k3s = {
             "version": release.version,
             "mirror": mirror.url,
@@ -78,7 +80,7 @@ def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
         site.write("a", "b", "c")
         site.up()
         before = {name: lab[name].run(_WHAT_A_HOST_HOLDS).stdout for name in ("a", "b", "c")}
-        made = Cluster(site, k3s, mirror, before)
+        made = Cluster(site, k3s, authority, before)
         try:
             yield made
         finally:
@@ -137,7 +139,7 @@ def test_a_reimaged_agent_comes_back_under_its_name(cluster: Cluster) -> None:
     host.wait_ssh(60)
     host.wait_booted(60)
     cluster.site.lab.pin()
-    host.run(cluster.mirror.trust_script())
+    host.run(cluster.authority.trust_script())
     cluster.write("a", agents=("b",))
     cluster.site.up()
     assert cluster.nodes() == {"lab-a": True, "lab-b": True}

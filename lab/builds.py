@@ -1,0 +1,80 @@
+"""Programs that the lab builds from pinned Go modules, once, into the user's cache.
+
+Each result is kept under a digest of all that its build reads, so that clones and branches share it, and another pin is
+another build. One build runs at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from engine import cache, go_build
+from engine.cli import EngineError
+from lab.hosts.image import cache_folder
+
+STATIC = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false"}
+"""Environment of a build that links no C library: its program runs in an empty image."""
+
+
+def kept(what: str, *parts: str) -> Path:
+    """Where a result is kept that is made of ``parts``; two results share a lock if they share the folder."""
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    return cache_folder() / "programs" / f"{what}-{digest}"
+
+
+def sources(folder: Path) -> Iterator[str]:
+    """Names and texts of all that a Go build of this folder reads."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith("_test.go"):
+            yield str(path.relative_to(folder))
+            yield path.read_text()
+
+
+def go_program(
+    module: Path,
+    package: str,
+    name: str,
+    *,
+    link: str = "-s -w",
+    environment: Mapping[str, str] = STATIC,
+) -> Path:
+    """The program of ``package``, as the go.mod in the folder ``module`` pins it; built where it is not in the cache.
+
+    Raises EngineError with one clear line.
+    """
+    folder = kept(name, package, link, str(sorted(environment.items())), *sources(module))
+    if not folder.exists():
+        go = tools(module, c_compiler=environment.get("CGO_ENABLED") == "1")
+        with cache.filling(folder, f"the lab's {name}") as aside:
+            if not folder.exists():
+                title = f"Building the lab's {name} from Go modules (once, some minutes)"
+                go_build.compile_program(
+                    go, module, package, aside / name, link=link, title=title, environment=environment
+                )
+    return folder / name
+
+
+def module_folder(module: Path, path: str) -> Path:
+    """Where the files of the dependency ``path`` are, which may be more than Go source; fetched where needed."""
+    told = run_tool([go_build.find_go(module), "mod", "download", "-json", path], cwd=module)
+    return Path(json.loads(told)["Dir"])
+
+
+def tools(module: Path, *, c_compiler: bool = False) -> str:
+    """A `go` that can build ``module``. Raises EngineError naming what is missing."""
+    if c_compiler and shutil.which("gcc") is None:
+        raise EngineError("a build for the lab needs a C compiler: gcc not found on PATH")
+    return go_build.find_go(module)
+
+
+def run_tool(command: list[str], cwd: Path | None = None) -> str:
+    """Standard output of a program that makes something here; raises EngineError with its last line."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise EngineError(f"{command[0]} {command[1]} failed: {done.stderr.strip().splitlines()[-1:]}")
+    return done.stdout

@@ -1,0 +1,98 @@
+"""Files served over TLS on this machine's side of a lab's network: the base of its mirror and its registry."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.authority import Authority
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is at a path."""
+
+    content: Path | bytes
+    content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class FileServer:
+    """Answers GET and HEAD at ``address`` with what ``find`` gives for a path, until the block ends; else 404.
+
+    Raises OSError when the address is not this machine's or the port is taken.
+    """
+
+    def __init__(
+        self, authority: Authority, address: str, find: Callable[[str], Answer | None], *, port: int = 0
+    ) -> None:
+        self._authority, self._address, self._port, self._find = authority, address, port, find
+
+    def __enter__(self) -> FileServer:
+        self._server = _Server((self._address, self._port), _handler(self._find))
+        context = self._authority.server_context(self._address)
+        # The handshake is in each connection's own thread: a client that hangs in it holds up nobody else.
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def host(self) -> str:
+        """ADDRESS:PORT."""
+        return f"{self._address}:{self._server.server_port}"
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or does not trust the authority, is its own affair."""
+
+
+def _handler(find: Callable[[str], Answer | None]) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 60
+
+        def do_GET(self) -> None:
+            self._answer(with_body=True)
+
+        def do_HEAD(self) -> None:
+            self._answer(with_body=False)
+
+        def _answer(self, *, with_body: bool) -> None:
+            found = find(self.path)
+            if found is None:
+                self.send_error(404)
+                return
+            content = found.content
+            size = len(content) if isinstance(content, bytes) else content.stat().st_size
+            self.send_response(200)
+            self.send_header("Content-Type", found.content_type)
+            self.send_header("Content-Length", str(size))
+            for name, value in found.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if not with_body:
+                return
+            if isinstance(content, bytes):
+                self.wfile.write(content)
+                return
+            with content.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    self.wfile.write(block)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing: whoever fetches says what it fetched."""
+
+    return Handler
