@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ from engine.runners import PACK, Runners
 from engine.shim import HOST, is_our_shim
 
 _THREADS = 8
+# What a program that runs here says about its language and its packages: nothing. The engine asks for the first before
+# it reads the state, and an empty message has no bytes.
+_OF_A_PROGRAM = {"/pulumirpc.LanguageRuntime/About": b"", "/pulumirpc.LanguageRuntime/GetRequiredPackages": b""}
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ def attached(program: Callable[[], None], *, with_pack: bool) -> Iterator[Attach
         if thin and with_pack:
             runners.make_ready(PACK, Path(sys.executable))
         variables = {"PULUMI_DEBUG_LANGUAGES": f"python:{_served(_packs(runners), resources)}"} if thin else {}
-        port = _served(_inline(program, resources), resources)
+        port = _served(_inline(program, resources), resources, _OF_A_PROGRAM)
         yield Attached((f"--client=127.0.0.1:{port}", "--exec-kind=auto.inline"), variables)
 
 
-def _served(register: Callable[[Any], None], resources: ExitStack) -> int:
+def _served(register: Callable[[Any], None], resources: ExitStack, constant: Mapping[str, bytes] | None = None) -> int:
     from engine import late_grpc
 
-    server, port = late_grpc.serve(register, ThreadPoolExecutor(_THREADS))
+    server, port = late_grpc.serve(register, ThreadPoolExecutor(_THREADS), constant=constant)
     resources.callback(server.stop, None)
     return port
 

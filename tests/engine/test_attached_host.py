@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -16,7 +18,7 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi import log
 from pulumi.runtime import stack as sdk_stack
-from pulumi.runtime.proto import language_pb2_grpc
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from engine import attached_host, late_grpc, runners
 from engine.attached_host import attached
@@ -145,8 +147,6 @@ def test_a_service_is_made_at_the_first_call_and_once() -> None:
         made.append(server)
         language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Service(), server)
 
-    from concurrent.futures import ThreadPoolExecutor
-
     server, port = late_grpc.serve(register, ThreadPoolExecutor(2))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = language_pb2_grpc.LanguageRuntimeStub(channel)
@@ -155,3 +155,21 @@ def test_a_service_is_made_at_the_first_call_and_once() -> None:
             stub.Cancel(empty_pb2.Empty())
     server.stop(None).wait()
     assert len(made) == 1
+
+
+def test_what_is_always_answered_alike_does_not_wait_for_its_service() -> None:
+    may_go_on = threading.Event()
+
+    def register(server: object) -> None:
+        may_go_on.wait(_DEADLINE_SECONDS)
+        language_pb2_grpc.add_LanguageRuntimeServicer_to_server(language_pb2_grpc.LanguageRuntimeServicer(), server)
+
+    server, port = late_grpc.serve(register, ThreadPoolExecutor(2), constant={"/pulumirpc.LanguageRuntime/About": b""})
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = language_pb2_grpc.LanguageRuntimeStub(channel)
+        answer = stub.About(language_pb2.AboutRequest(), timeout=_DEADLINE_SECONDS)
+        assert answer == language_pb2.AboutResponse()
+        may_go_on.set()
+        with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
+            stub.Cancel(empty_pb2.Empty(), timeout=_DEADLINE_SECONDS)
+    server.stop(None).wait()
