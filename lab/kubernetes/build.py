@@ -23,6 +23,7 @@ PROBE_IMAGE = "docker.io/edge-lab/probe:lab"
 _HERE = Path(__file__).parent
 _K3S = _HERE / "k3s"
 _IMAGES = _HERE / "images"
+_PROVISIONER = "github.com/rancher/local-path-provisioner"
 # The table by which kine tells the size of the database.
 _WITH_SQLITE = {**STATIC, "CGO_ENABLED": "1", "CGO_CFLAGS": "-O2 -g -DSQLITE_ENABLE_DBSTAT_VTAB=1"}
 
@@ -49,7 +50,8 @@ def _binary(version: str) -> Path:
 
 
 def _images() -> Path:
-    probe, coredns = (go_program(_IMAGES, f"./{name}", name) for name in ("probe", "coredns"))
+    probe, coredns, volume = (go_program(_IMAGES, f"./{name}", name) for name in ("probe", "coredns", "volume"))
+    provisioner = go_program(_IMAGES, _PROVISIONER, "local-path-provisioner")
     # Pause comes with Kubernetes' own module, so that its version is that of the binary.
     folder = kept("images", (_K3S / "go.sum").read_text(), *sources(_IMAGES), (_HERE / "archive.py").read_text())
     if not folder.exists():
@@ -59,6 +61,8 @@ def _images() -> Path:
                 images = (
                     ("docker.io/rancher/mirrored-pause:3.6", _pause(aside)),
                     ("docker.io/edge-lab/coredns:lab", coredns),
+                    ("docker.io/edge-lab/local-path-provisioner:lab", provisioner),
+                    ("docker.io/edge-lab/volume:lab", volume),
                     (PROBE_IMAGE, probe),
                 )
                 archive = docker_archive([Image(name, file.read_bytes(), file.name) for name, file in images])

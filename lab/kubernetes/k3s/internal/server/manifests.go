@@ -22,14 +22,26 @@ import (
 //go:embed coredns.yaml
 var corednsManifest string
 
+//go:embed local-storage.yaml
+var localStorageManifest string
+
 func (s *Server) writeManifests() error {
-	path := filepath.Join(paths.Manifests, "coredns.yaml")
-	if slices.Contains(s.config.List("disable"), "coredns") {
+	for name, manifest := range map[string]string{"coredns": corednsManifest, "local-storage": localStorageManifest} {
+		if err := s.writeManifest(name, manifest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) writeManifest(name, manifest string) error {
+	path := filepath.Join(paths.Manifests, name+".yaml")
+	if slices.Contains(s.config.List("disable"), name) {
 		_ = os.Remove(path)
 		return os.MkdirAll(paths.Manifests, 0o700)
 	}
 	rendered := &bytes.Buffer{}
-	err := template.Must(template.New("coredns").Parse(corednsManifest)).Execute(rendered, map[string]any{
+	err := template.Must(template.New(name).Parse(manifest)).Execute(rendered, map[string]any{
 		"Address": s.network.dns,
 		// Without one there is nowhere to ask for names outside the cluster.
 		"Forward": HasResolver(),
