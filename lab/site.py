@@ -104,14 +104,22 @@ class Site:
         return self._touched(self.pulumi("destroy", "--yes", "--skip-preview", "--json", "--stack", "lab"))
 
     def _touched(self, done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert done.returncode == 0, "".join(_errors(events)) + done.stderr
         found = {}
-        for line in done.stdout.splitlines():
-            event = json.loads(line)
+        for event in events:
             metadata = event.get("resOutputsEvent", {}).get("metadata")
             if metadata and metadata["op"] not in ("same", "read"):
                 found[metadata["urn"].rpartition("::")[2]] = metadata["op"]
         return found
+
+
+def _errors(events: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What went wrong in a run, by resource."""
+    for event in events:
+        said = event.get("diagnosticEvent", {})
+        if said.get("severity") == "error":
+            yield f"{said.get('urn', '').rpartition('::')[2]}: {said['message']}"
 
 
 @contextmanager

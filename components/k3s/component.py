@@ -74,16 +74,17 @@ class K3s(EdgeComponent):
             birth_again = render("k3s/birth_again.sh.j2")
             before = [first.command(self, "birth", cluster.birth, name=f"{name}-birth", update=birth_again)]
         self.joined: dict[str, pulumi.Resource] = {}
-        installed: list[pulumi.Resource] = []
-        for server in servers:
+        for number, server in enumerate(servers):
             before = [self._install(server, planned(server), server_stdin, before)]
-            installed += before
-            if server is not first:
-                before = [self._confirm(server, planned(server), before)]
             self.joined[server.spec.name] = before[0]
-        if len(servers) > 1:
-            # The first server's peer joins through it, and so can confirm it only afterwards.
-            self.joined[first.spec.name] = self._confirm(first, planned(first), installed[:2])
+            if number == 1:
+                # The first server's peer joins through it, and so can confirm it only afterwards. Before all others, so
+                # that a site that goes takes leave of them first, while the first server still keeps the cluster.
+                before = [self._confirm(first, planned(first), before)]
+                self.joined[first.spec.name] = before[0]
+            if number > 0:
+                before = [self._confirm(server, planned(server), before)]
+                self.joined[server.spec.name] = before[0]
         for agent in hosts:
             if agent.spec.role == "agent":
                 scripts = planned(agent)

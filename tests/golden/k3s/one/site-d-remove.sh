@@ -80,10 +80,19 @@ forget() {
   kubectl delete node site-d --ignore-not-found --wait=true --timeout=120s
   kubectl --namespace kube-system delete secret site-d.node-password.k3s --ignore-not-found
 }
-if ! command -v k3s >/dev/null || ! kubectl get --raw /readyz >/dev/null 2>&1; then
+if ! command -v k3s >/dev/null; then
   say "no cluster runs here any more"
   exit 0
 fi
+# A server that is busy or starting is waited for: a member that nobody took leave of counts in every later vote.
+for attempt in $(seq 1 13); do
+  ! kubectl get --raw /readyz >/dev/null 2>&1 || break
+  if [ "$attempt" = 13 ] || ! systemctl is-active --quiet k3s; then
+    say "the cluster does not answer here: site-d stays on its list"
+    exit 0
+  fi
+  sleep 5
+done
 if [ -z "$(kubectl get node site-d --ignore-not-found --output name)" ]; then
   say "site-d is not a node"
   exit 0

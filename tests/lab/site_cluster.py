@@ -1,0 +1,106 @@
+"""The whole program on a site with Kubernetes: its hosts, the mirror they download from, what they held before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.authority import Authority
+from lab.hosts.host import LabHost
+from lab.hosts.lab import Lab
+from lab.kubernetes.build import build
+from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.site import Site, lab_site
+
+SERVER_TOKEN, AGENT_TOKEN = "lab-server-token-0123456789abcdef", "lab-agent-token-0123456789abcdef"
+
+_NOT_COMPARED = ("/var/lib/systemd", "/var/lib/dpkg", "/var/lib/containerd", "/etc/ssl", "*/ca-certificates*")
+_WHAT_A_HOST_HOLDS = f"""
+find /etc /usr/local /opt /var/lib -xdev {" ".join(f"! -path '{path}/*'" for path in _NOT_COMPARED)} -type f | sort
+systemctl list-unit-files --no-legend --state=enabled | awk '{{print $1}}' | sort
+ip -brief link | awk '{{print $1}}' | sort
+"""
+
+
+@dataclass
+class Cluster:
+    """A site with Kubernetes."""
+
+    site: Site
+    k3s: dict[str, Any]
+    authority: Authority
+    before: dict[str, str]
+    """What hosts held once they were prepared, and before Kubernetes came, by name."""
+
+    def write(self, *servers: str, agents: tuple[str, ...] = (), **blocks: Any) -> None:
+        """The site file: these hosts, with Kubernetes and what ``blocks`` add."""
+        self.site.write(*servers, agents=agents, k3s=self.k3s, **blocks)
+
+    def host(self, name: str) -> LabHost:
+        return self.site.lab[name]
+
+    def kubectl(self, *arguments: str, on: str = "a") -> str:
+        return self.host(on).run(f"k3s kubectl {' '.join(arguments)}").stdout
+
+    def nodes(self, *, on: str = "a") -> dict[str, bool]:
+        """Every node that the API knows, and whether it is Ready."""
+        return {
+            item["metadata"]["name"]: any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in item["status"]["conditions"]
+            )
+            for item in json.loads(self.kubectl("get", "nodes", "--output", "json", on=on))["items"]
+        }
+
+    def is_clean(self, name: str) -> bool:
+        """Whether the host holds what it held before Kubernetes came."""
+        return self.held(self.host(name)) == self.before[name]
+
+    @staticmethod
+    def held(host: LabHost) -> str:
+        """Files, enabled units and links of a host."""
+        return host.run(_WHAT_A_HOST_HOLDS).stdout
+
+    def reimage(self, name: str) -> None:
+        """The host with an empty disk and another host key, answering on SSH, and trusting the lab as before."""
+        host = self.host(name)
+        host.reimage()
+        host.wait_ssh(60)
+        host.wait_booted(60)
+        self.site.lab.pin()
+        host.run(self.authority.trust_script())
+
+
+@contextmanager
+def cluster_site(lab: Lab, home: Path, hosts: Sequence[str] = ("a", "b", "c"), **k3s: Any) -> Iterator[Cluster]:
+    """A new site of ``hosts``, prepared but without Kubernetes yet; ``k3s`` changes its block. Destroyed at the end."""
+    release = build()
+    files = {release.version: release_files(release.binary, release.images)}
+    with (
+        Authority() as authority,
+        Mirror(authority, str(lab.layout.gateway), files) as mirror,
+        lab_site(lab, home) as site,
+    ):
+        for name in hosts:
+            lab[name].run(authority.trust_script())
+        block = {
+            "version": release.version,
+            "mirror": mirror.url,
+            "releases": {release.version: {"amd64": sha256(release.binary)}},
+            "airgap_images": {release.version: {"amd64": sha256(release.images)}},
+            "flannel_backend": "host-gw",
+        }
+        site.secret("k3s-token", SERVER_TOKEN)
+        site.secret("k3s-agent-token", AGENT_TOKEN)
+        # Prepared first, so that what K3s leaves behind is told from what preparing a host leaves.
+        site.write(*hosts)
+        site.up()
+        before = {name: Cluster.held(lab[name]) for name in hosts}
+        try:
+            yield Cluster(site, {**block, **k3s}, authority, before)
+        finally:
+            site.pulumi("destroy", "--yes", "--skip-preview", "--stack", "lab")
