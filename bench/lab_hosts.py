@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import functools
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.results import compiled_modules_are_kept, machine, table, write
+from bench.results import compared, compiled_modules_are_kept, write
 from components.host.plan import plan
 from components.shell import as_root
 from lab.hosts.lab import Lab
@@ -53,26 +52,9 @@ def main() -> int:
             return 1
         finally:
             lab.down()
-    medians = {name: statistics.median(several) for name, several in times.items()}
-    rows = [
-        [
-            name,
-            f"{medians[name]:.2f}",
-            f"{min(several):.2f}",
-            f"{max(several):.2f}",
-            f"{medians[name] / medians[SCRIPT]:.2f}",
-        ]
-        for name, several in times.items()
-    ]
-    print(table([f"{len(NAMES)} hosts, medians in seconds", "median", "least", "most", "times script"], rows))
-    path = write(
-        "lab",
-        {
-            "seconds": {name: round(median, 3) for name, median in medians.items()},
-            "runs": {name: [round(one, 3) for one in several] for name, several in times.items()},
-            "machine": machine(),
-        },
-    )
+    shown, figures = compared(f"{len(NAMES)} hosts", times, SCRIPT)
+    print(shown)
+    path = write("lab", figures)
     print(f"written to {path.relative_to(Path(__file__).resolve().parent.parent)}")
     return 0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.results import compiled_modules_are_kept, machine, table, write
+from bench.results import compared, compiled_modules_are_kept, write
 from engine.cli import locate
 from engine.environment import environment
 
@@ -48,28 +47,10 @@ def main() -> int:
         _run([*_EDGE, "up", SITE, "--rehearse", "--json"])
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         measured = measure(variants(Path(folder)), chosen.runs)
-    medians = {name: statistics.median(times) for name, times in measured.items()}
-    rows = [
-        [
-            name,
-            f"{medians[name]:.2f}",
-            f"{min(times):.2f}",
-            f"{max(times):.2f}",
-            f"{medians[name] / medians[EMPTY]:.2f}",
-        ]
-        for name, times in measured.items()
-    ]
-    print(table(["medians in seconds", "median", "least", "most", "times empty"], rows))
+    shown, figures = compared("preview", measured, EMPTY)
+    print(shown)
     print(f"target: a preview of {SITE} at most {TARGET} times the empty program")
-    path = write(
-        "preview",
-        {
-            "seconds": {name: round(median, 3) for name, median in medians.items()},
-            "runs": {name: [round(one, 3) for one in times] for name, times in measured.items()},
-            "ratio_to_empty": {name: round(median / medians[EMPTY], 3) for name, median in medians.items()},
-            "machine": machine(),
-        },
-    )
+    path = write("preview", figures)
     print(f"written to {path.relative_to(ROOT)}")
     return 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -48,3 +49,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         cells = [f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)]
         lines.append("  ".join([f"{row[0]:<{widths[0]}}", *cells[1:]]).rstrip())
     return "\n".join(lines)
+
+
+def compared(title: str, seconds: Mapping[str, Sequence[float]], reference: str) -> tuple[str, dict[str, Any]]:
+    """Medians against that of ``reference``, as a table for people and as figures for `write`."""
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    ratios = {name: median / medians[reference] for name, median in medians.items()}
+    rows = [
+        [name, f"{medians[name]:.2f}", f"{min(times):.2f}", f"{max(times):.2f}", f"{ratios[name]:.2f}"]
+        for name, times in seconds.items()
+    ]
+    figures = {
+        "seconds": {name: round(median, 3) for name, median in medians.items()},
+        "runs": {name: [round(one, 3) for one in times] for name, times in seconds.items()},
+        "reference": reference,
+        "ratio": {name: round(ratio, 3) for name, ratio in ratios.items()},
+        "machine": machine(),
+    }
+    return table([f"{title}, seconds", "median", "least", "most", "ratio"], rows), figures

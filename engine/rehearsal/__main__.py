@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 
-from engine.rehearsal.serving import PROVIDERS, RehearsalServer, serve
+from engine.rehearsal.providers import PROVIDERS
+from engine.rehearsal.serving import RehearsalServer, serve
 
 
 def main(arguments: list[str]) -> int:

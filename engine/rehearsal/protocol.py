@@ -20,7 +20,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from engine.rehearsal import core
-from engine.rehearsal.serving import PROVIDERS
+from engine.rehearsal.providers import PROVIDERS
 from engine.rehearsal.values import from_struct, to_struct
 from engine.rehearsal.world import World
 

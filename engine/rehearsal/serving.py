@@ -1,30 +1,20 @@
 """Where a rehearsal listens: one gRPC server for each provider, on loopback.
 
-Owns names and ports. The providers themselves are imported when the engine first calls one.
+Owns ports. The providers themselves are imported when the engine first calls one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from engine import late_grpc
+from engine.rehearsal.providers import PROVIDERS
 
 if TYPE_CHECKING:
     import grpc
 
     from engine.rehearsal.world import World
-
-PROVIDERS: Mapping[str, str] = {
-    "command": "pulumi-command",
-    "kubernetes": "pulumi-kubernetes",
-    "azure-native": "pulumi-azure-native",
-    "aws": "pulumi-aws",
-    "tailscale": "pulumi-tailscale",
-    "tls": "pulumi-tls",
-}
-"""Provider -> the package of its SDK, whose version the provider reports: an older one would make the engine warn."""
 
 _THREADS = 16
 

@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from engine import late_grpc
-from engine.rehearsal.serving import PROVIDERS, serve
+from engine.rehearsal.providers import PROVIDERS
+from engine.rehearsal.serving import serve
 from engine.rehearsal.world import World
 
 WITH_EFFECT = ("command", "kubernetes")
