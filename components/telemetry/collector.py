@@ -140,7 +140,11 @@ def _receivers(inference_namespace: str | None) -> dict[str, Any]:
             "scrapers": {
                 "cpu": {},
                 "disk": {"exclude": {"devices": ["^(loop|ram|zram)\\d"], "match_type": "regexp"}},
-                "filesystem": {"include_mount_points": {"mount_points": [QUEUE_DIRECTORY], "match_type": "strict"}},
+                # A volume is a bind mount to its pod, and those are "virtual".
+                "filesystem": {
+                    "include_virtual_filesystems": True,
+                    "include_mount_points": {"mount_points": [QUEUE_DIRECTORY], "match_type": "strict"},
+                },
                 "load": {},
                 "memory": {},
                 "paging": {},
