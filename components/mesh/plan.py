@@ -100,7 +100,7 @@ def plan(site: str, node: str, spec: TailscaleSpec, *, arch: Arch, distribution:
             archive=f"tailscale_{version}_{arch}",
             url=f"{spec.mirror.rstrip('/')}/tailscale_{version}_{arch}.tgz",
             sha256=spec.sha256[arch],
-            unit=here_document(_unit()),
+            unit=here_document(_unit(spec)),
             settings=_settings(node, spec),
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
             tags=site_tags(site, spec),
@@ -126,7 +126,9 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _unit() -> str:
+def _unit(spec: TailscaleSpec) -> str:
+    # By itself the daemon sends its logs to Tailscale, whoever's tailnet it is in: they do not leave an own one.
+    own = " --no-logs-no-support" if spec.login_server else ""
     # Restart=always: for many sites the mesh is the only way in.
     return f"""[Unit]
 Description=Tailscale
@@ -135,7 +137,7 @@ After=network-pre.target NetworkManager.service systemd-networkd.service systemd
 
 [Service]
 Type=notify
-ExecStart={HOME}/current/bin/tailscaled --statedir={STATE} --socket=/run/tailscale/tailscaled.sock --port=41641
+ExecStart={HOME}/current/bin/tailscaled --statedir={STATE} --socket=/run/tailscale/tailscaled.sock --port=41641{own}
 ExecStopPost={HOME}/current/bin/tailscaled --cleanup
 RuntimeDirectory=tailscale
 RuntimeDirectoryMode=0755

@@ -57,6 +57,13 @@ def test_an_architecture_without_checksum_is_refused_with_the_file_to_add() -> N
         plan("berlin", "berlin-a", spec, arch="arm64", distribution="flatcar")
 
 
+def test_hosts_of_an_own_tailnet_send_their_logs_to_nobody() -> None:
+    for distribution, spec in SPECS.items():
+        join = plan("berlin", "berlin-a", spec, arch="amd64", distribution=distribution).join
+        # Tailscale may refuse devices whose logs it does not get; Headscale has no use for them.
+        assert ("--no-logs-no-support" in join) == (spec.login_server is not None)
+
+
 def test_the_key_is_never_part_of_a_command_line_and_never_forces_a_new_login() -> None:
     for distribution, spec in SPECS.items():
         join = plan("berlin", "berlin-a", spec, arch="amd64", distribution=distribution).join

@@ -157,7 +157,7 @@ After=network-pre.target NetworkManager.service systemd-networkd.service systemd
 
 [Service]
 Type=notify
-ExecStart=/opt/tailscale/current/bin/tailscaled --statedir=/var/lib/tailscale --socket=/run/tailscale/tailscaled.sock --port=41641
+ExecStart=/opt/tailscale/current/bin/tailscaled --statedir=/var/lib/tailscale --socket=/run/tailscale/tailscaled.sock --port=41641 --no-logs-no-support
 ExecStopPost=/opt/tailscale/current/bin/tailscaled --cleanup
 RuntimeDirectory=tailscale
 RuntimeDirectoryMode=0755
