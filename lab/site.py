@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,12 @@ class Site:
     lab: Lab
     home: Path
     variables: dict[str, str]
+    name: str = "lab"
+    """The site's, not the stack's: several sites of a lab are as many stacks `lab`, each in its own folder."""
 
     @property
     def file(self) -> Path:
-        return self.home / "lab.yaml"
+        return self.home / f"{self.name}.yaml"
 
     def write(self, *names: str, agents: Sequence[str] = (), **changes: Any) -> None:
         """The site file: these hosts of the lab, reached as root with their pinned keys."""
@@ -51,7 +53,7 @@ class Site:
             for name in (*names, *agents)
         ]
         site = {
-            "site": "lab",
+            "site": self.name,
             "tier": "near",
             "region": "lab",
             "hosts": hosts,
@@ -77,12 +79,15 @@ class Site:
             check=False,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """The same, without waiting for its end; standard output is for the caller to read."""
+    def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """The same, without waiting for its end; standard output is for the caller to read.
+
+        ``variables`` go before the site's own.
+        """
         return subprocess.Popen(
             [str(locate().path), *arguments],
             cwd=self.home,
-            env={**os.environ, **self.variables},
+            env={**os.environ, **self.variables, **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -123,8 +128,8 @@ def _errors(events: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 @contextmanager
-def lab_site(lab: Lab, home: Path) -> Iterator[Site]:
-    """A new stack with its secrets set, attached to the lab's providers. ``write`` makes the site."""
+def lab_site(lab: Lab, home: Path, *, name: str = "lab") -> Iterator[Site]:
+    """A new stack with its secrets set, attached to the lab's providers. ``write`` makes the site called ``name``."""
     (home / "state").mkdir(parents=True)
     project = yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())
     project["main"] = os.path.relpath(PROJECT_ROOT, home)
@@ -132,7 +137,7 @@ def lab_site(lab: Lab, home: Path) -> Iterator[Site]:
     (home / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     with LabProviders() as providers:
         variables = environment(rehearsal=providers.debug_providers, backend=file_backend(home / "state"))
-        made = Site(lab, home, {**variables, "PULUMI_HOME": str(home / "home")})
+        made = Site(lab, home, {**variables, "PULUMI_HOME": str(home / "home")}, name)
         assert made.pulumi("stack", "init", "lab").returncode == 0
         made.pulumi("config", "set", "edge:site", str(made.file), "--stack", "lab")
         made.secret("ssh-private-key", lab.operator_key.read_text())

@@ -16,10 +16,12 @@ FOLDER = "tailscale"
 
 _JOIN = """
 set -euo pipefail
+# Tailscale leaves the names alone where there is no file that it could put back.
+[ -e /etc/resolv.conf ] || touch /etc/resolv.conf
 install -d /opt/operator
 curl --fail --silent --show-error {url} | tar --extract --gzip --directory=/opt/operator --strip-components=1
 systemd-run --quiet --unit=tailscaled --property=Type=notify --property=RuntimeDirectory=tailscale \\
-  /opt/operator/tailscaled --statedir=/var/lib/tailscale --socket=/run/tailscale/tailscaled.sock
+  /opt/operator/tailscaled --statedir=/var/lib/tailscale --socket=/run/tailscale/tailscaled.sock --no-logs-no-support
 cat >/run/auth-key
 ln -sfn /opt/operator/tailscale /usr/local/bin/tailscale
 tailscale up --auth-key=file:/run/auth-key --timeout=60s --login-server={login_server} --hostname={name}
