@@ -1,0 +1,146 @@
+"""NVIDIA's server, run from the very files that the component renders, confined as its container: no Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.inference import plan as inference
+from components.inference.placement import Placement
+from components.inference.spec import InferenceSpec, catalogue
+from lab.hosts.system import LabError, require_root
+from lab.inference import client, server, site
+from tests.lab import inference_answers
+
+_CONFINED = Path(__file__).with_name("confined_container.sh")
+_IN_ITS_NETWORK = "127.0.0.1"
+_STARTED_S = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready, or never will be; its first process as this machine numbers it."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str, *, port: int = inference.HTTP_PORT) -> str:
+        return client.get_from(self.process.pid, f"http://{_IN_ITS_NETWORK}:{port}{path}").decode()
+
+    def infer(self, protocol: client.Protocol, tensor: bytes) -> bytes:
+        port = inference.GRPC_PORT if protocol == "grpc" else inference.HTTP_PORT
+        return client.infer_from(self.process.pid, f"{_IN_ITS_NETWORK}:{port}", site.MODEL, tensor, protocol=protocol)
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + _STARTED_S
+        while not self._is_ready():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+
+    def _is_ready(self) -> bool:
+        try:
+            self.get("/v2/health/ready")
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def plan() -> inference.InferencePlan:
+    spec = InferenceSpec.model_validate(site.block())
+    return inference.plan(spec, Placement(platform="server", hosts=("a",), eligible=("a",)), scraper=None)
+
+
+@pytest.fixture(scope="module")
+def running(plan: inference.InferencePlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    try:
+        require_root()
+    except LabError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("inference")
+    (folder / "contracts").mkdir()
+    for name, text in plan.models["data"].items():
+        (folder / "contracts" / name).write_text(text)
+    version = folder / "versions" / site.MODEL / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_bytes(site.MODEL_FILE.read_bytes())
+    pod = plan.deployment["spec"]["template"]["spec"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            _confined(server.root(), pod, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    started = Server(process, folder / "log")
+    try:
+        started.wait_ready()
+        yield started
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _confined(root: Path, pod: dict[str, Any], folder: Path) -> list[str]:
+    """The command that does what the pod's container says, its volumes being below ``folder``."""
+    (container,) = pod["containers"]
+    empty = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+    mounts = [
+        f"{'' if mount['name'] in empty else folder / mount['name'] / mount['subPath']}:{mount['mountPath']}"
+        for mount in container["volumeMounts"]
+    ]
+    own = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private")
+    user = str(pod["securityContext"]["runAsUser"])
+    started = [*container["command"], *container["args"]]
+    return ["unshare", *own, "bash", str(_CONFINED), str(root), user, *mounts, "--", *started]
+
+
+def test_it_lives_and_is_ready(running: Server) -> None:
+    assert running.get("/v2/health/live") == running.get("/v2/health/ready") == ""
+
+
+def test_it_has_no_power_and_writes_nowhere_but_in_its_volumes(running: Server) -> None:
+    (pid,) = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert status["Name"] == "tritonserver"
+    assert status["Uid"].split() == ["1000"] * 4
+    assert int(status["CapEff"], 16) == 0
+    mounts = [line.split()[4:6] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    writable = {place for place, options in mounts if options.split(",")[0] == "rw"}
+    assert {place for place in writable if not place.startswith(("/dev", "/proc"))} == {"/tmp", "/models"}
+
+
+def test_the_model_that_it_serves_is_the_catalogues(running: Server) -> None:
+    told = json.loads(running.get(f"/v2/models/{site.MODEL}"))
+    contract = catalogue()[site.MODEL]
+    for ours, theirs in ((contract.inputs, told["inputs"]), (contract.outputs, told["outputs"])):
+        assert [(tensor.name, tensor.type, list(tensor.dims)) for tensor in ours] == [
+            (tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in theirs
+        ]
+    assert told["versions"] == [str(contract.version)]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_it_answers_with_what_the_model_makes_of_the_picture(running: Server, protocol: client.Protocol) -> None:
+    inference_answers.check(running.infer(protocol, inference_answers.picture()))
+
+
+def test_a_tensor_of_another_size_is_refused_in_its_own_words(running: Server) -> None:
+    with pytest.raises(OSError, match=r"Expected 4915200, got 16"):
+        running.infer("grpc", b"\0" * 16)
+
+
+def test_its_metrics_count_the_inferences_of_the_model(running: Server) -> None:
+    def answered() -> float:
+        text = running.get("/metrics", port=inference.METRICS_PORT)
+        label = f'{{model="{site.MODEL}",version="1"}}'
+        (line,) = (line for line in text.splitlines() if line.startswith(f"nv_inference_request_success{label}"))
+        return float(line.rpartition(" ")[2])
+
+    before = answered()
+    running.infer("grpc", inference_answers.picture())
+    assert answered() == before + 1
