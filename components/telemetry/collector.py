@@ -135,7 +135,7 @@ def _receivers(inference_namespace: str | None) -> dict[str, Any]:
     )
     return {
         # What a pod without host mounts sees of the whole host: /proc is shared, its network and mounts are not.
-        "hostmetrics": {
+        "host_metrics": {
             "collection_interval": "30s",
             "scrapers": {
                 "cpu": {},
@@ -243,7 +243,7 @@ def _exporter(spec: TelemetrySpec, queue: Queue) -> dict[str, Any]:
 def _service(spec: TelemetrySpec) -> dict[str, Any]:
     processors = ["memory_limiter", "resource"]
     receivers = {
-        "metrics": ["hostmetrics", "kubelet_stats", "prometheus", "otlp"],
+        "metrics": ["host_metrics", "kubelet_stats", "prometheus", "otlp"],
         "logs": ["otlp"],
         "traces": ["otlp"],
     }

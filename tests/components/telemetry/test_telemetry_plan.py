@@ -84,7 +84,7 @@ def test_every_object_passes_every_policy() -> None:
 
 def test_hosts_are_measured_every_30_s_and_triton_every_15_s() -> None:
     receivers = configuration(planned(spec()))["receivers"]
-    assert receivers["hostmetrics"]["collection_interval"] == "30s"
+    assert receivers["host_metrics"]["collection_interval"] == "30s"
     jobs = {job["job_name"]: job for job in receivers["prometheus"]["config"]["scrape_configs"]}
     assert jobs["inference-server"]["scrape_interval"] == "15s"
 
