@@ -12,13 +12,11 @@ import (
 	"edge/lab/kubernetes/k3s/internal/pki"
 )
 
-// What has no flag, or is the lab's: failCgroupV1 and localStorageCapacityIsolation, since hosts of a lab are namespaces
-// on whatever machine there is.
+// What has no flag, or is the lab's: failCgroupV1, since hosts of a lab are namespaces on whatever machine there is.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 cgroupDriver: cgroupfs
 failCgroupV1: false
-localStorageCapacityIsolation: false
 authentication:
   webhook:
     cacheTTL: 10s
