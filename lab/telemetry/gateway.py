@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from lab.authority import Authority
-from lab.hosts.system import tail, wait_until
+from lab.hosts.system import LabError, tail, wait_until
 from lab.telemetry import collector
 
 _DEADLINE_S = 30
@@ -87,7 +87,7 @@ class Gateway:
 
         wait_until(decided, f"the gateway answers at {self.url}", deadline_s=_DEADLINE_S)
         if process.poll() is not None:
-            raise OSError(f"the gateway at {self.url} ended:\n{tail(self._log)}")
+            raise LabError(f"the gateway at {self.url} ended:\n{tail(self._log)}")
 
     def stop(self) -> None:
         """Returns when it has ended and written down what it took."""

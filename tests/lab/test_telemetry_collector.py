@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +57,15 @@ def validate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Validate]:
 
         def done(text: str) -> subprocess.CompletedProcess[str]:
             file.write_text(text)
-            words = ["unshare", "--mount", "sh", "-ec", AS_IN_A_POD, "sh", authority.ca_file, program, file]
+            words = [
+                "unshare",
+                "--mount",
+                "sh",
+                "-ec",
+                AS_IN_A_POD,
+                "sh",
+                *map(str, (authority.ca_file, program, file)),
+            ]
             return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
 
         yield done

@@ -1,0 +1,373 @@
+"""Telemetry for real: a collector that outlives its gateway's absence and its own death, and a site's collectors.
+
+Two stories side by side, since the first is mostly waiting: on host c the collector alone with the configuration that
+the component renders; on a and b a site by the project's own program.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from components.telemetry import collector as rendered
+from components.telemetry.plan import NAMESPACE
+from components.telemetry.spec import TelemetrySpec
+from engine.cli import EngineError
+from lab.authority import Authority
+from lab.hosts.host import LabHost
+from lab.hosts.lab import Lab
+from lab.kubernetes.build import build
+from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.oci.registry import Registry
+from lab.site import Site, lab_site
+from lab.telemetry import collector
+from lab.telemetry.gateway import Gateway, Received
+from tests.lab.k3s_site import wait_for
+
+TOKEN = "lab-telemetry-token-0123456789abcdef"
+# An exporter left to its defaults gives up what it could not send within 300 s.
+OUTAGE_S = 310
+# What the component lets it wait between two attempts, and some.
+RETRY_S = 60 + 30
+SCRAPE_S = 30
+
+SERVICE = "otel"
+PROGRAM = "/usr/local/bin/otelcol-contrib"
+FILES = ("/etc/otelcol/config.yaml", rendered.TOKEN_FILE)
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+INSTALL = f"""
+set -e
+install -d /etc/otelcol {rendered.TOKEN_FILE.rpartition("/")[0]} {ACCOUNT}
+# There is no Kubernetes on this host: its kubelet is one that does not answer.
+cp /usr/local/share/ca-certificates/edge-lab.crt {ACCOUNT}/ca.crt
+echo none >{ACCOUNT}/token
+"""
+REMOVE = f"""
+systemctl stop {SERVICE} 2>/dev/null; systemctl reset-failed {SERVICE} 2>/dev/null
+rm -rf {PROGRAM} /etc/otelcol /etc/otelcol-credentials /var/lib/otelcol {ACCOUNT}
+"""
+
+
+def send_log(address: str, text: str, *, on: LabHost) -> None:
+    """One log record by OTLP, from that host, where cables play no part; returns when the collector has taken it."""
+    record = {"timeUnixNano": str(time.time_ns()), "body": {"stringValue": text}}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
+    request = (
+        f"POST /v1/logs HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    )
+    answer = on.run(f"exec 3<>/dev/tcp/{address}/{rendered.OTLP_HTTP_PORT}; cat >&3; cat <&3", stdin=request).stdout
+    assert answer.startswith("HTTP/1.1 200 "), answer
+
+
+def texts(gateway: Gateway) -> set[str]:
+    return {record.name for record in gateway.logs()}
+
+
+def shown(host: LabHost) -> str:
+    """What any process of the host, and whoever reads its logs, gets to see."""
+    places = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; journalctl --no-pager; cat /var/log/pods/*/*/*.log"
+    return host.run(f"({places}) 2>/dev/null", check=False).stdout
+
+
+@dataclass
+class Alone:
+    """The collector as a service of one host, and the gateway that it sends to."""
+
+    host: LabHost
+    gateway: Gateway
+    sent: list[str] = field(default_factory=list)
+    away_since: float = 0
+    """On the monotonic clock: since when all of `sent` has been waiting."""
+
+    def start(self) -> None:
+        variables = {"POD_IP": self.host.address, "K8S_NODE_IP": "127.0.0.1", "K8S_NODE_NAME": "lab-c"}
+        words = " ".join(f"--setenv={name}={value}" for name, value in variables.items())
+        self.host.run(
+            f"systemd-run --quiet --unit={SERVICE} --property=User=nobody --property=StateDirectory=otelcol {words}"
+            f" {PROGRAM} --config={FILES[0]}"
+        )
+        try:
+            wait_for("the collector is healthy", self.healthy, seconds=30)
+        except AssertionError:
+            pytest.fail(self.journal()[-3000:])
+
+    def kill(self) -> None:
+        """As a power cut would: it is not asked."""
+        self.host.run(f"systemctl kill --signal=KILL {SERVICE}")
+        wait_for(
+            "systemd has seen it die",
+            lambda: self.host.run(f"systemctl is-active {SERVICE}", check=False).stdout.strip() != "active",
+        )
+        self.host.run(f"systemctl reset-failed {SERVICE}", check=False)
+
+    def healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.host.address}:{rendered.HEALTH_PORT}/", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            text = f"record {len(self.sent)}"
+            send_log(self.host.address, text, on=self.host)
+            self.sent.append(text)
+
+    def journal(self) -> str:
+        return self.host.run(f"journalctl --no-pager --unit={SERVICE}").stdout
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Authority]:
+    with Authority() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def alone(lab: Lab, authority: Authority) -> Iterator[Alone]:
+    """Fed with the gateway there, without it, and killed in between; the gateway is still away."""
+    try:
+        program = collector.program()
+    except EngineError as error:
+        pytest.skip(str(error))
+    host = lab["c"]
+    spec = TelemetrySpec.model_validate(
+        {"gateway": f"https://{lab.layout.gateway}:4319", "image": f"docker.io/x/y@sha256:{'0' * 64}"}
+    )
+    text = rendered.configuration(
+        spec, site="lab", tier="near", region="lab", labels={"customer": "acme"}, inference_namespace=None
+    )
+    with Gateway(authority, lab.layout.gateway, TOKEN, port=4319) as gateway, ExitStack() as stack:
+        stack.callback(host.run, REMOVE)
+        host.run(authority.trust_script())
+        host.run(INSTALL)
+        with program.open("rb") as content:
+            subprocess.run(host.enter("sh", "-c", f"cat >{PROGRAM} && chmod 755 {PROGRAM}"), stdin=content, check=True)
+        for path, said in zip(FILES, (text, TOKEN), strict=True):
+            host.run(f"install -m 440 -g nogroup /dev/stdin {path}", stdin=said)
+        made = Alone(host, gateway)
+        made.start()
+        made.send(20)
+        wait_for("the first records reach the gateway", lambda: texts(gateway) == set(made.sent), seconds=60)
+        gateway.stop()
+        made.send(200)
+        made.kill()
+        made.start()
+        made.send(200)
+        made.away_since = time.monotonic()
+        yield made
+
+
+def test_a_collector_takes_and_keeps_what_its_gateway_cannot_take(alone: Alone) -> None:
+    assert alone.healthy()
+    assert len(texts(alone.gateway)) == 20
+
+
+@dataclass
+class Telemetered:
+    """A site with Kubernetes and telemetry, and its gateway."""
+
+    site: Site
+    gateway: Gateway
+    trust_script: str
+    blocks: dict[str, Any]
+
+    def write(self, *servers: str, agents: tuple[str, ...] = ()) -> None:
+        self.site.write(*servers, agents=agents, labels={"customer": "acme"}, **self.blocks)
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        said = self.site.lab["a"].run(f"k3s kubectl get {' '.join(arguments)} --output json").stdout
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    def pod(self, host: str) -> dict[str, Any]:
+        """Status of the host's collector."""
+        status: dict[str, Any] = self.get(f"--namespace={NAMESPACE}", "pod", f"otel-{host}-0")["status"]
+        return status
+
+    def address(self, host: str) -> str:
+        return str(self.pod(host)["podIP"])
+
+    def ready(self, host: str) -> bool:
+        found = self.get(f"--namespace={NAMESPACE}", "pods", f"--selector=app.kubernetes.io/instance={host}")["items"]
+        return any(
+            (condition["type"], condition["status"]) == ("Ready", "True")
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"]
+            for condition in pod["status"].get("conditions", ())
+        )
+
+    def restarts(self, host: str) -> int:
+        return int(self.pod(host)["containerStatuses"][0]["restartCount"])
+
+    def measured(self, node: str, prefix: str) -> list[Received]:
+        return [
+            point
+            for point in self.gateway.metrics()
+            if point.name.startswith(prefix) and point.resource.get("k8s.node.name") == node
+        ]
+
+
+@pytest.fixture(scope="module")
+def site(
+    alone: Alone, lab: Lab, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Telemetered]:
+    release = build()
+    images = collector.images(authority)
+    address = lab.layout.gateway
+    with (
+        Mirror(authority, address, {release.version: release_files(release.binary, release.images)}) as mirror,
+        Registry(authority, address, images) as registry,
+        Gateway(authority, address, TOKEN, user="123456") as gateway,
+        lab_site(lab, tmp_path_factory.mktemp("telemetry") / "site") as made,
+    ):
+        for name in ("a", "b"):
+            lab[name].run(authority.trust_script())
+        k3s = {
+            "version": release.version,
+            "mirror": mirror.url,
+            "releases": {release.version: {"amd64": sha256(release.binary)}},
+            "airgap_images": {release.version: {"amd64": sha256(release.images)}},
+            "registries": {"*": {"endpoints": [f"https://{registry.host}"]}},
+        }
+        made.secret("k3s-token", "lab-server-token-0123456789abcdef")
+        made.secret("k3s-agent-token", "lab-agent-token-0123456789abcdef")
+        made.secret("telemetry-token", TOKEN)
+        telemetry = gateway.site_block(collector.reference(images))
+        result = Telemetered(made, gateway, authority.trust_script(), {"k3s": k3s, "telemetry": telemetry})
+        result.write("a", agents=("b",))
+        try:
+            made.up()
+            yield result
+        finally:
+            made.pulumi("destroy", "--yes", "--skip-preview", "--stack", "lab")
+
+
+def test_each_host_has_a_queue_on_its_own_disk(site: Telemetered) -> None:
+    claims = site.get(f"--namespace={NAMESPACE}", "persistentvolumeclaims")["items"]
+    assert {claim["metadata"]["name"]: claim["status"]["phase"] for claim in claims} == {
+        "queue-otel-a-0": "Bound",
+        "queue-otel-b-0": "Bound",
+    }
+    for name in ("a", "b"):
+        found = site.site.lab[name].run("find /var/lib/rancher/k3s/storage -path '*/*queue-otel-*/exporter*'").stdout
+        assert found.splitlines(), name
+        assert all(f"queue-otel-{name}-0" in line for line in found.splitlines())
+
+
+@pytest.mark.parametrize("node", ["lab-a", "lab-b"])
+@pytest.mark.parametrize("prefix", ["system.cpu.", "system.memory.", "system.filesystem.", "k8s.node.", "otelcol_"])
+def test_what_a_host_measures_reaches_the_gateway(site: Telemetered, node: str, prefix: str) -> None:
+    wait_for(f"{prefix} of {node}", lambda: bool(site.measured(node, prefix)), seconds=3 * SCRAPE_S)
+    resource = site.measured(node, prefix)[0].resource
+    told = {key: value for key, value in resource.items() if key.startswith("edge.")}
+    assert told == {"edge.site": "lab", "edge.tier": "near", "edge.region": "lab", "edge.label.customer": "acme"}
+    assert (resource["k8s.cluster.name"], resource["host.name"]) == ("lab", node)
+
+
+def test_what_a_workload_sends_reaches_the_gateway_under_its_hosts_name(site: Telemetered) -> None:
+    send_log(site.address("b"), "from a workload", on=site.site.lab["b"])
+    wait_for("the record", lambda: "from a workload" in texts(site.gateway), seconds=60)
+    (found,) = [record for record in site.gateway.logs() if record.name == "from a workload"]
+    assert found.resource["host.name"] == "lab-b"
+
+
+def test_a_second_up_changes_nothing(site: Telemetered) -> None:
+    assert site.site.up() == {}
+
+
+def test_collectors_have_nothing_to_complain_of(site: Telemetered) -> None:
+    for host in ("a", "b"):
+        logs = site.site.lab["a"].run(f"k3s kubectl logs --namespace={NAMESPACE} otel-{host}-0").stdout
+        said = [json.loads(line) for line in logs.splitlines()]
+        complaints = [entry["msg"] for entry in said if entry["level"] not in ("debug", "info")]
+        # Of file systems a collector measures the one of its queue, and that is the container's.
+        assert [each for each in complaints if not each.startswith("No `root_path` config set")] == []
+
+
+def test_a_host_without_uplink_keeps_what_it_is_sent_and_what_it_measures(site: Telemetered) -> None:
+    host, address = site.site.lab["b"], site.address("b")
+    sent = {f"without uplink {number}" for number in range(50)}
+    restarts = site.restarts("b")
+    host.cut()
+    try:
+        since = time.time_ns()
+        for text in sent:
+            send_log(address, text, on=host)
+        wait_for("two readings are due", lambda: time.time_ns() - since > 2 * SCRAPE_S * 1e9, seconds=3 * SCRAPE_S)
+        until = time.time_ns()
+        assert not texts(site.gateway) & sent
+    finally:
+        host.restore()
+
+    def readings() -> int:
+        times = {point.time_ns for point in site.measured("lab-b", "system.memory.usage")}
+        return sum(since < each < until for each in times)
+
+    wait_for("what it was sent", lambda: texts(site.gateway) >= sent, seconds=RETRY_S)
+    wait_for("what it measured", lambda: readings() >= 2, seconds=RETRY_S)
+    assert site.restarts("b") == restarts
+
+
+def test_a_reimaged_host_has_a_collector_with_a_new_queue(site: Telemetered) -> None:
+    lab, host = site.site.lab, site.site.lab["b"]
+    host.reimage()
+    host.wait_ssh(60)
+    host.wait_booted(60)
+    lab.pin()
+    host.run(site.trust_script)
+    site.write("a", agents=("b",))
+    site.site.up()
+    wait_for("the collector of the new host is ready", lambda: site.ready("b"), seconds=180)
+    send_log(site.address("b"), "from the new host", on=host)
+    wait_for("its record", lambda: "from the new host" in texts(site.gateway), seconds=60)
+
+
+def test_the_sites_token_is_in_no_log_and_on_no_command_line(site: Telemetered) -> None:
+    for name in ("a", "b"):
+        seen = shown(site.site.lab[name])
+        assert "otelcol" in seen
+        assert TOKEN not in seen
+    assert TOKEN not in site.gateway.log
+
+
+def test_destroy_takes_the_collectors_and_their_volumes_along(site: Telemetered) -> None:
+    assert set(site.site.destroy().values()) == {"delete"}
+    for name in ("a", "b"):
+        left = site.site.lab[name].run(
+            "ls -d /var/lib/rancher /var/lib/kubelet /etc/rancher 2>/dev/null; pgrep -l otelcol", check=False
+        )
+        assert left.stdout == ""
+
+
+def test_nothing_is_lost_in_an_outage_longer_than_a_default_exporter_endures(alone: Alone) -> None:
+    wait_for("the outage is long enough", lambda: time.monotonic() - alone.away_since > OUTAGE_S, seconds=OUTAGE_S + 5)
+    assert len(texts(alone.gateway)) == 20
+    alone.gateway.start()
+    wait_for("everything that was taken", lambda: texts(alone.gateway) >= set(alone.sent), seconds=RETRY_S)
+    assert texts(alone.gateway) == set(alone.sent)
+
+    def times() -> list[int]:
+        return sorted({point.time_ns for point in alone.gateway.metrics() if point.name == "system.memory.usage"})
+
+    wait_for("all readings", lambda: len(times()) > OUTAGE_S / SCRAPE_S, seconds=RETRY_S)
+    gaps = [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times())]
+    assert max(gaps) < SCRAPE_S + 10
+
+
+def test_the_token_is_in_no_log_and_on_no_command_line(alone: Alone) -> None:
+    seen = shown(alone.host)
+    assert "otelcol" in seen
+    assert TOKEN not in seen
+    assert TOKEN not in alone.gateway.log
