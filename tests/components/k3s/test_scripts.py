@@ -224,6 +224,18 @@ def test_a_stale_node_and_its_password_are_forgotten_before_it_joins_again(box: 
     assert any("delete secret site-b.node-password.k3s" in call for call in deleted)
 
 
+def test_what_a_forgotten_node_kept_on_its_own_disk_is_forgotten_with_it(box: Sandbox) -> None:
+    volumes = "printf '%s\\n' 'pvc-1 shop queue-0 site-b' 'pvc-2 shop queue-1 site-c' 'unclaimed site-b'"
+    box.install("/usr/local/sbin/k3s", f'case "$*" in *persistentvolumes*) {volumes} ;; esac')
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    assert done.code == 0, done.stderr
+    deleted = [call for call in done.calls if " delete " in call]
+    claims = [call for call in deleted if "persistentvolumeclaim" in call]
+    assert [call for call in claims if "--namespace shop delete persistentvolumeclaim queue-0 " in call] == claims != []
+    assert [call for call in deleted if "delete persistentvolume " in call and "pvc-1 " not in call] == []
+    assert any("delete pods --all-namespaces --field-selector=spec.nodeName=site-b" in call for call in deleted)
+
+
 def test_admission_is_free_where_no_cluster_runs_yet(box: Sandbox) -> None:
     done = box.run(plan_node(spec_for(box), SERVERS[0], SERVERS, labels={}).admit)
     assert (done.code, done.stdout) == (0, "no cluster runs here: nothing to forget\n")

@@ -80,6 +80,15 @@ kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 forget() {
   kubectl delete node site-d --ignore-not-found --wait=true --timeout=120s
   kubectl --namespace kube-system delete secret site-d.node-password.k3s --ignore-not-found
+  # Its local volumes went with its disk, and a claim on one would hold up its pod for ever. The claims go before the
+  # pods, or a pod that is made anew would take hold of them again.
+  kubectl get persistentvolumes --output jsonpath='{range .items[?(@.spec.storageClassName=="local-path")]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]}{"\n"}{end}' |
+    while read -r volume namespace claim node; do
+      [ "$node" = site-d ] || continue
+      kubectl --namespace "$namespace" delete persistentvolumeclaim "$claim" --ignore-not-found --wait=false </dev/null
+      kubectl delete persistentvolume "$volume" --ignore-not-found --wait=false </dev/null
+    done
+  kubectl delete pods --all-namespaces --field-selector=spec.nodeName=site-d --force --wait=false
 }
 if ! command -v k3s >/dev/null || ! kubectl get --raw /readyz >/dev/null 2>&1; then
   say "no cluster runs here: nothing to forget"
