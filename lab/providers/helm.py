@@ -1,8 +1,13 @@
-"""`helm.sh/v3:Release` by the real `helm`, where there is one on PATH. Without it a release is refused, not made up."""
+"""`helm.sh/v3:Release` by the real `helm`. Without one a release is refused, not made up.
+
+EDGE_LAB_HELM names another `helm` than the one on PATH; EDGE_LAB_CA_FILE holds the authority of registries that only it
+vouches for.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -21,10 +26,11 @@ _FLAGS = {"createNamespace": "--create-namespace", "atomic": "--atomic", "cleanu
 
 def executable() -> str:
     """Where `helm` is. Raises ``Failure``."""
-    found = shutil.which("helm")
+    wanted = os.environ.get("EDGE_LAB_HELM", "helm")
+    found = shutil.which(wanted)
     if found is None:
         raise Failure(
-            "the lab does not run Helm: a Release needs the real `helm` on PATH, and there is none. "
+            f"the lab does not run Helm: a Release needs the real `helm`, and {wanted} is not there. "
             "Install it, or leave the part of the site out that brings the chart."
         )
     return found
@@ -44,6 +50,8 @@ def install(asked: Asked, inputs: Properties, kubeconfig: str) -> tuple[str, Pro
     arguments += [flag for option, flag in _FLAGS.items() if known.get(option)]
     if not known.get("skipAwait"):
         arguments.append("--wait")
+    if authority := os.environ.get("EDGE_LAB_CA_FILE"):
+        arguments += ["--ca-file", authority]
     # Values may hold secrets, and so go in by standard input.
     said = _run(arguments, kubeconfig, inputs, timeout_s, stdin=json.dumps(known.get("values") or {}))
     identity, outputs = core.create(asked.token, asked.urn, inputs)
@@ -73,10 +81,18 @@ def _run(arguments: Sequence[str], kubeconfig: str, properties: Properties, time
         file.touch(mode=0o600)
         file.write_text(kubeconfig)
         command = [executable(), *arguments, "--kubeconfig", str(file)]
+        # Its cache has charts by name and version, and a lab's are not the world's.
+        environment = {**os.environ, "HELM_CACHE_HOME": str(Path(folder) / "cache")}
         try:
             # Helm keeps its own time; this only bounds one that does not.
             done = subprocess.run(
-                command, input=stdin, capture_output=True, text=True, timeout=timeout_s + 60, check=False
+                command,
+                env=environment,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s + 60,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise Failure(f"`helm {arguments[0]}` did not end within {timeout_s + 60} s") from None

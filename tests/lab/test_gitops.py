@@ -1,0 +1,256 @@
+"""Flux on a real host: the whole program brings the real operator and controllers, and they follow a Git server.
+
+The tests are one story, in the order in which they stand. `lab/README.md` says what is the lab's own in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from lab.authority import Authority
+from lab.gitops.build import build as build_flux
+from lab.gitops.content import artifacts
+from lab.gitops.git_server import GitServer
+from lab.gitops.site import gitops, helm_environment, registries
+from lab.hosts.host import LabHost
+from lab.hosts.lab import Lab
+from lab.kubernetes.build import PROBE_IMAGE, build
+from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.oci.registry import Registry
+from lab.site import Site, lab_site
+from tests.lab.k3s_site import wait_for
+
+OVERLAY = "edge/overlays/production"
+SOURCE = "gitrepositories.source.toolkit.fluxcd.io/edge-configs"
+KUSTOMIZATION = "kustomizations.kustomize.toolkit.fluxcd.io/edge-inference-stack"
+_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def overlay(*resources: str) -> dict[str, str]:
+    """The overlay's kustomization."""
+    content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(resources)}
+    return {f"{OVERLAY}/kustomization.yaml": yaml.safe_dump(content)}
+
+
+def config_map(name: str, **data: str) -> dict[str, str]:
+    content = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": data,
+    }
+    return {f"{OVERLAY}/{name}.yaml": yaml.safe_dump(content)}
+
+
+def deployment() -> dict[str, str]:
+    """The workload of the reference: one replica in the source, two at the site."""
+    labels = {"app": "inference-server"}
+    container = {
+        "name": "server",
+        "image": PROBE_IMAGE,
+        "imagePullPolicy": "Never",
+        "args": ["serve"],
+        "securityContext": _SECURITY,
+        "env": [{"name": "SITE", "value": "${site}"}],
+    }
+    content = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "inference-server", "namespace": "default"},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+    return {f"{OVERLAY}/deployment.yaml": yaml.safe_dump(content)}
+
+
+@dataclass
+class FluxSite:
+    """A site of one server that follows a Git server."""
+
+    site: Site
+    git: GitServer
+    k3s: dict[str, Any]
+    gitops: dict[str, Any]
+
+    @property
+    def host(self) -> LabHost:
+        return self.site.lab["a"]
+
+    def write(self, *, with_flux: bool = True) -> None:
+        parts: dict[str, Any] = {"k3s": self.k3s, "labels": {"Fleet-Wave": "canary"}}
+        if with_flux:
+            parts["gitops"] = self.gitops
+        self.site.write("a", **parts)
+
+    def kubectl(self, *arguments: str) -> str:
+        words = " ".join(f"'{argument}'" for argument in arguments)
+        return self.host.run(f"k3s kubectl {words}").stdout
+
+    def get(self, what: str, namespace: str = "flux-system") -> dict[str, Any]:
+        """The object, or nothing at all where there is none."""
+        said = self.kubectl("get", what, "--namespace", namespace, "--ignore-not-found", "--output", "json")
+        found: dict[str, Any] = json.loads(said) if said.strip() else {}
+        return found
+
+    def names(self, kinds: str) -> set[str]:
+        """What there is of these kinds, in all namespaces: namespace/name."""
+        items = json.loads(self.kubectl("get", kinds, "--all-namespaces", "--output", "json"))["items"]
+        return {f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}" for item in items}
+
+    def ready(self, what: str) -> dict[str, Any]:
+        """Its condition Ready: status, reason, message."""
+        conditions = self.get(what).get("status", {}).get("conditions", ())
+        return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+    def applied(self) -> str:
+        """The commit that the cluster was last brought to."""
+        revision: str = self.get(KUSTOMIZATION).get("status", {}).get("lastAppliedRevision", "")
+        return revision.removeprefix("main@sha1:")
+
+    def data(self, name: str) -> dict[str, str] | None:
+        found: dict[str, str] | None = self.get(f"configmap/{name}", "default").get("data")
+        return found
+
+    def wait(self, what: str, holds: Callable[[], bool]) -> None:
+        try:
+            wait_for(what, holds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; source: {self.ready(SOURCE)}; {self.ready(KUSTOMIZATION)}") from None
+
+
+@pytest.fixture(scope="module")
+def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSite]:
+    release, programs = build(), build_flux()
+    files = {release.version: release_files(release.binary, release.images)}
+    served = artifacts(programs)
+    gateway = str(lab.layout.gateway)
+    with (
+        Authority() as authority,
+        Mirror(authority, gateway, files) as mirror,
+        Registry(authority, gateway, served) as registry,
+        GitServer(gateway) as git,
+        pytest.MonkeyPatch.context() as patched,
+        lab_site(lab, tmp_path_factory.mktemp("gitops") / "site") as site,
+    ):
+        for name, value in helm_environment(programs, authority).items():
+            patched.setenv(name, value)
+        lab["a"].run(authority.trust_script())
+        k3s = {
+            "version": release.version,
+            "mirror": mirror.url,
+            "releases": {release.version: {"amd64": sha256(release.binary)}},
+            "airgap_images": {release.version: {"amd64": sha256(release.images)}},
+            "registries": registries(registry),
+            "flannel_backend": "host-gw",
+        }
+        site.secret("k3s-token", "lab-server-token-0123456789abcdef")
+        site.secret("k3s-agent-token", "lab-agent-token-0123456789abcdef")
+        site.secret("git-ssh-key", git.private_key)
+        made = FluxSite(site, git, k3s, gitops(git, registry, served))
+        git.commit(
+            overlay("deployment.yaml", "facts.yaml", "old.yaml")
+            | deployment()
+            | config_map("facts", site="${site}", tier="${tier}", wave="${label_fleet_wave}")
+            | config_map("old")
+        )
+        try:
+            yield made
+        finally:
+            lab["a"].restore()
+            site.pulumi("destroy", "--yes", "--skip-preview", "--stack", "lab")
+
+
+def test_the_site_runs_what_the_signed_commit_says(flux: FluxSite) -> None:
+    flux.write()
+    flux.site.up()
+    flux.wait("the commit is applied", lambda: bool(flux.applied()))
+    assert flux.ready(SOURCE)["status"] == "True"
+    verified = {c["type"]: c["status"] for c in flux.get(SOURCE)["status"]["conditions"]}["SourceVerified"]
+    assert verified == "True"
+
+
+def test_the_sites_own_number_of_replicas_runs_instead_of_the_sources(flux: FluxSite) -> None:
+    def available() -> int:
+        found: int = flux.get("deployment/inference-server", "default")["status"].get("availableReplicas", 0)
+        return found
+
+    flux.wait("two replicas are available", lambda: available() == 2)
+
+
+def test_variables_stand_for_the_facts_of_the_site(flux: FluxSite) -> None:
+    assert flux.data("facts") == {"site": "lab", "tier": "near", "wave": "canary"}
+    (container,) = flux.get("deployment/inference-server", "default")["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": "SITE", "value": "lab"}]
+
+
+def test_a_second_up_changes_nothing(flux: FluxSite) -> None:
+    assert flux.site.up() == {}
+
+
+def test_what_a_commit_no_longer_has_is_pruned(flux: FluxSite) -> None:
+    assert flux.data("facts") is not None
+    commit = flux.git.commit(overlay("deployment.yaml", "facts.yaml") | {f"{OVERLAY}/old.yaml": None})
+    flux.wait("the commit is applied", lambda: flux.applied() == commit)
+    assert "default/old" not in flux.names("configmaps")
+
+
+@pytest.mark.parametrize(
+    ("signer", "reason"),
+    [(None, "without PGP signature"), ("stranger", "unable to verify Git commit")],
+)
+def test_a_commit_that_nobody_trusted_has_signed_is_refused(
+    flux: FluxSite, signer: Literal["stranger"] | None, reason: str
+) -> None:
+    before = flux.applied()
+    flux.git.commit(config_map("facts", site="stolen"), signer=signer)
+    flux.wait("the source is refused", lambda: flux.ready(SOURCE).get("status") == "False")
+    assert reason in flux.ready(SOURCE)["message"]
+    assert flux.applied() == before
+    assert flux.data("facts") == {"site": "lab", "tier": "near", "wave": "canary"}
+    # A site goes on as soon as somebody it trusts says so.
+    commit = flux.git.take_back()
+    assert commit == before
+    flux.wait("the source is trusted again", lambda: flux.ready(SOURCE).get("status") == "True")
+
+
+def test_workloads_outlive_the_uplink_and_commits_are_caught_up_on(flux: FluxSite) -> None:
+    before = flux.applied()
+    flux.host.cut()
+    flux.git.commit(config_map("facts", site="${site}", made="while it was away"))
+    commit = flux.git.commit(overlay("deployment.yaml", "facts.yaml", "late.yaml") | config_map("late", last="yes"))
+    flux.wait("the source is out of reach", lambda: flux.ready(SOURCE).get("status") == "False")
+    assert flux.applied() == before
+    assert flux.get("deployment/inference-server", "default")["status"]["availableReplicas"] == 2
+    flux.host.restore()
+    flux.wait("the last commit is applied", lambda: flux.applied() == commit)
+    assert (flux.data("facts"), flux.data("late")) == ({"site": "lab", "made": "while it was away"}, {"last": "yes"})
+
+
+def test_no_private_key_is_in_a_log_of_the_cluster(flux: FluxSite) -> None:
+    marker = flux.git.private_key.splitlines()[1]
+    for name in ("source-controller", "kustomize-controller", "flux-operator"):
+        assert marker not in flux.kubectl("logs", f"deployment/{name}", "--namespace", "flux-system")
+
+
+def test_a_site_without_flux_keeps_nothing_of_it(flux: FluxSite) -> None:
+    flux.write(with_flux=False)
+    assert set(flux.site.up().values()) == {"delete"}
+    assert "/flux-system" not in flux.names("namespaces")
+    assert "default/inference-server" not in flux.names("deployments")
+    assert not {"default/facts", "default/late"} & flux.names("configmaps")
+    assert not [name for name in flux.names("customresourcedefinitions") if "toolkit.fluxcd.io" in name]
