@@ -93,3 +93,13 @@ def test_the_class_is_the_default_one_under_k3s_name(one: Site) -> None:
     found = one.get("storageclass", "local-path")
     assert found["provisioner"] == "rancher.io/local-path"
     assert found["volumeBindingMode"] == "WaitForFirstConsumer"
+
+
+def test_a_full_disk_is_seen_by_its_kubelet(one: Site) -> None:
+    pressure = 'jsonpath={.status.conditions[?(@.type=="DiskPressure")].status}'
+    assert one.kubectl("get", "node", "lab-b", "--output", pressure) == "False"
+    one.host("b").fill_disk()
+    try:
+        wait_for("the node says so", lambda: one.kubectl("get", "node", "lab-b", "--output", pressure) == "True")
+    finally:
+        one.host("b").free_disk()
