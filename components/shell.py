@@ -65,7 +65,12 @@ def here_document(text: str) -> str:
     delimiter, lines = "EDGE_FILE", frozenset(text.splitlines())
     while delimiter in lines:
         delimiter += "_"
-    return f"<<'{delimiter}'\n{text.rstrip(chr(10))}\n{delimiter}"
+    return f"<<'{delimiter}'\n{written(text)}{delimiter}"
+
+
+def written(text: str) -> str:
+    """What a file holds whose content is the here-document of ``text``: one newline at its end."""
+    return text.rstrip("\n") + "\n"
 
 
 def as_root(script: str, user: str) -> str:

@@ -39,7 +39,7 @@ Secret = Callable[[str], pulumi.Input[str]]
 
 
 class EdgeSite(EdgeComponent):
-    """``edge:index:EdgeSite``: a whole site. ``facts`` are its flat, non-secret outputs."""
+    """``edge:index:EdgeSite``: a whole site. ``facts`` are its flat, non-secret outputs; ``hosts`` are its machines."""
 
     def __init__(
         self, spec: SiteSpec, *, catalogue: Catalogue, secret: Secret, opts: pulumi.ResourceOptions | None = None
@@ -54,7 +54,7 @@ class EdgeSite(EdgeComponent):
         # 1. What the machines stand on, where a cloud provides it.
         outpost = self._outpost() if isinstance(spec.registration, OutpostsSpec) else None
         # 2. The machines, and the network to reach them by.
-        hosts = self._hosts(outpost)
+        self.hosts = hosts = self._hosts(outpost)
         if isinstance(spec.mesh, TailscaleSpec):
             key = self._secrets.get("tailscale-auth-key")
             Tailscale(f"{spec.site}-mesh", spec.mesh, site=spec.site, hosts=hosts, auth_key=key, opts=self._child)

@@ -8,6 +8,7 @@ import pulumi
 from pulumi_command import remote
 
 from components.base import EdgeComponent
+from components.expected import Expected
 from components.host.plan import plan
 from components.host.spec import HardwareProfile, HostSpec, OsSpec, SshSpec
 from components.shell import as_root
@@ -21,7 +22,7 @@ class Host(EdgeComponent):
 
     ``private_key`` is the SSH key of the site's operators. ``via`` is the host through which SSH reaches this one.
     Attributes: ``spec``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is
-    installed), ``identity`` (changes when the host is installed anew).
+    installed), ``identity`` (changes when the host is installed anew), ``expected`` (what all parts leave on it).
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Host(EdgeComponent):
         self._ssh, self._private_key, self._via = ssh, private_key, via
         scripts = plan(name, spec, os, hardware)
         self.identity = scripts.identity
+        self.expected: list[Expected] = []
         self._last: pulumi.Resource | None = None
         gate = [*depends_on, *([via.ready] if via else [])]
         self.command(
@@ -66,7 +68,7 @@ class Host(EdgeComponent):
             dial_attempts=ssh.dial_attempts,
         )
         self.command(self, "facts", scripts.facts)
-        self.ready: pulumi.Resource = self.command(self, "base", scripts.base)
+        self.ready: pulumi.Resource = self.command(self, "base", scripts.base, expected=scripts.expected)
         self.register_outputs({"node": name, "address": spec.address})
 
     def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:
@@ -103,6 +105,7 @@ class Host(EdgeComponent):
         name: str | None = None,
         update: str | None = None,
         delete: str | None = None,
+        expected: Sequence[Expected] = (),
         stdin: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
         triggers: Sequence[str] | None = None,
@@ -115,8 +118,10 @@ class Host(EdgeComponent):
         only for commands without ``delete``. Commands of one host run one after the other, in the order of the calls,
         since sshd refuses bursts. ``about`` names another host that the command is about (and is named after): such a
         command waits for this host to be ready, not for its queue. ``name`` is for what belongs to the site and only
-        happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them.
+        happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them. ``expected``
+        is what the script leaves on this host.
         """
+        self.expected += expected
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(

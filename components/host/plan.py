@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from components.expected import Expected, file
 from components.host.spec import HardwareProfile, HostSpec, OsSpec
 from components.shell import here_document, render
 
@@ -43,6 +44,8 @@ class HostPlan:
     """Kernel settings, host name, time, update window."""
     identity: str
     """Hash of the pinned host key: another one means another installation of the machine."""
+    expected: tuple[Expected, ...]
+    """What ``base`` leaves."""
 
 
 def sysctl_file(settings: dict[str, str]) -> str:
@@ -57,6 +60,9 @@ def plan(node: str, spec: HostSpec, os: OsSpec, hardware: HardwareProfile) -> Ho
         "/etc/sysctl.d/91-edge.conf": sysctl_file(SITE_SYSCTLS),
         "/etc/modules-load.d/edge.conf": "br_netfilter\noverlay\n",
     }
+    time_file, update_file = _time_file(os), _update_file(os)
+    services = [_TIME_UNIT[os.distribution], *([_UPDATE_UNIT[os.distribution]] if update_file else [])]
+    own = [(one.path, one.text) for one in (time_file, update_file) if one]
     return HostPlan(
         reachable=render("host/reachable.sh.j2", node=node),
         facts=render(
@@ -77,12 +83,19 @@ def plan(node: str, spec: HostSpec, os: OsSpec, hardware: HardwareProfile) -> Ho
             "host/base.sh.j2",
             node=node,
             files={path: here_document(text) for path, text in files.items()},
-            time_file=_time_file(os),
+            time_file=time_file,
             time_unit=_TIME_UNIT[os.distribution],
-            update_file=_update_file(os),
+            update_file=update_file,
             update_unit=_UPDATE_UNIT.get(os.distribution),
         ),
         identity=hashlib.sha256(spec.host_key.encode()).hexdigest()[:16],
+        expected=(
+            *(one for path, text in (*files.items(), *own) for one in file(path, "0644", text)),
+            *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),
+            Expected("sysctl", "kernel.hostname", node),
+            # Whether these are enabled is the distribution's business: some are started from below /usr.
+            *(Expected("active", f"{service}.service", "active") for service in services),
+        ),
     )
 
 
@@ -104,8 +117,12 @@ _UPDATE_UNIT = {"flatcar": "locksmithd", "fedora-coreos": "zincati", "jetson-lin
 @dataclass(frozen=True)
 class _File:
     path: str
-    body: str
-    """A here-document, ready to follow ``put_file``."""
+    text: str
+
+    @property
+    def body(self) -> str:
+        """A here-document, ready to follow ``put_file``."""
+        return here_document(self.text)
 
 
 def _time_file(os: OsSpec) -> _File | None:
@@ -115,9 +132,9 @@ def _time_file(os: OsSpec) -> _File | None:
     if _TIME_UNIT[os.distribution] == "chronyd":
         servers = "".join(f"server {server} iburst\n" for server in os.ntp_servers)
         text = f"{servers}driftfile /var/lib/chrony/drift\nmakestep 1.0 3\nrtcsync\n"
-        return _File("/etc/chrony.conf", here_document(text))
+        return _File("/etc/chrony.conf", text)
     text = f"[Time]\nNTP={' '.join(os.ntp_servers)}\n"
-    return _File("/etc/systemd/timesyncd.conf.d/50-edge.conf", here_document(text))
+    return _File("/etc/systemd/timesyncd.conf.d/50-edge.conf", text)
 
 
 def _update_file(os: OsSpec) -> _File | None:
@@ -129,12 +146,12 @@ def _update_file(os: OsSpec) -> _File | None:
             f'LOCKSMITHD_REBOOT_WINDOW_START="{day} {start}"\n'
             f"LOCKSMITHD_REBOOT_WINDOW_LENGTH={os.updates.hours}h\n"
         )
-        return _File("/etc/flatcar/update.conf", here_document(text))
+        return _File("/etc/flatcar/update.conf", text)
     if os.distribution == "fedora-coreos":
         text = (
             '[updates]\nstrategy = "periodic"\n\n[updates.periodic]\ntime_zone = "localtime"\n\n'
             f'[[updates.periodic.window]]\ndays = ["{day}"]\nstart_time = "{start}"\n'
             f"length_minutes = {os.updates.hours * 60}\n"
         )
-        return _File("/etc/zincati/config.d/55-edge-window.toml", here_document(text))
+        return _File("/etc/zincati/config.d/55-edge-window.toml", text)
     return None

@@ -119,7 +119,15 @@ class K3s(EdgeComponent):
         if peer := self._peer(host):
             admitted = peer.command(self, "k3s-admit", scripts.admit, about=host, triggers=[host.identity])
             before = [*before, admitted]
-        return host.command(self, "k3s", scripts.install, stdin=stdin, delete=scripts.uninstall, depends_on=before)
+        return host.command(
+            self,
+            "k3s",
+            scripts.install,
+            delete=scripts.uninstall,
+            expected=scripts.expected,
+            stdin=stdin,
+            depends_on=before,
+        )
 
     def _confirm(self, host: Host, scripts: NodePlan, installed: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Wait on another server until ``host`` is Ready; when the host goes, drain and forget it there."""

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import yaml
 
+from components.expected import Expected, download, file, unit
 from components.host.spec import HostSpec, OsSpec
 from components.k3s import hardening
 from components.k3s.spec import ExternalDatastore, K3sSpec
@@ -51,6 +52,8 @@ class NodePlan:
     """Runs on another server: waits until the node is Ready."""
     remove: str
     """Runs on another server when the node goes: drains it and forgets it."""
+    expected: tuple[Expected, ...]
+    """What ``install`` leaves."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,18 @@ def plan_node(
     restricted."""
     version = version_of(spec, node.host)
     server = node.host.role == "server"
-    unit = "k3s" if server else "k3s-agent"
+    service = "k3s" if server else "k3s-agent"
     bin_dir = "/opt/bin" if node.os.distribution == "flatcar" else "/usr/local/bin"
     base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
     airgap = spec.airgap_images.get(version, {}).get(node.arch)
+    plain = files(spec, node, servers, labels, psa_exempt)
+    system_unit = unit_file(server, bin_dir)
     install = render(
         "k3s/install.sh.j2",
         node=node.name,
         version=version,
         server=server,
-        unit=unit,
+        unit=service,
         bin_dir=bin_dir,
         binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[node.arch]}",
         binary_sha256=spec.releases[version][node.arch],
@@ -130,18 +135,28 @@ def plan_node(
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
         seeds=_seeds(spec, node, servers),
-        files={
-            path: (mode, here_document(text))
-            for path, (mode, text) in files(spec, node, servers, labels, psa_exempt).items()
-        },
-        unit_file=here_document(unit_file(server, bin_dir)),
+        files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
+        unit_file=here_document(system_unit),
     )
+    secret = ["agent-token", *(["token"] if server else [])]
+    if server and isinstance(spec.datastore, ExternalDatastore):
+        secret.append("config.yaml.d/80-datastore.yaml")
+    images = f"/var/lib/rancher/k3s/agent/images/k3s-airgap-images-{node.arch}.tar.zst"
+    releases = {sums[node.arch]: release for release, sums in spec.releases.items() if node.arch in sums}
     return NodePlan(
         install=install,
-        uninstall=render("k3s/uninstall.sh.j2", node=node.name, unit=unit, bin_dir=bin_dir),
+        uninstall=render("k3s/uninstall.sh.j2", node=node.name, unit=service, bin_dir=bin_dir),
         admit=render("k3s/admit.sh.j2", node=node.name),
         member=render("k3s/member.sh.j2", node=node.name),
         remove=render("k3s/remove.sh.j2", node=node.name),
+        expected=(
+            *download(f"{bin_dir}/k3s", "0755", spec.releases[version][node.arch], releases),
+            *(download(images, "0644", airgap) if airgap else ()),
+            *(one for path, (mode, text) in plain.items() for one in file(path, mode, text)),
+            *(one for name in secret for one in file(f"/etc/rancher/k3s/{name}", "0600", None)),
+            *file(f"/etc/systemd/system/{service}.service", "0644", system_unit),
+            *unit(f"{service}.service"),
+        ),
     )
 
 

@@ -43,7 +43,9 @@ class Tailscale(EdgeComponent):
         self.joined: dict[str, remote.Command] = {}
         for host in hosts:
             scripts = plan(site, host.node, spec, arch=host.arch, distribution=host.os.distribution)
-            self.joined[host.node] = host.command(self, "tailscale", scripts.join, delete=scripts.leave, stdin=stdin)
+            self.joined[host.node] = host.command(
+                self, "tailscale", scripts.join, delete=scripts.leave, expected=scripts.expected, stdin=stdin
+            )
         self.register_outputs({"tags": list(site_tags(site, spec))})
 
     def _make_key(self, name: str, key: KeyPlan) -> pulumi.Output[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from components.expected import Expected, file, unit
 from components.mesh.spec import MadeKey, TailscaleSpec
 from components.shell import here_document, render
 from components.types import Arch
@@ -30,6 +31,8 @@ class HostPlan:
     """Installs, joins, and keeps the settings; reads the auth key as the one line of its standard input."""
     leave: str
     """Leaves the tailnet and removes everything, from outside of the session that it may cut."""
+    expected: tuple[Expected, ...]
+    """What ``join`` leaves."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def plan(site: str, node: str, spec: TailscaleSpec, *, arch: Arch, distribution:
         "command": f"{_COMMAND_FOLDER.get(distribution, '/usr/local/bin')}/tailscale",
         "version": version,
     }
+    settings, system_unit = _settings(node, spec), _unit(spec)
     return HostPlan(
         join=render(
             "mesh/join.sh.j2",
@@ -100,13 +104,19 @@ def plan(site: str, node: str, spec: TailscaleSpec, *, arch: Arch, distribution:
             archive=f"tailscale_{version}_{arch}",
             url=f"{spec.mirror.rstrip('/')}/tailscale_{version}_{arch}.tgz",
             sha256=spec.sha256[arch],
-            unit=here_document(_unit(spec)),
-            settings=_settings(node, spec),
+            unit=here_document(system_unit),
+            settings=settings,
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
             tags=site_tags(site, spec),
             ssh=spec.ssh,
         ),
         leave=render("mesh/leave.sh.j2", **values),
+        expected=(
+            Expected("link", f"{HOME}/current", version),
+            *file(f"{HOME}/settings", "0644", "\n".join(settings)),
+            *file("/etc/systemd/system/tailscaled.service", "0644", system_unit),
+            *unit("tailscaled.service"),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from components.host.plan import plan
 from components.host.spec import HardwareProfile, OsSpec
+from tests.components.kernel import SYSCTL
 from tests.components.site_parts import hardware, host
 from tests.sandbox import Sandbox, needs_root
 
@@ -22,7 +23,7 @@ def profile(**fields: object) -> HardwareProfile:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Sandbox:
-    commands = {"uname": "echo x86_64", "modprobe": "", "sysctl": "", "hostnamectl": 'hostname "$2"'}
+    commands = {"uname": "echo x86_64", "modprobe": "", "sysctl": SYSCTL, "hostnamectl": 'hostname "$2"'}
     active = 'case $1 in is-active) [ -e "$SANDBOX/active" ] ;; restart) touch "$SANDBOX/active" ;; esac'
     sandbox = Sandbox(tmp_path / "box", {**commands, "systemctl": active})
     sandbox.path("/etc/os-release").parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ def test_preparing_a_host_twice_changes_it_once(box: Sandbox) -> None:
     again = box.run(script)
     assert again.code == 0, again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("changed /etc")]
-    assert not [call for call in again.calls if call.startswith(("sysctl", "systemctl restart"))]
+    assert not [call for call in again.calls if call.startswith(("sysctl --quiet", "systemctl restart"))]
 
 
 def test_a_file_that_drifted_is_put_right(box: Sandbox) -> None:
@@ -78,4 +79,4 @@ def test_a_file_that_drifted_is_put_right(box: Sandbox) -> None:
     box.path("/etc/sysctl.d/90-kubelet.conf").write_text("vm.overcommit_memory = 0\n")
     done = box.run(script)
     assert "changed /etc/sysctl.d/90-kubelet.conf" in done.stdout
-    assert [call for call in done.calls if call.startswith("sysctl")]
+    assert [call for call in done.calls if call.startswith("sysctl --quiet --load")]

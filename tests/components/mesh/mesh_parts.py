@@ -42,8 +42,13 @@ SYSTEMCTL = """
 case "$*" in
   *is-active*tailscaled.service) [ -e "$SANDBOX/active" ] ;;
   *is-active*) exit 3 ;;
+  is-enabled*) [ -e "$SANDBOX/enabled" ] ;;
+  enable*) touch "$SANDBOX/enabled" ;;
+  show*)
+    printf 'ActiveState=%s\\n' "$([ -e "$SANDBOX/active" ] && echo active || echo inactive)"
+    printf 'UnitFileState=%s\\n' "$([ -e "$SANDBOX/enabled" ] && echo enabled || echo disabled)" ;;
   *restart*tailscaled.service) touch "$SANDBOX/active" ;;
-  *disable*tailscaled.service) rm -f "$SANDBOX/active" ;;
+  *disable*tailscaled.service) rm -f "$SANDBOX/active" "$SANDBOX/enabled" ;;
 esac
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.expected import answers, asked, differences, probe
 from components.mesh.plan import HostPlan, plan
 from components.mesh.spec import TailscaleSpec
 from components.shell import secret_lines
@@ -59,7 +60,7 @@ def _scripts(spec: TailscaleSpec) -> HostPlan:
 
 def _changes(run: Run) -> list[str]:
     """Calls that change something."""
-    harmless = ("tailscale status", "tailscale debug", "systemctl is-active")
+    harmless = ("tailscale status", "tailscale debug", "systemctl is-active", "systemctl is-enabled")
     return [call for call in run.calls if not call.startswith(harmless)]
 
 
@@ -105,6 +106,32 @@ def test_the_second_run_changes_nothing_and_uses_no_key(device: Device, spec: Ta
     assert (again.code, again.stdout) == (0, "")
     assert [call.split()[:2] for call in _changes(again)] == [["tailscale", "set"]]
     assert not any(call.startswith("curl") for call in again.calls)
+
+
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        (":", {}),
+        ("rm $SANDBOX/active", {("active", "tailscaled.service"): "inactive"}),
+        ("rm $SANDBOX/enabled", {("enabled", "tailscaled.service"): "disabled"}),
+        ("ln -sfn 0.9.0 /opt/tailscale/current", {("link", "/opt/tailscale/current"): "0.9.0"}),
+        ("rm /opt/tailscale/settings", {("content", "/opt/tailscale/settings"): None}),
+    ],
+)
+def test_what_differs_on_a_host_that_has_joined_is_found_and_joining_again_puts_it_right(
+    device: Device, spec: TailscaleSpec, harm: str, found: dict[tuple[str, str], str | None]
+) -> None:
+    expected = _scripts(spec).expected
+
+    def differing() -> dict[tuple[str, str], str | None]:
+        printed = device.sandbox.run(probe(), stdin=asked(expected)).stdout
+        return {(one.kind, one.name): value for one, value in differences(expected, answers(printed))}
+
+    device.join(spec)
+    assert device.sandbox.run(harm).code == 0
+    assert differing() == found
+    assert device.join(spec).code == 0
+    assert differing() == {}
 
 
 def test_a_renewed_key_does_not_make_a_joined_host_join_again(device: Device, spec: TailscaleSpec) -> None:

@@ -90,13 +90,18 @@ put_file /etc/modules-load.d/edge.conf 0644 <<'EDGE_FILE'
 br_netfilter
 overlay
 EDGE_FILE
-if [ "$changed" = 1 ]; then
+settings=(/etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf)
+in_force() {
+  # sysctl prints a value as these files have it.
+  sed 's/ = .*//' "${settings[@]}" | xargs sysctl 2>/dev/null | cmp -s - <(cat "${settings[@]}")
+}
+if [ "$changed" = 1 ] || ! in_force; then
   for module in br_netfilter overlay; do
     # Built into some kernels, where there is nothing to load.
     modprobe "$module" 2>/dev/null || say "module $module is not loadable here"
   done
-  sysctl --quiet --load=/etc/sysctl.d/90-kubelet.conf
-  sysctl --quiet --load=/etc/sysctl.d/91-edge.conf
+  for file in "${settings[@]}"; do sysctl --quiet --load="$file"; done
+  say "loaded ${settings[*]}"
 fi
 
 if [ "$(cat /proc/sys/kernel/hostname)" != site-a ]; then

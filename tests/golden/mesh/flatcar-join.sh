@@ -174,11 +174,11 @@ unit_changed=$changed
 
 wait_for 120 no_switch_runs || fail "an earlier switch of releases is still running; see: journalctl -u edge-tailscale-switch"
 previous=$(readlink -- "$home/current" || true)
+systemctl is-enabled --quiet tailscaled.service 2>/dev/null || systemctl enable --quiet tailscaled.service
 if ! systemctl is-active --quiet tailscaled.service; then
   # Nothing is up that could be cut.
   ln -sfn -- 1.102.3 "$home/.current"
   mv -T -- "$home/.current" "$home/current"
-  systemctl enable --quiet tailscaled.service
   systemctl restart tailscaled.service
   say "started tailscaled 1.102.3"
 elif [ "$previous" != 1.102.3 ] || [ "$unit_changed" = 1 ]; then

@@ -336,9 +336,9 @@ else
   [ -n "$joined" ] || fail "no server answers at 10.0.0.10, 10.0.0.12 (port 6443): this host has no datastore of its own and may not found a second cluster"
   put_file "$join" 0600 <<<"server: https://$joined:6443"
 fi
+systemctl is-enabled --quiet k3s 2>/dev/null || systemctl enable --quiet k3s
 if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
   systemctl daemon-reload
-  systemctl enable --quiet k3s
   say "starting k3s"
   # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
   systemctl restart k3s || say "k3s did not start at once; waiting for it"

@@ -315,9 +315,9 @@ join=/etc/rancher/k3s/config.yaml.d/20-join.yaml
 if [ ! -f "$db/state.db" ] && [ ! -f "$permit" ]; then
   fail "this was the only server and its datastore is gone: restore $db from a backup, or found a new cluster on purpose (docs/operations.md, 'A lost only server')"
 fi
+systemctl is-enabled --quiet k3s 2>/dev/null || systemctl enable --quiet k3s
 if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
   systemctl daemon-reload
-  systemctl enable --quiet k3s
   say "starting k3s"
   # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
   systemctl restart k3s || say "k3s did not start at once; waiting for it"

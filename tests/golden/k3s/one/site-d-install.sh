@@ -125,9 +125,9 @@ RestartSec=5s
 WantedBy=multi-user.target
 EDGE_FILE
 
+systemctl is-enabled --quiet k3s-agent 2>/dev/null || systemctl enable --quiet k3s-agent
 if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s-agent; then
   systemctl daemon-reload
-  systemctl enable --quiet k3s-agent
   say "starting k3s-agent"
   # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
   systemctl restart k3s-agent || say "k3s-agent did not start at once; waiting for it"

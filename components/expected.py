@@ -1,0 +1,70 @@
+"""What scripts leave on a host, as plain values: what `edge drift` looks for. Pure.
+
+A part derives it from the very values that it renders into its scripts, so that a host is described once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from components.shell import render, written
+
+Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One thing that can be looked at."""
+
+    kind: Kind
+    name: str
+    """Path, kernel setting or systemd unit."""
+    value: str
+    """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state."""
+    called: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What people call values, where they have a name: releases by SHA-256."""
+
+
+def file(path: str, mode: str, text: str | None) -> tuple[Expected, ...]:
+    """A file written by ``put_file``. One that holds a secret has no ``text`` here, and is only there."""
+    content = () if text is None else (Expected("content", path, hashlib.sha256(written(text).encode()).hexdigest()),)
+    return (*content, Expected("mode", path, mode))
+
+
+def download(path: str, mode: str, sha256: str, releases: Mapping[str, str] | None = None) -> tuple[Expected, ...]:
+    """A file left by ``fetch``; ``releases`` are the known ones by SHA-256."""
+    return Expected("content", path, sha256, releases or {}), Expected("mode", path, mode)
+
+
+def unit(name: str) -> tuple[Expected, ...]:
+    """A systemd unit of ours: it runs, and will after the next start of the host."""
+    return Expected("active", name, "active"), Expected("enabled", name, "enabled")
+
+
+def probe() -> str:
+    """The script that looks: reads ``asked`` on standard input, prints what ``answers`` reads, changes nothing."""
+    return render("probe.sh.j2")
+
+
+def asked(expected: Sequence[Expected]) -> str:
+    """What the probe is to look at: a kind and a name on each line."""
+    return "".join(f"{one.kind}\t{one.name}\n" for one in expected)
+
+
+def answers(printed: str) -> dict[tuple[str, str], str]:
+    """What the probe found, by kind and name. What is not there is not in it."""
+    rows = (line.split("\t", 2) for line in printed.splitlines())
+    return {(row[0], row[1]): row[2] for row in rows if len(row) == 3}
+
+
+def differences(
+    expected: Sequence[Expected], found: Mapping[tuple[str, str], str]
+) -> list[tuple[Expected, str | None]]:
+    """What is not as expected, with what is there instead; None where there is nothing."""
+    differing = [(one, value) for one in expected if (value := found.get((one.kind, one.name))) != one.value]
+    gone = {one.name for one, value in differing if one.kind == "content" and value is None}
+    # A file that is not there has no mode either: that is said once.
+    return [(one, value) for one, value in differing if not (one.kind == "mode" and one.name in gone)]
