@@ -122,6 +122,8 @@ class Host(EdgeComponent):
         is what the script leaves on this host.
         """
         self.expected += expected
+        if self.spec.reapply and about is None and name is None:
+            script = f"# reapply: {self.spec.reapply}\n{script}"
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(

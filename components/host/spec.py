@@ -172,3 +172,7 @@ class HostSpec(Spec):
 
     labels: Labels = {}
     """Kubernetes node labels beside those that the site sets."""
+
+    reapply: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] | None = None
+    """Any short word, such as a date: change it to have everything on this host applied again. `edge drift` says when
+    that is needed."""

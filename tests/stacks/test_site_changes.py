@@ -45,6 +45,11 @@ def test_a_k3s_version_for_one_host_updates_that_hosts_k3s_and_replaces_nothing(
     assert changed(prod) == {"prod-b-k3s": "update"}
 
 
+def test_a_host_is_applied_again_in_place_and_alone(prod: Project) -> None:
+    prod.change("prod", lambda site: site["hosts"][0].update(reapply="2026-11-24"))
+    assert changed(prod) == {f"prod-a-{part}": "update" for part in ("reachable", "facts", "base", "tailscale", "k3s")}
+
+
 def test_a_new_agent_creates_its_own_resources_and_touches_no_other(prod: Project) -> None:
     prod.change("prod", lambda site: site["hosts"].append(copy.deepcopy(AGENT)))
     found = changed(prod)
