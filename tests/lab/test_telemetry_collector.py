@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from components.telemetry.collector import configuration
 from components.telemetry.spec import TelemetrySpec
@@ -89,3 +91,11 @@ def test_the_collector_refuses_a_setting_that_it_does_not_know(validate: Validat
     done = validate(rendered({}, None).replace("max_elapsed_time", "max_elapsed_tme"))
     assert done.returncode != 0
     assert "max_elapsed_tme" in done.stderr
+
+
+def test_the_builds_pins_are_those_of_the_builders_configuration() -> None:
+    folder = Path(collector.__file__).parent / "otelcol"
+    told = yaml.safe_load((folder / "builder.yaml").read_text())
+    pins = [part["gomod"] for kind in ("receivers", "processors", "exporters", "extensions") for part in told[kind]]
+    required = (folder / "go.mod").read_text().splitlines()
+    assert [pin for pin in (*pins, f"module {told['dist']['module']}") if pin not in map(str.strip, required)] == []
