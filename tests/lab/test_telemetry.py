@@ -26,19 +26,17 @@ from engine.cli import EngineError
 from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
-from lab.kubernetes.build import build
-from lab.kubernetes.mirror import Mirror, release_files, sha256
 from lab.oci.registry import Registry
-from lab.site import Site, lab_site
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway, Received
 from tests.lab.k3s_site import wait_for
+from tests.lab.site_cluster import Cluster, cluster_site
 
 TOKEN = "lab-telemetry-token-0123456789abcdef"
 # An exporter left to its defaults gives up what it could not send within 300 s.
 OUTAGE_S = 310
-# What the component lets it wait between two attempts, and some.
-RETRY_S = 60 + 30
+# What the component lets it wait between two attempts, half as much again by chance, and some.
+RETRY_S = 90 + 30
 SCRAPE_S = 30
 
 SERVICE = "otel"
@@ -178,18 +176,22 @@ def test_a_collector_takes_and_keeps_what_its_gateway_cannot_take(alone: Alone) 
 class Telemetered:
     """A site with Kubernetes and telemetry, and its gateway."""
 
-    site: Site
+    cluster: Cluster
     gateway: Gateway
-    trust_script: str
-    blocks: dict[str, Any]
+    telemetry: dict[str, Any]
 
-    def write(self, *servers: str, agents: tuple[str, ...] = ()) -> None:
-        self.site.write(*servers, agents=agents, labels={"customer": "acme"}, **self.blocks)
+    def up(self) -> dict[str, str]:
+        self.cluster.write("a", agents=("b",), labels={"customer": "acme"}, telemetry=self.telemetry)
+        return self.cluster.site.up()
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        said = self.site.lab["a"].run(f"k3s kubectl get {' '.join(arguments)} --output json").stdout
-        found: dict[str, Any] = json.loads(said)
+        found: dict[str, Any] = json.loads(self.cluster.kubectl("get", *arguments, "--output", "json"))
         return found
+
+    def claims(self) -> dict[str, tuple[str, str]]:
+        """Identity and state of each queue's claim, by name."""
+        found = self.get(f"--namespace={NAMESPACE}", "persistentvolumeclaims")["items"]
+        return {item["metadata"]["name"]: (item["metadata"]["uid"], item["status"]["phase"]) for item in found}
 
     def pod(self, host: str) -> dict[str, Any]:
         """Status of the host's collector."""
@@ -220,48 +222,28 @@ class Telemetered:
 
 
 @pytest.fixture(scope="module")
-def site(
-    alone: Alone, lab: Lab, authority: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Telemetered]:
-    release = build()
-    images = collector.images(authority)
+def site(alone: Alone, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telemetered]:
     address = lab.layout.gateway
-    with (
-        Mirror(authority, address, {release.version: release_files(release.binary, release.images)}) as mirror,
-        Registry(authority, address, images) as registry,
-        Gateway(authority, address, TOKEN, user="123456") as gateway,
-        lab_site(lab, tmp_path_factory.mktemp("telemetry") / "site") as made,
-    ):
-        for name in ("a", "b"):
-            lab[name].run(authority.trust_script())
-        k3s = {
-            "version": release.version,
-            "mirror": mirror.url,
-            "releases": {release.version: {"amd64": sha256(release.binary)}},
-            "airgap_images": {release.version: {"amd64": sha256(release.images)}},
-            "registries": {"*": {"endpoints": [f"https://{registry.host}"]}},
-        }
-        made.secret("k3s-token", "lab-server-token-0123456789abcdef")
-        made.secret("k3s-agent-token", "lab-agent-token-0123456789abcdef")
-        made.secret("telemetry-token", TOKEN)
-        telemetry = gateway.site_block(collector.reference(images))
-        result = Telemetered(made, gateway, authority.trust_script(), {"k3s": k3s, "telemetry": telemetry})
-        result.write("a", agents=("b",))
-        try:
+    with cluster_site(lab, tmp_path_factory.mktemp("telemetry") / "site", ("a", "b")) as cluster:
+        images = collector.images(cluster.authority)
+        with (
+            Registry(cluster.authority, address, images) as registry,
+            Gateway(cluster.authority, address, TOKEN, user="123456") as gateway,
+        ):
+            cluster.k3s["registries"] = {"*": {"endpoints": [f"https://{registry.host}"]}}
+            cluster.site.secret("telemetry-token", TOKEN)
+            made = Telemetered(cluster, gateway, gateway.site_block(collector.reference(images)))
             made.up()
-            yield result
-        finally:
-            made.pulumi("destroy", "--yes", "--skip-preview", "--stack", "lab")
+            yield made
 
 
 def test_each_host_has_a_queue_on_its_own_disk(site: Telemetered) -> None:
-    claims = site.get(f"--namespace={NAMESPACE}", "persistentvolumeclaims")["items"]
-    assert {claim["metadata"]["name"]: claim["status"]["phase"] for claim in claims} == {
-        "queue-otel-a-0": "Bound",
-        "queue-otel-b-0": "Bound",
-    }
+    states = {name: state for name, (_, state) in site.claims().items()}
+    assert states == {"queue-otel-a-0": "Bound", "queue-otel-b-0": "Bound"}
     for name in ("a", "b"):
-        found = site.site.lab[name].run("find /var/lib/rancher/k3s/storage -path '*/*queue-otel-*/exporter*'").stdout
+        found = (
+            site.cluster.host(name).run("find /var/lib/rancher/k3s/storage -path '*/*queue-otel-*/exporter*'").stdout
+        )
         assert found.splitlines(), name
         assert all(f"queue-otel-{name}-0" in line for line in found.splitlines())
 
@@ -277,19 +259,30 @@ def test_what_a_host_measures_reaches_the_gateway(site: Telemetered, node: str, 
 
 
 def test_what_a_workload_sends_reaches_the_gateway_under_its_hosts_name(site: Telemetered) -> None:
-    send_log(site.address("b"), "from a workload", on=site.site.lab["b"])
+    send_log(site.address("b"), "from a workload", on=site.cluster.host("b"))
     wait_for("the record", lambda: "from a workload" in texts(site.gateway), seconds=60)
     (found,) = [record for record in site.gateway.logs() if record.name == "from a workload"]
     assert found.resource["host.name"] == "lab-b"
 
 
 def test_a_second_up_changes_nothing(site: Telemetered) -> None:
-    assert site.site.up() == {}
+    assert site.up() == {}
+
+
+def test_a_longer_outage_to_endure_changes_the_collectors_and_keeps_their_queues(site: Telemetered) -> None:
+    before = site.claims()
+    site.telemetry["offline_hours"] = 25
+    touched = site.up()
+    assert {"lab-a-telemetry", "lab-b-telemetry"} <= set(touched)
+    assert all("telemetry" in name for name in touched), touched
+    assert site.claims() == before
+    assert site.ready("a")
+    assert site.ready("b")
 
 
 def test_collectors_have_nothing_to_complain_of(site: Telemetered) -> None:
     for host in ("a", "b"):
-        logs = site.site.lab["a"].run(f"k3s kubectl logs --namespace={NAMESPACE} otel-{host}-0").stdout
+        logs = site.cluster.kubectl("logs", f"--namespace={NAMESPACE}", f"otel-{host}-0")
         said = [json.loads(line) for line in logs.splitlines()]
         complaints = [entry["msg"] for entry in said if entry["level"] not in ("debug", "info")]
         # Of file systems a collector measures the one of its queue, and that is the container's.
@@ -297,7 +290,7 @@ def test_collectors_have_nothing_to_complain_of(site: Telemetered) -> None:
 
 
 def test_a_host_without_uplink_keeps_what_it_is_sent_and_what_it_measures(site: Telemetered) -> None:
-    host, address = site.site.lab["b"], site.address("b")
+    host, address = site.cluster.host("b"), site.address("b")
     sent = {f"without uplink {number}" for number in range(50)}
     restarts = site.restarts("b")
     host.cut()
@@ -321,34 +314,26 @@ def test_a_host_without_uplink_keeps_what_it_is_sent_and_what_it_measures(site: 
 
 
 def test_a_reimaged_host_has_a_collector_with_a_new_queue(site: Telemetered) -> None:
-    lab, host = site.site.lab, site.site.lab["b"]
-    host.reimage()
-    host.wait_ssh(60)
-    host.wait_booted(60)
-    lab.pin()
-    host.run(site.trust_script)
-    site.write("a", agents=("b",))
-    site.site.up()
+    site.cluster.reimage("b")
+    site.up()
     wait_for("the collector of the new host is ready", lambda: site.ready("b"), seconds=180)
-    send_log(site.address("b"), "from the new host", on=host)
+    send_log(site.address("b"), "from the new host", on=site.cluster.host("b"))
     wait_for("its record", lambda: "from the new host" in texts(site.gateway), seconds=60)
 
 
 def test_the_sites_token_is_in_no_log_and_on_no_command_line(site: Telemetered) -> None:
     for name in ("a", "b"):
-        seen = shown(site.site.lab[name])
+        seen = shown(site.cluster.host(name))
         assert "otelcol" in seen
         assert TOKEN not in seen
     assert TOKEN not in site.gateway.log
 
 
 def test_destroy_takes_the_collectors_and_their_volumes_along(site: Telemetered) -> None:
-    assert set(site.site.destroy().values()) == {"delete"}
-    for name in ("a", "b"):
-        left = site.site.lab[name].run(
-            "ls -d /var/lib/rancher /var/lib/kubelet /etc/rancher 2>/dev/null; pgrep -l otelcol", check=False
-        )
-        assert left.stdout == ""
+    assert set(site.cluster.site.destroy().values()) == {"delete"}
+    assert site.cluster.is_clean("a")
+    assert "otelcol" not in site.cluster.host("b").run("ps -eo args").stdout
+    assert site.cluster.host("b").run("ls /var/lib/rancher /var/lib/kubelet 2>/dev/null", check=False).stdout == ""
 
 
 def test_nothing_is_lost_in_an_outage_longer_than_a_default_exporter_endures(alone: Alone) -> None:
