@@ -220,6 +220,31 @@ def doctor(
         raise typer.Exit(code)
 
 
+@app.command(epilog="Examples:  edge drift   |   edge drift prod demo   |   edge drift prod --json")
+def drift(
+    sites: Annotated[
+        list[str] | None, typer.Argument(help="Site ids, site files or folders; all sites when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare hosts with what their site files plan: files, settings, units, releases. Looks, and changes nothing."""
+    with reported(as_json):
+        from engine.environment import PROJECT_ROOT
+        from fleet.drift import look
+        from fleet.render import console
+        from fleet.render_drift import counting, report
+        from fleet.selection import selected
+
+        files = selected(sites or [], PROJECT_ROOT)
+        with counting() as tell:
+            result = look(files, PROJECT_ROOT, tell)
+        if as_json:
+            print_json(result.as_dict())
+        else:
+            report(console(), result)
+        raise typer.Exit(result.code)
+
+
 @contextmanager
 def session(site: str, *, rehearse: bool, builds: bool = True) -> Iterator[Session]:
     from engine.environment import PROJECT_ROOT

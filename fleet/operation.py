@@ -23,7 +23,7 @@ from fleet.events import Run, Step
 from fleet.failure import OperationError
 from fleet.loading import SiteLoading, WorldOf
 from fleet.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
-from fleet.stack_settings import placeholders, read_settings
+from fleet.stack_settings import NAMESPACE, placeholders, read_settings
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
@@ -116,6 +116,15 @@ class Session:
         return {
             name: output.value if show_secrets or not output.secret else "[secret]" for name, output in outputs.items()
         }
+
+    def secret(self, key: str) -> str:
+        """A secret of the stack's settings, in plain text; `pulumi` decrypts it. Raises ``OperationError``."""
+        from pulumi.automation import CommandError
+
+        try:
+            return self._workspace().get_config(self.site, f"{NAMESPACE}{key}").value
+        except CommandError as error:
+            raise self._explained(str(error)) from error
 
     def _operate(
         self,

@@ -138,7 +138,7 @@ def test_checking_and_writing_the_schema_exclude_each_other(edge: Any) -> None:
     assert edge("schema", "--check", "--write").exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["check", "preview", "up", "destroy", "outputs", "schema", "doctor"])
+@pytest.mark.parametrize("command", ["check", "preview", "up", "destroy", "outputs", "schema", "doctor", "drift"])
 def test_every_command_explains_itself_with_an_example_and_offers_json(edge: Any, command: str) -> None:
     result = edge(command, "--help")
     assert result.exit_code == 0
