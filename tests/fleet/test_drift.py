@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +17,16 @@ import asyncssh
 import pytest
 import yaml
 
+from engine.cli import locate
+from engine.environment import environment
 from fleet import drift
 from fleet.drift import expectations
 from fleet.failure import OperationError
 from stacks.loader import load_site
 from tests.fleet.conftest import Project
 from tests.fleet.sites import broken_site, site
+
+REAL_PRIVATE_KEY = drift._private_key
 
 
 def new_key() -> asyncssh.SSHKey:
@@ -234,6 +240,31 @@ def test_a_secret_that_cannot_be_read_is_explained(
     assert ran.code == 1
     assert "> export PULUMI_CONFIG_PASSPHRASE_FILE" in ran.stdout
     assert server.asked == []
+
+
+@pytest.mark.engine
+def test_the_key_is_the_stacks_own_secret_and_without_its_passphrase_nobody_is_asked(
+    project: Project, shops: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "_private_key", REAL_PRIVATE_KEY)
+    monkeypatch.setenv("PULUMI_HOME", str(project.root / "home"))
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "a passphrase")
+    file = shop(shops, server)
+    (project.root / "Pulumi.shop.yaml").unlink()
+    key = server.operator.export_private_key().decode()
+    for arguments in (["stack", "init", "shop"], ["config", "set", "--secret", "edge:ssh-private-key", "--stack=shop"]):
+        command = [str(locate().path), *arguments, "--non-interactive"]
+        variables = {**os.environ, **environment(project_root=project.root)}
+        subprocess.run(command, cwd=project.root, env=variables, input=key, text=True, check=True, capture_output=True)
+    server.answer = as_planned(file, project)
+    ran = project.edge("drift", file)
+    assert ran.code == 0, ran.stdout
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    ran = project.edge("drift", file)
+    assert ran.code == 1
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in ran.stdout.split(">")[1]
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert len(server.asked) == 1
 
 
 def test_what_takes_long_says_how_far_it_is_on_standard_error(
