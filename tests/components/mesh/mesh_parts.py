@@ -16,7 +16,7 @@ TAILSCALE = """#!/bin/bash
 { printf 'tailscale'; printf ' %s' "$@"; printf '\\n'; } >>"$SANDBOX/calls"
 { env; tr '\\0' ' ' </proc/$PPID/cmdline; } >>"$SANDBOX/seen-by-others"
 state=$(cat "$SANDBOX/state" 2>/dev/null || echo NeedsLogin)
-[ "$BROKEN" = 1 ] && state=Starting
+[ "$1" = status ] && $WHEN_ASKED
 case $1 in
   status)
     [ -e "$SANDBOX/active" ] || exit 1
@@ -58,13 +58,23 @@ while [[ $1 == --* ]]; do shift; done
 "$@" || true
 """
 
-COMMANDS = {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN, "sleep": "", "restorecon": "", "timeout": 'shift; "$@"'}
+# Nothing waits here, and no limit is longer than two seconds.
+COMMANDS = {
+    "systemctl": SYSTEMCTL,
+    "systemd-run": SYSTEMD_RUN,
+    "sleep": "",
+    "restorecon": "",
+    "timeout": 'shift; exec /usr/bin/timeout 2 "$@"',
+}
+
+BROKEN = {"starts for ever": "state=Starting", "does not answer": "exec /usr/bin/sleep 60"}
+"""Ways of a release not to connect, and what its client does then."""
 
 
-def archive(version: str = VERSION, *, connects: bool = True) -> bytes:
-    """``tailscale_<version>_amd64.tgz``; a release that does not connect stays in the state Starting."""
+def archive(version: str = VERSION, *, broken: str | None = None) -> bytes:
+    """``tailscale_<version>_amd64.tgz``; one that is ``broken`` does not connect, in one of the ways of `BROKEN`."""
     folder = f"tailscale_{version}_amd64"
-    client = TAILSCALE.replace('"$BROKEN" = 1', "1 = 1" if not connects else "1 = 0")
+    client = TAILSCALE.replace("$WHEN_ASKED", BROKEN[broken] if broken else ":")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, text in ((f"{folder}/tailscale", client), (f"{folder}/tailscaled", TAILSCALED)):

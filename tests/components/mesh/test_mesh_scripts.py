@@ -12,7 +12,7 @@ from components.expected import answers, asked, differences, probe
 from components.mesh.plan import HostPlan, plan
 from components.mesh.spec import TailscaleSpec
 from components.shell import secret_lines
-from tests.components.mesh.mesh_parts import COMMANDS, VERSION, archive, tailscale, tailscale_of
+from tests.components.mesh.mesh_parts import BROKEN, COMMANDS, VERSION, archive, tailscale, tailscale_of
 from tests.sandbox import Run, Sandbox, needs_root
 
 pytestmark = needs_root
@@ -225,9 +225,10 @@ def test_another_release_is_switched_to_outside_of_the_session(device: Device, s
     assert device.join(tailscale_of(content, version="1.104.0")).stdout == f"removed /opt/tailscale/{VERSION}\n"
 
 
-def test_a_release_that_does_not_connect_is_taken_back(device: Device, spec: TailscaleSpec) -> None:
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_release_that_does_not_connect_is_taken_back(device: Device, spec: TailscaleSpec, how: str) -> None:
     device.join(spec)
-    content = archive("1.104.0", connects=False)
+    content = archive("1.104.0", broken=how)
     device.offer(content, "1.104.0")
     run = device.join(tailscale_of(content, version="1.104.0"))
     assert run.code == 1

@@ -128,7 +128,8 @@ home=/opt/tailscale
 previous=$1 next=$2
 
 connected() {
-  [[ $("$home/current/bin/tailscale" status --json --peers=false 2>/dev/null) == *'"BackendState": "Running"'* ]]
+  [[ $(timeout 10 "$home/current/bin/tailscale" status --json --peers=false 2>/dev/null) == \
+    *'"BackendState": "Running"'* ]]
 }
 start() {
   ln -sfn -- "$1" "$home/.current" && mv -T -- "$home/.current" "$home/current"
@@ -139,10 +140,10 @@ was_connected=no
 if connected; then was_connected=yes; fi
 start "$next"
 [ "$was_connected" = yes ] || exit 0
-for _ in $(seq 120); do
-  if connected; then exit 0; fi
-  sleep 1
-done
+# By the clock, and not by the number of questions: a daemon that is down or hangs takes its time for each answer.
+export home
+export -f connected
+if timeout 120 bash -c 'until connected; do sleep 1; done'; then exit 0; fi
 echo "tailscaled $next did not connect: back to $previous" >&2
 start "$previous"
 exit 1
