@@ -53,6 +53,20 @@ CLIENT_LABEL = "edge/inference-client"
 GPU_LABEL = "nvidia.com/gpu.present"
 """Node label that the device plugin's DaemonSet asks for."""
 
+_ALIVE = """\
+exec 3<>/dev/tcp/127.0.0.1/{port}
+printf 'GET /v2/health/live HTTP/1.0\\r\\n\\r\\n' >&3
+read -r _ status _ <&3
+[ "$status" = 200 ] || exit 1
+models=0
+for process in /proc/[0-9]*/stat; do
+  read -r line <"$process" || continue
+  case $line in *'(triton_python_b) '[!ZX]*) models=$((models + 1)) ;; esac
+done 2>/dev/null
+[ "$models" -ge {models} ]
+"""
+"""For bash, without which the Python backend starts no model: is the server alive, and a process there for each one?"""
+
 _USER = 1000
 _LABELS = {"app.kubernetes.io/name": "triton", "app.kubernetes.io/component": "inference-server"}
 _REPOSITORY = "/models"
@@ -302,7 +316,6 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
     limits = {"cpu": f"{2 * milli_cores}m", "memory": memory}
     if triton.device == "gpu":
         limits["nvidia.com/gpu"] = "1"
-    alive = {"httpGet": {"path": "/v2/health/live", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5}
     ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5}
     repository = triton.repository
     from_s3 = isinstance(repository, S3Repository)
@@ -331,7 +344,14 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
             {"name": "metrics", "containerPort": METRICS_PORT},
         ],
         "startupProbe": {**ready, "failureThreshold": 90},
-        "livenessProbe": {**alive, "failureThreshold": 6},
+        "livenessProbe": {
+            **_alive(triton.contracts),
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+            # What is not alive finishes nothing: there is no use in waiting for it.
+            "terminationGracePeriodSeconds": 5,
+        },
         "readinessProbe": ready,
         "resources": {"requests": {"cpu": f"{milli_cores}m", "memory": memory}, "limits": limits},
         "securityContext": container_security(),
@@ -340,6 +360,18 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
             *([] if from_s3 else _model_mounts(triton)),
         ],
     }
+
+
+def _alive(models: Sequence[Model]) -> dict[str, Any]:
+    """How to tell that only a restart helps.
+
+    A Python model is a process of its own. When that dies, the server neither starts it again nor calls itself less
+    than ready, and refuses every inference from then on (triton-inference-server/server#8604).
+    """
+    processes = sum(model.backend == "python" for model in models)
+    if not processes:
+        return {"httpGet": {"path": "/v2/health/live", "port": "http"}}
+    return {"exec": {"command": ["bash", "-c", _ALIVE.format(port=HTTP_PORT, models=processes)]}}
 
 
 def _store_environment(repository: S3Repository) -> list[dict[str, Any]]:

@@ -24,7 +24,9 @@ REGISTRY = "nvcr.io"
 _REPOSITORY, _TAG = "nvidia/tritonserver", "26.07-py3"
 _CLAIM = "models"
 _SIZE = "16Mi"
-_FOLDER = "/var/lib/models"
+FOLDER = "/var/lib/models"
+"""On a host: `<model>/<version>/`."""
+
 _MANIFESTS = "/var/lib/rancher/k3s/server/manifests"
 
 
@@ -48,14 +50,15 @@ def block() -> dict[str, Any]:
     }
 
 
-def prepare(host: LabHost, node: str) -> None:
+def prepare(host: LabHost, node: str, *, server: LabHost | None = None) -> None:
     """Puts the model's file on a host before K3s comes, and with K3s' own manifests the volume that offers it there.
 
-    The claim is applied once the site has made its namespace: K3s tries until then.
+    ``server`` is where those manifests are read, if that is another host. The claim is applied once the site has made
+    its namespace: K3s tries until then.
     """
-    host.run(f"install -d {_FOLDER}/{MODEL}/1 && cat >{_FOLDER}/{MODEL}/1/model.py", stdin=MODEL_FILE.read_text())
+    host.run(f"install -d {FOLDER}/{MODEL}/1 && cat >{FOLDER}/{MODEL}/1/model.py", stdin=MODEL_FILE.read_text())
     manifest = yaml.safe_dump_all([_volume(node), _CLAIMED])
-    host.run(f"install -d -m 0700 {_MANIFESTS} && cat >{_MANIFESTS}/models.yaml", stdin=manifest)
+    (server or host).run(f"install -d -m 0700 {_MANIFESTS} && cat >{_MANIFESTS}/models.yaml", stdin=manifest)
 
 
 _READ_ONLY: dict[str, Any] = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
@@ -79,7 +82,7 @@ def _volume(node: str) -> dict[str, Any]:
             "capacity": {"storage": _SIZE},
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": {"namespace": NAMESPACE, "name": _CLAIM},
-            "local": {"path": _FOLDER},
+            "local": {"path": FOLDER},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
         },
     }

@@ -1,10 +1,12 @@
 """A site whose model answers: the whole program, K3s on a host, NVIDIA's server in a pod from a registry.
 
 The server is pulled by its digest under NVIDIA's name; the model lies on the host's disk, behind a claim.
+The tests are one story, in the order in which they stand.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from lab.hosts.lab import Lab
 from lab.inference import client, site
 from lab.oci.registry import Registry
 from tests.lab import inference_answers
+from tests.lab.k3s_site import wait_for
 from tests.lab.site_cluster import Cluster, cluster_site
 
 
@@ -41,8 +44,8 @@ class Answering:
         address = f"{self.service}:{port}"
         return client.infer_from(self._pid, address, site.MODEL, inference_answers.picture(), protocol=protocol)
 
-    def metrics(self) -> str:
-        return client.get_from(self._pid, f"http://{self.service}:{inference.METRICS_PORT}/metrics").decode()
+    def get(self, path: str, *, port: int = inference.HTTP_PORT) -> str:
+        return client.get_from(self._pid, f"http://{self.service}:{port}{path}").decode()
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +69,37 @@ def test_the_model_answers_at_its_service(answering: Answering, protocol: client
 
 def test_its_metrics_are_there_to_be_scraped(answering: Answering) -> None:
     answering.infer("grpc")
-    assert f'nv_inference_request_success{{model="{site.MODEL}",version="1"}}' in answering.metrics()
+    assert f'nv_inference_request_success{{model="{site.MODEL}",version="1"}}' in answering.get(
+        "/metrics", port=inference.METRICS_PORT
+    )
 
 
 def test_a_second_up_changes_nothing(answering: Answering) -> None:
     assert answering.cluster.site.up() == {}
+
+
+def test_a_model_whose_process_dies_answers_again_by_itself(answering: Answering) -> None:
+    answering.cluster.host("a").run("kill -KILL $(pgrep --exact triton_python_b)")
+    with pytest.raises(OSError, match="not healthy"):
+        answering.infer("grpc")
+
+    def answers() -> bool:
+        try:
+            inference_answers.check(answering.infer("grpc"))
+        except OSError:
+            return False
+        return True
+
+    wait_for("the model answers again", answers)
+
+
+def test_another_version_of_the_model_takes_over(answering: Answering) -> None:
+    folder = f"{site.FOLDER}/{site.MODEL}"
+    answering.cluster.host("a").run(f"cp -r {folder}/1 {folder}/2")
+    block = site.block()
+    block["triton"]["models"][0]["version"] = 2
+    answering.cluster.write("a", inference=block)
+    touched = answering.cluster.site.up()
+    assert set(touched) == {"lab-inference-models", "lab-inference-server"}, touched
+    assert json.loads(answering.get(f"/v2/models/{site.MODEL}"))["versions"] == ["2"]
+    inference_answers.check(answering.infer("grpc"))

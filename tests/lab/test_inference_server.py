@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,18 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
 
+    @property
+    def first_process(self) -> int:
+        (pid,) = _children(self.process.pid)
+        return pid
+
+    def probe(self, probe: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+        """What a probe of the container comes to; raises TimeoutExpired when it takes longer than it may."""
+        inside = ("--mount", "--net", "--pid", "--root", "--wd=/", "--setuid=1000", "--setgid=1000")
+        enter = ["nsenter", f"--target={self.first_process}", *inside, *probe["exec"]["command"]]
+        limit = probe["timeoutSeconds"]
+        return subprocess.run(enter, capture_output=True, text=True, timeout=limit, check=False)
+
     def get(self, path: str, *, port: int = inference.HTTP_PORT) -> str:
         return client.get_from(self.process.pid, f"http://{_IN_ITS_NETWORK}:{port}{path}").decode()
 
@@ -52,19 +67,23 @@ class Server:
         return True
 
 
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.fixture(scope="module")
 def plan() -> inference.InferencePlan:
     spec = InferenceSpec.model_validate(site.block())
     return inference.plan(spec, Placement(platform="server", hosts=("a",), eligible=("a",)), scraper=None)
 
 
-@pytest.fixture(scope="module")
-def running(plan: inference.InferencePlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextmanager
+def started(plan: inference.InferencePlan, folder: Path) -> Iterator[Server]:
+    """A server that is ready; ``folder`` takes its volumes and its log."""
     try:
         require_root()
     except LabError as error:
         pytest.skip(str(error))
-    folder = tmp_path_factory.mktemp("inference")
     (folder / "contracts").mkdir()
     for name, text in plan.models["data"].items():
         (folder / "contracts" / name).write_text(text)
@@ -76,13 +95,19 @@ def running(plan: inference.InferencePlan, tmp_path_factory: pytest.TempPathFact
         process = subprocess.Popen(
             _confined(server.root(), pod, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    started = Server(process, folder / "log")
     try:
-        started.wait_ready()
-        yield started
+        made = Server(process, folder / "log")
+        made.wait_ready()
+        yield made
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def running(plan: inference.InferencePlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started(plan, tmp_path_factory.mktemp("inference")) as made:
+        yield made
 
 
 def _confined(root: Path, pod: dict[str, Any], folder: Path) -> list[str]:
@@ -104,7 +129,7 @@ def test_it_lives_and_is_ready(running: Server) -> None:
 
 
 def test_it_has_no_power_and_writes_nowhere_but_in_its_volumes(running: Server) -> None:
-    (pid,) = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    pid = running.first_process
     status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert status["Name"] == "tritonserver"
     assert status["Uid"].split() == ["1000"] * 4
@@ -144,3 +169,27 @@ def test_its_metrics_count_the_inferences_of_the_model(running: Server) -> None:
     before = answered()
     running.infer("grpc", inference_answers.picture())
     assert answered() == before + 1
+
+
+def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_ready(
+    plan: inference.InferencePlan, tmp_path: Path
+) -> None:
+    (container,) = plan.deployment["spec"]["template"]["spec"]["containers"]
+    probe = container["livenessProbe"]
+    with started(plan, tmp_path) as running:
+        alive = running.probe(probe)
+        assert alive.returncode == 0, alive.stderr
+        (model,) = _children(running.first_process)
+        os.kill(model, signal.SIGKILL)
+        with pytest.raises(OSError, match="not healthy"):
+            running.infer("grpc", inference_answers.picture())
+        running.get(f"/v2/models/{site.MODEL}/ready")
+        assert running.probe(probe).returncode == 1
+
+
+def test_a_server_that_hangs_is_not_alive(plan: inference.InferencePlan, tmp_path: Path) -> None:
+    (container,) = plan.deployment["spec"]["template"]["spec"]["containers"]
+    with started(plan, tmp_path) as running:
+        os.kill(running.first_process, signal.SIGSTOP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.probe(container["livenessProbe"])

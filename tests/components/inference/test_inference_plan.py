@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,6 +140,17 @@ def test_the_server_is_ready_when_the_models_are_and_not_before() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
     assert container["startupProbe"]["httpGet"]["path"] == "/v2/health/ready"
     assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+
+
+def test_a_python_models_process_is_missed_when_it_is_gone_though_the_server_says_it_is_alive() -> None:
+    (container,) = pod("cpu-two-models")["containers"]
+    shell, flag, script = container["livenessProbe"]["exec"]["command"]
+    assert (shell, flag) == ("bash", "-c")
+    assert "GET /v2/health/live" in script
+    assert script.endswith('[ "$models" -ge 1 ]\n')
+    shellcheck = [str(Path(sys.prefix) / "bin" / "shellcheck"), "--shell=bash", "-"]
+    checked = subprocess.run(shellcheck, input=script, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_a_gpu_is_asked_for_only_where_one_is_used() -> None:
