@@ -172,8 +172,19 @@ def _instance(spec: FluxSpec) -> Manifest:
             "components": list(spec.distribution.components),
             # The operator's own policies would let the controllers send anything anywhere.
             "cluster": {"type": "kubernetes", "size": "small", "multitenant": False, "networkPolicy": False},
+            "kustomize": {"patches": [_retry_within(spec.interval)]},
         },
     }
+
+
+def _retry_within(interval: str) -> Manifest:
+    """Left alone, source-controller doubles its wait with each failure, up to 15 minutes: too long after an outage."""
+    argument = {
+        "op": "add",
+        "path": "/spec/template/spec/containers/0/args/-",
+        "value": f"--max-retry-delay={interval}",
+    }
+    return {"target": {"kind": "Deployment", "name": "source-controller"}, "patch": json.dumps([argument])}
 
 
 def _signers(spec: FluxSpec) -> Manifest | None:

@@ -73,6 +73,12 @@ def test_the_kustomization_is_the_references() -> None:
     assert json.loads(patch["patch"]) == [{"op": "replace", "path": "/spec/replicas", "value": 2}]
 
 
+def test_a_source_that_was_out_of_reach_for_long_is_asked_again_within_the_interval() -> None:
+    (patch,) = gitops.plan(flux(SSH, interval="2m"), **SITE).instance["spec"]["kustomize"]["patches"]
+    assert patch["target"] == {"kind": "Deployment", "name": "source-controller"}
+    assert [change["value"] for change in json.loads(patch["patch"])] == ["--max-retry-delay=2m"]
+
+
 def test_encrypted_sources_are_decrypted_with_the_age_key_and_others_ask_for_none() -> None:
     encrypted = gitops.plan(flux(SSH, decryption="sops-age"), **SITE).kustomization["spec"]
     assert encrypted["decryption"] == {"provider": "sops", "secretRef": {"name": gitops.AGE_KEY}}
