@@ -1,6 +1,6 @@
-"""Helm, Flux's operator and its controllers, built from the Go modules pinned in programs/ into the user's cache.
+"""Helm, Flux's operator and its controllers, SOPS and age, built from the Go modules pinned in programs/.
 
-One set of pins for all four, so that they share what they compile. About ten minutes on two cores the first time.
+One set of pins for all of them, so that they share what they compile; the results are in the user's cache.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Programs:
     controllers: dict[str, Path]
     """By name: `source-controller`, `kustomize-controller`."""
     operator_module: Path
+    sops: Path
+    age_keygen: Path
 
 
 def build() -> Programs:
@@ -46,6 +48,8 @@ def build() -> Programs:
             for name in ("source-controller", "kustomize-controller")
         },
         operator_module=module_folder(_PROGRAMS, _OPERATOR),
+        sops=go_program(_PROGRAMS, "github.com/getsops/sops/v3/cmd/sops", "sops"),
+        age_keygen=go_program(_PROGRAMS, "filippo.io/age/cmd/age-keygen", "age-keygen"),
     )
 
 

@@ -5,6 +5,7 @@ The tests are one story, in the order in which they stand. `lab/README.md` says 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lab.gitops.build import build as build_flux
 from lab.gitops.content import artifacts
 from lab.gitops.git_server import GitServer
 from lab.gitops.site import gitops, helm_environment, registries
+from lab.gitops.sops import AgeKey
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes.build import PROBE_IMAGE, build
@@ -54,6 +56,17 @@ def config_map(name: str, **data: str) -> dict[str, str]:
     return {f"{OVERLAY}/{name}.yaml": yaml.safe_dump(content)}
 
 
+def secret(age: AgeKey, **values: str) -> dict[str, str]:
+    """A Secret as Git may have it: its values only for the site's key."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "password", "namespace": "default"},
+        "stringData": values,
+    }
+    return {f"{OVERLAY}/password.yaml": age.encrypt(yaml.safe_dump(content))}
+
+
 def deployment() -> dict[str, str]:
     """The workload of the reference: one replica in the source, two at the site."""
     labels = {"app": "inference-server"}
@@ -84,6 +97,7 @@ class FluxSite:
 
     site: Site
     git: GitServer
+    age: AgeKey
     k3s: dict[str, Any]
     gitops: dict[str, Any]
 
@@ -121,6 +135,18 @@ class FluxSite:
         """The commit that the cluster was last brought to."""
         revision: str = self.get(KUSTOMIZATION).get("status", {}).get("lastAppliedRevision", "")
         return revision.removeprefix("main@sha1:")
+
+    def available(self) -> int:
+        """Replicas of the workload that answer."""
+        status = self.get("deployment/inference-server", "default").get("status", {})
+        found: int = status.get("availableReplicas", 0)
+        return found
+
+    def running(self) -> set[str]:
+        """Containers of the workload that answer, each start under an id of its own."""
+        said = self.kubectl("get", "pods", "--selector", "app=inference-server", "--output", "json")
+        statuses = [pod["status"].get("containerStatuses", ()) for pod in json.loads(said)["items"]]
+        return {container["containerID"] for pod in statuses for container in pod if container["ready"]}
 
     def data(self, name: str) -> dict[str, str] | None:
         found: dict[str, str] | None = self.get(f"configmap/{name}", "default").get("data")
@@ -161,10 +187,13 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
         site.secret("k3s-token", "lab-server-token-0123456789abcdef")
         site.secret("k3s-agent-token", "lab-agent-token-0123456789abcdef")
         site.secret("git-ssh-key", git.private_key)
-        made = FluxSite(site, git, k3s, gitops(git, registry, served))
+        age = AgeKey(programs)
+        site.secret("sops-age-key", age.private)
+        made = FluxSite(site, git, age, k3s, gitops(git, registry, served) | {"decryption": "sops-age"})
         git.commit(
-            overlay("deployment.yaml", "facts.yaml", "old.yaml")
+            overlay("deployment.yaml", "facts.yaml", "old.yaml", "password.yaml")
             | deployment()
+            | secret(age, password="only for the site")
             | config_map("facts", site="${site}", tier="${tier}", wave="${label_fleet_wave}")
             | config_map("old")
         )
@@ -185,11 +214,7 @@ def test_the_site_runs_what_the_signed_commit_says(flux: FluxSite) -> None:
 
 
 def test_the_sites_own_number_of_replicas_runs_instead_of_the_sources(flux: FluxSite) -> None:
-    def available() -> int:
-        found: int = flux.get("deployment/inference-server", "default")["status"].get("availableReplicas", 0)
-        return found
-
-    flux.wait("two replicas are available", lambda: available() == 2)
+    flux.wait("two replicas are available", lambda: flux.available() == 2)
 
 
 def test_variables_stand_for_the_facts_of_the_site(flux: FluxSite) -> None:
@@ -198,20 +223,33 @@ def test_variables_stand_for_the_facts_of_the_site(flux: FluxSite) -> None:
     assert container["env"] == [{"name": "SITE", "value": "lab"}]
 
 
+def test_what_is_encrypted_in_git_is_plain_in_the_cluster(flux: FluxSite) -> None:
+    data = flux.get("secret/password", "default")["data"]
+    assert {name: base64.b64decode(value).decode() for name, value in data.items()} == {"password": "only for the site"}
+
+
+def test_an_outage_of_any_length_costs_no_more_than_one_interval(flux: FluxSite) -> None:
+    (container,) = flux.get("deployment/source-controller")["spec"]["template"]["spec"]["containers"]
+    assert f"--max-retry-delay={flux.gitops['interval']}" in container["args"]
+
+
 def test_a_second_up_changes_nothing(flux: FluxSite) -> None:
     assert flux.site.up() == {}
 
 
 def test_what_a_commit_no_longer_has_is_pruned(flux: FluxSite) -> None:
     assert flux.data("facts") is not None
-    commit = flux.git.commit(overlay("deployment.yaml", "facts.yaml") | {f"{OVERLAY}/old.yaml": None})
+    commit = flux.git.commit(overlay("deployment.yaml", "facts.yaml", "password.yaml") | {f"{OVERLAY}/old.yaml": None})
     flux.wait("the commit is applied", lambda: flux.applied() == commit)
     assert "default/old" not in flux.names("configmaps")
 
 
 @pytest.mark.parametrize(
     ("signer", "reason"),
-    [(None, "without PGP signature"), ("stranger", "unable to verify Git commit")],
+    [
+        (None, "unsupported signature type: empty"),
+        ("stranger", "unable to verify payload with any of the given key rings"),
+    ],
 )
 def test_a_commit_that_nobody_trusted_has_signed_is_refused(
     flux: FluxSite, signer: Literal["stranger"] | None, reason: str
@@ -232,13 +270,29 @@ def test_workloads_outlive_the_uplink_and_commits_are_caught_up_on(flux: FluxSit
     before = flux.applied()
     flux.host.cut()
     flux.git.commit(config_map("facts", site="${site}", made="while it was away"))
-    commit = flux.git.commit(overlay("deployment.yaml", "facts.yaml", "late.yaml") | config_map("late", last="yes"))
+    commit = flux.git.commit(
+        overlay("deployment.yaml", "facts.yaml", "password.yaml", "late.yaml") | config_map("late", last="yes")
+    )
     flux.wait("the source is out of reach", lambda: flux.ready(SOURCE).get("status") == "False")
     assert flux.applied() == before
-    assert flux.get("deployment/inference-server", "default")["status"]["availableReplicas"] == 2
+    assert flux.available() == 2
     flux.host.restore()
     flux.wait("the last commit is applied", lambda: flux.applied() == commit)
     assert (flux.data("facts"), flux.data("late")) == ({"site": "lab", "made": "while it was away"}, {"last": "yes"})
+
+
+def test_a_site_that_loses_its_power_and_has_no_uplink_runs_what_it_ran(flux: FluxSite) -> None:
+    before = flux.running()
+    flux.host.cut()
+    commit = flux.git.commit(config_map("late", last="after the power cut"))
+    flux.host.power_off()
+    flux.host.power_on()
+    flux.host.wait_booted()
+    flux.wait("the API answers", lambda: flux.host.run("k3s kubectl get --raw /readyz", check=False).returncode == 0)
+    # The API remembers containers that ran before: it is new ones that count.
+    flux.wait("two replicas run again", lambda: len(flux.running() - before) == 2)
+    flux.host.restore()
+    flux.wait("the last commit is applied", lambda: flux.applied() == commit)
 
 
 def test_no_private_key_is_in_a_log_of_the_cluster(flux: FluxSite) -> None:
@@ -249,7 +303,9 @@ def test_no_private_key_is_in_a_log_of_the_cluster(flux: FluxSite) -> None:
 
 def test_a_site_without_flux_keeps_nothing_of_it(flux: FluxSite) -> None:
     flux.write(with_flux=False)
-    assert set(flux.site.up().values()) == {"delete"}
+    touched = flux.site.up()
+    # What the site says of itself is no longer the same.
+    assert (touched.pop("lab"), set(touched.values())) == ("update", {"delete"})
     assert "/flux-system" not in flux.names("namespaces")
     assert "default/inference-server" not in flux.names("deployments")
     assert not {"default/facts", "default/late"} & flux.names("configmaps")
