@@ -235,6 +235,15 @@ def test_another_release_is_switched_to_and_the_host_stays_who_it_was(tailnet: T
     assert tailnet.headscale.devices() == before
 
 
+def test_a_host_that_lost_its_power_is_back_by_itself(tailnet: Tailnet) -> None:
+    before = tailnet.headscale.devices()["lab-a"]
+    host = tailnet.lab["a"]
+    host.power_off()
+    host.power_on()
+    wait_until(lambda: tailnet.reaches("ops", "lab-a", 22), "lab-a is reached", deadline_s=60)
+    assert tailnet.headscale.devices()["lab-a"] == before
+
+
 def test_a_reimaged_host_joins_under_its_name_once_the_old_device_is_removed(tailnet: Tailnet) -> None:
     old = tailnet.address("lab-b")
     host = tailnet.lab["b"]
