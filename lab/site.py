@@ -123,8 +123,10 @@ def _errors(events: Sequence[dict[str, Any]]) -> Iterator[str]:
     """What went wrong in a run, by resource."""
     for event in events:
         said = event.get("diagnosticEvent", {})
-        if said.get("severity") == "error":
+        if said.get("severity") not in (None, "info", "debug"):
             yield f"{said.get('urn', '').rpartition('::')[2]}: {said['message']}"
+        if failed := event.get("resOpFailedEvent"):
+            yield f"failed: {failed['metadata']['op']} {failed['metadata']['urn'].rpartition('::')[2]}\n"
 
 
 @contextmanager

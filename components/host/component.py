@@ -68,7 +68,9 @@ class Host(EdgeComponent):
             dial_attempts=ssh.dial_attempts,
         )
         self.command(self, "facts", scripts.facts)
-        self.ready: pulumi.Resource = self.command(self, "base", scripts.base, expected=scripts.expected)
+        self.ready: pulumi.Resource = self.command(
+            self, "base", scripts.base, delete=scripts.leave, expected=scripts.expected
+        )
         self.register_outputs({"node": name, "address": spec.address})
 
     def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:

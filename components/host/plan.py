@@ -42,6 +42,8 @@ class HostPlan:
     """Prints what the host is, and refuses one that is not what the site file says."""
     base: str
     """Kernel settings, host name, time, update window."""
+    leave: str
+    """Takes away what ``base`` left."""
     identity: str
     """Hash of the pinned host key: another one means another installation of the machine."""
     expected: tuple[Expected, ...]
@@ -87,6 +89,15 @@ def plan(node: str, spec: HostSpec, os: OsSpec, hardware: HardwareProfile) -> Ho
             time_unit=_TIME_UNIT[os.distribution],
             update_file=update_file,
             update_unit=_UPDATE_UNIT.get(os.distribution),
+        ),
+        leave=render(
+            "host/leave.sh.j2",
+            node=node,
+            paths=[*files, *(path for path, _ in own)],
+            units=[
+                *([_TIME_UNIT[os.distribution]] if time_file else []),
+                *([_UPDATE_UNIT[os.distribution]] if update_file else []),
+            ],
         ),
         identity=hashlib.sha256(spec.host_key.encode()).hexdigest()[:16],
         expected=(

@@ -22,7 +22,7 @@ _NOT_COMPARED = ("/var/lib/systemd", "/var/lib/dpkg", "/var/lib/containerd", "/e
 _WHAT_A_HOST_HOLDS = f"""
 find /etc /usr/local /opt /var/lib -xdev {" ".join(f"! -path '{path}/*'" for path in _NOT_COMPARED)} -type f | sort
 systemctl list-unit-files --no-legend --state=enabled | awk '{{print $1}}' | sort
-ip -brief link | awk '{{print $1}}' | sort
+ip -brief link | awk '{{print $1}}' | cut -d@ -f1 | sort
 """
 
 
@@ -34,7 +34,7 @@ class Cluster:
     k3s: dict[str, Any]
     authority: Authority
     before: dict[str, str]
-    """What hosts held once they were prepared, and before Kubernetes came, by name."""
+    """What hosts held before the site came, by name."""
 
     def write(self, *servers: str, agents: tuple[str, ...] = (), **blocks: Any) -> None:
         """The site file: these hosts, with Kubernetes and what ``blocks`` add."""
@@ -57,7 +57,7 @@ class Cluster:
         }
 
     def is_clean(self, name: str) -> bool:
-        """Whether the host holds what it held before Kubernetes came."""
+        """Whether the host holds what it held before the site came."""
         return self.held(self.host(name)) == self.before[name]
 
     @staticmethod
@@ -77,7 +77,7 @@ class Cluster:
 
 @contextmanager
 def cluster_site(lab: Lab, home: Path, hosts: Sequence[str] = ("a", "b", "c"), **k3s: Any) -> Iterator[Cluster]:
-    """A new site of ``hosts``, prepared but without Kubernetes yet; ``k3s`` changes its block. Destroyed at the end."""
+    """A new site of ``hosts`` with nothing on them yet; ``k3s`` changes its block. Destroyed at the end."""
     release = build()
     files = {release.version: release_files(release.binary, release.images)}
     with (
@@ -96,9 +96,6 @@ def cluster_site(lab: Lab, home: Path, hosts: Sequence[str] = ("a", "b", "c"), *
         }
         site.secret("k3s-token", SERVER_TOKEN)
         site.secret("k3s-agent-token", AGENT_TOKEN)
-        # Prepared first, so that what K3s leaves behind is told from what preparing a host leaves.
-        site.write(*hosts)
-        site.up()
         before = {name: Cluster.held(lab[name]) for name in hosts}
         try:
             yield Cluster(site, {**block, **k3s}, authority, before)

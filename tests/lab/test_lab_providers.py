@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.rehearsal.serving import PROVIDERS
+from engine.rehearsal.providers import PROVIDERS
 from lab.providers.serving import WITH_EFFECT, LabProviders, OfficialPluginMissing
 
 

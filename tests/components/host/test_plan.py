@@ -23,7 +23,7 @@ OS = {
 def test_scripts_are_as_reviewed(distribution: str, golden: Callable[[str, str], None]) -> None:
     profile = hardware("jetson-agx-orin" if distribution == "jetson-linux" else "poweredge-xr4000")
     scripts = plan("site-a", host("a", "10.0.0.11"), OS[distribution], profile)
-    for name in ("reachable", "facts", "base"):
+    for name in ("reachable", "facts", "base", "leave"):
         golden(f"host/{distribution}-{name}.sh", getattr(scripts, name))
 
 
@@ -32,7 +32,7 @@ def test_a_new_host_key_is_a_new_identity_and_changes_no_script() -> None:
     old = plan("site-a", host("a", "10.0.0.11"), OsSpec(), profile)
     new = plan("site-a", host("a", "10.0.0.11", host_key="ssh-ed25519 AAAAother"), OsSpec(), profile)
     assert old.identity != new.identity
-    assert (old.reachable, old.facts, old.base) == (new.reachable, new.facts, new.base)
+    assert (old.reachable, old.facts, old.base, old.leave) == (new.reachable, new.facts, new.base, new.leave)
 
 
 def test_secure_boot_and_encryption_are_checked_only_where_they_are_asked_for() -> None:

@@ -73,6 +73,15 @@ def test_preparing_a_host_twice_changes_it_once(box: Sandbox) -> None:
     assert not [call for call in again.calls if call.startswith(("sysctl --quiet", "systemctl restart"))]
 
 
+def test_a_host_that_leaves_keeps_nothing_that_preparing_it_wrote(box: Sandbox) -> None:
+    box.run(scripts().base)
+    for _ in range(2):
+        done = box.run(scripts().leave)
+        assert done.code == 0, done.stderr
+    for path in ("/etc/sysctl.d/90-kubelet.conf", "/etc/sysctl.d/91-edge.conf", "/etc/modules-load.d/edge.conf"):
+        assert not box.path(path).exists()
+
+
 def test_a_file_that_drifted_is_put_right(box: Sandbox) -> None:
     script = scripts().base
     box.run(script)

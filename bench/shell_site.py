@@ -1,0 +1,140 @@
+"""A site as the shell script that somebody would write by hand: the program's own steps, without Pulumi.
+
+The steps are those of a recording. What depends on nothing more runs side by side; then the next ones.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.rehearsal.in_process import Recorded, Recording, record
+from engine.rehearsal.values import reveal
+from engine.rehearsal.world import World
+from fleet.program import program
+from stacks.loader import load_site
+
+_COMMAND = "command:remote:Command"
+_HELM = "kubernetes:helm.sh/v3:Release"
+_PATCH = "kubernetes:core/v1:NodePatch"
+_CLUSTER = "pulumi:providers:kubernetes"
+_ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+@dataclass(frozen=True)
+class ShellSite:
+    """What the scripts need to reach hosts and charts."""
+
+    folder: Path
+    """Where manifests and inputs lie; nobody else may read it, since secrets are among them."""
+    ssh: Sequence[str]
+    """The command before `root@ADDRESS`."""
+    server: str
+    """Address of the host whose `kubectl` is used."""
+    helm: Sequence[str] = ()
+    """The command and its options for a chart's registry."""
+
+    def up(self, recording: Recording) -> str:
+        """The script that brings the site up."""
+        return _script([self._step(one) for one in steps] for steps in levels(recording))
+
+    def down(self, recording: Recording) -> str:
+        """The script that takes everything off the hosts again."""
+        undone = (
+            [
+                self._on(reveal(one.inputs)["connection"]["host"], str(reveal(one.inputs)["delete"]))
+                for one in steps
+                if one.type == _COMMAND and one.inputs.get("delete")
+            ]
+            for steps in reversed(levels(recording))
+        )
+        return _script(undone)
+
+    def _step(self, one: Recorded) -> str:
+        inputs = reveal(one.inputs)
+        if one.type == _COMMAND:
+            host, script = inputs["connection"]["host"], str(inputs["create"])
+            kept = f" >{self._file('kubeconfig')}" if one.name.endswith("-k3s-kubeconfig") else ""
+            return self._on(host, script, self._kept(one.name, str(inputs.get("stdin") or ""))) + kept
+        if one.type == _HELM:
+            values = self._kept(one.name, json.dumps(inputs.get("values") or {}))
+            where = ["--namespace", str(inputs["namespace"]), "--version", str(inputs["version"])]
+            release = ["upgrade", "--install", str(inputs["name"]), str(inputs["chart"]), *where, "--wait"]
+            config = ["--kubeconfig", str(self._file("kubeconfig")), "--values", str(values)]
+            return shlex.join([*self.helm, *release, *config])
+        if one.type == _PATCH:
+            labels = [f"{key}={value}" for key, value in inputs["metadata"]["labels"].items()]
+            return self._kubectl("label", "--overwrite", "node", inputs["metadata"]["name"], *labels)
+        applied = self._kubectl("apply", "--server-side", "--force-conflicts", "--filename=-")
+        return f"{applied} <{self._kept(one.name, json.dumps(inputs))}{self._awaited(inputs)}"
+
+    def _awaited(self, manifest: Mapping[str, Any]) -> str:
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        where = (f"{kind}/{metadata['name']}", "--namespace", metadata.get("namespace", "default"), "--timeout=600s")
+        if kind in _ROLLED_OUT:
+            return f" && {self._kubectl('rollout', 'status', *where)}"
+        if wanted := metadata.get("annotations", {}).get("pulumi.com/waitFor"):
+            return f" && {self._kubectl('wait', f'--for={wanted}', *where)}"
+        return ""
+
+    def _kubectl(self, *arguments: str) -> str:
+        return self._on(self.server, shlex.join(["k3s", "kubectl", *arguments]))
+
+    def _on(self, host: str, script: str, stdin: Path | None = None) -> str:
+        command = shlex.join([*self.ssh, f"root@{host}", script])
+        return command if stdin is None else f"{command} <{stdin}"
+
+    def _kept(self, name: str, content: str) -> Path:
+        path = self._file(f"{name}.input")
+        path.touch(mode=0o600)
+        path.write_text(content)
+        return path
+
+    def _file(self, name: str) -> Path:
+        return self.folder / name
+
+
+def recorded(file: Path, secrets: Mapping[str, str]) -> Recording:
+    """The site's steps; ``secrets`` by their keys."""
+    spec = load_site(file)
+    config = {f"edge:{key}": value for key, value in secrets.items()}
+    return record(
+        program(spec),
+        project="edge",
+        stack=spec.site,
+        config=config,
+        secret_keys=config.keys(),
+        world=World.of(spec.model_dump(mode="json")),
+    )
+
+
+def levels(recording: Recording) -> list[list[Recorded]]:
+    """What is done, each as soon as all that it depends on is done."""
+    known = {one.urn: one for one in recording.resources if one.custom}
+    depth: dict[str, int] = {}
+
+    def of(urn: str) -> int:
+        if urn not in known:
+            return -1
+        if urn not in depth:
+            before = [*known[urn].dependencies, known[urn].provider.rpartition("::")[0]]
+            depth[urn] = 1 + max((of(one) for one in before), default=-1)
+        return depth[urn]
+
+    for urn in known:
+        of(urn)
+    done = [one for one in known.values() if one.type == _COMMAND or one.type.startswith("kubernetes:")]
+    numbers = sorted({depth[one.urn] for one in done})
+    return [[one for one in done if depth[one.urn] == number] for number in numbers]
+
+
+def _script(steps: Iterable[Sequence[str]]) -> str:
+    lines = ["set -e"]
+    for together in steps:
+        started = (f"({step}) &\njobs+=($!)" for step in together)
+        lines += ["jobs=()", *started, 'for job in "${jobs[@]}"; do wait "$job"; done']
+    return "\n".join(lines) + "\n"

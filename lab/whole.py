@@ -1,0 +1,183 @@
+"""A whole site of the lab, as an operator has it: a clone of the program with a site in it, run by `edge`.
+
+K3s on a server and two agents, a tailnet, Flux, collectors and a model on the first agent, with everything real around.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.cli import locate
+from engine.environment import PROJECT_ROOT, environment, file_backend
+from lab.hosts.lab import Lab
+from lab.inference import site as model
+from lab.kubernetes.build import PROBE_IMAGE
+from lab.outside import Outside, outside
+
+SERVER, AGENTS = "a", ("b", "c")
+NAMES = (SERVER, *AGENTS)
+MODEL_HOST = AGENTS[0]
+
+_OVERLAY = "edge/overlays/production"
+_DEADLINE_S = 900
+_NOT_THE_PROGRAM = (
+    *(".git", ".venv", ".edge", "tests", "bench", "docs", "build", "*.egg-info"),
+    *("__pycache__", ".*_cache", ".hypothesis"),
+)
+
+
+@dataclass
+class Whole:
+    """A checkout of the program with one site in it, and the world around."""
+
+    lab: Lab
+    world: Outside
+    root: Path
+    variables: Mapping[str, str]
+
+    @property
+    def file(self) -> Path:
+        """The site file."""
+        return self.root / "stacks" / "sites" / "lab.yaml"
+
+    def edge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run([sys.executable, "-P", "-m", "fleet.cli", *arguments])
+
+    def run(self, command: list[str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env={**os.environ, **self.variables},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE_S,
+            check=False,
+        )
+
+    def up(self) -> dict[str, Any]:
+        """The document of a run that must succeed."""
+        done = self.edge("up", "lab", "--yes", "--json")
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def write(self, **changes: Any) -> None:
+        hosts = [
+            {
+                "name": name,
+                "hardware": "virtual-machine",
+                "address": self.lab[name].address,
+                "host_key": self.lab[name].host_key,
+                "role": "server" if name == SERVER else "agent",
+            }
+            for name in NAMES
+        ]
+        site = {
+            "site": "lab",
+            "tier": "near",
+            "region": "lab",
+            "hosts": hosts,
+            "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
+            "os": {"distribution": "debian", "disk": "none"},
+            **self.world.blocks,
+            **changes,
+        }
+        self.file.write_text(yaml.safe_dump(site, sort_keys=False))
+
+    def kubectl(self, *arguments: str) -> str:
+        words = " ".join(f"'{argument}'" for argument in arguments)
+        return self.lab[SERVER].run(f"k3s kubectl {words}").stdout
+
+    def nodes(self) -> dict[str, str]:
+        """Every node that the API knows, and its condition Ready."""
+        each = '{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}'
+        said = self.kubectl("get", "nodes", "--output", f"jsonpath={each}")
+        return dict(word.split("=") for word in said.split())
+
+
+@contextmanager
+def providers(variables: Mapping[str, str]) -> Iterator[str]:
+    """The lab's providers in a process of their own: the value of PULUMI_DEBUG_PROVIDERS."""
+    command = [sys.executable, "-P", "-m", "lab.providers"]
+    with subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip().removeprefix("export PULUMI_DEBUG_PROVIDERS=")
+        finally:
+            process.terminate()
+
+
+def put_model(lab: Lab) -> None:
+    """The model on its host's disk, where a reimaged host needs it again."""
+    model.prepare(lab[MODEL_HOST], f"lab-{MODEL_HOST}", server=lab[SERVER])
+
+
+@contextmanager
+def whole_site(lab: Lab, home: Path) -> Iterator[Whole]:
+    """A site on the hosts of ``lab``, which are up: its file and secrets are set, nothing is on the hosts yet.
+
+    Raises what `outside` raises.
+    """
+    with outside(lab) as around, providers(around.environment) as attached:
+        root = home / "fleet"
+        shutil.copytree(PROJECT_ROOT, root, ignore=shutil.ignore_patterns(*_NOT_THE_PROGRAM))
+        (home / "state").mkdir()
+        variables = {
+            **environment(rehearsal=attached, backend=file_backend(home / "state")),
+            "PULUMI_HOME": str(home / "home"),
+            "PYTHONPATH": str(root),
+        }
+        made = Whole(lab, around, root, variables)
+        made.write()
+        pulumi = str(locate().path)
+        made.run([pulumi, "stack", "init", "lab"])
+        for key, value in {**around.secrets, "ssh-private-key": lab.operator_key.read_text()}.items():
+            made.run([pulumi, "config", "set", "--secret", f"edge:{key}", "--stack", "lab"], stdin=value)
+        for name in NAMES:
+            lab[name].run(around.authority.trust_script())
+        put_model(lab)
+        around.git.commit(source("first"))
+        yield made
+
+
+def source(word: str) -> dict[str, str]:
+    """What Flux applies: the reference's deployment, and a word to tell one commit from another."""
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["deployment.yaml"],
+        "configMapGenerator": [{"name": "word", "namespace": "default", "literals": [f"word={word}"]}],
+        "generatorOptions": {"disableNameSuffixHash": True},
+    }
+    labels = {"app": "inference-server"}
+    container: dict[str, Any] = {"name": "server", "image": PROBE_IMAGE, "imagePullPolicy": "Never", "args": ["serve"]}
+    container["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "inference-server", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+    files = {"kustomization.yaml": kustomization, "deployment.yaml": deployment}
+    return {f"{_OVERLAY}/{name}": yaml.safe_dump(content) for name, content in files.items()}

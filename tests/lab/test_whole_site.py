@@ -1,0 +1,110 @@
+"""From nothing: `edge up lab` brings a whole site up on three hosts, with everything real around it.
+
+One story, in the order in which the tests stand: K3s on a server and two agents, a tailnet, Flux, collectors, a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from components.inference import plan as inference
+from engine.cli import EngineError
+from lab.inference import client
+from lab.inference import site as model
+from lab.site import sessions
+from lab.whole import NAMES, Whole, whole_site
+from tests.lab import inference_answers
+from tests.lab.conftest import own_lab
+from tests.lab.k3s_site import wait_for
+from tests.lab.site_cluster import Cluster
+
+
+@dataclass(frozen=True)
+class Story:
+    """The site, and what its hosts held before it came."""
+
+    site: Whole
+    before: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    with own_lab() as lab:
+        lab.up(NAMES)
+        try:
+            with whole_site(lab, tmp_path_factory.mktemp("whole")) as site:
+                yield Story(site, {name: Cluster.held(lab[name]) for name in NAMES})
+        except EngineError as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture
+def whole(story: Story) -> Whole:
+    return story.site
+
+
+def test_a_whole_site_comes_up_by_one_command(whole: Whole) -> None:
+    document = whole.up()
+    assert document["counts"]["create"] == sum(document["counts"].values()) > 50
+    assert [finding for finding in document["policies"] if finding["level"] == "mandatory"] == []
+
+
+def test_all_nodes_are_ready(whole: Whole) -> None:
+    assert whole.nodes() == {"lab-a": "True", "lab-b": "True", "lab-c": "True"}
+
+
+def test_flux_has_applied_the_signed_commit(whole: Whole) -> None:
+    def applied() -> bool:
+        said = whole.kubectl("get", "configmap", "word", "--ignore-not-found", "--output", "jsonpath={.data.word}")
+        return said == "first"
+
+    wait_for("Flux applied the source", applied)
+
+
+def test_the_model_answers(whole: Whole) -> None:
+    where = ("--namespace", inference.NAMESPACE, "--output", "jsonpath={.spec.clusterIP}")
+    address = whole.kubectl("get", "service", inference.NAME, *where)
+    pid = whole.lab["a"].pid
+    assert pid is not None
+    answer = client.infer_from(pid, f"{address}:{inference.GRPC_PORT}", model.MODEL, inference_answers.picture())
+    inference_answers.check(answer)
+
+
+def test_telemetry_of_all_hosts_and_of_the_model_is_counted_at_the_gateway(whole: Whole) -> None:
+    def arrived() -> bool:
+        points = whole.world.gateway.metrics()
+        hosts = {point.resource.get("host.name") for point in points if point.name.startswith("system.")}
+        names = {point.name.partition("_")[0] for point in points}
+        seen[:] = [sorted(map(str, hosts)), sorted(names)]
+        return {"lab-a", "lab-b", "lab-c"} <= hosts and "nv" in names
+
+    seen: list[list[str]] = []
+    wait_for(f"readings of all hosts and of the model; there are {seen}", arrived, seconds=150)
+
+
+def test_every_host_is_in_the_tailnet(whole: Whole) -> None:
+    assert set(whole.world.headscale.devices()) == {"lab-a", "lab-b", "lab-c"}
+
+
+def test_a_second_up_changes_nothing_and_opens_no_more_sessions_than_there_are_hosts(whole: Whole) -> None:
+    before = sum(sessions(whole.lab[name]) for name in NAMES)
+    counts = whole.up()["counts"]
+    assert counts["same"] == sum(counts.values())
+    assert sum(sessions(whole.lab[name]) for name in NAMES) - before <= len(NAMES)
+
+
+def test_no_secret_is_in_a_log_or_a_process_of_a_host(whole: Whole) -> None:
+    for name in NAMES:
+        shown = whole.lab[name].run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; journalctl --no-pager").stdout
+        for key, value in whole.world.secrets.items():
+            assert value not in shown, (key, name)
+
+
+def test_destroy_leaves_hosts_as_they_were(whole: Whole, story: Story) -> None:
+    done = whole.edge("destroy", "lab", "--yes", "--json")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    for name in NAMES:
+        assert set(Cluster.held(whole.lab[name]).splitlines()) == set(story.before[name].splitlines())
