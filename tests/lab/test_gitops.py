@@ -291,6 +291,7 @@ def test_a_site_that_loses_its_power_and_has_no_uplink_runs_what_it_ran(flux: Fl
     flux.wait("the API answers", lambda: flux.host.run("k3s kubectl get --raw /readyz", check=False).returncode == 0)
     # The API remembers containers that ran before: it is new ones that count.
     flux.wait("two replicas run again", lambda: len(flux.running() - before) == 2)
+    # The controllers first wait for the leases to end (35 s) that they themselves held before.
     flux.host.restore()
     flux.wait("the last commit is applied", lambda: flux.applied() == commit)
 
