@@ -48,7 +48,7 @@ PLACES = {"tag:ops": ["ops"], TAGS["lab"][0]: ["lab-a", "lab-b"], TAGS["other"][
 
 @dataclass
 class Tailnet:
-    """Two sites, an operator's machine, and what hosts held before the mesh came."""
+    """Two sites, an operator's machine, and what hosts held before the site came."""
 
     lab: Lab
     authority: Authority
@@ -113,9 +113,6 @@ def tailnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tailnet]:
             of.join(lab["ops"], mirror.url, headscale, "tag:ops")
             site.secret("tailscale-auth-key", made.new_key())
             other.secret("tailscale-auth-key", headscale.key(TAGS["other"]))
-            # Without the mesh first, so that what it leaves behind is told from what preparing a host leaves.
-            site.write("a", "b")
-            site.up()
             made.before = {name: held(lab[name]) for name in ("a", "b")}
             yield made
 
