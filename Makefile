@@ -23,6 +23,8 @@ NOT_COMPILED := /(pulumi_azure_native|kubernetes_validate)/
 
 # One worker for each core; `make test PYTEST_FLAGS=` runs one test after the other.
 PYTEST_FLAGS ?= --numprocesses logical
+# Two labs beside each other: much of the time is waiting. A file's tests are one story, and stay together.
+LAB_FLAGS ?= --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## List the targets
@@ -82,8 +84,9 @@ bench-fleet: setup ## `edge check` over 50 and 500 generated sites
 	@$(BIN)/python -m bench.fleet
 
 .PHONY: bench-lab
-bench-lab: setup ## Three real hosts brought up by the program, against a shell script (root, Linux)
+bench-lab: setup ## Real hosts and a whole real site, against a shell script and Ansible (root, Linux)
 	@$(BIN)/python -m bench.lab_hosts
+	@$(BIN)/python -m bench.lab_site
 
 .PHONY: pins
 pins: ## Renew constraints.txt after a change of requirements.txt or requirements-dev.txt

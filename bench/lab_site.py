@@ -1,25 +1,36 @@
-"""`make bench-lab-site`: a whole real site brought up by `edge`, against a shell script with the same steps.
+"""A whole real site in the lab: brought up, looked at, mended. Three hosts, K3s, mesh, Flux, collectors, a model.
 
-Three hosts, K3s, mesh, Flux, collectors, a model, all of it in the lab. Between two runs everything is taken off the
-hosts. Both start where preparing ended: images, downloads and servers are there. Needs root.
+- `edge up` from nothing, against a shell script with the same steps over the same SSH;
+- `edge up` without changes and `edge drift`, against `ansible-playbook` with the same facts to look at;
+- from a dead agent to its replacement with the model answering.
+
+Between two runs everything is taken off the hosts. Downloads, images and servers are there before. Needs root.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from bench import playbook
 from bench.results import compared, compiled_modules_are_kept, write
 from bench.shell_site import ShellSite, recorded
+from fleet.drift import expectations
 from lab.hosts.lab import Lab
-from lab.hosts.system import LabError
-from lab.whole import NAMES, SERVER, Whole, whole_site
+from lab.hosts.system import LabError, wait_until
+from lab.whole import MODEL_HOST, NAMES, SERVER, Whole, put_model, whole_site
+from stacks.loader import load_site
 
-SCRIPT, FIRST, AGAIN = "shell script, same steps", "edge up, first", "edge up, no changes"
+SCRIPT, FIRST = "shell script, same steps", "edge up, first"
+LOOK, PLAYBOOK = "edge up without changes, edge drift", "ansible-playbook, equal checks"
+RECOVERY = "dead agent to model answering"
+_TABLES = {"a whole site from nothing": (SCRIPT, FIRST), "no change, and a look": (LOOK, PLAYBOOK), "loss": (RECOVERY,)}
 
 
 def main() -> int:
@@ -28,7 +39,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=3)
     runs = options.parse_args().runs
-    times: dict[str, list[float]] = {SCRIPT: [], FIRST: [], AGAIN: []}
+    times: dict[str, list[float]] = {name: [] for names in _TABLES.values() for name in names}
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         lab = Lab(Path("/var/tmp/edge-lab-bench"), name="labbench", subnet="10.97.200.0/24")
         try:
@@ -42,9 +53,11 @@ def main() -> int:
             return 1
         finally:
             lab.down()
-    shown, figures = compared("a whole site", times, SCRIPT)
-    print(shown)
-    path = write("lab-site", figures)
+    written = {}
+    for title, names in _TABLES.items():
+        shown, written[title] = compared(title, {name: times[name] for name in names}, names[0])
+        print(shown + "\n")
+    path = write("lab-site", written)
     print(f"written to {path.relative_to(Path(__file__).resolve().parent.parent)}")
     return 0
 
@@ -54,15 +67,51 @@ def measure(site: Whole, times: dict[str, list[float]]) -> None:
     with tempfile.TemporaryDirectory(prefix="edge-bench-script-") as folder:
         scripts = shell_site(site, Path(folder))
         recording = recorded(site.file, {**site.world.secrets, "ssh-private-key": "not used by a script"})
+        put_model(site.lab)
         times[SCRIPT].append(timed(scripts.up(recording)))
         timed(scripts.down(recording))
-    for name in (FIRST, AGAIN):
-        started = time.perf_counter()
+        settled(site)
+    # What lies below K3s' own folder went with it.
+    put_model(site.lab)
+    times[FIRST].append(seconds(site.up))
+    with tempfile.TemporaryDirectory(prefix="edge-bench-playbook-") as folder:
+        look(site, Path(folder), times)
+    times[RECOVERY].append(seconds(lambda: recover(site)))
+    succeeded(site.edge("destroy", "lab", "--yes"))
+    settled(site)
+
+
+def settled(site: Whole) -> None:
+    """Until all hosts have left the tailnet, which they do when the session that tells them has ended; forgets them."""
+    for name in NAMES:
+        gone = functools.partial(site.lab[name].run, "test ! -e /opt/tailscale", check=False)
+        wait_until(lambda: gone().returncode == 0, f"{name} has left the tailnet", deadline_s=60)  # noqa: B023
+    for device in site.world.headscale.devices():
+        site.world.headscale.remove(device)
+
+
+def look(site: Whole, folder: Path, times: dict[str, list[float]]) -> None:
+    """The same facts, asked both ways, in turn; Ansible's first run is not counted, since it makes its caches."""
+    for name in NAMES:
+        playbook.put_python(site.lab[name])
+    config = {f"edge:{key}": "-" for key in (*site.world.secrets, "ssh-private-key")}
+    words = playbook.written(folder, site.lab, expectations(load_site(site.file), config))
+    playbook.run(words, folder)
+
+    def ours() -> None:
         site.up()
-        times[name].append(time.perf_counter() - started)
-    done = site.edge("destroy", "lab", "--yes")
-    if done.returncode != 0:
-        raise LabError(f"destroy failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        succeeded(site.edge("drift", "lab"))
+
+    for _ in range(3):
+        times[LOOK].append(seconds(ours))
+        times[PLAYBOOK].append(seconds(lambda: playbook.run(words, folder)))
+
+
+def recover(site: Whole) -> None:
+    """The agent with the model is dead: a fresh machine takes its place, and a plain `up` follows."""
+    site.replace(MODEL_HOST)
+    site.up()
+    site.infer(bytes(4 * 3 * 640 * 640))
 
 
 def shell_site(site: Whole, folder: Path) -> ShellSite:
@@ -73,12 +122,23 @@ def shell_site(site: Whole, folder: Path) -> ShellSite:
     return ShellSite(folder, ("ssh", *options), lab[SERVER].address, helm)
 
 
+def seconds(act: Callable[[], object]) -> float:
+    """How long it takes."""
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> None:
+    """Raises LabError with what a failed run said."""
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(done.args[-3:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
 def timed(script: str) -> float:
     """Seconds of a script that has to succeed."""
     started = time.perf_counter()
-    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(f"the script failed:\n{done.stderr[-3000:]}")
+    succeeded(subprocess.run(["bash"], input=script, capture_output=True, text=True, check=False))
     return time.perf_counter() - started
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,6 @@ from stacks.loader import load_site
 
 _COMMAND = "command:remote:Command"
 _HELM = "kubernetes:helm.sh/v3:Release"
-_PATCH = "kubernetes:core/v1:NodePatch"
-_CLUSTER = "pulumi:providers:kubernetes"
 _ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -40,7 +38,7 @@ class ShellSite:
 
     def up(self, recording: Recording) -> str:
         """The script that brings the site up."""
-        return _script([self._step(one) for one in steps] for steps in levels(recording))
+        return _script(self._steps(number, level) for number, level in enumerate(levels(recording)))
 
     def down(self, recording: Recording) -> str:
         """The script that takes everything off the hosts again."""
@@ -54,39 +52,38 @@ class ShellSite:
         )
         return _script(undone)
 
-    def _step(self, one: Recorded) -> str:
+    def _steps(self, number: int, level: Sequence[Recorded]) -> list[str]:
+        """A session for each command on a host, and one for all objects: sshd refuses bursts."""
+        objects = [one for one in level if one.type not in (_COMMAND, _HELM)]
+        steps = [self._command(one) if one.type == _COMMAND else self._helm(one) for one in level if one not in objects]
+        return [*steps, self._objects(number, objects)] if objects else steps
+
+    def _command(self, one: Recorded) -> str:
         inputs = reveal(one.inputs)
-        if one.type == _COMMAND:
-            host, script = inputs["connection"]["host"], str(inputs["create"])
-            kept = f" >{self._file('kubeconfig')}" if one.name.endswith("-k3s-kubeconfig") else ""
-            return self._on(host, script, self._kept(one.name, str(inputs.get("stdin") or ""))) + kept
-        if one.type == _HELM:
-            values = self._kept(one.name, json.dumps(inputs.get("values") or {}))
-            where = ["--namespace", str(inputs["namespace"]), "--version", str(inputs["version"])]
-            release = ["upgrade", "--install", str(inputs["name"]), str(inputs["chart"]), *where, "--wait"]
-            config = ["--kubeconfig", str(self._file("kubeconfig")), "--values", str(values)]
-            return shlex.join([*self.helm, *release, *config])
-        if one.type == _PATCH:
-            labels = [f"{key}={value}" for key, value in inputs["metadata"]["labels"].items()]
-            return self._kubectl("label", "--overwrite", "node", inputs["metadata"]["name"], *labels)
-        applied = self._kubectl("apply", "--server-side", "--force-conflicts", "--filename=-")
-        return f"{applied} <{self._kept(one.name, json.dumps(inputs))}{self._awaited(inputs)}"
+        host, script = inputs["connection"]["host"], str(inputs["create"])
+        kept = f" >{self._file('kubeconfig')}" if one.name.endswith("-k3s-kubeconfig") else ""
+        return self._on(host, script, self._kept(one.name, str(inputs.get("stdin") or ""))) + kept
 
-    def _awaited(self, manifest: Mapping[str, Any]) -> str:
-        kind, metadata = manifest["kind"], manifest["metadata"]
-        where = (f"{kind}/{metadata['name']}", "--namespace", metadata.get("namespace", "default"), "--timeout=600s")
-        if kind in _ROLLED_OUT:
-            return f" && {self._kubectl('rollout', 'status', *where)}"
-        if wanted := metadata.get("annotations", {}).get("pulumi.com/waitFor"):
-            return f" && {self._kubectl('wait', f'--for={wanted}', *where)}"
-        return ""
+    def _helm(self, one: Recorded) -> str:
+        inputs = reveal(one.inputs)
+        values = self._kept(one.name, json.dumps(inputs.get("values") or {}))
+        where = ["--namespace", str(inputs["namespace"]), "--version", str(inputs["version"])]
+        release = ["upgrade", "--install", str(inputs["name"]), str(inputs["chart"]), *where, "--wait"]
+        config = ["--kubeconfig", str(self._file("kubeconfig")), "--values", str(values)]
+        return shlex.join([*self.helm, *release, *config])
 
-    def _kubectl(self, *arguments: str) -> str:
-        return self._on(self.server, shlex.join(["k3s", "kubectl", *arguments]))
+    def _objects(self, number: int, objects: Sequence[Recorded]) -> str:
+        manifests = [reveal(one.inputs) for one in objects]
+        applied = [manifest for manifest in manifests if manifest["kind"] != "NodePatch"]
+        steps = ["k3s kubectl apply --server-side --force-conflicts --filename=-"] if applied else []
+        steps += [_labelled(manifest) for manifest in manifests if manifest["kind"] == "NodePatch"]
+        steps += [wait for manifest in applied for wait in _awaited(manifest)]
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": applied})
+        return self._on(self.server, " && ".join(steps), self._kept(f"objects-{number}", listed))
 
     def _on(self, host: str, script: str, stdin: Path | None = None) -> str:
         command = shlex.join([*self.ssh, f"root@{host}", script])
-        return command if stdin is None else f"{command} <{stdin}"
+        return f"{command} <{stdin or '/dev/null'}"
 
     def _kept(self, name: str, content: str) -> Path:
         path = self._file(f"{name}.input")
@@ -96,6 +93,20 @@ class ShellSite:
 
     def _file(self, name: str) -> Path:
         return self.folder / name
+
+
+def _labelled(patch: Mapping[str, Any]) -> str:
+    labels = [f"{key}={value}" for key, value in patch["metadata"]["labels"].items()]
+    return shlex.join(["k3s", "kubectl", "label", "--overwrite", "node", patch["metadata"]["name"], *labels])
+
+
+def _awaited(manifest: Mapping[str, Any]) -> Iterator[str]:
+    kind, metadata = manifest["kind"], manifest["metadata"]
+    where = (f"{kind}/{metadata['name']}", "--namespace", metadata.get("namespace", "default"), "--timeout=600s")
+    if kind in _ROLLED_OUT:
+        yield shlex.join(["k3s", "kubectl", "rollout", "status", *where])
+    if wanted := metadata.get("annotations", {}).get("pulumi.com/waitFor"):
+        yield shlex.join(["k3s", "kubectl", "wait", f"--for={wanted}", *where])
 
 
 def recorded(file: Path, secrets: Mapping[str, str]) -> Recording:

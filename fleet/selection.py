@@ -28,6 +28,10 @@ def selected(names: Sequence[str], root: Path) -> list[Path]:
 
 
 def _files_of(name: str, root: Path) -> list[Path]:
+    own = {file.stem: file for file in site_files(root)}
+    # Before any folder: a site may be called as one of them (`lab`); a path says so by its slash.
+    if name in own:
+        return [own[name]]
     path = Path(name)
     if path.is_dir():
         files = site_files(root, folder=path)
@@ -38,9 +42,6 @@ def _files_of(name: str, root: Path) -> list[Path]:
         if not path.is_file():
             raise OperationError(f"There is no file {name}.", code=2)
         return [path]
-    own = {file.stem: file for file in site_files(root)}
-    if name in own:
-        return [own[name]]
     near = near_miss(name, own)
     what = f"There is no site {shown(name)}" + (f": did you mean `{near}`?" if near else ".")
     known = (f"the sites are {any_of(own)}",) if 0 < len(own) <= 12 else ("edge check     lists all sites",)

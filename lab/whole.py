@@ -18,9 +18,12 @@ from typing import Any
 
 import yaml
 
+from components.inference.plan import GRPC_PORT, NAMESPACE
+from components.inference.plan import NAME as SERVICE
 from engine.cli import locate
 from engine.environment import PROJECT_ROOT, environment, file_backend
 from lab.hosts.lab import Lab
+from lab.inference import client
 from lab.inference import site as model
 from lab.kubernetes.build import PROBE_IMAGE
 from lab.outside import Outside, outside
@@ -95,6 +98,27 @@ class Whole:
             **changes,
         }
         self.file.write_text(yaml.safe_dump(site, sort_keys=False))
+
+    def replace(self, name: str) -> None:
+        """An agent is dead, and a fresh machine of its name takes its place; the site file has its new host key."""
+        host = self.lab[name]
+        host.reimage()
+        host.wait_ssh(60)
+        host.wait_booted(60)
+        self.lab.pin()
+        host.run(self.world.authority.trust_script())
+        self.world.headscale.remove(f"lab-{name}")
+        if name == MODEL_HOST:
+            put_model(self.lab)
+        self.write()
+
+    def infer(self, picture: bytes) -> bytes:
+        """What the model answers at its service, asked from the server. Raises OSError with the server's words."""
+        where = ("--namespace", NAMESPACE, "--output", "jsonpath={.spec.clusterIP}")
+        address = f"{self.kubectl('get', 'service', SERVICE, *where)}:{GRPC_PORT}"
+        pid = self.lab[SERVER].pid
+        assert pid is not None
+        return client.infer_from(pid, address, model.MODEL, picture)
 
     def kubectl(self, *arguments: str) -> str:
         words = " ".join(f"'{argument}'" for argument in arguments)

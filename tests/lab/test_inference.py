@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import pytest
 
 from components.inference import plan as inference
+from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.inference import client, site
 from lab.oci.registry import Registry
 from tests.lab import inference_answers
 from tests.lab.k3s_site import wait_for
-from tests.lab.site_cluster import Cluster, cluster_site
 
 
 @dataclass(frozen=True)

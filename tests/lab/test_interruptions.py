@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from engine.environment import PROJECT_ROOT
+from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.site import Site, lab_site
-from tests.lab.site_cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 
 _HOSTS = ("a", "b", "c")
 _UNDO = """

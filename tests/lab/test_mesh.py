@@ -20,6 +20,7 @@ from components.mesh.plan import site_tags
 from components.mesh.spec import TailscaleSpec
 from engine.cli import EngineError
 from lab.authority import Authority
+from lab.cluster import Cluster
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.hosts.system import wait_until
@@ -30,7 +31,6 @@ from lab.mesh.release import FOLDER, Release, release
 from lab.site import Site, lab_site, sessions
 from stacks.fleet import MeshSite, TailnetSpec, acl
 from tests.lab.conftest import own_lab
-from tests.lab.site_cluster import Cluster
 
 NEXT = "1.90.1"
 """The same programs under another name, to switch to."""

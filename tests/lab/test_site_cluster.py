@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from components.k3s import hardening
+from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.site import sessions
-from tests.lab.site_cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import yaml
 from typer.testing import CliRunner
 
 from fleet.cli import app
+from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.site import Site, lab_site, sessions
 from stacks.catalogue import PROJECT_ROOT
-from tests.lab.site_cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 
 # Everything that a script of the project could have touched, with the time of its last change of any kind.
 _HELD = "find /etc /opt /usr/local /root /home -xdev -printf '%p %m %C@ %l\\n' | sort; systemctl --no-legend list-units"

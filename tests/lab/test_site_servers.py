@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from lab.balancer import Balancer
+from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
-from tests.lab.site_cluster import Cluster, cluster_site
 
 _SERVERS = ("a", "b", "c")
 

@@ -24,13 +24,13 @@ from components.telemetry.plan import NAMESPACE
 from components.telemetry.spec import TelemetrySpec
 from engine.cli import EngineError
 from lab.authority import Authority
+from lab.cluster import Cluster, cluster_site
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.oci.registry import Registry
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway, Received
 from tests.lab.k3s_site import wait_for
-from tests.lab.site_cluster import Cluster, cluster_site
 
 TOKEN = "lab-telemetry-token-0123456789abcdef"
 # An exporter left to its defaults gives up what it could not send within 300 s.

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.inference import plan as inference
 from engine.cli import EngineError
-from lab.inference import client
-from lab.inference import site as model
+from lab.cluster import Cluster
 from lab.site import sessions
-from lab.whole import NAMES, Whole, whole_site
+from lab.whole import MODEL_HOST, NAMES, Whole, whole_site
 from tests.lab import inference_answers
 from tests.lab.conftest import own_lab
 from tests.lab.k3s_site import wait_for
-from tests.lab.site_cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,7 @@ def test_flux_has_applied_the_signed_commit(whole: Whole) -> None:
 
 
 def test_the_model_answers(whole: Whole) -> None:
-    where = ("--namespace", inference.NAMESPACE, "--output", "jsonpath={.spec.clusterIP}")
-    address = whole.kubectl("get", "service", inference.NAME, *where)
-    pid = whole.lab["a"].pid
-    assert pid is not None
-    answer = client.infer_from(pid, f"{address}:{inference.GRPC_PORT}", model.MODEL, inference_answers.picture())
-    inference_answers.check(answer)
+    inference_answers.check(whole.infer(inference_answers.picture()))
 
 
 def test_telemetry_of_all_hosts_and_of_the_model_is_counted_at_the_gateway(whole: Whole) -> None:
@@ -96,6 +88,14 @@ def test_a_second_up_changes_nothing_and_opens_no_more_sessions_than_there_are_h
     assert sum(sessions(whole.lab[name]) for name in NAMES) - before <= len(NAMES)
 
 
+def test_a_dead_agent_is_replaced_by_a_plain_up_and_the_model_answers_again(whole: Whole) -> None:
+    whole.replace(MODEL_HOST)
+    whole.up()
+    assert whole.nodes() == {"lab-a": "True", "lab-b": "True", "lab-c": "True"}
+    inference_answers.check(whole.infer(inference_answers.picture()))
+    assert set(whole.world.headscale.devices()) == {"lab-a", "lab-b", "lab-c"}
+
+
 def test_no_secret_is_in_a_log_or_a_process_of_a_host(whole: Whole) -> None:
     for name in NAMES:
         shown = whole.lab[name].run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; journalctl --no-pager").stdout
@@ -104,12 +104,14 @@ def test_no_secret_is_in_a_log_or_a_process_of_a_host(whole: Whole) -> None:
 
 
 def test_destroy_leaves_hosts_as_they_were(whole: Whole, story: Story) -> None:
+    def differences(name: str) -> set[str]:
+        """Files, enabled units and links that came or went."""
+        found = set(Cluster.held(whole.lab[name]).splitlines()) ^ set(story.before[name].splitlines())
+        # Put there for K3s, and gone with it.
+        return found - {"/var/lib/rancher/k3s/server/manifests/models.yaml"}
+
     done = whole.edge("destroy", "lab", "--yes", "--json")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     for name in NAMES:
-
-        def left(name: str = name) -> set[str]:
-            return set(Cluster.held(whole.lab[name]).splitlines()) ^ set(story.before[name].splitlines())
-
         # A host leaves the tailnet when the session that tells it to has ended.
-        wait_for(f"{name} is as it was", lambda: not left(), seconds=40)
+        wait_for(f"{name} is as it was", lambda: differences(name) == set(), seconds=40)  # noqa: B023
