@@ -48,7 +48,7 @@ def _quicken(sdk: Any) -> None:
 
 
 def _once(convert: Callable[..., Any]) -> Callable[..., Any]:
-    """``convert``, which remembers what it made last in each thread: a resource is judged in one, from first to last."""
+    """``convert``, remembering what each thread made last: a resource is judged in one, from first to last."""
     kept = threading.local()
 
     def converted(source: Any, *options: Any) -> Any:
