@@ -111,7 +111,7 @@ def recover(site: Whole) -> None:
     """The agent with the model is dead: a fresh machine takes its place, and a plain `up` follows."""
     site.replace(MODEL_HOST)
     site.up()
-    site.infer(bytes(4 * 3 * 640 * 640))
+    site.infer(bytes(4 * 3 * 640 * 640), deadline_s=180)
 
 
 def shell_site(site: Whole, folder: Path) -> ShellSite:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,13 +113,22 @@ class Whole:
             put_model(self.lab)
         self.write()
 
-    def infer(self, picture: bytes) -> bytes:
-        """What the model answers at its service, asked from the server. Raises OSError with the server's words."""
+    def infer(self, picture: bytes, *, deadline_s: float = 60) -> bytes:
+        """What the model answers at its service, asked from the server until it does.
+
+        Raises OSError with the client's words if it still does not at the deadline.
+        """
         where = ("--namespace", NAMESPACE, "--output", "jsonpath={.spec.clusterIP}")
         address = f"{self.kubectl('get', 'service', SERVICE, *where)}:{GRPC_PORT}"
         pid = self.lab[SERVER].pid
         assert pid is not None
-        return client.infer_from(pid, address, model.MODEL, picture)
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                return client.infer_from(pid, address, model.MODEL, picture)
+            except OSError:
+                if time.monotonic() > end:
+                    raise
 
     def kubectl(self, *arguments: str) -> str:
         words = " ".join(f"'{argument}'" for argument in arguments)

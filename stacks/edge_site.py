@@ -171,6 +171,7 @@ class EdgeSite(EdgeComponent):
                 site=spec.site,
                 hosts=[self._catalogue.capacity_of(host) for host in spec.hosts],
                 nodes={host.name: spec.node(host) for host in spec.hosts},
+                installations={host.spec.name: host.identity for host in self.hosts},
                 joined=joined,
                 scraper=Scraper(namespace=TELEMETRY_NAMESPACE, service_account="otel") if spec.telemetry else None,
                 cluster=cluster,

@@ -32,6 +32,7 @@ class Inference(EdgeComponent):
         site: str,
         hosts: Sequence[HostCapacity],
         nodes: Mapping[str, str],
+        installations: Mapping[str, str],
         joined: Mapping[str, pulumi.Resource],
         scraper: inference.Scraper | None,
         cluster: kubernetes.Provider,
@@ -39,7 +40,8 @@ class Inference(EdgeComponent):
         model_store_secret_key: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``nodes``: host name -> node name; ``joined``: host name -> resource after which the host is that node."""
+        """By host name: ``nodes`` has the node's name, ``installations`` what changes when the host is installed anew,
+        ``joined`` the resource after which the host is that node."""
         placement = place(spec.triton.contracts, hosts, device=spec.triton.device, replicas=spec.triton.replicas)
         if isinstance(placement, Refused):
             raise pulumi.RunError(f"{site}: no host can run the models\n{placement}")
@@ -83,7 +85,7 @@ class Inference(EdgeComponent):
             create(
                 self,
                 f"{site}-{host}-inference",
-                inference.host_labels(placement, nodes[host], on_gpu=spec.triton.device == "gpu"),
+                inference.host_labels(placement, nodes[host], installations[host], on_gpu=spec.triton.device == "gpu"),
                 provider=cluster,
                 depends_on=[joined[host]] if host in joined else [],
             )

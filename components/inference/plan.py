@@ -47,6 +47,9 @@ HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
 HOST_LABEL = "edge/inference"
 """Node label of the hosts that fit; its value is the platform."""
 
+INSTALLATION = "edge/installation"
+"""Annotation of those hosts: which installation of the machine it is."""
+
 CLIENT_LABEL = "edge/inference-client"
 """Namespaces with this label set to `true` may call the server."""
 
@@ -135,10 +138,15 @@ def plan(spec: InferenceSpec, placement: Placement, *, scraper: Scraper | None) 
     )
 
 
-def host_labels(placement: Placement, node: str, *, on_gpu: bool) -> Manifest:
-    """The labels by which the server, and on a GPU the device plugin, find a host that fits."""
+def host_labels(placement: Placement, node: str, installation: str, *, on_gpu: bool) -> Manifest:
+    """The labels by which the server, and on a GPU the device plugin, find a host that fits.
+
+    A reimaged host is a new Node without them: ``installation`` changes with the host, and has them put on again.
+    """
     labels = {HOST_LABEL: placement.platform, **({GPU_LABEL: "true"} if on_gpu else {})}
-    return {"apiVersion": "v1", "kind": "NodePatch", "metadata": {"name": node, "labels": labels}}
+    annotations = {INSTALLATION: installation}
+    metadata = {"name": node, "labels": labels, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "NodePatch", "metadata": metadata}
 
 
 def store_credentials(access_key: Any, secret_key: Any) -> Manifest:

@@ -92,7 +92,7 @@ def test_a_dead_agent_is_replaced_by_a_plain_up_and_the_model_answers_again(whol
     whole.replace(MODEL_HOST)
     whole.up()
     assert whole.nodes() == {"lab-a": "True", "lab-b": "True", "lab-c": "True"}
-    inference_answers.check(whole.infer(inference_answers.picture()))
+    inference_answers.check(whole.infer(inference_answers.picture(), deadline_s=180))
     assert set(whole.world.headscale.devices()) == {"lab-a", "lab-b", "lab-c"}
 
 

@@ -85,6 +85,11 @@ def test_a_reimaged_host_is_reached_admitted_and_installed_again_without_replaci
     assert found["prod-k3s-birth"] == "update", "an update of the permit runs a script that does nothing"
 
 
+def test_a_reimaged_host_gets_its_labels_again_since_its_node_is_a_new_one(prod: Project) -> None:
+    prod.change("prod", lambda site: site["hosts"][2].update(host_key=AGENT["host_key"]))
+    assert changed(prod)["prod-c-inference"] == "update"
+
+
 def test_a_secret_that_changes_replaces_nothing(prod: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fleet.program.PLACEHOLDER", "another-placeholder-")
     found = changed(prod)

@@ -36,6 +36,7 @@ def run(inference_spec: InferenceSpec, hosts: Sequence[HostCapacity], **secrets:
             site="site",
             hosts=hosts,
             nodes={host.name: f"site-{host.name}" for host in hosts},
+            installations={host.name: "1f" for host in hosts},
             joined={host.name: ConfigMap(f"{host.name}-joined", metadata=metadata, opts=options) for host in hosts},
             scraper=Scraper("edge-telemetry", "otel"),
             cluster=cluster,

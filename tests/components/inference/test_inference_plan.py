@@ -191,10 +191,12 @@ def test_without_telemetry_no_one_may_list_pods_or_read_metrics() -> None:
 
 
 def test_hosts_that_fit_are_labelled_for_the_server_and_on_a_gpu_for_the_device_plugin() -> None:
-    labels = inference.host_labels(SERVER, "site-a", on_gpu=True)["metadata"]["labels"]
+    labels = inference.host_labels(SERVER, "site-a", "1f", on_gpu=True)["metadata"]["labels"]
     assert labels == {"edge/inference": "server", "nvidia.com/gpu.present": "true"}
     assert pod("gpu-image")["nodeSelector"] == {"edge/inference": "server"}
-    assert inference.host_labels(SERVER, "site-a", on_gpu=False)["metadata"]["labels"] == {"edge/inference": "server"}
+    assert inference.host_labels(SERVER, "site-a", "1f", on_gpu=False)["metadata"]["labels"] == {
+        "edge/inference": "server"
+    }
 
 
 def test_facts_say_what_is_served_and_name_only_the_hosts_that_it_starts_on() -> None:
