@@ -56,9 +56,9 @@ class Cluster:
             for item in json.loads(self.kubectl("get", "nodes", "--output", "json", on=on))["items"]
         }
 
-    def is_clean(self, name: str) -> bool:
-        """Whether the host holds what it held before the site came."""
-        return self.held(self.host(name)) == self.before[name]
+    def left(self, name: str) -> set[str]:
+        """What the host holds more than before the site came; what another site had left there may be gone."""
+        return set(self.held(self.host(name)).splitlines()) - set(self.before[name].splitlines())
 
     @staticmethod
     def held(host: LabHost) -> str:
@@ -76,10 +76,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster_site(lab: Lab, home: Path, hosts: Sequence[str] = ("a", "b", "c"), **k3s: Any) -> Iterator[Cluster]:
-    """A new site of ``hosts`` with nothing on them yet; ``k3s`` changes its block. Destroyed at the end."""
+def cluster_site(
+    lab: Lab, home: Path, hosts: Sequence[str] = ("a", "b", "c"), *, coming: Sequence[str] = (), **k3s: Any
+) -> Iterator[Cluster]:
+    """A new site of ``hosts`` with nothing on them yet; ``k3s`` changes its block. Destroyed at the end.
+
+    ``coming`` are releases that it may move to, beside the one that it begins with.
+    """
     release = build()
-    files = {release.version: release_files(release.binary, release.images)}
+    releases = [release, *(build(version) for version in coming)]
+    files = {one.version: release_files(one.binary, one.images) for one in releases}
     with (
         Authority() as authority,
         Mirror(authority, str(lab.layout.gateway), files) as mirror,
@@ -90,8 +96,8 @@ def cluster_site(lab: Lab, home: Path, hosts: Sequence[str] = ("a", "b", "c"), *
         block = {
             "version": release.version,
             "mirror": mirror.url,
-            "releases": {release.version: {"amd64": sha256(release.binary)}},
-            "airgap_images": {release.version: {"amd64": sha256(release.images)}},
+            "releases": {one.version: {"amd64": sha256(one.binary)} for one in releases},
+            "airgap_images": {one.version: {"amd64": sha256(one.images)} for one in releases},
             "flannel_backend": "host-gw",
         }
         site.secret("k3s-token", SERVER_TOKEN)

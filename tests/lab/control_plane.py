@@ -21,7 +21,8 @@ import asyncssh
 import urllib3
 import yaml
 
-from lab.hosts.image import cache_folder
+from engine.cli import EngineError
+from lab.kubernetes.build import build
 
 _DEADLINE_S = 90
 _TOKEN = "marker-admin-token"
@@ -30,21 +31,21 @@ _CONTROLLERS = "namespace,garbagecollector,deployment,replicaset,endpointslice,s
 
 
 def missing() -> str | None:
-    """Why there can be no control plane on this machine; None when there can."""
+    """Why there can be no control plane on this machine; None when there can. Builds the lab's k3s where needed."""
     if shutil.which("etcd") is None:
         return "etcd is not on PATH (Debian: apt install etcd-server)"
-    if program("kube-apiserver") is None or program("kube-controller-manager") is None:
-        return "kube-apiserver and kube-controller-manager are not on PATH, and the lab's k3s has not been built"
+    try:
+        program("kube-apiserver")
+    except EngineError as error:
+        return str(error)
     return None
 
 
-def program(name: str) -> list[str] | None:
-    """How a program of Kubernetes is started here."""
+def program(name: str) -> list[str]:
+    """How a program of Kubernetes is started here. Raises EngineError where it cannot be built."""
     if found := shutil.which(name):
         return [found]
-    chosen = os.environ.get("EDGE_LAB_K3S")
-    built = [Path(chosen)] if chosen else cache_folder().glob("kubernetes/*/k3s")
-    return next(([str(path), name] for path in built if path.is_file()), None)
+    return [os.environ.get("EDGE_LAB_K3S") or str(build().binary), name]
 
 
 def _free_ports(count: int) -> list[int]:

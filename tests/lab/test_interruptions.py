@@ -124,4 +124,4 @@ def test_a_cluster_that_is_interrupted_on_its_way_is_reached_by_a_plain_up(clust
         assert left.stdout == ""
     cluster.site.destroy()
     for name in _HOSTS:
-        assert cluster.held(cluster.host(name)) == cluster.before[name]
+        assert cluster.left(name) == set()

@@ -15,10 +15,13 @@ from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.site import sessions
 
+NEXT = "v1.34.2+k3s1"
+"""The same Kubernetes under the name of the next release."""
+
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster_site(lab, tmp_path_factory.mktemp("cluster") / "site") as made:
+    with cluster_site(lab, tmp_path_factory.mktemp("cluster") / "site", coming=[NEXT]) as made:
         yield made
 
 
@@ -65,7 +68,7 @@ def test_an_agent_that_leaves_is_forgotten_and_clean(cluster: Cluster) -> None:
     touched = cluster.site.up()
     assert set(touched.values()) == {"delete"}, touched
     assert cluster.nodes() == {"lab-a": True, "lab-b": True}
-    assert cluster.is_clean("c")
+    assert cluster.left("c") == set()
 
 
 def test_a_reimaged_agent_comes_back_under_its_name(cluster: Cluster) -> None:
@@ -76,7 +79,31 @@ def test_a_reimaged_agent_comes_back_under_its_name(cluster: Cluster) -> None:
     assert cluster.host("b").run("hostname").stdout.strip() == "lab-b"
 
 
+def test_a_changed_setting_is_applied_in_place(cluster: Cluster) -> None:
+    cluster.k3s["pod_max_pids"] = 2048
+    cluster.write("a", agents=("b",))
+    touched = cluster.site.up()
+    assert set(touched.values()) == {"update"}, touched
+    for name in ("a", "b"):
+        shown = cluster.host(name).run("tr '\\0' '\\n' </proc/$(pgrep --oldest --full 'k3s kubelet')/cmdline").stdout
+        assert "--pod-max-pids=2048" in shown.splitlines()
+
+
+def test_a_new_release_is_installed_in_place_while_pods_run_on(cluster: Cluster) -> None:
+    pods = ("get", "pods", "--all-namespaces", "--output", "'jsonpath={.items[*].metadata.uid}'")
+    before = cluster.kubectl(*pods)
+    cluster.k3s["version"] = NEXT
+    cluster.write("a", agents=("b",))
+    touched = cluster.site.up()
+    assert set(touched.values()) == {"update"}, touched
+    versions = cluster.kubectl("get", "nodes", "--output", "'jsonpath={.items[*].status.nodeInfo.kubeletVersion}'")
+    assert versions.split() == [NEXT, NEXT]
+    assert cluster.nodes() == {"lab-a": True, "lab-b": True}
+    assert cluster.kubectl(*pods) == before
+    assert cluster.site.up() == {}
+
+
 def test_destroy_leaves_clean_hosts(cluster: Cluster) -> None:
     cluster.site.destroy()
-    assert cluster.is_clean("a")
+    assert cluster.left("a") == set()
     assert cluster.host("b").run("ls /etc/rancher /var/lib/rancher 2>/dev/null | cat").stdout == ""

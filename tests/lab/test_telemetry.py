@@ -331,7 +331,7 @@ def test_the_sites_token_is_in_no_log_and_on_no_command_line(site: Telemetered) 
 
 def test_destroy_takes_the_collectors_and_their_volumes_along(site: Telemetered) -> None:
     assert set(site.cluster.site.destroy().values()) == {"delete"}
-    assert site.cluster.is_clean("a")
+    assert site.cluster.left("a") == set()
     assert "otelcol" not in site.cluster.host("b").run("ps -eo args").stdout
     assert site.cluster.host("b").run("ls /var/lib/rancher /var/lib/kubelet 2>/dev/null", check=False).stdout == ""
 
