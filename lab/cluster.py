@@ -13,7 +13,7 @@ from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes.build import build
-from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.kubernetes.mirror import Mirror, release_files
 from lab.site import Site, lab_site
 
 SERVER_TOKEN, AGENT_TOKEN = "lab-server-token-0123456789abcdef", "lab-agent-token-0123456789abcdef"
@@ -93,13 +93,7 @@ def cluster_site(
     ):
         for name in hosts:
             lab[name].run(authority.trust_script())
-        block = {
-            "version": release.version,
-            "mirror": mirror.url,
-            "releases": {one.version: {"amd64": sha256(one.binary)} for one in releases},
-            "airgap_images": {one.version: {"amd64": sha256(one.images)} for one in releases},
-            "flannel_backend": "host-gw",
-        }
+        block = {**mirror.site_block(*releases), "flannel_backend": "host-gw"}
         site.secret("k3s-token", SERVER_TOKEN)
         site.secret("k3s-agent-token", AGENT_TOKEN)
         before = {name: Cluster.held(lab[name]) for name in hosts}

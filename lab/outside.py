@@ -21,7 +21,7 @@ from lab.gitops.site import gitops, helm_environment, registries
 from lab.hosts.lab import Lab
 from lab.inference import site as inference
 from lab.kubernetes import build as kubernetes
-from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.kubernetes.mirror import Mirror, release_files
 from lab.mesh.headscale import Headscale
 from lab.mesh.release import FOLDER, release
 from lab.oci.registry import Registry
@@ -77,13 +77,7 @@ def outside(lab: Lab, site: str = "lab") -> Iterator[Outside]:
                 gateway,
                 headscale,
                 blocks={
-                    "k3s": {
-                        "version": k3s.version,
-                        "mirror": mirror.url,
-                        "releases": {k3s.version: {"amd64": sha256(k3s.binary)}},
-                        "airgap_images": {k3s.version: {"amd64": sha256(k3s.images)}},
-                        "registries": registries(registry),
-                    },
+                    "k3s": {**mirror.site_block(k3s), "registries": registries(registry)},
                     "mesh": tailscale.mesh(mirror.url, headscale.url),
                     "gitops": gitops(git, registry, of_flux),
                     "telemetry": gateway.site_block(collector.reference(of_telemetry)),

@@ -8,10 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from lab.authority import Authority
 from lab.https import Answer, FileServer
+
+if TYPE_CHECKING:
+    from lab.kubernetes.build import Release
 
 BINARY = "k3s"
 IMAGES = "k3s-airgap-images-amd64.tar.zst"
@@ -58,6 +62,15 @@ class Mirror(FileServer):
     def url(self) -> str:
         """The site's `k3s.mirror`."""
         return f"https://{self.host}"
+
+    def site_block(self, *releases: Release) -> dict[str, Any]:
+        """The site's `k3s`: the first of ``releases``, and the sums of all, so that it may move to another."""
+        return {
+            "version": releases[0].version,
+            "mirror": self.url,
+            "releases": {one.version: {"amd64": sha256(one.binary)} for one in releases},
+            "airgap_images": {one.version: {"amd64": sha256(one.images)} for one in releases},
+        }
 
     def file_url(self, version: str, name: str) -> str:
         """Where one file is, in the way in which the component asks for it."""

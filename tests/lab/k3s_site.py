@@ -21,7 +21,7 @@ from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes import build
-from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.kubernetes.mirror import Mirror, release_files
 
 TOKEN, AGENT_TOKEN = "servers-only", "agents-too"
 READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
@@ -41,15 +41,7 @@ class Site:
     @cached_property
     def spec(self) -> K3sSpec:
         several = {"api_address": self.lab["a"].address} if self.roles.get("b") == "server" else {}
-        return K3sSpec.model_validate(
-            {
-                "version": self.release.version,
-                "releases": {self.release.version: {"amd64": sha256(self.release.binary)}},
-                "airgap_images": {self.release.version: {"amd64": sha256(self.release.images)}},
-                "mirror": self.mirror.url,
-                **several,
-            }
-        )
+        return K3sSpec.model_validate({**self.mirror.site_block(self.release), **several})
 
     @cached_property
     def nodes(self) -> dict[str, Node]:

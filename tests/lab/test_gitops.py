@@ -23,7 +23,7 @@ from lab.gitops.sops import AgeKey
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes.build import PROBE_IMAGE, build
-from lab.kubernetes.mirror import Mirror, release_files, sha256
+from lab.kubernetes.mirror import Mirror, release_files
 from lab.oci.registry import Registry
 from lab.site import Site, lab_site
 from tests.lab.k3s_site import wait_for
@@ -176,14 +176,7 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
         for name, value in helm_environment(programs, authority).items():
             patched.setenv(name, value)
         lab["a"].run(authority.trust_script())
-        k3s = {
-            "version": release.version,
-            "mirror": mirror.url,
-            "releases": {release.version: {"amd64": sha256(release.binary)}},
-            "airgap_images": {release.version: {"amd64": sha256(release.images)}},
-            "registries": registries(registry),
-            "flannel_backend": "host-gw",
-        }
+        k3s = {**mirror.site_block(release), "registries": registries(registry), "flannel_backend": "host-gw"}
         site.secret("k3s-token", "lab-server-token-0123456789abcdef")
         site.secret("k3s-agent-token", "lab-agent-token-0123456789abcdef")
         site.secret("git-ssh-key", git.private_key)
