@@ -5,6 +5,7 @@ Modules that take long to import are imported by the commands that need them.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import os
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from fleet.look import Look
     from fleet.operation import Outcome, Session
+    from fleet.program import Built
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -99,31 +102,63 @@ def preview(
         finish(_preview(opened, quiet=as_json), as_json, diff=diff)
 
 
-@app.command(epilog="Examples:  edge up demo --rehearse   |   edge up prod   |   edge up prod --yes --json")
+@app.command(epilog="Examples:  edge up demo --rehearse   |   edge up prod   |   edge up prod --yes --drift --json")
 def up(
     site: Site,
     rehearse: Rehearse = False,
     yes: Yes = False,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Look at the hosts as well, at the same time; as `edge drift` does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring a site to what its file says. Policies judge the preview before anything is changed."""
     with reported(as_json):
+        if drift and rehearse:
+            raise typer.BadParameter("--drift looks at hosts, and --rehearse has none")
         if not (yes or rehearse):
             require_terminal("up", site, as_json)
-        with session(site, rehearse=rehearse) as opened:
+        look = _look(site) if drift else None
+        with session(site, rehearse=rehearse, built=look.begin if look else None) as opened:
             planned = _preview(opened, quiet=as_json)
             if planned.code != DONE:
                 finish(planned, as_json)
-            if not (yes or rehearse):
-                show(planned, diff=False)
-                if not typer.confirm(f"Do this to {site}?", err=True):
-                    raise typer.Exit(FAILED)
-            from fleet.progress import progress
+            if planned.run.changes_nothing:
+                # To run the engine again would write down what is written already.
+                done = dataclasses.replace(planned, operation="up")
+            else:
+                done = _applied(opened, planned, ask=not (yes or rehearse), quiet=as_json)
+                if look and done.code == DONE:
+                    look.again()
+            if look and done.code == DONE:
+                from fleet.render_drift import counting
 
-            with progress(f"up {site}", quiet=as_json) as shown:
-                done = opened.up(shown.step, shown.interrupted)
-            done.run.policies = done.run.policies or planned.run.policies
+                with counting() as tell:
+                    done.drift = look.result(tell)
+                done.code = done.drift.code
             finish(done, as_json)
+
+
+def _look(site: str) -> Look:
+    from engine.environment import PROJECT_ROOT
+    from fleet.look import Look
+    from fleet.selection import selected
+
+    return Look(*selected([site], PROJECT_ROOT))
+
+
+def _applied(opened: Session, planned: Outcome, *, ask: bool, quiet: bool) -> Outcome:
+    """What came of bringing a site up as previewed; leaves where whoever is asked does not want it."""
+    if ask:
+        show(planned, diff=False)
+        if not typer.confirm(f"Do this to {opened.site}?", err=True):
+            raise typer.Exit(FAILED)
+    from fleet.progress import progress
+
+    with progress(f"up {opened.site}", quiet=quiet) as shown:
+        done = opened.up(shown.step, shown.interrupted)
+    done.run.policies = done.run.policies or planned.run.policies
+    return done
 
 
 @app.command(epilog="Examples:  edge destroy demo --rehearse   |   edge destroy old-shop --yes")
@@ -246,11 +281,11 @@ def drift(
 
 
 @contextmanager
-def session(site: str, *, rehearse: bool, builds: bool = True) -> Iterator[Session]:
+def session(site: str, *, rehearse: bool, builds: bool = True, built: Built | None = None) -> Iterator[Session]:
     from engine.environment import PROJECT_ROOT
     from fleet.operation import opened
 
-    with opened(site, rehearse=rehearse, builds=builds, root=PROJECT_ROOT) as one:
+    with opened(site, rehearse=rehearse, builds=builds, root=PROJECT_ROOT, built=built) as one:
         yield one
 
 
@@ -275,6 +310,10 @@ def finish(result: Outcome, as_json: bool, *, diff: bool = False) -> NoReturn:
             from fleet import render
 
             render.outputs(render.console(), result.run.outputs)
+        if result.drift is not None:
+            from fleet import render, render_drift
+
+            render_drift.report(render.console(), result.drift)
     raise typer.Exit(result.code)
 
 

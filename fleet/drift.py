@@ -153,13 +153,22 @@ def look(files: Sequence[Path], root: Path = PROJECT_ROOT, tell: Tell = lambda _
     Raises ``EngineError`` where there is no engine to read secrets with.
     """
     started = time.monotonic()
-    planned = [_planned(file, root) for file in files]
-    sites = asyncio.run(_look(planned, root, tell))
+    sites = asyncio.run(_look([_planned(file, root) for file in files], root, tell))
     return Report(sites, time.monotonic() - started)
 
 
+def look_at(site: Planned, key: str, tell: Tell) -> SiteDrift:
+    """Ask the hosts of one site with the private key ``key``."""
+    progress = _Asked(len(site.spec.hosts), tell)
+
+    async def asked() -> SiteDrift:
+        return await _answered(site, key, progress)
+
+    return asyncio.run(asked())
+
+
 @dataclass(frozen=True)
-class _Planned:
+class Planned:
     """A site that can be looked at."""
 
     spec: SiteSpec
@@ -168,7 +177,12 @@ class _Planned:
     """By the host's name."""
 
 
-def _planned(file: Path, root: Path) -> _Planned | SiteDrift:
+def planned(site: EdgeSite, file: Path) -> Planned:
+    """A site that its program has built."""
+    return Planned(site.spec, file, {host.spec.name: tuple(host.expected) for host in site.hosts})
+
+
+def _planned(file: Path, root: Path) -> Planned | SiteDrift:
     """The site of ``file``, or what is wrong with it."""
     try:
         spec = load_site(file, root=root)
@@ -178,7 +192,7 @@ def _planned(file: Path, root: Path) -> _Planned | SiteDrift:
         settings = read_settings(root, spec.site)
         if missing := [need for need in settings.missing(spec) if need.key == KEY]:
             raise secrets_missing(spec.site, missing)
-        return _Planned(spec, file, expectations(spec, settings.plain))
+        return Planned(spec, file, expectations(spec, settings.plain))
     except OperationError as error:
         return SiteDrift(spec.site, file, failure=error)
     except Exception as error:
@@ -200,13 +214,13 @@ def expectations(spec: SiteSpec, config: Mapping[str, str]) -> dict[str, Sequenc
     return {host.spec.name: tuple(host.expected) for host in made[0].hosts}
 
 
-async def _look(planned: Sequence[_Planned | SiteDrift], root: Path, tell: Tell) -> list[SiteDrift]:
-    progress = _Asked(sum(len(site.spec.hosts) for site in planned if isinstance(site, _Planned)), tell)
+async def _look(planned: Sequence[Planned | SiteDrift], root: Path, tell: Tell) -> list[SiteDrift]:
+    progress = _Asked(sum(len(site.spec.hosts) for site in planned if isinstance(site, Planned)), tell)
     tell(0, progress.hosts)
     return await asyncio.gather(*(_site(site, root, progress) for site in planned))
 
 
-async def _site(site: _Planned | SiteDrift, root: Path, progress: _Asked) -> SiteDrift:
+async def _site(site: Planned | SiteDrift, root: Path, progress: _Asked) -> SiteDrift:
     if isinstance(site, SiteDrift):
         return site
     if not site.spec.hosts:
@@ -214,14 +228,22 @@ async def _site(site: _Planned | SiteDrift, root: Path, progress: _Asked) -> Sit
     try:
         async with progress.engines:
             key = await asyncio.to_thread(_private_key, site.file, root)
-        async with progress.sites, reached(site.spec, key) as hosts:
+    except OperationError as error:
+        return SiteDrift(site.spec.site, site.file, failure=error)
+    async with progress.sites:
+        return await _answered(site, key, progress)
+
+
+async def _answered(site: Planned, key: str, progress: _Asked) -> SiteDrift:
+    try:
+        async with reached(site.spec, key) as hosts:
             found = await asyncio.gather(*(_host(site, host, hosts, progress) for host in site.spec.hosts))
     except OperationError as error:
         return SiteDrift(site.spec.site, site.file, failure=error)
     return SiteDrift(site.spec.site, site.file, found, reapply=_word(site.spec.hosts))
 
 
-async def _host(site: _Planned, host: HostSpec, hosts: Hosts, progress: _Asked) -> HostDrift:
+async def _host(site: Planned, host: HostSpec, hosts: Hosts, progress: _Asked) -> HostDrift:
     node, expected = site.spec.node(host), site.expected[host.name]
     try:
         printed = await hosts.run(host, as_root(probe(), site.spec.ssh.user), asked(expected))

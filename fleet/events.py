@@ -141,6 +141,7 @@ class Run:
     traces: bool = False
     """Whether errors of the program keep their stack traces."""
     _said: dict[str, deque[str]] = field(default_factory=dict)
+    _outputs_before: dict[str, Any] | None = None
 
     def feed_line(self, line: str) -> Step | None:
         """Take one line of the stream; lines that are no events are kept as they are."""
@@ -191,6 +192,19 @@ class Run:
         return counts
 
     @property
+    def changed_outputs(self) -> list[str]:
+        """Names of the stack's outputs that come, go or change."""
+        before = self._outputs_before or {}
+        names = {*before, *self.outputs}
+        return sorted(name for name in names if before.get(name, _ABSENT) != self.outputs.get(name, _ABSENT))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether everything stays as it is, the stack and its outputs included."""
+        same = all(change.op == "same" for change in self.resources.values())
+        return bool(self.resources) and same and not self.changed_outputs
+
+    @property
     def violations(self) -> list[PolicyFinding]:
         """Mandatory policy findings: each stops the operation."""
         return [finding for finding in self.policies if finding.level == "mandatory"]
@@ -222,7 +236,10 @@ class Run:
     def _done(self, metadata: Mapping[str, Any]) -> Step | None:
         change = self._resource(metadata)
         if change.type == STACK_TYPE:
-            new = metadata.get("new") or {}
+            old, new = (metadata.get(state) or {} for state in ("old", "new"))
+            if self._outputs_before is None:
+                # It is told once more when the program has ended, and may be said to be old by then.
+                self._outputs_before = dict(old.get("outputs") or {})
             self.outputs = dict(new.get("outputs") or self.outputs)
         if change.status in ("done", "failed"):
             return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from engine.rehearsal.world import World
-    from fleet.program import Program
+    from fleet.program import Built, Program
     from stacks.site import SiteSpec
 
 # What nearly every site's resources are made of. The SDKs would import it at the first resource, when the engine waits.
@@ -37,8 +37,8 @@ class Loaded(NamedTuple):
 class SiteLoading:
     """One site on its way. ``begin`` returns at once; all else waits for the end, and raises what went wrong."""
 
-    def __init__(self, name: str, root: Path, *, rehearsed: bool) -> None:
-        self._name, self._root, self._rehearsed = name, root, rehearsed
+    def __init__(self, name: str, root: Path, *, rehearsed: bool, built: Built | None = None) -> None:
+        self._name, self._root, self._rehearsed, self._built = name, root, rehearsed, built
         self._future: Future[Loaded] = Future()
         self._begun = threading.Lock()
 
@@ -91,7 +91,8 @@ class SiteLoading:
         for module in (*_SLOW_TO_IMPORT, _OF_A_REGISTRATION.get(spec.registration.kind)):
             if module is not None:
                 importlib.import_module(module)
-        return Loaded(spec, program(spec, rehearsed=self._rehearsed), world)
+        built = self._built or (lambda _site: None)
+        return Loaded(spec, program(spec, rehearsed=self._rehearsed, built=built), world)
 
 
 class WorldOf:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
     from engine.rehearsal.world import World
+    from fleet.drift import Report
+    from fleet.program import Built
     from stacks.site import SiteSpec
 
 Mode = Literal["rehearsal", "real"]
@@ -54,6 +56,8 @@ class Outcome:
     duration_s: float = 0.0
     code: int = DONE
     failure: OperationError | None = None
+    drift: Report | None = None
+    """What was found on the hosts, where somebody asked for a look."""
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -72,6 +76,8 @@ class Outcome:
         }
         if self.operation == "up":
             document["outputs"] = self.run.outputs
+        if self.drift is not None:
+            document["drift"] = self.drift.as_dict()
         if self.failure is not None:
             document["error"] = self.failure.as_dict()
         return document
@@ -206,14 +212,17 @@ class Session:
 
 
 @contextmanager
-def opened(site: str, *, rehearse: bool, builds: bool = True, root: Path = PROJECT_ROOT) -> Iterator[Session]:
+def opened(
+    site: str, *, rehearse: bool, builds: bool = True, root: Path = PROJECT_ROOT, built: Built | None = None
+) -> Iterator[Session]:
     """A session on ``site``. Raises ``SiteError`` for a bad site, ``EngineError`` and ``OperationError`` for the rest.
 
     ``builds``: the site's program is run. Without it (destroy, outputs) a site whose file is broken or gone will do.
+    ``built`` is called within the program, each time that it has built the site.
     """
     cli = locate()
     name = Path(site).stem
-    loading = SiteLoading(site, root, rehearsed=rehearse)
+    loading = SiteLoading(site, root, rehearsed=rehearse, built=built)
     with ExitStack() as resources:
         # First of all, since a pack takes about as long to come up as the engine.
         host = resources.enter_context(attached(loading.run, with_pack=True)) if builds else None

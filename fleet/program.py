@@ -13,13 +13,16 @@ import pulumi
 from fleet.stack_settings import PLACEHOLDER
 from stacks.catalogue import catalogue
 from stacks.edge_site import EdgeSite
+from stacks.provenance import OUTPUT, built_from
 from stacks.secrets import NAMESPACE
 from stacks.site import SiteSpec
 
 Program = Callable[[], None]
+Built = Callable[[EdgeSite], None]
+"""Called inside of the program, where the stack's settings can be read, once the site is built."""
 
 
-def program(spec: SiteSpec, *, rehearsed: bool = False) -> Program:
+def program(spec: SiteSpec, *, rehearsed: bool = False, built: Built = lambda _site: None) -> Program:
     """A program that builds ``spec`` and exports what the site tells the world.
 
     ``rehearsed``: secrets are placeholders that name their key; otherwise they are those of the stack's settings.
@@ -28,7 +31,8 @@ def program(spec: SiteSpec, *, rehearsed: bool = False) -> Program:
     def build() -> None:
         secret = placeholder if rehearsed else pulumi.Config(NAMESPACE).require_secret
         site = EdgeSite(spec, catalogue=catalogue(), secret=secret)
-        for name, value in site.facts.items():
+        built(site)
+        for name, value in {**site.facts, OUTPUT: built_from(spec)}.items():
             pulumi.export(name, value)
 
     return build

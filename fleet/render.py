@@ -159,6 +159,9 @@ def _summary(out: Console, result: Outcome) -> None:
     if result.run.violations:
         parts.append(f"{len(result.run.violations)} refused by policies")
     out.print(Text(f"  {', '.join(parts)}  ({result.duration_s:.1f} s)", style="bold"))
+    if changed := result.run.changed_outputs:
+        tense = "changed" if done else "to change"
+        out.print(Text(f"  outputs {tense}: {', '.join(shortened(changed, 6))}"))
     if result.cost is not None and result.operation != "destroy":
         out.print(Text(f"  {cost_line(result.cost)}"))
 

@@ -46,7 +46,7 @@ class EdgeSite(EdgeComponent):
     ) -> None:
         self.facts = facts(spec)
         super().__init__("EdgeSite", spec.site, {**self.facts, "labels": dict(spec.labels)}, opts)
-        self._spec, self._catalogue = spec, catalogue
+        self.spec, self._catalogue = spec, catalogue
         # Only what the site needs is read, so that a stack without, say, a Git key is asked for none.
         self._secrets = {need.key: secret(need.key) for need in required(spec)}
         self._child = pulumi.ResourceOptions(parent=self)
@@ -71,7 +71,7 @@ class EdgeSite(EdgeComponent):
         # The SDK of a cloud is as much to import as half of the program: only the sites that use one do.
         from components.registration.outposts.component import OutpostsRegistration
 
-        spec = self._spec
+        spec = self.spec
         assert isinstance(spec.registration, OutpostsSpec)
         compute = spec.registration.compute
         instance_host = getattr(compute, "host", None)
@@ -88,7 +88,7 @@ class EdgeSite(EdgeComponent):
         )
 
     def _hosts(self, outpost: OutpostsRegistration | None) -> list[Host]:
-        spec = self._spec
+        spec = self.spec
         made: dict[str, Host] = {}
         instances = {outpost.host_name: outpost.instance_ready} if outpost else {}
         # A host behind another one comes after it; `site_rules` has refused circles.
@@ -110,7 +110,7 @@ class EdgeSite(EdgeComponent):
         return [made[host.name] for host in spec.hosts]
 
     def _k3s(self, hosts: list[Host]) -> K3s:
-        spec = self._spec
+        spec = self.spec
         assert spec.k3s is not None
         return K3s(
             f"{spec.site}-k3s",
@@ -126,7 +126,7 @@ class EdgeSite(EdgeComponent):
         )
 
     def _in_cluster(self, cluster: kubernetes.Provider, joined: dict[str, pulumi.Resource]) -> None:
-        spec, secrets = self._spec, self._secrets
+        spec, secrets = self.spec, self._secrets
         place: dict[str, Any] = {"site": spec.site, "tier": spec.tier, "region": spec.region, "labels": spec.labels}
         if isinstance(spec.registration, ArcSpec):
             from components.registration.arc.component import ArcRegistration

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from fleet.events import PropertyChange, Run, Step, name_of
 
 STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
@@ -153,6 +155,34 @@ def test_a_remediation_is_as_mandatory_as_a_refusal() -> None:
 def test_outputs_are_those_of_the_stack() -> None:
     run = fed(ends("create", STACK, new={"parent": "", "outputs": {"site": "demo", "kubeconfig": "[secret]"}}))
     assert run.outputs == {"site": "demo", "kubeconfig": "[secret]"}
+
+
+def stack(op: str, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return ends(op, STACK, old={"outputs": before}, new={"parent": "", "outputs": after})
+
+
+def test_outputs_that_come_go_or_change_are_named() -> None:
+    before, after = {"site": "demo", "gone": 1, "changed": "a"}, {"site": "demo", "come": 2, "changed": "b"}
+    # The engine ends the stack's own step first, with what there was.
+    run = fed(stack("same", before, before), stack("same", before, after))
+    assert run.changed_outputs == ["changed", "come", "gone"]
+
+
+@pytest.mark.parametrize(
+    ("events", "nothing"),
+    [
+        ([stack("same", {"a": 1}, {"a": 1}), ends("same")], True),
+        ([stack("same", {"a": 1}, {"a": 2}), ends("same")], False),
+        ([stack("create", {}, {}), ends("same")], False),
+        ([stack("same", {}, {}), ends("update")], False),
+        ([stack("same", {}, {}), ends("read")], False),
+        ([], False),
+    ],
+)
+def test_a_run_changes_nothing_where_stack_outputs_and_resources_stay_as_they_are(
+    events: list[dict[str, Any]], nothing: bool
+) -> None:
+    assert fed(*events).changes_nothing is nothing
 
 
 def test_a_line_that_is_no_event_is_kept_and_stops_nothing() -> None:

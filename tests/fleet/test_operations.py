@@ -73,6 +73,29 @@ def test_what_is_up_stays_as_it_is_tells_its_outputs_and_can_be_destroyed(projec
     assert ops(project.edge("preview", "demo", "--rehearse", "--json").document) == {"create"}
 
 
+def test_an_up_that_finds_nothing_to_change_writes_nothing(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    before = project.state.read_bytes()
+    document = project.edge("up", "demo", "--rehearse", "--json").document
+    assert (document["operation"], document["exit"], ops(document)) == ("up", 0, {"same"})
+    assert document["outputs"]["site"] == "demo"
+    assert project.state.read_bytes() == before
+
+
+def test_an_up_of_which_only_outputs_change_writes_them_and_says_so(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    # Nothing that any resource is told of.
+    project.change("demo", lambda site: site.update(description="the shop at the corner"))
+    assert "outputs to change: built_from" in project.edge("preview", "demo", "--rehearse").stdout
+    assert "outputs changed: built_from" in project.edge("up", "demo", "--rehearse").stdout
+    assert "outputs" not in project.edge("preview", "demo", "--rehearse").stdout
+
+
+def test_a_rehearsal_has_no_hosts_to_look_at(project: Project) -> None:
+    ran = project.edge("up", "demo", "--rehearse", "--drift")
+    assert (ran.code, "--rehearse has none" in ran.stderr) == (2, True)
+
+
 def test_plain_pulumi_finds_nothing_to_change_in_what_edge_brought_up(project: Project) -> None:
     """The SDK as it is and the quicker one inside `edge` make the same resources."""
     assert project.edge("up", "demo", "--rehearse").code == 0
@@ -167,6 +190,7 @@ def test_a_lock_is_shown_with_its_owner_and_stays(project: Project) -> None:
     owner = {"pid": 2**22 + 1, "username": "ada", "hostname": socket.gethostname(), "timestamp": "2026-11-24T05:00:00Z"}
     lock.write_text(json.dumps(owner))
 
+    project.change("demo", lambda site: site["telemetry"].update(offline_hours=48))
     ran = project.edge("up", "demo", "--rehearse")
     assert ran.code == 1
     assert "ada" in ran.stdout

@@ -5,6 +5,7 @@ One story, in the order in which the tests stand: K3s on a server and two agents
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -86,6 +87,25 @@ def test_a_second_up_changes_nothing_and_opens_no_more_sessions_than_there_are_h
     counts = whole.up()["counts"]
     assert counts["same"] == sum(counts.values())
     assert sum(sessions(whole.lab[name]) for name in NAMES) - before <= len(NAMES)
+
+
+def test_up_looks_at_the_hosts_as_well_where_it_is_asked_to(whole: Whole) -> None:
+    def looked() -> tuple[int, list[tuple[str, str, str | None]]]:
+        done = whole.edge("up", "lab", "--yes", "--drift", "--json")
+        document = json.loads(done.stdout)
+        assert document["counts"]["same"] == sum(document["counts"].values())
+        (site,) = document["drift"]["sites"]
+        assert [host["not_reached"] for host in site["hosts"]] == [None, None, None]
+        assert done.returncode == document["exit"]
+        found = [(host["host"], one["name"], one["found"]) for host in site["hosts"] for one in host["differences"]]
+        return done.returncode, found
+
+    before = sum(sessions(whole.lab[name]) for name in NAMES)
+    assert looked() == (0, [])
+    assert sum(sessions(whole.lab[name]) for name in NAMES) - before == len(NAMES)
+    whole.lab["c"].run("sysctl --write vm.overcommit_memory=0")
+    assert looked() == (1, [("lab-c", "vm.overcommit_memory", "0")])
+    whole.lab["c"].run("sysctl --write vm.overcommit_memory=1")
 
 
 def test_a_dead_agent_is_replaced_by_a_plain_up_and_the_model_answers_again(whole: Whole) -> None:
