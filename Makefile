@@ -61,6 +61,10 @@ test: setup ## The whole test suite, runs of the real engine included
 lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
 	@$(BIN)/pytest tests/lab $(LAB_FLAGS)
 
+.PHONY: lab-hour
+lab-hour: setup ## A whole real site without its uplink for an hour (root, Linux; an hour and some minutes)
+	@EDGE_LAB_UPLINK_LOSS_S=3600 $(BIN)/pytest tests/lab/test_uplink.py
+
 .PHONY: check
 check: setup ## Format, lint, types, import rules, rendered scripts, schema
 	@$(BIN)/ruff format --check .

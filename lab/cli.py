@@ -163,6 +163,26 @@ def fault(
             lab.pin()
 
 
+class Uplink(StrEnum):
+    """What can be done to what all hosts share."""
+
+    CUT = "cut"
+    RESTORE = "restore"
+
+
+@app.command(epilog="Examples:  edge-lab uplink cut   |   edge-lab uplink restore")
+def uplink(
+    kind: Annotated[Uplink, typer.Argument(help="What to do.", show_default=False)],
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Take the world, which is this machine, away from all hosts, or give it back. They still reach each other."""
+    with reported():
+        lab = Lab(folder)
+        if not lab.exists:
+            raise BadInput(f"there is no lab in {lab.folder}; `edge-lab up` makes one")
+        {Uplink.CUT: lab.cut_uplink, Uplink.RESTORE: lab.restore_uplink}[kind]()
+
+
 def _actions(host: LabHost, delay_ms: int, loss_percent: float) -> dict[Fault, Callable[[], object]]:
     return {
         Fault.CUT: host.cut,

@@ -113,6 +113,14 @@ class Lab:
         lines = [f"{host.address} {host.host_key}\n" for host in self.hosts.values() if host.folder.is_dir()]
         self.known_hosts.write_text("".join(lines))
 
+    def cut_uplink(self) -> None:
+        """Takes the world away from all hosts, this machine with it; they still reach each other."""
+        network.set_uplink(self.layout, up=False)
+
+    def restore_uplink(self) -> None:
+        """Ends `cut_uplink`."""
+        network.set_uplink(self.layout, up=True)
+
     def power_off(self) -> None:
         """Cuts the power of every host."""
         for host in self.hosts.values():

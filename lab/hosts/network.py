@@ -69,6 +69,15 @@ def set_cable(near: str, *, up: bool) -> None:
     run(["ip", "link", "set", near, "up" if up else "down"])
 
 
+def set_uplink(layout: Layout, *, up: bool) -> None:
+    """Gives this machine its address in the lab, or takes it away: hosts reach each other then, and nothing else.
+
+    Whatever listens on the address goes on listening, and answers again when it is back.
+    """
+    own = f"{layout.gateway}/{layout.subnet.prefixlen}"
+    run(["ip", "address", "replace" if up else "delete", own, "dev", layout.bridge], check=up)
+
+
 def slow(near: str, *, delay_ms: int, loss_percent: float) -> None:
     """Delays and loses packets on their way to the host. Raises LabError where the kernel cannot."""
     netem = ["netem", "delay", f"{delay_ms}ms", "loss", f"{loss_percent:g}%"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,25 @@ def test_a_cut_cable_hides_a_host_and_a_restored_one_brings_it_back(lab: Lab, ho
     assert host.run("cat /sys/class/net/eth0/carrier").stdout == "0\n", "the host does not see that its cable is out"
     host.restore()
     wait_until(lambda: host.answers() and reaches(lab["a"], host), "c is back", deadline_s=_REACH_S)
+
+
+def test_without_uplink_hosts_reach_each_other_and_nothing_else(lab: Lab) -> None:
+    def reaches(address: str, port: int) -> bool:
+        dial = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/{port}'"
+        return lab["a"].run(dial, check=False).returncode == 0
+
+    with socket.create_server((lab.layout.gateway, 0)) as listener:
+        world = listener.getsockname()
+        assert reaches(*world)
+        lab.cut_uplink()
+        try:
+            assert not reaches(*world)
+            assert reaches(lab["b"].address, 22)
+            assert not lab["b"].answers()
+        finally:
+            lab.restore_uplink()
+        assert reaches(*world)
+        assert lab["b"].answers()
 
 
 def test_a_cut_cable_stays_cut_through_a_power_cycle(host: LabHost) -> None:

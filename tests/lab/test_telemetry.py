@@ -31,13 +31,11 @@ from lab.oci.registry import Registry
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway, Received
 from tests.lab.k3s_site import wait_for
+from tests.lab.otlp import RETRY_S, SCRAPE_S, send_log
 
 TOKEN = "lab-telemetry-token-0123456789abcdef"
 # An exporter left to its defaults gives up what it could not send within 300 s.
 OUTAGE_S = 310
-# What the component lets it wait between two attempts, half as much again by chance, and some.
-RETRY_S = 90 + 30
-SCRAPE_S = 30
 
 SERVICE = "otel"
 PROGRAM = "/usr/local/bin/otelcol-contrib"
@@ -54,18 +52,6 @@ REMOVE = f"""
 systemctl stop {SERVICE} 2>/dev/null; systemctl reset-failed {SERVICE} 2>/dev/null
 rm -rf {PROGRAM} /etc/otelcol /etc/otelcol-credentials /var/lib/otelcol {ACCOUNT}
 """
-
-
-def send_log(address: str, text: str, *, on: LabHost) -> None:
-    """One log record by OTLP, from that host, where cables play no part; returns when the collector has taken it."""
-    record = {"timeUnixNano": str(time.time_ns()), "body": {"stringValue": text}}
-    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
-    request = (
-        f"POST /v1/logs HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
-    )
-    answer = on.run(f"exec 3<>/dev/tcp/{address}/{rendered.OTLP_HTTP_PORT}; cat >&3; cat <&3", stdin=request).stdout
-    assert answer.startswith("HTTP/1.1 200 "), answer
 
 
 def texts(gateway: Gateway) -> set[str]:
