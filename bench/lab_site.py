@@ -43,14 +43,19 @@ def main() -> int:
     compiled_modules_are_kept()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=3)
-    runs = options.parse_args().runs
+    options.add_argument("--look", action="store_true", help="only the second: no change, and a look (three minutes)")
+    chosen = options.parse_args()
+    runs: int = chosen.runs
     times: dict[str, list[float]] = {name: [] for names in _TABLES.values() for name in names}
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         lab = Lab(Path("/var/tmp/edge-lab-bench"), name="labbench", subnet="10.97.200.0/24")
         try:
             lab.up(NAMES, note=print)
             with whole_site(lab, Path(folder)) as site:
-                for number in range(runs):
+                if chosen.look:
+                    site.up()
+                    looked(site, times)
+                for number in range(0 if chosen.look else runs):
                     print(f"run {number + 1} of {runs}", file=sys.stderr)
                     measure(site, times)
         except LabError as error:
@@ -60,9 +65,11 @@ def main() -> int:
             lab.down()
     written = {}
     for title, names in _TABLES.items():
+        if not times[names[0]]:
+            continue
         shown, written[title] = compared(title, {name: times[name] for name in names}, names[0])
         print(shown + "\n")
-    path = write("lab-site", written)
+    path = write("lab-site-look" if chosen.look else "lab-site", written)
     print(f"written to {path.relative_to(Path(__file__).resolve().parent.parent)}")
     return 0
 
@@ -79,8 +86,7 @@ def measure(site: Whole, times: dict[str, list[float]]) -> None:
     # What lies below K3s' own folder went with it.
     put_model(site.lab)
     times[FIRST].append(seconds(site.up))
-    with tempfile.TemporaryDirectory(prefix="edge-bench-playbook-") as folder:
-        look(site, Path(folder), times)
+    looked(site, times)
     times[RECOVERY].append(seconds(lambda: recover(site)))
     succeeded(site.edge("destroy", "lab", "--yes"))
     settled(site)
@@ -95,8 +101,13 @@ def settled(site: Whole) -> None:
         site.world.headscale.remove(device)
 
 
-def look(site: Whole, folder: Path, times: dict[str, list[float]]) -> None:
+def looked(site: Whole, times: dict[str, list[float]]) -> None:
     """The same facts, asked both ways, in turn; Ansible's first run is not counted, since it makes its caches."""
+    with tempfile.TemporaryDirectory(prefix="edge-bench-playbook-") as folder:
+        _look(site, Path(folder), times)
+
+
+def _look(site: Whole, folder: Path, times: dict[str, list[float]]) -> None:
     for name in NAMES:
         playbook.put_python(site.lab[name])
     config = {f"edge:{key}": "-" for key in (*site.world.secrets, "ssh-private-key")}
