@@ -87,7 +87,10 @@ done
 
 # One call for all of a kind. What is not there makes no line, and no failure.
 if [ "${#contents[@]}" -gt 0 ]; then
-  { sha256sum -- "${contents[@]}" 2>/dev/null || true; } | sed -n 's/^\([0-9a-f]*\)  \(.*\)$/content\t\2\t\1/p'
+  # The same sums; but openssl knows the processor's instructions for them, which is five times as fast.
+  sums=(sha256sum --)
+  command -v openssl >/dev/null && sums=(openssl dgst -sha256 -r)
+  { "${sums[@]}" "${contents[@]}" 2>/dev/null || true; } | sed -n 's/^\([0-9a-f]*\) [ *]\(.*\)$/content\t\2\t\1/p'
 fi
 if [ "${#modes[@]}" -gt 0 ]; then
   stat --printf='mode\t%n\t%04a\n' -- "${modes[@]}" 2>/dev/null || true
