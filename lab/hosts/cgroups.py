@@ -82,10 +82,10 @@ def processes(label: str) -> set[int]:
     """Every process in the group ``label``, as the machine numbers them."""
     found: set[int] = set()
     for hierarchy in hierarchies():
-        for entrance in (hierarchy.path / label).rglob("cgroup.procs"):
-            # A group may go while it is being read.
+        # A group may go while it is being looked through: `os.walk` passes over it, where a glob would raise.
+        for folder, _, _ in os.walk(hierarchy.path / label):
             with suppress(OSError):
-                found.update(int(word) for word in entrance.read_text().split())
+                found.update(int(word) for word in Path(folder, "cgroup.procs").read_text().split())
     return found - {0}
 
 
