@@ -8,7 +8,6 @@ from stacks import fleet
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.edge_site import EdgeSite
 from stacks.loader import SiteError, load_site
-from stacks.provenance import OUTPUT, built_from
 from stacks.secrets import NAMESPACE
 
 config = pulumi.Config(NAMESPACE)
@@ -17,9 +16,8 @@ try:
     if name == fleet.STACK:
         fleet.build(PROJECT_ROOT)
     else:
-        spec = load_site(name)
-        site = EdgeSite(spec, catalogue=catalogue(), secret=config.require_secret)
-        for key, value in {**site.facts, OUTPUT: built_from(spec)}.items():
+        site = EdgeSite(load_site(name), catalogue=catalogue(), secret=config.require_secret)
+        for key, value in site.outputs.items():
             pulumi.export(key, value)
 except SiteError as error:
     raise pulumi.RunError(str(error)) from None

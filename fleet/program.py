@@ -13,7 +13,6 @@ import pulumi
 from fleet.stack_settings import PLACEHOLDER
 from stacks.catalogue import catalogue
 from stacks.edge_site import EdgeSite
-from stacks.provenance import OUTPUT, built_from
 from stacks.secrets import NAMESPACE
 from stacks.site import SiteSpec
 
@@ -32,7 +31,7 @@ def program(spec: SiteSpec, *, rehearsed: bool = False, built: Built = lambda _s
         secret = placeholder if rehearsed else pulumi.Config(NAMESPACE).require_secret
         site = EdgeSite(spec, catalogue=catalogue(), secret=secret)
         built(site)
-        for name, value in {**site.facts, OUTPUT: built_from(spec)}.items():
+        for name, value in site.outputs.items():
             pulumi.export(name, value)
 
     return build

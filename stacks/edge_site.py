@@ -28,6 +28,7 @@ from components.telemetry.plan import NAMESPACE as TELEMETRY_NAMESPACE
 from components.telemetry.plan import CollectorHost
 from stacks.catalogue import Catalogue
 from stacks.economics import assess
+from stacks.provenance import OUTPUT, built_from
 from stacks.secrets import required
 from stacks.site import SiteSpec
 
@@ -66,6 +67,11 @@ class EdgeSite(EdgeComponent):
         if provider is not None:
             self._in_cluster(provider, joined)
         self.register_outputs(self.facts)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What the site's stack tells the world."""
+        return {**self.facts, OUTPUT: built_from(self.spec)}
 
     def _outpost(self) -> OutpostsRegistration:
         # The SDK of a cloud is as much to import as half of the program: only the sites that use one do.
