@@ -135,7 +135,7 @@ def shell_site(site: Whole, folder: Path) -> ShellSite:
     """Scripts for the hosts of ``site``."""
     lab = site.lab
     options = ("-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "BatchMode=yes", "-i", str(lab.operator_key))
-    helm = (site.world.environment["EDGE_LAB_HELM"], "--ca-file", site.world.environment["EDGE_LAB_CA_FILE"])
+    helm = (site.world.environment["EDGE_LAB_HELM"], "--ca-file", str(site.world.authority.ca_file))
     return ShellSite(folder, ("ssh", *options), lab[SERVER].address, helm)
 
 

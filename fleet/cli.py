@@ -140,11 +140,9 @@ def up(
 
 
 def _look(site: str) -> Look:
-    from engine.environment import PROJECT_ROOT
     from fleet.look import Look
-    from fleet.selection import selected
 
-    return Look(*selected([site], PROJECT_ROOT))
+    return Look(site)
 
 
 def _applied(opened: Session, planned: Outcome, *, ask: bool, quiet: bool) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,17 +36,20 @@ class Loaded(NamedTuple):
 
 
 class SiteLoading:
-    """One site on its way. ``begin`` returns at once; all else waits for the end, and raises what went wrong."""
+    """One site on its way. ``begin`` returns at once; all else waits for the end, and raises what went wrong.
+
+    Wrong is a file that is no good site, and a stack that lacks secrets of it where the run is no rehearsal.
+    """
 
     def __init__(self, name: str, root: Path, *, rehearsed: bool, built: Built | None = None) -> None:
         self._name, self._root, self._rehearsed, self._built = name, root, rehearsed, built
         self._future: Future[Loaded] = Future()
         self._begun = threading.Lock()
 
-    def begin(self) -> None:
-        """Start loading, if that has not been done yet."""
+    def begin(self, on_failure: Callable[[], None] | None = None) -> None:
+        """Start loading, if that has not been done yet. ``on_failure`` is called where that goes wrong."""
         if self._begun.acquire(blocking=False):
-            threading.Thread(target=self._load, name="site loading", daemon=True).start()
+            threading.Thread(target=self._load, args=(on_failure,), name="site loading", daemon=True).start()
 
     def wait(self) -> None:
         """Wait for the end. Raises what went wrong."""
@@ -53,7 +57,7 @@ class SiteLoading:
 
     @property
     def spec(self) -> SiteSpec:
-        """The validated site. Raises ``SiteError``."""
+        """The validated site. Raises ``SiteError`` and ``OperationError``."""
         return self._loaded.spec
 
     @property
@@ -71,16 +75,20 @@ class SiteLoading:
         self.begin()
         return self._future.result()
 
-    def _load(self) -> None:
+    def _load(self, on_failure: Callable[[], None] | None) -> None:
         try:
             self._future.set_result(self._read())
         except BaseException as error:
             self._future.set_exception(error)
+            if on_failure is not None:
+                on_failure()
 
     def _read(self) -> Loaded:
         from stacks.loader import load_site
 
         spec = load_site(self._name, root=self._root)
+        if not self._rehearsed:
+            _require_secrets(spec, self._root)
         world = None
         if self._rehearsed:
             from engine.rehearsal.world import World
@@ -93,6 +101,15 @@ class SiteLoading:
                 importlib.import_module(module)
         built = self._built or (lambda _site: None)
         return Loaded(spec, program(spec, rehearsed=self._rehearsed, built=built), world)
+
+
+def _require_secrets(spec: SiteSpec, root: Path) -> None:
+    """Say all missing secrets at once; the engine would stop at the first."""
+    from fleet.failure import secrets_missing
+    from fleet.stack_settings import read_settings
+
+    if missing := read_settings(root, spec.site).missing(spec):
+        raise secrets_missing(spec.site, missing)
 
 
 class WorldOf:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ _TOLD_EACH_S = 0.2
 class Look:
     """Of one site. ``begin`` is called by its program; ``again`` after something was changed; ``result`` waits."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, site: str) -> None:
+        self._site = site
         self._known: Callable[[], tuple[Planned, str]] | None = None
         self._report: Future[Report] | None = None
         self._told = (0, 0)
@@ -33,15 +32,18 @@ class Look:
         """Start to look at the hosts of ``site``, unless that was done before."""
         from pulumi.runtime.config import get_config
 
+        from engine.environment import PROJECT_ROOT
+        from fleet.selection import selected
         from stacks.secrets import NAMESPACE
 
         # What a program is told of the stack's settings is there for as long as it runs.
         key = get_config(f"{NAMESPACE}:ssh-private-key") or ""
+        (file,) = selected([self._site], PROJECT_ROOT)
 
         def known() -> tuple[Planned, str]:
             from fleet.drift import planned
 
-            return planned(site, self._file), key
+            return planned(site, file), key
 
         self._known = known
         if self._report is None:

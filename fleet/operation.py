@@ -143,7 +143,7 @@ class Session:
         run, finished = self.stream(arguments, on_step, on_interrupt)
         builds = bool(self.program) and self.program[0] in arguments
         if builds and not finished.interrupts:
-            # A site that turned out to be wrong outweighs all that the engine says about it.
+            # A site that turned out to be wrong, or to lack secrets, outweighs all that the engine says about it.
             self.loading.wait()
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
             if not builds:
@@ -182,6 +182,7 @@ class Session:
 
         command = [*arguments, "--json", "--stack", self.site]
         if self.program and self.program[0] in arguments:
+            # Nobody waits for an engine whose site is no good, on its way to a backend that may be far.
             return run, self.process.run(command, on_line, on_interrupt, on_start=self.loading.begin)
         return run, self.process.run(command, on_line, on_interrupt)
 
@@ -215,7 +216,7 @@ class Session:
 def opened(
     site: str, *, rehearse: bool, builds: bool = True, root: Path = PROJECT_ROOT, built: Built | None = None
 ) -> Iterator[Session]:
-    """A session on ``site``. Raises ``SiteError`` for a bad site, ``EngineError`` and ``OperationError`` for the rest.
+    """A session on ``site``, whose file is read as the engine starts. Raises ``EngineError`` and ``OperationError``.
 
     ``builds``: the site's program is run. Without it (destroy, outputs) a site whose file is broken or gone will do.
     ``built`` is called within the program, each time that it has built the site.
@@ -230,9 +231,6 @@ def opened(
             folder, variables = _rehearsal(name, loading if builds else None, resources, root)
         else:
             folder, variables = root, environment(project_root=root)
-            if builds:
-                # Before the engine starts: it would stop at the first secret that is missing.
-                _require_secrets(name, loading.spec, root)
         variables |= {**_STREAMING, **(host.variables if host else {})}
         process = PulumiProcess(cli.path, folder, variables)
         program = host.arguments if host else ()
@@ -253,13 +251,6 @@ def _rehearsal(site: str, loading: SiteLoading | None, resources: ExitStack, roo
     # Only what is no secret: the program brings the placeholders along.
     paths = rehearsal_workspace(site, root, read_settings(root, site).plain)
     return paths.work_dir, environment(rehearsal=server.debug_providers, project_root=root)
-
-
-def _require_secrets(site: str, spec: SiteSpec, root: Path) -> None:
-    """Say all missing secrets at once."""
-    missing = read_settings(root, site).missing(spec)
-    if missing:
-        raise failure.secrets_missing(site, missing)
 
 
 def cost_of(spec: SiteSpec | None) -> dict[str, Any] | None:

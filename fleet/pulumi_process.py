@@ -49,12 +49,13 @@ class PulumiProcess:
         arguments: Sequence[str],
         on_line: Callable[[str], None] | None = None,
         on_interrupt: Callable[[int], None] | None = None,
-        on_start: Callable[[], None] | None = None,
+        on_start: Callable[[Callable[[], None]], None] | None = None,
     ) -> Finished:
         """Run to the end.
 
         ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C; ``on_start`` is called
-        when the process has been started, and must not take long.
+        when the process has been started, and must not take long. It gets what asks the process to stop, for any
+        thread, where nobody pressed ^C.
         """
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
         environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
@@ -73,7 +74,7 @@ class PulumiProcess:
             )
             with _forwarding(process, on_interrupt) as interrupts:
                 if on_start is not None:
-                    on_start()
+                    on_start(lambda: process.send_signal(signal.SIGINT))
                 assert process.stdout is not None
                 for line in process.stdout:
                     if on_line is not None:

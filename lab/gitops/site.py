@@ -48,5 +48,5 @@ def registries(registry: Registry) -> dict[str, Any]:
 
 
 def helm_environment(programs: Programs, authority: Authority) -> dict[str, str]:
-    """Environment in which the lab's providers bring charts of the lab's registry."""
-    return {"EDGE_LAB_HELM": str(programs.helm), "EDGE_LAB_CA_FILE": str(authority.ca_file)}
+    """Environment in which providers bring charts of the lab's registry: ``helm``, and whom programs in Go trust."""
+    return {"EDGE_LAB_HELM": str(programs.helm), "SSL_CERT_FILE": str(authority.ca_file)}

@@ -1,7 +1,6 @@
 """`helm.sh/v3:Release` by the real `helm`. Without one a release is refused, not made up.
 
-EDGE_LAB_HELM names another `helm` than the one on PATH; EDGE_LAB_CA_FILE holds the authority of registries that only it
-vouches for.
+EDGE_LAB_HELM names another `helm` than the one on PATH; like any program in Go, it trusts what SSL_CERT_FILE holds.
 """
 
 from __future__ import annotations
@@ -50,8 +49,6 @@ def install(asked: Asked, inputs: Properties, kubeconfig: str) -> tuple[str, Pro
     arguments += [flag for option, flag in _FLAGS.items() if known.get(option)]
     if not known.get("skipAwait"):
         arguments.append("--wait")
-    if authority := os.environ.get("EDGE_LAB_CA_FILE"):
-        arguments += ["--ca-file", authority]
     # Values may hold secrets, and so go in by standard input.
     said = _run(arguments, kubeconfig, inputs, timeout_s, stdin=json.dumps(known.get("values") or {}))
     identity, outputs = core.create(asked.token, asked.urn, inputs)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from engine.cli import EngineError
+from engine.cli import PULUMI_VERSION, EngineError, PulumiCli
 from fleet.cli import app
 from fleet.events import Run
 from fleet.operation import Outcome
@@ -97,10 +97,20 @@ def test_nothing_real_is_changed_unasked(edge: Any, monkeypatch: pytest.MonkeyPa
     assert "--yes" in result.stderr
 
 
-def test_a_real_run_says_all_secrets_that_are_missing(edge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleet.operation.locate", lambda: None)
+@pytest.fixture
+def slow_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `pulumi` that waits a minute, as for a backend that is far; the file that is returned is there if it did."""
+    script, waited = tmp_path / "pulumi", tmp_path / "waited"
+    script.write_text(f"#!/bin/bash\ntrap 'kill $!; exit 1' INT\nsleep 60 &\nwait\ntouch {waited}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("fleet.operation.locate", lambda: PulumiCli(script, PULUMI_VERSION, "path"))
+    return waited
+
+
+def test_a_real_run_says_all_secrets_that_are_missing_and_waits_for_no_engine(edge: Any, slow_engine: Path) -> None:
     result = edge("preview", "demo")
     assert result.exit_code == 1
+    assert not slow_engine.exists()
     for key in ("ssh-private-key", "k3s-token", "telemetry-token"):
         assert key in result.stderr
     assert "edge preview demo --rehearse" in result.stderr
