@@ -28,7 +28,7 @@ LAB_FLAGS ?= --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(INSTALLED) ## Python packages, the `edge` command and a working `pulumi`, all in .venv
@@ -60,6 +60,13 @@ test: setup ## The whole test suite, runs of the real engine included
 .PHONY: lab-test
 lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
 	@$(BIN)/pytest tests/lab $(LAB_FLAGS)
+
+# `EDGE_PLUGINS=official make lab-test` is for a machine that has both official plugins on PATH.
+.PHONY: lab-official
+lab-official: setup ## Whole real sites on the official Kubernetes plugin, built from its Go module (root, Linux)
+	@plugin=$$($(BIN)/python -P -m lab.providers.official); \
+	PATH="$$plugin:$$PATH" EDGE_PLUGINS=kubernetes $(BIN)/pytest tests/lab/test_whole_site.py tests/lab/test_gitops.py \
+		$(LAB_FLAGS)
 
 .PHONY: lab-hour
 lab-hour: setup ## A whole real site without its uplink for an hour (root, Linux; an hour and some minutes)

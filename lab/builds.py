@@ -10,7 +10,8 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from engine import cache, go_build
@@ -55,6 +56,41 @@ def go_program(
                 title = f"Building the lab's {name} from Go modules (once, some minutes)"
                 go_build.compile_program(
                     go, module, package, aside / name, link=link, title=title, environment=environment
+                )
+    return folder / name
+
+
+def completed_program(
+    module: Path,
+    dependency: str,
+    package: str,
+    name: str,
+    complete: Callable[[Path], None],
+    *marks: str,
+    link: str = "-s -w",
+    environment: Mapping[str, str] = STATIC,
+) -> Path:
+    """The program of ``package`` in the module ``dependency``, which lacks what its publisher makes at a release.
+
+    ``complete`` puts it into a copy of the module; ``marks`` tell one completion from another. Raises EngineError.
+    """
+    folder = kept(name, link, str(sorted(environment.items())), *marks, *sources(module))
+    if not folder.exists():
+        go = tools(module)
+        with cache.filling(folder, f"the lab's {name}") as aside, tempfile.TemporaryDirectory() as workplace:
+            if not folder.exists():
+                place = Path(workplace)
+                copy = place / "dependency"
+                shutil.copytree(module_folder(module, dependency), copy, copy_function=shutil.copyfile)
+                for below in (copy, *copy.rglob("*/")):
+                    below.chmod(0o755)
+                complete(copy)
+                shutil.copyfile(module / "go.sum", place / "go.sum")
+                pins = (module / "go.mod").read_text()
+                (place / "go.mod").write_text(f"{pins}\nreplace {dependency} => ./dependency\n")
+                title = f"Building the lab's {name} from Go modules (once, some minutes)"
+                go_build.compile_program(
+                    go, place, f"{dependency}/{package}", aside / name, link=link, title=title, environment=environment
                 )
     return folder / name
 

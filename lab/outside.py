@@ -45,7 +45,7 @@ class Outside:
     secrets: Mapping[str, str]
     """Of the site's stack, by key; without the SSH key, which is the lab's operator's."""
     environment: Mapping[str, str]
-    """What the lab's providers need in theirs."""
+    """What providers need in theirs."""
 
 
 @contextmanager

@@ -134,6 +134,10 @@ class Whole:
         words = " ".join(f"'{argument}'" for argument in arguments)
         return self.lab[SERVER].run(f"k3s kubectl {words}").stdout
 
+    def word(self) -> str:
+        """That of the last commit which Flux has applied; see ``source``."""
+        return self.kubectl("get", "configmap", "word", "--ignore-not-found", "--output", "jsonpath={.data.word}")
+
     def nodes(self) -> dict[str, str]:
         """Every node that the API knows, and its condition Ready."""
         each = '{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}'
@@ -170,6 +174,7 @@ def whole_site(lab: Lab, home: Path) -> Iterator[Whole]:
         (home / "state").mkdir()
         variables = {
             **environment(rehearsal=attached, backend=file_backend(home / "state")),
+            **around.environment,
             "PULUMI_HOME": str(home / "home"),
             "PYTHONPATH": str(root),
         }

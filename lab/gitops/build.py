@@ -6,14 +6,11 @@ One set of pins for all of them, so that they share what they compile; the resul
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import cache, go_build
 from engine.cli import EngineError
-from lab.builds import STATIC, go_program, kept, module_folder, sources, tools
+from lab.builds import STATIC, completed_program, go_program, module_folder
 
 FLUX_VERSION = "2.9.4"
 """The release that the pinned controllers belong to; the operator's module has its manifests."""
@@ -71,38 +68,23 @@ def operator_version() -> str:
 
 
 def _operator() -> Path:
-    link = f"-s -w -X main.VERSION={operator_version()}"
-    folder = kept("flux-operator", link, str(sorted(_IN_FIPS_MODE.items())), _PAGE, *sources(_PROGRAMS))
-    if not folder.exists():
-        go = tools(_PROGRAMS)
-        with cache.filling(folder, "the lab's flux-operator") as aside, tempfile.TemporaryDirectory() as workplace:
-            if not folder.exists():
-                _with_web_pages(Path(workplace))
-                go_build.compile_program(
-                    go,
-                    Path(workplace),
-                    f"{_OPERATOR}/cmd/operator",
-                    aside / "flux-operator",
-                    link=link,
-                    title="Building the lab's flux-operator from Go modules (once, some minutes)",
-                    environment=_IN_FIPS_MODE,
-                )
-    return folder / "flux-operator"
+    return completed_program(
+        _PROGRAMS,
+        _OPERATOR,
+        "cmd/operator",
+        "flux-operator",
+        _put_web_page,
+        _PAGE,
+        link=f"-s -w -X main.VERSION={operator_version()}",
+        environment=_IN_FIPS_MODE,
+    )
 
 
-def _with_web_pages(workplace: Path) -> None:
-    """The pins, with a copy of the operator's module that has a page for its web server.
-
-    The module lacks the pages, which npm makes at release; without any it does not compile. Sites switch them off.
-    """
-    copy = workplace / "operator"
-    shutil.copytree(module_folder(_PROGRAMS, _OPERATOR), copy, copy_function=shutil.copyfile)
-    (copy / "web").chmod(0o755)
-    (copy / "web" / "dist").mkdir()
-    (copy / "web" / "dist" / "index.html").write_text(_PAGE)
-    shutil.copyfile(_PROGRAMS / "go.sum", workplace / "go.sum")
-    pins = (_PROGRAMS / "go.mod").read_text()
-    (workplace / "go.mod").write_text(f"{pins}\nreplace {_OPERATOR} => ./operator\n")
+def _put_web_page(module: Path) -> None:
+    """The module lacks the pages of the operator's web server, and does not compile without; sites switch it off."""
+    pages = module / "web" / "dist"
+    pages.mkdir()
+    (pages / "index.html").write_text(_PAGE)
 
 
 def _main() -> None:

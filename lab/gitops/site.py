@@ -49,4 +49,9 @@ def registries(registry: Registry) -> dict[str, Any]:
 
 def helm_environment(programs: Programs, authority: Authority) -> dict[str, str]:
     """Environment in which providers bring charts of the lab's registry: ``helm``, and whom programs in Go trust."""
-    return {"EDGE_LAB_HELM": str(programs.helm), "SSL_CERT_FILE": str(authority.ca_file)}
+    return {
+        "EDGE_LAB_HELM": str(programs.helm),
+        "SSL_CERT_FILE": str(authority.ca_file),
+        # Charts are kept by name and version, and a lab's are not the world's.
+        "HELM_CACHE_HOME": str(authority.ca_file.parent / "helm"),
+    }

@@ -94,13 +94,13 @@ def raise_inotify_limit() -> None:
         raise LabError(f"{_INOTIFY} must be at least {_INOTIFY_INSTANCES}, and cannot be written: {error}") from None
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, deadline_s: float) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, deadline_s: float, poll_s: float = _POLL_S) -> None:
     """Returns as soon as ``condition`` holds. Raises LabError naming ``what`` if it still does not at the deadline."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
             raise LabError(f"waited {deadline_s:g} s for this, in vain: {what}")
-        time.sleep(_POLL_S)
+        time.sleep(poll_s)
 
 
 def tail(path: Path, lines: int = 12) -> str:

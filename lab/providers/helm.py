@@ -78,13 +78,10 @@ def _run(arguments: Sequence[str], kubeconfig: str, properties: Properties, time
         file.touch(mode=0o600)
         file.write_text(kubeconfig)
         command = [executable(), *arguments, "--kubeconfig", str(file)]
-        # Its cache has charts by name and version, and a lab's are not the world's.
-        environment = {**os.environ, "HELM_CACHE_HOME": str(Path(folder) / "cache")}
         try:
             # Helm keeps its own time; this only bounds one that does not.
             done = subprocess.run(
                 command,
-                env=environment,
                 input=stdin,
                 capture_output=True,
                 text=True,

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli import EngineError
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, require_root
+from lab.whole import NAMES, Whole, whole_site
 
 _LABS = 32
 
@@ -42,6 +44,18 @@ def own_lab() -> Iterator[Lab]:
                 Lab(folder, name=name).down()
             return
     pytest.fail(f"{_LABS} runs of the lab's tests at the same time")
+
+
+@contextmanager
+def own_whole_site(home: Path) -> Iterator[Whole]:
+    """A whole site on hosts of a lab of its own, not brought up yet. ``home`` is for its files."""
+    with own_lab() as made:
+        made.up(NAMES)
+        try:
+            with whole_site(made, home) as site:
+                yield site
+        except EngineError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

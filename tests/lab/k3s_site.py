@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from engine.cli import EngineError
 from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
+from lab.hosts.system import wait_until
 from lab.kubernetes import build
 from lab.kubernetes.mirror import Mirror, release_files
 
@@ -107,10 +107,8 @@ class Site:
 
 
 def wait_for(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
+    """As ``wait_until``, with the patience that Kubernetes needs, and questions that cost a program's start each."""
+    wait_until(holds, what, deadline_s=seconds, poll_s=0.5)
 
 
 @contextmanager

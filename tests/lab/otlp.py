@@ -8,8 +8,9 @@ import time
 from components.telemetry import collector as rendered
 from lab.hosts.host import LabHost
 
-# What the component lets a collector wait between two attempts, half as much again by chance, and some.
-RETRY_S = 90 + 30
+# An attempt that began too early hangs for 30 s; the component lets a collector wait 60 s until the next one, which
+# chance makes half as much again; what is left of a queue comes after that.
+RETRY_S = 30 + 90 + 60
 SCRAPE_S = 30
 
 

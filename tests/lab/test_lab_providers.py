@@ -26,7 +26,7 @@ def test_every_provider_is_served_and_the_rehearsed_ones_are_named(monkeypatch: 
     with LabProviders() as providers:
         assert _names(providers) == set(PROVIDERS)
         assert set(providers.played) == set(PROVIDERS) - set(WITH_EFFECT)
-        assert "the lab's own providers" in providers.said
+        assert "command and kubernetes: the lab's own" in providers.said
 
 
 def test_official_plugins_are_left_to_the_engine(plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,16 @@ def test_official_plugins_are_left_to_the_engine(plugins: Path, monkeypatch: pyt
         (plugins / f"pulumi-resource-{name}").touch(mode=0o755)
     with LabProviders() as providers:
         assert _names(providers) == set(PROVIDERS) - set(WITH_EFFECT)
-        assert "official plugins" in providers.said
+        assert "command and kubernetes: official" in providers.said
+
+
+def test_one_official_plugin_goes_with_the_labs_own_provider(plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_PLUGINS", "kubernetes")
+    (plugins / "pulumi-resource-kubernetes").touch(mode=0o755)
+    with LabProviders() as providers:
+        assert _names(providers) == set(PROVIDERS) - {"kubernetes"}
+        assert "command: the lab's own" in providers.said
+        assert "kubernetes: official" in providers.said
 
 
 @pytest.mark.usefixtures("plugins")
@@ -45,3 +54,9 @@ def test_a_missing_official_plugin_is_one_clear_error(monkeypatch: pytest.Monkey
         pass
     assert all(f"pulumi-resource-{name}" in str(missing.value) for name in WITH_EFFECT)
     assert "unset EDGE_PLUGINS" in str(missing.value)
+
+
+def test_a_name_that_has_no_plugin_here_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_PLUGINS", "kubernetes,aws")
+    with pytest.raises(OfficialPluginMissing, match=r"EDGE_PLUGINS=kubernetes,aws: aws is no .*Say official"):
+        LabProviders()

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from components.telemetry.plan import NAMESPACE
-from engine.cli import EngineError
 from lab.site import sessions
-from lab.whole import NAMES, Whole, source, whole_site
+from lab.whole import NAMES, Whole, source
 from tests.lab import inference_answers
-from tests.lab.conftest import own_lab
+from tests.lab.conftest import own_whole_site
 from tests.lab.k3s_site import wait_for
 from tests.lab.otlp import RETRY_S, SCRAPE_S, send_log
 
@@ -43,9 +42,6 @@ class Outage:
     """What Flux had applied."""
     nodes: list[dict[str, str]] = field(default_factory=list)
 
-    def word(self) -> str:
-        return self.site.kubectl("get", "configmap", "word", "--ignore-not-found", "--output", "jsonpath={.data.word}")
-
     def collector(self, name: str) -> str:
         """Address of a host's collector."""
         pod = ("get", "pod", f"otel-{name}-0", f"--namespace={NAMESPACE}")
@@ -66,7 +62,7 @@ class Outage:
                     self.sent.append(text)
                 inference_answers.check(self.site.infer(inference_answers.picture()))
                 self.answers += 1
-                self.words.add(self.word())
+                self.words.add(self.site.word())
                 self.nodes.append(self.site.nodes())
                 left = began + seconds - time.monotonic()
                 if left <= 0:
@@ -81,18 +77,13 @@ class Outage:
 @pytest.fixture(scope="module")
 def outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
     """It is over, and the site was left to itself."""
-    with own_lab() as lab:
-        lab.up(NAMES)
-        try:
-            with whole_site(lab, tmp_path_factory.mktemp("uplink")) as site:
-                site.up()
-                made = Outage(site)
-                wait_for("Flux applied the source", lambda: made.word() == "first")
-                inference_answers.check(site.infer(inference_answers.picture()))
-                made.last(LOSS_S)
-                yield made
-        except EngineError as error:
-            pytest.skip(str(error))
+    with own_whole_site(tmp_path_factory.mktemp("uplink")) as site:
+        site.up()
+        wait_for("Flux applied the source", lambda: site.word() == "first")
+        inference_answers.check(site.infer(inference_answers.picture()))
+        made = Outage(site)
+        made.last(LOSS_S)
+        yield made
 
 
 def test_while_it_lasts_nodes_stay_ready_and_the_model_answers(outage: Outage) -> None:
@@ -102,7 +93,7 @@ def test_while_it_lasts_nodes_stay_ready_and_the_model_answers(outage: Outage) -
 
 def test_commits_made_meanwhile_are_caught_up_on(outage: Outage) -> None:
     assert outage.words == {"first"}
-    wait_for("the last commit is applied", lambda: outage.word() == "third", seconds=180)
+    wait_for("the last commit is applied", lambda: outage.site.word() == "third", seconds=180)
 
 
 def test_no_record_that_was_taken_meanwhile_is_lost(outage: Outage) -> None:

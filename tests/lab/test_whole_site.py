@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine.cli import EngineError
 from lab.cluster import Cluster
 from lab.site import sessions
-from lab.whole import MODEL_HOST, NAMES, Whole, whole_site
+from lab.whole import MODEL_HOST, NAMES, Whole
 from tests.lab import inference_answers
-from tests.lab.conftest import own_lab
+from tests.lab.conftest import own_whole_site
 from tests.lab.k3s_site import wait_for
 
 
@@ -30,13 +29,8 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    with own_lab() as lab:
-        lab.up(NAMES)
-        try:
-            with whole_site(lab, tmp_path_factory.mktemp("whole")) as site:
-                yield Story(site, {name: Cluster.held(lab[name]) for name in NAMES})
-        except EngineError as error:
-            pytest.skip(str(error))
+    with own_whole_site(tmp_path_factory.mktemp("whole")) as site:
+        yield Story(site, {name: Cluster.held(site.lab[name]) for name in NAMES})
 
 
 @pytest.fixture
@@ -55,11 +49,7 @@ def test_all_nodes_are_ready(whole: Whole) -> None:
 
 
 def test_flux_has_applied_the_signed_commit(whole: Whole) -> None:
-    def applied() -> bool:
-        said = whole.kubectl("get", "configmap", "word", "--ignore-not-found", "--output", "jsonpath={.data.word}")
-        return said == "first"
-
-    wait_for("Flux applied the source", applied)
+    wait_for("Flux applied the source", lambda: whole.word() == "first")
 
 
 def test_the_model_answers(whole: Whole) -> None:
