@@ -43,17 +43,22 @@ def go_program(
     *,
     link: str = "-s -w",
     environment: Mapping[str, str] = STATIC,
+    pins: Path | None = None,
 ) -> Path:
     """The program of ``package``, as the go.mod in the folder ``module`` pins it; built where it is not in the cache.
 
-    Raises EngineError with one clear line.
+    ``pins`` is a folder with another go.mod and go.sum for the same source. Raises EngineError with one clear line.
     """
-    folder = kept(name, package, link, str(sorted(environment.items())), *sources(module))
+    of_pins = sources(pins) if pins is not None else ()
+    folder = kept(name, package, link, str(sorted(environment.items())), *sources(module), *of_pins)
     if not folder.exists():
         go = tools(module, c_compiler=environment.get("CGO_ENABLED") == "1")
         with cache.filling(folder, f"the lab's {name}") as aside:
             if not folder.exists():
                 title = f"Building the lab's {name} from Go modules (once, some minutes)"
+                if pins is not None:
+                    flags = f"{environment.get('GOFLAGS', '')} -modfile={pins / 'go.mod'}"
+                    environment = {**environment, "GOFLAGS": flags}
                 go_build.compile_program(
                     go, module, package, aside / name, link=link, title=title, environment=environment
                 )

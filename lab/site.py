@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -40,8 +41,14 @@ class Site:
     def file(self) -> Path:
         return self.home / f"{self.name}.yaml"
 
-    def write(self, *names: str, agents: Sequence[str] = (), **changes: Any) -> None:
-        """The site file: these hosts of the lab, reached as root with their pinned keys."""
+    def write(
+        self,
+        *names: str,
+        agents: Sequence[str] = (),
+        of_host: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        **changes: Any,
+    ) -> None:
+        """The site file: these hosts of the lab, reached as root with their pinned keys; ``of_host`` adds fields."""
         hosts = [
             {
                 "name": name,
@@ -49,6 +56,7 @@ class Site:
                 "address": self.lab[name].address,
                 "host_key": self.lab[name].host_key,
                 "role": "agent" if name in agents else "server",
+                **of_host.get(name, {}),
             }
             for name in (*names, *agents)
         ]

@@ -101,7 +101,7 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Node]) -> ClusterPlan:
         datastore=datastore_kind(spec, len(servers)),
         api_address=api_address,
         birth=render("k3s/birth.sh.j2", node=first.name),
-        ready=render("k3s/ready.sh.j2", node=first.name),
+        ready=render("k3s/ready.sh.j2", node=first.name, version=version_of(spec, first.host)),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
 
@@ -147,7 +147,7 @@ def plan_node(
         install=install,
         uninstall=render("k3s/uninstall.sh.j2", node=node.name, unit=service, bin_dir=bin_dir),
         admit=render("k3s/admit.sh.j2", node=node.name),
-        member=render("k3s/member.sh.j2", node=node.name),
+        member=render("k3s/member.sh.j2", node=node.name, version=version),
         remove=render("k3s/remove.sh.j2", node=node.name),
         expected=(
             *download(f"{bin_dir}/k3s", "0755", spec.releases[version][node.arch], releases),

@@ -1,6 +1,7 @@
 """The lab's `k3s` and the images beside it, built from the pinned Go modules in k3s/ and images/ into the user's cache.
 
-About five minutes on two cores the first time, none after: each result is kept under a digest of its sources.
+About five minutes on two cores the first time, none after: each result is kept under a digest of its sources. coming/
+has the pins of a second release, for upgrades.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from lab.builds import STATIC, go_program, kept, module_folder, run_tool, source
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame
 from lab.kubernetes.mirror import BINARY, IMAGES
 
-VERSION = "v1.34.1+k3s1"
-"""The release that the lab's k3s says it is; its Kubernetes is in fact of the part before the `+`."""
+VERSION, NEXT = "v1.34.1+k3s1", "v1.35.1+k3s1"
+"""The releases that the lab's k3s says it is; its Kubernetes is in fact of the part before the `+`."""
 
 PROBE_IMAGE = "docker.io/edge-lab/probe:lab"
 """For tests: `/probe serve`, `/probe get URL`, `/probe resolve NAME`; runs in a restricted namespace."""
@@ -23,6 +24,7 @@ PROBE_IMAGE = "docker.io/edge-lab/probe:lab"
 _HERE = Path(__file__).parent
 _K3S = _HERE / "k3s"
 _IMAGES = _HERE / "images"
+_PINS = {VERSION: None, NEXT: _HERE / "coming"}
 _PROVISIONER = "github.com/rancher/local-path-provisioner"
 # The table by which kine tells the size of the database.
 _WITH_SQLITE = {**STATIC, "CGO_ENABLED": "1", "CGO_CFLAGS": "-O2 -g -DSQLITE_ENABLE_DBSTAT_VTAB=1"}
@@ -38,15 +40,15 @@ class Release:
 
 
 def build(version: str = VERSION) -> Release:
-    """The release, built where it is not in the cache yet; raises EngineError with one clear line.
+    """The release ``version`` (or ``NEXT``), built where it is not in the cache yet.
 
-    ``version`` only labels the binary: whatever it says, the same Kubernetes is inside.
+    Raises EngineError with one clear line.
     """
     return Release(version, _binary(version), _images())
 
 
 def _binary(version: str) -> Path:
-    return go_program(_K3S, ".", BINARY, link=_link(version), environment=_WITH_SQLITE)
+    return go_program(_K3S, ".", BINARY, link=_link(version), environment=_WITH_SQLITE, pins=_PINS[version])
 
 
 def _images() -> Path:

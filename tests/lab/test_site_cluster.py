@@ -13,10 +13,8 @@ import pytest
 from components.k3s import hardening
 from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.lab import Lab
+from lab.kubernetes.build import NEXT, VERSION
 from lab.site import sessions
-
-NEXT = "v1.34.2+k3s1"
-"""The same Kubernetes under the name of the next release."""
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +87,27 @@ def test_a_changed_setting_is_applied_in_place(cluster: Cluster) -> None:
         assert "--pod-max-pids=2048" in shown.splitlines()
 
 
-def test_a_new_release_is_installed_in_place_while_pods_run_on(cluster: Cluster) -> None:
-    pods = ("get", "pods", "--all-namespaces", "--output", "'jsonpath={.items[*].metadata.uid}'")
-    before = cluster.kubectl(*pods)
+def test_a_new_kubernetes_goes_to_the_server_first_and_to_the_agent_later_while_containers_run_on(
+    cluster: Cluster,
+) -> None:
+    def running() -> str:
+        started = "{range .items[*].status.containerStatuses[*]}{.containerID} {.state.running.startedAt};{end}"
+        return cluster.kubectl("get", "pods", "--all-namespaces", "--output", f"'jsonpath={started}'")
+
+    def versions() -> list[str]:
+        each = "'jsonpath={.items[*].status.nodeInfo.kubeletVersion}'"
+        return cluster.kubectl("get", "nodes", "--output", each).split()
+
+    before = running()
+    assert before
     cluster.k3s["version"] = NEXT
-    cluster.write("a", agents=("b",))
-    touched = cluster.site.up()
-    assert set(touched.values()) == {"update"}, touched
-    versions = cluster.kubectl("get", "nodes", "--output", "'jsonpath={.items[*].status.nodeInfo.kubeletVersion}'")
-    assert versions.split() == [NEXT, NEXT]
-    assert cluster.nodes() == {"lab-a": True, "lab-b": True}
-    assert cluster.kubectl(*pods) == before
+    for later, wanted in ({"b": {"k3s_version": VERSION}}, [NEXT, VERSION]), ({}, [NEXT, NEXT]):
+        cluster.write("a", agents=("b",), of_host=later)
+        touched = cluster.site.up()
+        assert set(touched.values()) == {"update"}, touched
+        assert versions() == wanted
+        assert cluster.nodes() == {"lab-a": True, "lab-b": True}
+    assert running() == before
     assert cluster.site.up() == {}
 
 

@@ -17,6 +17,7 @@ pytestmark = needs_root
 
 TOKEN, AGENT_TOKEN = "marker-server-token", "marker-agent-token"
 STDIN = secret_lines([TOKEN, AGENT_TOKEN])
+HEALTHZ = "http://127.0.0.1:10248/healthz"
 
 _K3S = """
 case $1 in
@@ -70,7 +71,7 @@ def install(spec: K3sSpec, node: Node) -> str:
 def found(box: Sandbox, spec: K3sSpec) -> None:
     """Bring the first server up as a new site does."""
     assert box.run(plan_cluster(spec, SERVERS).birth).code == 0
-    done = box.run(install(spec, SERVERS[0]), stdin=STDIN)
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
 
 
@@ -79,20 +80,23 @@ def test_a_first_server_founds_the_cluster_once_and_a_second_run_changes_nothing
     found(box, spec)
     assert box.path("/etc/rancher/k3s/config.yaml.d/20-join.yaml").read_text() == "cluster-init: true\n"
     assert not box.path("/var/lib/edge/k3s/birth").exists(), "the permit must not outlive the founding"
-    again = box.run(install(spec, SERVERS[0]), stdin=STDIN)
+    again = box.run(install(spec, SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert (again.code, again.stdout) == (0, f"k3s runs {VERSION}\n")
-    assert not [call for call in again.calls if call.startswith(("systemctl restart", "curl"))]
+    assert not [call for call in again.calls if call.startswith("systemctl restart")]
+    assert [call for call in again.calls if call.startswith("curl")] == [
+        call for call in again.calls if HEALTHZ in call
+    ]
 
 
 def test_a_lost_first_server_never_founds_a_second_cluster(box: Sandbox) -> None:
-    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN)
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code != 0
     assert "may not found a second cluster" in done.stderr
     assert not [call for call in done.calls if call.startswith("systemctl restart")]
 
 
 def test_a_lost_first_server_joins_through_the_others(box: Sandbox) -> None:
-    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=["https://10.0.0.12:6443/cacerts"])
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=["https://10.0.0.12:6443/cacerts", HEALTHZ])
     assert done.code == 0, done.stderr
     assert box.path("/etc/rancher/k3s/config.yaml.d/20-join.yaml").read_text() == "server: https://10.0.0.12:6443\n"
 
@@ -106,7 +110,7 @@ def test_a_second_permit_is_not_given_to_a_host_that_has_a_cluster(box: Sandbox)
 
 def test_an_only_server_without_its_datastore_is_not_started(box: Sandbox) -> None:
     script = plan_node(spec_for(box), SERVERS[0], SERVERS[:1], labels={}).install
-    done = box.run(script, stdin=STDIN)
+    done = box.run(script, stdin=STDIN, answers=[HEALTHZ])
     assert done.code != 0
     assert "restore" in done.stderr
     assert not [call for call in done.calls if call.startswith("systemctl restart")]
@@ -125,7 +129,7 @@ def test_a_binary_with_another_checksum_is_refused_and_leaves_nothing(box: Sandb
 def test_a_changed_setting_restarts_the_service_and_touches_no_data(box: Sandbox) -> None:
     spec = spec_for(box)
     found(box, spec)
-    done = box.run(install(spec_for(box, pod_max_pids=1000), SERVERS[0]), stdin=STDIN)
+    done = box.run(install(spec_for(box, pod_max_pids=1000), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert "changed /etc/rancher/k3s/config.yaml" in done.stdout
     assert "systemctl restart k3s" in done.calls
@@ -134,7 +138,7 @@ def test_a_changed_setting_restarts_the_service_and_touches_no_data(box: Sandbox
 def test_a_service_that_starts_only_at_its_second_try_is_waited_for(box: Sandbox) -> None:
     box.install("/usr/local/sbin/systemctl", _SYSTEMCTL + "[ $1 != restart ]")
     assert box.run(plan_cluster(spec_for(box), SERVERS).birth).code == 0
-    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN)
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert f"k3s runs {VERSION}" in done.stdout
 
@@ -144,7 +148,7 @@ def test_a_service_that_cannot_start_is_given_up_with_its_own_last_words(box: Sa
     box.install("/usr/local/sbin/systemctl", failing)
     box.install("/usr/local/sbin/journalctl", "echo 'fatal: bad flag; token K10abc::server:marker'")
     assert box.run(plan_cluster(spec_for(box), SERVERS).birth).code == 0
-    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN)
+    done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code != 0
     assert "fatal: bad flag" in done.stderr
     assert "k3s ended 5 times by itself" in done.stderr
@@ -154,7 +158,7 @@ def test_a_service_that_cannot_start_is_given_up_with_its_own_last_words(box: Sa
 def test_secrets_are_in_their_own_files_and_on_no_command_line(box: Sandbox) -> None:
     spec = spec_for(box)
     found(box, spec)
-    done = box.run(install(spec, SERVERS[0]), stdin=STDIN)
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert box.files_with(TOKEN) == ["/etc/rancher/k3s/token"]
     assert box.files_with(AGENT_TOKEN) == ["/etc/rancher/k3s/agent-token"]
     assert box.path("/etc/rancher/k3s/token").stat().st_mode & 0o777 == 0o600
@@ -162,9 +166,7 @@ def test_secrets_are_in_their_own_files_and_on_no_command_line(box: Sandbox) -> 
 
 
 def test_an_agent_holds_only_the_agents_token(box: Sandbox) -> None:
-    done = box.run(
-        install(spec_for(box), AGENT), stdin=secret_lines([AGENT_TOKEN]), answers=["http://127.0.0.1:10248/healthz"]
-    )
+    done = box.run(install(spec_for(box), AGENT), stdin=secret_lines([AGENT_TOKEN]), answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert "systemctl restart k3s-agent" in done.calls
     assert not box.path("/etc/rancher/k3s/token").exists()
@@ -181,7 +183,7 @@ def test_a_connection_string_of_the_wrong_kind_is_refused_without_being_shown(bo
 def test_a_connection_string_reaches_a_file_that_only_root_reads(box: Sandbox) -> None:
     spec = spec_for(box, datastore={"kind": "external", "engine": "postgresql"})
     endpoint = "postgres://k3s:it's@db.example.com/k3s"
-    done = box.run(install(spec, SERVERS[0]), stdin=STDIN + secret_lines([endpoint]))
+    done = box.run(install(spec, SERVERS[0]), stdin=STDIN + secret_lines([endpoint]), answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     written = box.path("/etc/rancher/k3s/config.yaml.d/80-datastore.yaml")
     assert written.read_text() == "datastore-endpoint: 'postgres://k3s:it''s@db.example.com/k3s'\n"
@@ -198,6 +200,18 @@ def test_uninstalling_leaves_no_file_of_k3s_behind(box: Sandbox) -> None:
         left = [path for path in box.path(gone).rglob("*") if path.is_file() or path.is_symlink()]
         assert not left, f"{gone} still holds {left}"
     assert box.run(scripts.uninstall).code == 0, "a second removal must be fine"
+
+
+@pytest.mark.parametrize("script", ["member", "ready"])
+def test_a_node_is_ready_when_its_kubelet_is_of_the_planned_release(box: Sandbox, script: str) -> None:
+    kubelet = f"echo . >>$SANDBOX/asked; [ $(wc -l <$SANDBOX/asked) -lt 3 ] && echo v1.0.0+k3s1 || echo {VERSION}"
+    box.install("/usr/local/sbin/k3s", f'case "$*" in *kubeletVersion*) {kubelet} ;; esac')
+    spec = spec_for(box)
+    text = plan_cluster(spec, SERVERS).ready if script == "ready" else plan_node(spec, AGENT, SERVERS, labels={}).member
+    done = box.run(text)
+    assert done.code == 0, done.stderr
+    assert len([call for call in done.calls if "kubeletVersion" in call]) == 3
+    assert "kubeletVersion" not in done.calls[-1], "only after that it is asked whether the node is Ready"
 
 
 def test_a_node_that_is_ready_is_not_forgotten(box: Sandbox) -> None:

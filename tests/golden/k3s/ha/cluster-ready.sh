@@ -73,10 +73,14 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: the control plane answers, its node is Ready, and names resolve.
+# site-a: the control plane answers, its node is Ready with K3s v1.36.3+k3s1, and names resolve.
+# Until the kubelet of a new release has spoken, the cluster goes by what the one before it said.
+runs_release() {
+  [ "$(k3s kubectl get node site-a --output 'jsonpath={.status.nodeInfo.kubeletVersion}' 2>/dev/null)" = v1.36.3+k3s1 ]
+}
 kubectl() { k3s kubectl "$@"; }
 deadline=$((SECONDS + 600))
-until kubectl wait --for=condition=Ready --timeout=5s node/site-a >/dev/null 2>&1 &&
+until runs_release && kubectl wait --for=condition=Ready --timeout=5s node/site-a >/dev/null 2>&1 &&
   kubectl --namespace kube-system rollout status --timeout=5s deployment/coredns >/dev/null 2>&1; do
   if [ "$SECONDS" -ge "$deadline" ]; then
     kubectl get nodes,pods --namespace kube-system >&2 || true

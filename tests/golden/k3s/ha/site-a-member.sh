@@ -73,12 +73,16 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a, seen from another server: wait until it is Ready.
+# site-a, seen from another server: wait until it is Ready with K3s v1.36.3+k3s1.
+# Until the kubelet of a new release has spoken, the cluster goes by what the one before it said.
+runs_release() {
+  [ "$(k3s kubectl get node site-a --output 'jsonpath={.status.nodeInfo.kubeletVersion}' 2>/dev/null)" = v1.36.3+k3s1 ]
+}
 deadline=$((SECONDS + 300))
-until k3s kubectl wait --for=condition=Ready --timeout=5s node/site-a >/dev/null 2>&1; do
+until runs_release && k3s kubectl wait --for=condition=Ready --timeout=5s node/site-a >/dev/null 2>&1; do
   if [ "$SECONDS" -ge "$deadline" ]; then
     k3s kubectl get nodes >&2 || true
-    fail "site-a is not Ready after 300 s"
+    fail "site-a is not Ready with v1.36.3+k3s1 after 300 s"
   fi
   sleep 2
 done

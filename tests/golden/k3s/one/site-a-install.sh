@@ -323,7 +323,8 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
   systemctl restart k3s || say "k3s did not start at once; waiting for it"
 fi
 
-ready() { /opt/bin/k3s kubectl get --raw /readyz >/dev/null 2>&1; }
+kubelet() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
+ready() { /opt/bin/k3s kubectl get --raw /readyz >/dev/null 2>&1 && kubelet; }
 deadline=$((SECONDS + 300))
 until ready; do
   restarts=$(systemctl show --property=NRestarts --value k3s)

@@ -133,7 +133,8 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s-agent; then
   systemctl restart k3s-agent || say "k3s-agent did not start at once; waiting for it"
 fi
 
-ready() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
+kubelet() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
+ready() { kubelet; }
 deadline=$((SECONDS + 300))
 until ready; do
   restarts=$(systemctl show --property=NRestarts --value k3s-agent)
