@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,13 @@ def kept(what: str, *parts: str) -> Path:
     """Where a result is kept that is made of ``parts``; two results share a lock if they share the folder."""
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
     return cache_folder() / "programs" / f"{what}-{digest}"
+
+
+def pinned(module: Path, dependency: str) -> str:
+    """The version of ``dependency`` that the go.mod in the folder ``module`` pins, such as `v1.9.4`."""
+    found = re.search(rf"^(?:require |\t){re.escape(dependency)} (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    assert found is not None, f"{dependency} is not pinned"
+    return found[1]
 
 
 def sources(folder: Path) -> Iterator[str]:

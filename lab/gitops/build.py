@@ -5,12 +5,11 @@ One set of pins for all of them, so that they share what they compile; the resul
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.cli import EngineError
-from lab.builds import STATIC, completed_program, go_program, module_folder
+from lab.builds import STATIC, completed_program, go_program, module_folder, pinned
 
 FLUX_VERSION = "2.9.4"
 """The release that the pinned controllers belong to; the operator's module has its manifests."""
@@ -57,9 +56,7 @@ def helm() -> Path:
 
 def version(module: str) -> str:
     """The pinned version of a module, such as `v1.9.4`."""
-    pinned = re.search(rf"^\t{re.escape(module)} (\S+)$", (_PROGRAMS / "go.mod").read_text(), re.MULTILINE)
-    assert pinned is not None, f"{module} is not pinned"
-    return pinned[1]
+    return pinned(_PROGRAMS, module)
 
 
 def operator_version() -> str:

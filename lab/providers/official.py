@@ -7,11 +7,10 @@ so that the engine says of it that it is older than the SDK. Of the command plug
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from engine.cli import EngineError
-from lab.builds import completed_program
+from lab.builds import completed_program, pinned
 
 _PINS = Path(__file__).with_name("kubernetes_plugin")
 _MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
@@ -34,9 +33,7 @@ def kubernetes_plugin() -> Path:
 
 def version() -> str:
     """What the plugin says that it is."""
-    pinned = re.search(rf"{re.escape(_MODULE)} v(\S+)", (_PINS / "go.mod").read_text())
-    assert pinned is not None
-    return pinned[1]
+    return pinned(_PINS, _MODULE).removeprefix("v")
 
 
 def _put_schema(module: Path) -> None:
