@@ -21,6 +21,9 @@ _KEEPALIVE_S, _KEEPALIVES_MISSED = 15, 4
 _SCRIPT_LIMIT_S = 120
 """Hashing a release takes a slow board some seconds; a disk that hangs takes for ever."""
 _PARTING_S = 2
+_ALSO_SHOWN = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
+"""Kinds of host key that a host may show beside the pinned one's: offered the pinned kind only, a host without it hangs
+up, and that would look like a lost connection. Whatever it shows, only the pinned key is accepted."""
 
 
 class NotAnswered(Exception):
@@ -85,6 +88,7 @@ class Hosts:
                     agent_path=None,
                     preferred_auth="publickey",
                     known_hosts=([asyncssh.import_public_key(host.host_key)], [], []),
+                    server_host_key_algs=_ALSO_SHOWN,
                     keepalive_interval=_KEEPALIVE_S,
                     keepalive_count_max=_KEEPALIVES_MISSED,
                 )
