@@ -60,8 +60,11 @@ class PulumiProcess:
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
         environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
         # A file, not a pipe: nobody has to read it while the lines of standard output are being read.
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
-            process = subprocess.Popen(
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,
+            _forwarding(on_interrupt) as interrupts,
+        ):
+            process = interrupts.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=environment,
@@ -72,46 +75,67 @@ class PulumiProcess:
                 errors="replace",
                 process_group=0,
             )
-            with _forwarding(process, on_interrupt) as interrupts:
-                if on_start is not None:
-                    on_start(lambda: process.send_signal(signal.SIGINT))
-                assert process.stdout is not None
-                for line in process.stdout:
-                    if on_line is not None:
-                        on_line(line)
-                process.stdout.close()
-                code = process.wait()
+            if interrupts.count:
+                interrupts.pass_on()
+            if on_start is not None:
+                on_start(lambda: process.send_signal(signal.SIGINT))
+            assert process.stdout is not None
+            for line in process.stdout:
+                if on_line is not None:
+                    on_line(line)
+            process.stdout.close()
+            code = process.wait()
             stderr.seek(0)
-            return Finished(code, stderr.read().strip(), interrupts=len(interrupts))
+            return Finished(code, stderr.read().strip(), interrupts=interrupts.count)
+
+
+@dataclass
+class _Interrupts:
+    """Signals that asked this process to stop, and who is asked in turn."""
+
+    told: Callable[[int], None] | None
+    count: int = 0
+    process: subprocess.Popen[str] | None = None
+    """None until it has been started."""
+
+    def take(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.told is not None:
+            self.told(self.count)
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        if self.count <= _GRACEFUL_ATTEMPTS:
+            self.process.send_signal(signal.SIGINT)
+        else:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 @contextmanager
-def _forwarding(
-    process: subprocess.Popen[str], on_interrupt: Callable[[int], None] | None
-) -> Iterator[list[signal.Signals]]:
-    """While this holds, signals that ask this process to stop are passed on, and it waits for the other's end."""
-    received: list[signal.Signals] = []
+def _forwarding(told: Callable[[int], None] | None) -> Iterator[_Interrupts]:
+    """While this holds, signals that ask this process to stop are passed on, and it waits for the other's end.
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        if on_interrupt is not None:
-            on_interrupt(len(received))
-        if process.poll() is not None:
-            return
-        if len(received) <= _GRACEFUL_ATTEMPTS:
-            process.send_signal(signal.SIGINT)
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-
+    What it was started to ignore (`nohup`, `&` in a script) it goes on ignoring. But the other would inherit that, and
+    could not be stopped by ^C's signal any more: that one is taken, and dropped.
+    """
+    interrupts = _Interrupts(told)
     if threading.current_thread() is not threading.main_thread():
-        yield received
+        yield interrupts
         return
-    before = {number: signal.signal(number, pass_on) for number in _STOPPING}
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupts.take)
+        elif number == signal.SIGINT:
+            signal.signal(number, lambda *_: None)
     try:
-        yield received
+        yield interrupts
     except BaseException:
-        process.kill()
-        process.wait()
+        if interrupts.process is not None:
+            interrupts.process.kill()
+            interrupts.process.wait()
         raise
     finally:
         for number, handler in before.items():

@@ -146,7 +146,9 @@ def fault(
     host: Annotated[str, typer.Argument(help="Name of a host, or `all`.", show_default=False)],
     folder: Folder = DEFAULT_FOLDER,
     delay_ms: Annotated[int, typer.Option(min=0, help="With slow: added to each round trip, in ms.")] = 0,
-    loss_percent: Annotated[float, typer.Option(min=0, max=100, help="With slow: packets lost, in percent.")] = 0,
+    loss_percent: Annotated[
+        float, typer.Option(min=0, max=100, help="With slow: packets lost each way, in percent.")
+    ] = 0,
 ) -> None:
     """Break something on a host, or put it right: cable, packets, SSH sessions, power, installation, disk."""
     with reported():

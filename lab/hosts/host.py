@@ -207,15 +207,18 @@ class LabHost:
             network.set_cable(self.layout.link(self.number), up=True)
 
     def slow(self, *, delay_ms: int = 0, loss_percent: float = 0) -> None:
-        """Delays packets to the host by ``delay_ms`` and loses a share of them, until `ease` or the power goes.
+        """Until `ease` or the power goes, ``delay_ms`` more for a round trip, and a share of all packets lost.
 
-        Raises LabError where this machine's kernel has no netem.
+        Lost each way, so that a round trip is lost nearly twice as often.
+        Raises LabError when it is off.
         """
-        network.slow(self.layout.link(self.number), delay_ms=delay_ms, loss_percent=loss_percent)
+        if self.pid is None:
+            raise LabError(f"{self.name} is off")
+        network.slow(self.layout, self.number, delay_ms=delay_ms, loss_percent=loss_percent)
 
     def ease(self) -> None:
         """Ends `slow`."""
-        network.ease(self.layout.link(self.number))
+        network.ease(self.layout, self.number)
 
     def drop_ssh(self) -> int:
         """Kills every SSH session, mid-script; what ran in it may go on. Returns how many processes that were."""

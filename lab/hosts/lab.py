@@ -15,7 +15,7 @@ from lab.hosts.image import image
 from lab.hosts.layout import DEFAULT_FOLDER, DEFAULT_NAME, DEFAULT_SUBNET, FIRST_HOST, Layout, check_host_name, layout
 from lab.hosts.system import BadInput, LabError, raise_inotify_limit, require_root, require_tools, run, wait_until
 
-_TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "nsenter", "pivot_root", "ssh", "ssh-keygen", "unshare")
+_TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "nsenter", "pivot_root", "setsid", "ssh", "ssh-keygen", "unshare")
 _STATE = "lab.json"
 
 

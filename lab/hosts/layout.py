@@ -45,6 +45,14 @@ class Layout:
         """The machine's end of that host's cable."""
         return f"{self.name}-{number}"
 
+    def slow_port(self, number: int) -> str:
+        """Where that host is plugged to the bridge while its cable is slow."""
+        return f"{self.link(number)}s"
+
+    def slow_label(self, number: int) -> str:
+        """Name of the control groups of what carries for a slow cable. No host is called so: it has a dot."""
+        return f"{self.link(number)}.slow"
+
     def label(self, host: str) -> str:
         """Name of that host's control groups."""
         return f"{self.name}-{host}"

@@ -8,10 +8,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import sys
 from pathlib import Path
 
+from lab.hosts import cgroups
 from lab.hosts.layout import Layout
 from lab.hosts.system import LabError, run
+
+_CABLE = Path(__file__).with_name("cable.py")
 
 
 def plug_in_bridge(layout: Layout) -> None:
@@ -78,20 +82,34 @@ def set_uplink(layout: Layout, *, up: bool) -> None:
     run(["ip", "address", "replace" if up else "delete", own, "dev", layout.bridge], check=up)
 
 
-def slow(near: str, *, delay_ms: int, loss_percent: float) -> None:
-    """Delays and loses packets on their way to the host. Raises LabError where the kernel cannot."""
-    netem = ["netem", "delay", f"{delay_ms}ms", "loss", f"{loss_percent:g}%"]
-    done = run(["tc", "qdisc", "replace", "dev", near, "root", *netem], check=False)
-    if done.returncode != 0:
-        raise LabError(
-            "this machine's kernel cannot delay or lose packets: it has no netem queueing discipline "
-            f"(CONFIG_NET_SCH_NETEM). tc says: {done.stderr.strip()}"
-        )
+def slow(layout: Layout, number: int, *, delay_ms: int, loss_percent: float) -> None:
+    """Delays and loses packets between the host and the bridge; in place of whatever was so before."""
+    near, port = layout.link(number), layout.slow_port(number)
+    ease(layout, number)
+    # Out of the bridge it is a link of this machine, which is not to answer on it.
+    for setting, value in (("ipv4/conf/{}/arp_ignore", "8"), ("ipv6/conf/{}/disable_ipv6", "1")):
+        path = Path("/proc/sys/net", setting.format(near))
+        if path.exists():
+            path.write_text(f"{value}\n")
+    label = layout.slow_label(number)
+    cgroups.create(label)
+    run(["ip", "link", "set", near, "nomaster"])
+    program = [sys.executable, "-I", str(_CABLE), near, port, layout.bridge, str(delay_ms), str(loss_percent)]
+    # In a control group of its own it is found again, and ended, by whoever clears away.
+    entrances = " ".join(map(str, cgroups.entrances(label)))
+    enter = f'for entrance in {entrances}; do echo $$ >"$entrance" || exit 1; done; exec setsid --fork "$@"'
+    done = run(["sh", "-c", enter, "slow", *program], check=False)
+    if done.stdout != "carries\n":
+        ease(layout, number)
+        raise LabError(f"the cable {near} cannot be slowed: {done.stderr.strip()}")
 
 
-def ease(near: str) -> None:
+def ease(layout: Layout, number: int) -> None:
     """Ends ``slow``; nothing when the cable is not slowed."""
-    run(["tc", "qdisc", "delete", "dev", near, "root"], check=False)
+    label = layout.slow_label(number)
+    if cgroups.labels(label):
+        cgroups.remove(label)
+        run(["ip", "link", "set", layout.link(number), "master", layout.bridge], check=False)
 
 
 def _overlap(layout: Layout, used: str) -> bool:

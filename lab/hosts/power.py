@@ -97,6 +97,7 @@ def off(layout: Layout, host: str, number: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     cgroups.remove(layout.label(host))
+    network.ease(layout, number)
     network.unplug(layout, layout.link(number))
     if launcher := _started.pop(folder, None):
         launcher.wait()

@@ -23,10 +23,10 @@ PACKAGES = {
     "mount": "mount",
     "nsenter": "util-linux",
     "pivot_root": "util-linux",
+    "setsid": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sysctl": "procps",
-    "tc": "iproute2",
     "unshare": "util-linux",
 }
 """Debian package of each program that the lab runs."""

@@ -3,7 +3,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from fleet.pulumi_process import PulumiProcess
 
@@ -17,6 +22,25 @@ for number in range(int(os.environ["NEEDED"])):
     print("interrupt", number + 1, flush=True)
 sys.exit("error: canceled")
 """
+
+
+def handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def at_a_terminal() -> Iterator[None]:
+    """Signals as a shell leaves them to a command, however the tests were started."""
+    yield from handled({signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL})
+
+
+@pytest.fixture
+def in_the_background(at_a_terminal: None) -> Iterator[None]:
+    """Signals as `nohup ... &` of a script leaves them: deaf to ^C and to a terminal that closes."""
+    yield from handled(dict.fromkeys((signal.SIGINT, signal.SIGHUP), signal.SIG_IGN))
 
 
 def executable(folder: Path, body: str) -> Path:
@@ -67,6 +91,25 @@ def test_signal_handlers_are_what_they_were_afterwards(tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     PulumiProcess(executable(tmp_path, "#!/bin/sh\n"), tmp_path, {}).run([])
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.usefixtures("in_the_background")
+def test_in_the_background_it_stays_deaf_and_can_still_end_what_it_started(tmp_path: Path) -> None:
+    path = executable(tmp_path, "#!/bin/bash\ntrap 'echo ended; exit 3' INT\necho ready\nread -r -u 3 3<>wait\n")
+    os.mkfifo(tmp_path / "wait")
+    lines: list[str] = []
+    stop: list[Callable[[], None]] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        if line == "ready\n":
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Timer(0, stop[0]).start()
+
+    seen: list[int] = []
+    finished = PulumiProcess(path, tmp_path, {}).run([], on_line, seen.append, on_start=stop.append)
+    assert (finished.code, finished.interrupts, seen, lines) == (3, 0, [], ["ready\n", "ended\n"])
 
 
 def test_nothing_can_be_asked_of_the_user(tmp_path: Path) -> None:

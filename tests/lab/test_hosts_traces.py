@@ -56,7 +56,8 @@ def traces(lab: Lab) -> list[str]:
             continue
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if folder.encode() in (process / "environ").read_bytes():
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            if folder.encode() in told or f"{name}-".encode() in told:
                 found.append(f"process {process.name}")
         except OSError:
             continue
@@ -72,6 +73,7 @@ def test_down_leaves_no_trace_and_can_be_repeated(other_lab: Lab) -> None:
     assert len(made) == 2 * len(_NAMESPACES), "a host shares a namespace with this machine or with another host"
     assert traces(other_lab)
     other_lab["y"].run("nohup sleep 600 >/dev/null 2>&1 &")
+    other_lab["y"].slow(delay_ms=10)
     other_lab.down()
     assert traces(other_lab) == []
     assert not made & namespaces_in_use()

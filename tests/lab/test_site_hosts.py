@@ -69,6 +69,17 @@ def test_a_host_that_is_off_is_said_to_be_and_the_next_up_goes_on(site: Site) ->
     assert all(name.startswith("lab-b") or name == "lab" for name in touched), touched
 
 
+def test_a_host_behind_a_slow_and_lossy_link_comes_up_all_the_same(site: Site) -> None:
+    site.write("a", "b")
+    site.lab["b"].slow(delay_ms=200, loss_percent=5)
+    try:
+        assert "lab-b-base" in site.up()
+        assert site.up() == {}
+    finally:
+        site.lab["b"].ease()
+    assert site.lab["b"].run("hostname").stdout.strip() == "lab-b"
+
+
 def test_the_operators_key_is_nowhere_in_what_a_run_leaves(site: Site) -> None:
     site.write("a")
     site.up()
