@@ -103,25 +103,22 @@ def settled(site: Whole) -> None:
 
 def looked(site: Whole, times: dict[str, list[float]]) -> None:
     """The same facts, asked both ways, in turn; Ansible's first run is not counted, since it makes its caches."""
-    with tempfile.TemporaryDirectory(prefix="edge-bench-playbook-") as folder:
-        _look(site, Path(folder), times)
-
-
-def _look(site: Whole, folder: Path, times: dict[str, list[float]]) -> None:
     for name in NAMES:
         playbook.put_python(site.lab[name])
     config = {f"edge:{key}": "-" for key in (*site.world.secrets, "ssh-private-key")}
-    words = playbook.written(folder, site.lab, expectations(load_site(site.file), config))
-    playbook.run(words, folder)
 
     def apart() -> None:
         site.up()
         succeeded(site.edge("drift", "lab"))
 
-    for _ in range(3):
-        times[LOOK].append(seconds(lambda: succeeded(site.edge("up", "lab", "--yes", "--drift", "--json"))))
-        times[APART].append(seconds(apart))
-        times[PLAYBOOK].append(seconds(lambda: playbook.run(words, folder)))
+    with tempfile.TemporaryDirectory(prefix="edge-bench-playbook-") as temporary:
+        folder = Path(temporary)
+        words = playbook.written(folder, site.lab, expectations(load_site(site.file), config))
+        playbook.run(words, folder)
+        for _ in range(3):
+            times[LOOK].append(seconds(lambda: succeeded(site.edge("up", "lab", "--yes", "--drift", "--json"))))
+            times[APART].append(seconds(apart))
+            times[PLAYBOOK].append(seconds(lambda: playbook.run(words, folder)))
 
 
 def recover(site: Whole) -> None:

@@ -58,19 +58,14 @@ def go_program(
     ``pins`` is a folder with another go.mod and go.sum for the same source. Raises EngineError with one clear line.
     """
     of_pins = sources(pins) if pins is not None else ()
-    folder = kept(name, package, link, str(sorted(environment.items())), *sources(module), *of_pins)
-    if not folder.exists():
-        go = tools(module, c_compiler=environment.get("CGO_ENABLED") == "1")
-        with cache.filling(folder, f"the lab's {name}") as aside:
-            if not folder.exists():
-                title = f"Building the lab's {name} from Go modules (once, some minutes)"
-                if pins is not None:
-                    flags = f"{environment.get('GOFLAGS', '')} -modfile={pins / 'go.mod'}"
-                    environment = {**environment, "GOFLAGS": flags}
-                go_build.compile_program(
-                    go, module, package, aside / name, link=link, title=title, environment=environment
-                )
-    return folder / name
+    kept_in = kept(name, package, link, str(sorted(environment.items())), *sources(module), *of_pins)
+    if pins is not None:
+        environment = {**environment, "GOFLAGS": f"{environment.get('GOFLAGS', '')} -modfile={pins / 'go.mod'}"}
+
+    def build(go: str, output: Path) -> None:
+        go_build.compile_program(go, module, package, output, link=link, title=_title(name), environment=environment)
+
+    return _built(kept_in, module, name, build, c_compiler=environment.get("CGO_ENABLED") == "1")
 
 
 def completed_program(
@@ -87,25 +82,40 @@ def completed_program(
 
     ``complete`` puts it into a copy of the module; ``marks`` tell one completion from another. Raises EngineError.
     """
-    folder = kept(name, link, str(sorted(environment.items())), *marks, *sources(module))
-    if not folder.exists():
-        go = tools(module)
-        with cache.filling(folder, f"the lab's {name}") as aside, tempfile.TemporaryDirectory() as workplace:
-            if not folder.exists():
-                place = Path(workplace)
-                copy = place / "dependency"
-                shutil.copytree(module_folder(module, dependency), copy, copy_function=shutil.copyfile)
-                for below in (copy, *copy.rglob("*/")):
-                    below.chmod(0o755)
-                complete(copy)
-                shutil.copyfile(module / "go.sum", place / "go.sum")
-                pins = (module / "go.mod").read_text()
-                (place / "go.mod").write_text(f"{pins}\nreplace {dependency} => ./dependency\n")
-                title = f"Building the lab's {name} from Go modules (once, some minutes)"
-                go_build.compile_program(
-                    go, place, f"{dependency}/{package}", aside / name, link=link, title=title, environment=environment
-                )
-    return folder / name
+
+    def build(go: str, output: Path) -> None:
+        with tempfile.TemporaryDirectory() as workplace:
+            place = Path(workplace)
+            copy = place / "dependency"
+            shutil.copytree(module_folder(module, dependency), copy, copy_function=shutil.copyfile)
+            for below in (copy, *copy.rglob("*/")):
+                below.chmod(0o755)
+            complete(copy)
+            shutil.copyfile(module / "go.sum", place / "go.sum")
+            pins = (module / "go.mod").read_text()
+            (place / "go.mod").write_text(f"{pins}\nreplace {dependency} => ./dependency\n")
+            go_build.compile_program(
+                go, place, f"{dependency}/{package}", output, link=link, title=_title(name), environment=environment
+            )
+
+    kept_in = kept(name, link, str(sorted(environment.items())), *marks, *sources(module))
+    return _built(kept_in, module, name, build)
+
+
+def _built(
+    kept_in: Path, module: Path, name: str, build: Callable[[str, Path], None], *, c_compiler: bool = False
+) -> Path:
+    """The program ``name`` in the folder ``kept_in``, which ``build`` makes with a `go` if it is not there."""
+    if not kept_in.exists():
+        go = tools(module, c_compiler=c_compiler)
+        with cache.filling(kept_in, f"the lab's {name}") as aside:
+            if not kept_in.exists():
+                build(go, aside / name)
+    return kept_in / name
+
+
+def _title(name: str) -> str:
+    return f"Building the lab's {name} from Go modules (once, some minutes)"
 
 
 def module_folder(module: Path, path: str) -> Path:
