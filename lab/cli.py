@@ -48,6 +48,8 @@ class Fault(StrEnum):
     RESTORE = "restore"
     SLOW = "slow"
     EASE = "ease"
+    SKEW = "skew"
+    SET_CLOCK = "set-clock"
     DROP_SSH = "drop-ssh"
     POWER_OFF = "power-off"
     POWER_ON = "power-on"
@@ -149,15 +151,18 @@ def fault(
     loss_percent: Annotated[
         float, typer.Option(min=0, max=100, help="With slow: packets lost each way, in percent.")
     ] = 0,
+    hours: Annotated[float, typer.Option(help="With skew: how far ahead, or (negative) behind, in hours.")] = 0,
 ) -> None:
-    """Break something on a host, or put it right: cable, packets, SSH sessions, power, installation, disk."""
+    """Break something on a host, or put it right: cable, packets, clock, SSH sessions, power, installation, disk."""
     with reported():
         lab = Lab(folder)
         if kind is Fault.SLOW and not (delay_ms or loss_percent):
             raise BadInput("`slow` needs --delay-ms or --loss-percent")
+        if kind is Fault.SKEW and not hours:
+            raise BadInput("`skew` needs --hours; `set-clock` puts it right")
         hosts = list(lab.hosts.values()) if host == "all" else [lab[host]]
         for one in hosts:
-            _actions(one, delay_ms, loss_percent)[kind]()
+            _actions(one, delay_ms, loss_percent, hours)[kind]()
         if kind in (Fault.POWER_ON, Fault.REIMAGE):
             for one in hosts:
                 if one.plugged:
@@ -185,12 +190,14 @@ def uplink(
         {Uplink.CUT: lab.cut_uplink, Uplink.RESTORE: lab.restore_uplink}[kind]()
 
 
-def _actions(host: LabHost, delay_ms: int, loss_percent: float) -> dict[Fault, Callable[[], object]]:
+def _actions(host: LabHost, delay_ms: int, loss_percent: float, hours: float) -> dict[Fault, Callable[[], object]]:
     return {
         Fault.CUT: host.cut,
         Fault.RESTORE: host.restore,
         Fault.SLOW: lambda: host.slow(delay_ms=delay_ms, loss_percent=loss_percent),
         Fault.EASE: host.ease,
+        Fault.SKEW: lambda: host.skew(hours),
+        Fault.SET_CLOCK: host.set_clock,
         Fault.DROP_SSH: host.drop_ssh,
         Fault.POWER_OFF: host.power_off,
         Fault.POWER_ON: host.power_on,

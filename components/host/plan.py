@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from components.expected import Expected, file
 from components.host.spec import HardwareProfile, HostSpec, OsSpec
@@ -30,6 +31,13 @@ _MEMORY_TOLERANCE = 0.85
 
 _DISK_TOLERANCE = 0.80
 """Partitions, GB against GiB and file system overhead: the host must show this share of its disk."""
+
+_EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""No host is prepared before this program was written: a clock that says so is wrong. To change it is to run ``base``
+again on every host."""
+
+_CLOCK_PATIENCE_S = 60
+"""Time services ask their servers within seconds of being started, and again when the network has come up."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ def plan(node: str, spec: HostSpec, os: OsSpec, hardware: HardwareProfile) -> Ho
             time_unit=_TIME_UNIT[os.distribution],
             update_file=update_file,
             update_unit=_UPDATE_UNIT.get(os.distribution),
+            earliest_s=int(_EARLIEST.timestamp()),
+            patience_s=_CLOCK_PATIENCE_S,
         ),
         leave=render(
             "host/leave.sh.j2",

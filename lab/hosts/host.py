@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 import socket
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.hosts import cgroups, disk, network, power
 from lab.hosts.layout import Layout
-from lab.hosts.system import LabError, tail, wait_until
+from lab.hosts.system import LabError, require_tools, run, tail, wait_until
 
 SSH_PORT = 22
 _BALLAST = "/var/lib/lab-ballast"
+_SKEW = "/usr/lib/lab-skew.so"
 
 _ENTER = 'for entrance in $LAB_ENTRANCES; do echo $$ >"$entrance" || exit 1; done; exec "$@"'
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -219,6 +222,24 @@ class LabHost:
     def ease(self) -> None:
         """Ends `slow`."""
         network.ease(self.layout, self.number)
+
+    def skew(self, hours: float) -> None:
+        """Sets its clock wrong by ``hours``, ahead or (negative) behind, until `set_clock` or `reimage`.
+
+        Holds for programs started from now on that ask the C library: bash, date, curl, sshd, and after a boot systemd.
+        Go's ask the kernel, and see this machine's clock.
+        """
+        require_tools(("gcc",))
+        with tempfile.NamedTemporaryFile(suffix=".so") as library:
+            shared = ["-shared", "-fPIC", "-O1", "-nostartfiles", "-o", library.name]
+            run(["gcc", *shared, f"-DSKEW_S={round(hours * 3600)}L", str(Path(__file__).with_name("skew.c"))])
+            body = base64.b64encode(Path(library.name).read_bytes()).decode()
+        # Programs that run keep the library that they have: another file takes its name.
+        self.run(f"base64 -d >{_SKEW}.new && mv {_SKEW}.new {_SKEW} && echo {_SKEW} >/etc/ld.so.preload", stdin=body)
+
+    def set_clock(self) -> None:
+        """Ends `skew`, for programs started from now on."""
+        self.run(f"rm -f /etc/ld.so.preload {_SKEW}")
 
     def drop_ssh(self) -> int:
         """Kills every SSH session, mid-script; what ran in it may go on. Returns how many processes that were."""

@@ -17,6 +17,7 @@ _INOTIFY_INSTANCES = 1024
 
 PACKAGES = {
     "debootstrap": "debootstrap",
+    "gcc": "gcc",
     "ip": "iproute2",
     "losetup": "mount",
     "mkfs.ext4": "e2fsprogs",

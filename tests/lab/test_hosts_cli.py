@@ -87,6 +87,7 @@ def test_ssh_leaves_with_the_exit_code_of_the_command(lab: Lab) -> None:
         (["fault", "cut", "nowhere"], "there is no host 'nowhere'"),
         (["ssh", "nowhere"], "there is no host 'nowhere'"),
         (["fault", "slow", "a"], "--delay-ms or --loss-percent"),
+        (["fault", "skew", "a"], "--hours"),
         (["up", "Not_A_Name"], "host name 'Not_A_Name'"),
         (["up", "--name", "far-too-long-a-name"], "lab name 'far-too-long-a-name'"),
         (["up", "--subnet", "10.98.0.0/30"], "/16 to /24"),

@@ -80,6 +80,21 @@ def test_a_host_behind_a_slow_and_lossy_link_comes_up_all_the_same(site: Site) -
     assert site.lab["b"].run("hostname").stdout.strip() == "lab-b"
 
 
+def test_a_host_whose_clock_is_years_behind_says_so_and_the_next_up_goes_on(site: Site) -> None:
+    site.write("a", "b")
+    site.lab["b"].skew(-200_000)
+    try:
+        done = site.pulumi(
+            "up", "--yes", "--skip-preview", "--continue-on-error", "--stack", "lab", "--non-interactive"
+        )
+        assert done.returncode != 0
+        assert "the clock of lab-b says 20" in done.stdout
+    finally:
+        site.lab["b"].set_clock()
+    touched = site.up()
+    assert all(name.startswith("lab-b") or name == "lab" for name in touched), touched
+
+
 def test_the_operators_key_is_nowhere_in_what_a_run_leaves(site: Site) -> None:
     site.write("a")
     site.up()

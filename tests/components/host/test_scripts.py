@@ -73,6 +73,26 @@ def test_preparing_a_host_twice_changes_it_once(box: Sandbox) -> None:
     assert not [call for call in again.calls if call.startswith(("sysctl --quiet", "systemctl restart"))]
 
 
+YEARS_AGO = "case $1 in +%s) echo 86400 ;; *) echo 1970-01-02 ;; esac"
+
+
+def test_a_clock_that_is_years_behind_is_waited_for(box: Sandbox) -> None:
+    box.install("/usr/local/sbin/date", f'[ ! -e "$SANDBOX/set" ] || exec /bin/date "$@"\n{YEARS_AGO}')
+    box.install("/usr/local/sbin/sleep", 'touch "$SANDBOX/set"')
+    done = box.run(scripts().base)
+    assert done.code == 0, done.stderr
+    assert "the clock says 1970-01-02: waiting for systemd-timesyncd" in done.stdout
+
+
+def test_a_clock_that_nobody_sets_is_refused_before_any_certificate_is_made(box: Sandbox) -> None:
+    box.install("/usr/local/sbin/date", YEARS_AGO)
+    box.install("/usr/local/sbin/sleep", "")
+    done = box.run(scripts().base)
+    assert done.code != 0
+    assert "1970-01-02" in done.stderr
+    assert "os.ntp_servers" in done.stderr
+
+
 def test_a_host_that_leaves_keeps_nothing_that_preparing_it_wrote(box: Sandbox) -> None:
     box.run(scripts().base)
     for _ in range(2):

@@ -122,6 +122,18 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet chronyd; then
   say "started chronyd"
 fi
 
+# A board without a battery wakes up years ago, and certificates that are made or checked then are worth nothing later.
+early() { [ "$(date +%s)" -lt 1767225600 ]; }
+if early; then
+  say "the clock says $(date -u +%F): waiting for chronyd to set it"
+  for ((waited = 0; waited < 60; waited++)); do
+    early || break
+    sleep 1
+  done
+  ! early || fail "the clock of site-a says $(date -u +%F), and chronyd has not set it for 60 s:" \
+    "name time servers that the host reaches (os.ntp_servers), or set the clock"
+fi
+
 changed=0
 put_file /etc/zincati/config.d/55-edge-window.toml 0644 <<'EDGE_FILE'
 [updates]
