@@ -117,19 +117,16 @@ class _Interrupts:
 def _forwarding(told: Callable[[int], None] | None) -> Iterator[_Interrupts]:
     """While this holds, signals that ask this process to stop are passed on, and it waits for the other's end.
 
-    What it was started to ignore (`nohup`, `&` in a script) it goes on ignoring. But the other would inherit that, and
-    could not be stopped by ^C's signal any more: that one is taken, and dropped.
+    A terminal that closes is ignored by whoever was started so (`nohup`). ^C's signal never is, as `pulumi` has it: the
+    other would inherit that (from `&` in a script), and nobody could ask it to stop any more.
     """
     interrupts = _Interrupts(told)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupts.take)
-        elif number == signal.SIGINT:
-            signal.signal(number, lambda *_: None)
+    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    taken = [number for number in _STOPPING if not (deaf and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, interrupts.take) for number in taken}
     try:
         yield interrupts
     except BaseException:

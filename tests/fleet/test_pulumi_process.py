@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,22 +93,25 @@ def test_signal_handlers_are_what_they_were_afterwards(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_the_background")
-def test_in_the_background_it_stays_deaf_and_can_still_end_what_it_started(tmp_path: Path) -> None:
-    path = executable(tmp_path, "#!/bin/bash\ntrap 'echo ended; exit 3' INT\necho ready\nread -r -u 3 3<>wait\n")
-    os.mkfifo(tmp_path / "wait")
-    lines: list[str] = []
-    stop: list[Callable[[], None]] = []
+def test_in_the_background_a_closing_terminal_is_nothing_and_it_can_still_be_asked_to_stop(tmp_path: Path) -> None:
+    path = executable(tmp_path, _PATIENT)
 
     def on_line(line: str) -> None:
-        lines.append(line)
         if line == "ready\n":
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGINT)
-            threading.Timer(0, stop[0]).start()
 
-    seen: list[int] = []
-    finished = PulumiProcess(path, tmp_path, {}).run([], on_line, seen.append, on_start=stop.append)
-    assert (finished.code, finished.interrupts, seen, lines) == (3, 0, [], ["ready\n", "ended\n"])
+    finished = PulumiProcess(path, tmp_path, {"NEEDED": "1"}).run([], on_line)
+    assert (finished.stderr, finished.interrupts) == ("error: canceled", 1)
+
+
+@pytest.mark.usefixtures("in_the_background")
+def test_what_is_started_in_the_background_is_not_deaf(tmp_path: Path) -> None:
+    path = executable(tmp_path, "#!/bin/bash\ntrap 'exit 3' INT\necho ready\nread -r -u 3 3<>wait\n")
+    os.mkfifo(tmp_path / "wait")
+    stop: list[Callable[[], None]] = []
+    run = PulumiProcess(path, tmp_path, {}).run([], lambda _: stop[0](), on_start=stop.append)
+    assert (run.code, run.interrupts) == (3, 0)
 
 
 def test_nothing_can_be_asked_of_the_user(tmp_path: Path) -> None:

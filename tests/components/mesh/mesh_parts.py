@@ -41,6 +41,7 @@ TAILSCALED = "#!/bin/bash\nexit 0\n"
 SYSTEMCTL = """
 case "$*" in
   *is-active*tailscaled.service) [ -e "$SANDBOX/active" ] ;;
+  *is-active*edge-tailscale-leave*) [ -e "$SANDBOX/leaving" ] ;;
   *is-active*) exit 3 ;;
   is-enabled*) [ -e "$SANDBOX/enabled" ] ;;
   enable*) touch "$SANDBOX/enabled" ;;
@@ -52,17 +53,25 @@ case "$*" in
 esac
 """
 
-# Timers fire at once here, and inside of the session: what runs is the same.
+# Timers fire at once here, and inside of the session: what runs is the same. Where a test has put `late`, they fire
+# while somebody sleeps.
 SYSTEMD_RUN = """
 while [[ $1 == --* ]]; do shift; done
+if [ -e "$SANDBOX/late" ]; then echo "$@" >"$SANDBOX/leaving"; exit; fi
 "$@" || true
+"""
+
+SLEEP = """
+[ -e "$SANDBOX/leaving" ] && [ ! -e "$SANDBOX/hangs" ] || exit 0
+$(cat "$SANDBOX/leaving")
+rm "$SANDBOX/leaving"
 """
 
 # Nothing waits here, and no limit is longer than two seconds.
 COMMANDS = {
     "systemctl": SYSTEMCTL,
     "systemd-run": SYSTEMD_RUN,
-    "sleep": "",
+    "sleep": SLEEP,
     "restorecon": "",
     "timeout": 'shift; exec /usr/bin/timeout 2 "$@"',
 }

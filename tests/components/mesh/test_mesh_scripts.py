@@ -60,7 +60,7 @@ def _scripts(spec: TailscaleSpec) -> HostPlan:
 
 def _changes(run: Run) -> list[str]:
     """Calls that change something."""
-    harmless = ("tailscale status", "tailscale debug", "systemctl is-active", "systemctl is-enabled")
+    harmless = ("sleep", "tailscale status", "tailscale debug", "systemctl is-active", "systemctl is-enabled")
     return [call for call in run.calls if not call.startswith(harmless)]
 
 
@@ -167,7 +167,7 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(device: Device) -> None:
     run = device.join(tailscale())
     assert run.code == 1
     assert "expected aaaa" in run.stderr
-    assert not any(call.startswith(("systemctl", "tailscale")) for call in run.calls)
+    assert not any(call.startswith(("systemctl", "tailscale")) for call in _changes(run))
     assert list(device.sandbox.path("/opt/tailscale").iterdir()) == []
 
 
@@ -254,3 +254,26 @@ def test_leaving_twice_or_without_a_daemon_is_no_failure(device: Device, spec: T
     assert device.leave().code == 0
     again = device.leave()
     assert (again.code, again.stdout) == (0, "")
+
+
+def test_a_host_that_is_still_leaving_has_left_before_it_joins_again(device: Device, spec: TailscaleSpec) -> None:
+    device.join(spec)
+    device.tell(late="")
+    assert device.leave().stdout.endswith("leaving the tailnet\n")
+    run = device.join(spec)
+    assert run.code == 0, run.stderr
+    assert run.calls.index("tailscale logout") < next(
+        number for number, call in enumerate(run.calls) if call.startswith("tailscale up")
+    )
+    assert "joined as berlin-a" in run.stdout
+    assert _exists(device.sandbox.path("/etc/systemd/system/tailscaled.service"))
+
+
+def test_a_host_that_does_not_come_to_an_end_of_leaving_is_left_alone(device: Device, spec: TailscaleSpec) -> None:
+    device.join(spec)
+    device.tell(late="", hangs="")
+    device.leave()
+    run = device.join(spec)
+    assert run.code == 1
+    assert "journalctl -u edge-tailscale-leave" in run.stderr
+    assert _changes(run) == []

@@ -100,7 +100,10 @@ wait_for() {
 answers() { [ -n "$(backend)" ]; }
 settled() { case $(backend) in '' | NoState | Starting) return 1 ;; esac; }
 lacks() { [[ $(status) != *"\"$1\""* ]]; }
-no_switch_runs() { ! systemctl is-active --quiet edge-tailscale-switch.timer edge-tailscale-switch.service; }
+idle() { ! systemctl is-active --quiet "edge-tailscale-$1.timer" "edge-tailscale-$1.service"; }
+
+# A host that was told to leave does so on its own a little later, and would take what is set up here along.
+wait_for 60 idle leave || fail "berlin-a is still leaving a tailnet; see: journalctl -u edge-tailscale-leave"
 
 # A release is whole or not there: verified archive, unpacked aside, moved in one step, and checked again on every run.
 if ! (cd "$release" 2>/dev/null && sha256sum -c --status SHA256SUMS); then
@@ -173,7 +176,7 @@ EDGE_FILE
 if [ "$changed" = 1 ]; then systemctl daemon-reload; fi
 unit_changed=$changed
 
-wait_for 120 no_switch_runs || fail "an earlier switch of releases is still running; see: journalctl -u edge-tailscale-switch"
+wait_for 120 idle switch || fail "an earlier switch of releases is still running; see: journalctl -u edge-tailscale-switch"
 previous=$(readlink -- "$home/current" || true)
 systemctl is-enabled --quiet tailscaled.service 2>/dev/null || systemctl enable --quiet tailscaled.service
 if ! systemctl is-active --quiet tailscaled.service; then
