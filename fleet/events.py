@@ -193,7 +193,9 @@ class Run:
 
     @property
     def changed_outputs(self) -> list[str]:
-        """Names of the stack's outputs that come, go or change."""
+        """Names of the stack's outputs that come, go or change; none where the whole stack goes."""
+        if any(change.type == STACK_TYPE and change.op == "delete" for change in self.resources.values()):
+            return []
         before = self._outputs_before or {}
         names = {*before, *self.outputs}
         return sorted(name for name in names if before.get(name, _ABSENT) != self.outputs.get(name, _ABSENT))

@@ -168,6 +168,10 @@ def test_outputs_that_come_go_or_change_are_named() -> None:
     assert run.changed_outputs == ["changed", "come", "gone"]
 
 
+def test_outputs_that_go_with_their_stack_are_not_named() -> None:
+    assert fed(stack("delete", {"site": "demo"}, {})).changed_outputs == []
+
+
 @pytest.mark.parametrize(
     ("events", "nothing"),
     [
