@@ -64,7 +64,7 @@ class PulumiProcess:
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,
             _forwarding(on_interrupt) as interrupts,
         ):
-            process = interrupts.process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=environment,
@@ -75,8 +75,7 @@ class PulumiProcess:
                 errors="replace",
                 process_group=0,
             )
-            if interrupts.count:
-                interrupts.pass_on()
+            interrupts.reach(process)
             if on_start is not None:
                 on_start(lambda: process.send_signal(signal.SIGINT))
             assert process.stdout is not None
@@ -97,19 +96,27 @@ class _Interrupts:
     count: int = 0
     process: subprocess.Popen[str] | None = None
     """None until it has been started."""
+    _missed: bool = False
+
+    def reach(self, process: subprocess.Popen[str]) -> None:
+        """It has been started, and is asked what nobody could be asked before."""
+        self.process = process
+        if self._missed:
+            self._pass_on()
 
     def take(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self.told is not None:
             self.told(self.count)
-        self.pass_on()
+        self._pass_on()
 
-    def pass_on(self) -> None:
-        if self.process is None or self.process.poll() is not None:
-            return
-        if self.count <= _GRACEFUL_ATTEMPTS:
+    def _pass_on(self) -> None:
+        if self.process is None:
+            self._missed = True
+        elif self.count <= _GRACEFUL_ATTEMPTS:
+            # Nothing, where it has ended by itself.
             self.process.send_signal(signal.SIGINT)
-        else:
+        elif self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_an_interrupt_is_passed_on_once_and_the_end_waited_for(tmp_path: Path) -
     assert seen == [1]
     assert finished.interrupts == 1
     assert finished.stderr == "error: canceled"
+
+
+def test_an_interrupt_that_comes_before_there_is_a_process_is_passed_on_once_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    finished = PulumiProcess(executable(tmp_path, "#!/bin/sh\nexec sleep 600\n"), tmp_path, {}).run([])
+    assert (finished.code, finished.interrupts) == (-signal.SIGINT, 1)
 
 
 def test_the_third_interrupt_ends_a_process_that_does_not_listen(tmp_path: Path) -> None:
