@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import asyncssh
 
 from components.host.spec import HostSpec
+from fleet import host_keys
 from fleet.failure import OperationError
 from stacks.site import SiteSpec
 
@@ -21,9 +22,6 @@ _KEEPALIVE_S, _KEEPALIVES_MISSED = 15, 4
 _SCRIPT_LIMIT_S = 120
 """Hashing a release takes a slow board some seconds; a disk that hangs takes for ever."""
 _PARTING_S = 2
-_ALSO_SHOWN = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
-"""Kinds of host key that a host may show beside the pinned one's: offered the pinned kind only, a host without it hangs
-up, and that would look like a lost connection. Whatever it shows, only the pinned key is accepted."""
 
 
 class NotAnswered(Exception):
@@ -77,6 +75,7 @@ class Hosts:
             except NotAnswered as error:
                 raise NotAnswered(f"{host.via}, the way to it, does not let through: {error}") from None
         try:
+            pinned = asyncssh.import_public_key(host.host_key)
             async with asyncio.timeout(self._ssh.dial_timeout_s):
                 return await asyncssh.connect(
                     host.address,
@@ -87,8 +86,8 @@ class Hosts:
                     client_keys=[self._key],
                     agent_path=None,
                     preferred_auth="publickey",
-                    known_hosts=([asyncssh.import_public_key(host.host_key)], [], []),
-                    server_host_key_algs=_ALSO_SHOWN,
+                    known_hosts=([pinned], [], []),
+                    server_host_key_algs=host_keys.offered(pinned),
                     keepalive_interval=_KEEPALIVE_S,
                     keepalive_count_max=_KEEPALIVES_MISSED,
                 )

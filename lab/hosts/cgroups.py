@@ -68,9 +68,11 @@ def create(label: str) -> None:
                 (group / name).write_text((hierarchy.path / name).read_text())
 
 
-def entrances(label: str) -> list[Path]:
-    """The files through which a process joins the group ``label``, one for each hierarchy."""
-    return [hierarchy.path / label / "cgroup.procs" for hierarchy in hierarchies()]
+def inside(label: str, *command: str) -> list[str]:
+    """The command that runs ``command`` in the group ``label``, with the very process that it is started as."""
+    entrances = " ".join(str(hierarchy.path / label / "cgroup.procs") for hierarchy in hierarchies())
+    enter = f'for entrance in {entrances}; do echo $$ >"$entrance" || exit 1; done; exec "$@"'
+    return ["sh", "-c", enter, "enter", *command]
 
 
 def labels(prefix: str) -> set[str]:

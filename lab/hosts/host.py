@@ -18,7 +18,6 @@ SSH_PORT = 22
 _BALLAST = "/var/lib/lab-ballast"
 _SKEW = "/usr/lib/lab-skew.so"
 
-_ENTER = 'for entrance in $LAB_ENTRANCES; do echo $$ >"$entrance" || exit 1; done; exec "$@"'
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Every sshd but the one that listens serves a connection.
@@ -73,6 +72,12 @@ class LabHost:
         """Its first process, as this machine numbers it; None when the host is off."""
         return power.process(self.folder)
 
+    def _first_process(self) -> int:
+        pid = self.pid
+        if pid is None:
+            raise LabError(f"{self.name} is off")
+        return pid
+
     @property
     def plugged(self) -> bool:
         """Whether its cable is in; a cut cable stays cut while the host is switched off and on."""
@@ -84,26 +89,12 @@ class LabHost:
 
     def enter(self, *command: str) -> list[str]:
         """The command that runs ``command`` inside the host, without SSH, as root. Raises LabError when it is off."""
-        pid = self.pid
-        if pid is None:
-            raise LabError(f"{self.name} is off")
-        namespaces = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        first = self._first_process()
+        namespaces = ["nsenter", f"--target={first}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         # As the host's own processes have it: none may set this machine's clock.
         powers = ["setpriv", "--bounding-set=-sys_time"]
         environment = ["env", "-i", f"PATH={_PATH}", "HOME=/root", "LC_ALL=C.UTF-8"]
-        entrances = " ".join(map(str, cgroups.entrances(self.layout.label(self.name))))
-        return [
-            "env",
-            f"LAB_ENTRANCES={entrances}",
-            "sh",
-            "-c",
-            _ENTER,
-            "enter",
-            *namespaces,
-            *powers,
-            *environment,
-            *command,
-        ]
+        return cgroups.inside(self.layout.label(self.name), *namespaces, *powers, *environment, *command)
 
     def run(
         self, command: str, *, stdin: str = "", check: bool = True, timeout_s: float = 120
@@ -215,8 +206,7 @@ class LabHost:
         Lost each way, so that a round trip is lost nearly twice as often.
         Raises LabError when it is off.
         """
-        if self.pid is None:
-            raise LabError(f"{self.name} is off")
+        self._first_process()
         network.slow(self.layout, self.number, delay_ms=delay_ms, loss_percent=loss_percent)
 
     def ease(self) -> None:

@@ -96,9 +96,7 @@ def slow(layout: Layout, number: int, *, delay_ms: int, loss_percent: float) -> 
     run(["ip", "link", "set", near, "nomaster"])
     program = [sys.executable, "-I", str(_CABLE), near, port, layout.bridge, str(delay_ms), str(loss_percent)]
     # In a control group of its own it is found again, and ended, by whoever clears away.
-    entrances = " ".join(map(str, cgroups.entrances(label)))
-    enter = f'for entrance in {entrances}; do echo $$ >"$entrance" || exit 1; done; exec setsid --fork "$@"'
-    done = run(["sh", "-c", enter, "slow", *program], check=False)
+    done = run(cgroups.inside(label, "setsid", "--fork", *program), check=False)
     if done.stdout != "carries\n":
         ease(layout, number)
         raise LabError(f"the cable {near} cannot be slowed: {done.stderr.strip()}")

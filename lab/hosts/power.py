@@ -15,11 +15,7 @@ from lab.hosts.system import LabError, tail, wait_until
 _BOOT = Path(__file__).with_name("boot.sh")
 _START_S = 30.0
 
-# The launching shell joins the host's control groups first: the namespace made after that has them as its roots.
-_LAUNCH = """
-for entrance in $LAB_ENTRANCES; do echo $$ >"$entrance" || exit 1; done
-exec unshare --cgroup --mount --uts --ipc --net --pid --fork --kill-child --propagation private bash "$LAB_BOOT"
-"""
+_NAMESPACES = ("--cgroup", "--mount", "--uts", "--ipc", "--net", "--pid")
 
 _started: dict[Path, subprocess.Popen[bytes]] = {}
 """Hosts that this very process switched on, by folder: their launchers are its children, and are buried by it."""
@@ -47,16 +43,16 @@ def on(layout: Layout, host: str, number: int, image: Path, *, plugged: bool) ->
     cgroups.create(label)
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
-        "LAB_BOOT": str(_BOOT),
         "LAB_CGROUPS": "\n".join(f"{one.folder} {one.kind} {one.options}" for one in cgroups.hierarchies()),
-        "LAB_ENTRANCES": " ".join(map(str, cgroups.entrances(label))),
         "LAB_HOST": str(folder),
         "LAB_IMAGE": str(image),
     }
+    unshare = ("unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private")
     log = folder / "boot.log"
     with log.open("wb") as output:
         launcher = subprocess.Popen(
-            ["bash", "-c", _LAUNCH],
+            # In the host's control groups first: the namespace made after that has them as its roots.
+            cgroups.inside(label, *unshare, "bash", str(_BOOT)),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

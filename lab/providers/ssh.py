@@ -15,6 +15,7 @@ from typing import Any
 import asyncssh
 
 from engine.rehearsal.protocol import Failure
+from fleet import host_keys
 
 _DEFAULT_DIAL_ERRORS, _UNLIMITED = 10, -1
 _DEFAULT_DIAL_TIMEOUT_S = 15
@@ -214,20 +215,8 @@ async def _options(target: Endpoint, opened: AsyncExitStack) -> dict[str, Any]:
             pinned = asyncssh.import_public_key(target.host_key)
         except asyncssh.KeyImportError:
             raise Failure(f"{target.called}: the pinned host key is not an SSH public key") from None
-        # A host with keys of several kinds is to show the pinned kind; one without it shows what it has.
-        own = [algorithm.decode() for algorithm in pinned.sig_algorithms]
-        options["server_host_key_algs"] = [*own, *(other for other in _KEY_KINDS if other not in own)]
+        options["server_host_key_algs"] = host_keys.offered(pinned)
     return options
-
-
-_KEY_KINDS = (
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-)
 
 
 async def _keys(target: Endpoint, opened: AsyncExitStack) -> Any:

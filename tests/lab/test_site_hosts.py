@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lab.hosts.lab import Lab
 from lab.site import Site, lab_site, sessions
@@ -41,10 +40,7 @@ def test_a_host_that_is_added_is_the_only_one_that_is_visited(site: Site) -> Non
 
 
 def test_another_machine_at_a_hosts_address_is_not_spoken_to(site: Site) -> None:
-    site.write("a")
-    content = yaml.safe_load(site.file.read_text())
-    content["hosts"][0]["host_key"] = site.lab["b"].host_key
-    site.file.write_text(yaml.safe_dump(content))
+    site.write("a", of_host={"a": {"host_key": site.lab["b"].host_key}})
     before = sessions(site.lab["a"])
     done = site.pulumi("up", "--yes", "--skip-preview", "--non-interactive", "--stack", "lab")
     assert done.returncode != 0
@@ -70,11 +66,8 @@ def test_a_host_that_is_off_is_said_to_be_and_the_next_up_goes_on(site: Site) ->
 
 
 def test_a_host_behind_a_slow_and_lossy_link_comes_up_all_the_same(site: Site) -> None:
-    site.write("a", "b")
-    content = yaml.safe_load(site.file.read_text())
-    # As a site file has it that does not say: the lab's own limit is for links that lose nothing.
-    del content["ssh"]["dial_timeout_s"]
-    site.file.write_text(yaml.safe_dump(content))
+    # With the limits of a site file that names none: the lab's own are for links that lose nothing.
+    site.write("a", "b", ssh={"user": "root"})
     site.lab["b"].slow(delay_ms=200, loss_percent=3)
     try:
         assert "lab-b-base" in site.up()
