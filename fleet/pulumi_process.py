@@ -8,6 +8,7 @@ third ends it.
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ STACK_NOT_FOUND = 6
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACEFUL_ATTEMPTS = 2
+_END = 0
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class PulumiProcess:
     ) -> Finished:
         """Run to the end.
 
-        ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C; ``on_start`` is called
-        when the process has been started, and must not take long. It gets what asks the process to stop, for any
-        thread, where nobody pressed ^C.
+        ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C, in a thread of its own.
+        ``on_start`` is called when the process has been started, and must not take long. It gets what asks the process
+        to stop, for any thread, where nobody pressed ^C.
         """
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
         environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
@@ -92,7 +94,8 @@ class PulumiProcess:
 class _Interrupts:
     """Signals that asked this process to stop, and who is asked in turn."""
 
-    told: Callable[[int], None] | None
+    told: queue.SimpleQueue[int]
+    """Gets how many there have been. Nothing is said here: a signal may come in the midst of another word."""
     count: int = 0
     process: subprocess.Popen[str] | None = None
     """None until it has been started."""
@@ -106,8 +109,7 @@ class _Interrupts:
 
     def take(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
-        if self.told is not None:
-            self.told(self.count)
+        self.told.put(self.count)
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -121,12 +123,13 @@ class _Interrupts:
 
 
 @contextmanager
-def _forwarding(told: Callable[[int], None] | None) -> Iterator[_Interrupts]:
+def _forwarding(on_interrupt: Callable[[int], None] | None) -> Iterator[_Interrupts]:
     """While this holds, signals that ask this process to stop are passed on, and it waits for the other's end.
 
     A terminal that closes is ignored by whoever was started so (`nohup`). ^C's signal never is, as `pulumi` has it: the
     other would inherit that (from `&` in a script), and nobody could ask it to stop any more.
     """
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
     interrupts = _Interrupts(told)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
@@ -134,6 +137,8 @@ def _forwarding(told: Callable[[int], None] | None) -> Iterator[_Interrupts]:
     deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     taken = [number for number in _STOPPING if not (deaf and number == signal.SIGHUP)]
     before = {number: signal.signal(number, interrupts.take) for number in taken}
+    teller = threading.Thread(target=_tell, args=(told, on_interrupt), name="interrupts", daemon=True)
+    teller.start()
     try:
         yield interrupts
     except BaseException:
@@ -144,3 +149,11 @@ def _forwarding(told: Callable[[int], None] | None) -> Iterator[_Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        told.put(_END)
+        teller.join()
+
+
+def _tell(told: queue.SimpleQueue[int], on_interrupt: Callable[[int], None] | None) -> None:
+    for count in iter(told.get, _END):
+        if on_interrupt is not None:
+            on_interrupt(count)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,23 @@ def test_an_interrupt_that_comes_before_there_is_a_process_is_passed_on_once_the
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     finished = PulumiProcess(executable(tmp_path, "#!/bin/sh\nexec sleep 600\n"), tmp_path, {}).run([])
     assert (finished.code, finished.interrupts) == (-signal.SIGINT, 1)
+
+
+def test_what_is_said_of_an_interrupt_waits_for_what_is_being_said(tmp_path: Path) -> None:
+    saying = threading.Lock()
+    said: list[bool] = []
+
+    def on_line(line: str) -> None:
+        if line == "ready\n":
+            with saying:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def on_interrupt(_number: int) -> None:
+        said.append(saying.acquire(timeout=5))
+        saying.release()
+
+    PulumiProcess(executable(tmp_path, _PATIENT), tmp_path, {"NEEDED": "1"}).run([], on_line, on_interrupt)
+    assert said == [True]
 
 
 def test_the_third_interrupt_ends_a_process_that_does_not_listen(tmp_path: Path) -> None:
