@@ -32,7 +32,7 @@ help: ## List the targets
 
 .PHONY: setup
 setup: $(INSTALLED) ## Python packages, the `edge` command and a working `pulumi`, all in .venv
-	@$(BIN)/python -P -m engine.setup
+	@$(BIN)/python -P -m engine.obtain.setup
 
 $(INSTALLED): $(PINS)
 	@if [ -z "$(PYTHON)" ]; then \

@@ -115,7 +115,7 @@ def peak_mib(folder: Path) -> float:
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "fleet.cli", "check", str(folder), "--json"]
+    command = [sys.executable, "-m", "edge.cli", "check", str(folder), "--json"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import playbook
 from bench.results import compared, compiled_modules_are_kept, write
 from bench.shell_site import ShellSite, recorded
-from fleet.drift import expectations
+from edge.hosts.drift import expectations
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, wait_until
 from lab.whole import MODEL_HOST, NAMES, SERVER, Whole, put_model, whole_site

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import compared, compiled_modules_are_kept, write
-from engine.cli import locate
 from engine.environment import environment
+from engine.obtain.cli import locate
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = "prod"
 TARGET = 1.8
-_EDGE = [sys.executable, "-m", "fleet.cli"]
+_EDGE = [sys.executable, "-m", "edge.cli"]
 
 EMPTY = "empty program, pulumi"
 WITH_POLICIES = f"{SITE}, edge preview"
@@ -105,7 +105,7 @@ def empty_program(folder: Path) -> Callable[[], None]:
 
 def without_policies() -> int:
     """`edge preview` as it is, but for the policy pack."""
-    from fleet.operation import opened
+    from edge.run.operation import opened
 
     with opened(SITE, rehearse=True) as session:
         run, finished = session.stream(["preview", *session.program], lambda _: None)
@@ -114,10 +114,10 @@ def without_policies() -> int:
 
 def plain() -> int:
     """The program as `pulumi` itself runs it, against the same rehearsal."""
+    from edge.run.stack_settings import placeholders
     from engine.rehearsal import RehearsalServer
+    from engine.rehearsal.workspace import rehearsal_workspace
     from engine.rehearsal.world import World
-    from engine.workspace import rehearsal_workspace
-    from fleet.stack_settings import placeholders
     from stacks.loader import load_site
 
     spec = load_site(SITE)

@@ -15,8 +15,8 @@ from typing import Any
 from engine.rehearsal.in_process import Recorded, Recording, record
 from engine.rehearsal.values import reveal
 from engine.rehearsal.world import World
-from fleet.program import program
 from stacks.loader import load_site
+from stacks.program import program
 
 _COMMAND = "command:remote:Command"
 _HELM = "kubernetes:helm.sh/v3:Release"

@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from engine.cli import installed_path
+from engine.obtain.cli import installed_path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 # Guards placeholders only; public on purpose, so that anybody can rehearse.

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from engine import cache, go_build
-from engine.cli import EngineError
+from engine.obtain import cache, go_build
+from engine.obtain.cli import EngineError
 from lab.hosts.image import cache_folder
 
 STATIC = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.mesh.plan import site_tags
-from components.mesh.spec import TailscaleSpec
+from components.mesh.tailscale.plan import site_tags
+from components.mesh.tailscale.spec import TailscaleSpec
 from lab.authority import Authority
 from lab.gitops import build as flux
 from lab.gitops.content import artifacts
@@ -27,7 +27,7 @@ from lab.mesh.release import FOLDER, release
 from lab.oci.registry import Registry
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway
-from stacks.fleet import MeshSite, TailnetSpec, acl
+from stacks.fleet.component import MeshSite, TailnetSpec, acl
 
 _TELEMETRY_TOKEN = "lab-telemetry-token-0123456789abcdef"
 

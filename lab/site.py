@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from engine.cli import locate
 from engine.environment import PROJECT_ROOT, environment, file_backend
+from engine.obtain.cli import locate
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.providers.serving import LabProviders

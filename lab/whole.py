@@ -19,10 +19,10 @@ from typing import Any
 
 import yaml
 
-from components.inference.plan import GRPC_PORT, NAMESPACE
-from components.inference.plan import NAME as SERVICE
-from engine.cli import locate
+from components.inference.triton.plan import GRPC_PORT, NAMESPACE
+from components.inference.triton.plan import NAME as SERVICE
 from engine.environment import PROJECT_ROOT, environment, file_backend
+from engine.obtain.cli import locate
 from lab.hosts.lab import Lab
 from lab.inference import client
 from lab.inference import site as model
@@ -56,7 +56,7 @@ class Whole:
         return self.root / "stacks" / "sites" / "lab.yaml"
 
     def edge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run([sys.executable, "-P", "-m", "fleet.cli", *arguments])
+        return self.run([sys.executable, "-P", "-m", "edge.cli", *arguments])
 
     def run(self, command: list[str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(

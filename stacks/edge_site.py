@@ -12,15 +12,15 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.base import EdgeComponent
-from components.gitops.component import Flux
-from components.gitops.spec import FluxSpec
+from components.gitops.flux.component import Flux
+from components.gitops.flux.spec import FluxSpec
 from components.host.component import Host
-from components.inference.component import Inference
-from components.inference.plan import NAMESPACE as INFERENCE_NAMESPACE
-from components.inference.plan import Scraper
+from components.inference.triton.component import Inference
+from components.inference.triton.plan import NAMESPACE as INFERENCE_NAMESPACE
+from components.inference.triton.plan import Scraper
 from components.k3s.component import K3s
-from components.mesh.component import Tailscale
-from components.mesh.spec import TailscaleSpec
+from components.mesh.tailscale.component import Tailscale
+from components.mesh.tailscale.spec import TailscaleSpec
 from components.registration.arc.plan import NAMESPACES as ARC_NAMESPACES
 from components.registration.spec import ArcSpec, OutpostsSpec
 from components.telemetry.component import Telemetry
@@ -33,7 +33,7 @@ from stacks.secrets import required
 from stacks.site import SiteSpec
 
 if TYPE_CHECKING:
-    from components.registration.outposts.component import OutpostsRegistration
+    from components.place.outposts.component import OutpostsRegistration
 
 Secret = Callable[[str], pulumi.Input[str]]
 """Gives the secret under a key of the stack's configuration."""
@@ -75,7 +75,7 @@ class EdgeSite(EdgeComponent):
 
     def _outpost(self) -> OutpostsRegistration:
         # The SDK of a cloud is as much to import as half of the program: only the sites that use one do.
-        from components.registration.outposts.component import OutpostsRegistration
+        from components.place.outposts.component import OutpostsRegistration
 
         spec = self.spec
         assert isinstance(spec.registration, OutpostsSpec)

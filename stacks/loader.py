@@ -10,15 +10,15 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from stacks import site_rules
-from stacks.between_sites import between_sites
+from sitefile.checked_file import FileChecker
+from sitefile.layers import Layers, read_layers
+from sitefile.problems import Place, Problem, SiteError, any_of, in_order, near_miss, shown
+from sitefile.spec_shape import SpecShape
+from sitefile.yaml_tree import MappingNode, ScalarNode
 from stacks.catalogue import PROJECT_ROOT
-from stacks.checked_file import FileChecker
-from stacks.layers import Layers, read_layers
-from stacks.problems import Place, Problem, SiteError, any_of, in_order, near_miss, shown
+from stacks.rules import site as site_rules
+from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
-from stacks.spec_shape import SpecShape
-from stacks.yaml_tree import MappingNode, ScalarNode
 
 __all__ = [
     "PROJECT_ROOT",

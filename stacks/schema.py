@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.inference.spec import catalogue as models
+from components.inference.triton.spec import catalogue as models
+from sitefile.layers import Layers
+from sitefile.spec_shape import TAGS
+from sitefile.yaml_tree import MappingNode, Node, ScalarNode
 from stacks.catalogue import PROJECT_ROOT, catalogue
-from stacks.layers import Layers
 from stacks.loader import site_layers, site_shape
-from stacks.spec_shape import TAGS
-from stacks.yaml_tree import MappingNode, Node, ScalarNode
 
 FILE = Path("stacks") / "site.schema.json"
 # VS Code's YAML extension is at home in draft 7.

@@ -9,19 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.gitops.spec import FluxSpec, NoGitOps
+from components.gitops.spec import GitOps, NoGitOps
 from components.host.spec import HostSpec, OsSpec, SshSpec
-from components.inference.spec import InferenceSpec
+from components.inference.triton.spec import InferenceSpec
 from components.k3s.spec import K3sSpec
-from components.mesh.spec import NoMesh, TailscaleSpec
+from components.mesh.spec import Mesh, NoMesh
 from components.registration.spec import NoRegistration, Registration
 from components.specs import Spec
 from components.telemetry.spec import TelemetrySpec
 from components.types import DnsLabel, Labels, NonEmpty, Tier
 from stacks.economics import EconomicsSpec
 
-Mesh = Annotated[NoMesh | TailscaleSpec, Field(discriminator="kind")]
-GitOps = Annotated[NoGitOps | FluxSpec, Field(discriminator="kind")]
 Mbps = Annotated[float, Field(gt=0)]
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from engine.cli import locate
 from engine.environment import PROJECT_ROOT, environment, file_backend
+from engine.obtain.cli import locate
 from engine.rehearsal import RehearsalServer
 from engine.rehearsal.world import World
 from stacks.loader import load_site

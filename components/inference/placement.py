@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.inference.spec import GpuNeeds, Model, Platform
+from components.inference.triton.spec import GpuNeeds, Model, Platform
 
 PLATFORM_OF: dict[str, Platform] = {"nvidia-gpu": "server", "nvidia-igpu": "jetson"}
 """Accelerator kinds that Triton can use, and the image that they take."""

@@ -1,27 +1,15 @@
-"""What a human writes about the private network between a site and its operators."""
+"""Private network between a site and its operators: a union that the site file chooses from by ``kind``."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
+from components.mesh.tailscale.spec import TailscaleSpec
 from components.specs import Spec
-from components.types import Arch, Cidr, HttpsUrl, NonEmpty, SemVer, Sha256
 
-
-def _tag_name(value: str) -> str:
-    if value.startswith("tag:"):
-        raise ValueError(f"expected the name alone: {value.removeprefix('tag:')}")
-    if value.startswith("edge-"):
-        raise ValueError("names that begin with 'edge-' belong to the sites themselves: edge-<site>")
-    return value
-
-
-TagName = Annotated[
-    str, StringConstraints(pattern=r"^(tag:)?[a-z][a-z0-9-]*$", max_length=63), AfterValidator(_tag_name)
-]
-"""A tag of the tailnet without its prefix ``tag:``."""
+__all__ = ["Mesh", "NoMesh", "TailscaleSpec"]
 
 
 class NoMesh(Spec):
@@ -31,67 +19,4 @@ class NoMesh(Spec):
     """Selects no mesh."""
 
 
-class ConfiguredKey(Spec):
-    """The auth key is the secret `tailscale-auth-key`, made by whoever runs the tailnet (Headscale: a pre-auth key).
-
-    It must be reusable, pre-authorised, short-lived, and carry all tags of the site: hosts refuse to join untagged.
-    """
-
-    source: Literal["config"]
-    """Selects a key from the stack's configuration."""
-
-
-class MadeKey(Spec):
-    """The auth key is made by the tailscale provider. Needs an OAuth client of the tailnet in the environment
-    (`TAILSCALE_OAUTH_CLIENT_ID`, `TAILSCALE_OAUTH_CLIENT_SECRET`) with scope `auth_keys` and the tag `ops`."""
-
-    source: Literal["tailscale-provider"]
-    """Selects a key that is made for the site."""
-
-    tailnet: NonEmpty
-    """The tailnet's id."""
-
-    expiry_hours: Annotated[int, Field(ge=1, le=168)] = 24
-    """How long the key lets hosts join, in hours. Hosts that have joined stay."""
-
-
-class TailscaleSpec(Spec):
-    """Tailscale on every host of the site. A host carries `tag:edge-<site>` and one tag for each of `tags`."""
-
-    kind: Literal["tailscale"]
-    """Selects Tailscale; with `login_server`, Headscale."""
-
-    version: SemVer
-    """Release to install."""
-
-    sha256: dict[Arch, Sha256]
-    """SHA-256 of `tailscale_<version>_<arch>.tgz` by architecture."""
-
-    mirror: HttpsUrl = "https://pkgs.tailscale.com/stable"
-    """Base URL that holds the archives; a site without internet names its own."""
-
-    tags: tuple[TagName, ...] = ("edge",)
-    """Groups that the hosts belong to, beside their site's own tag. Each becomes `tag:<name>`."""
-
-    key: Annotated[ConfiguredKey | MadeKey, Field(discriminator="source")] = ConfiguredKey(source="config")
-    """Where the key comes from that lets hosts join. A new key never makes a host that has joined join again."""
-
-    login_server: HttpsUrl | None = None
-    """Headscale's URL; Tailscale's own control plane when absent. Fixed once a host has joined."""
-
-    ssh: bool = False
-    """Whether operators may use Tailscale SSH. It takes over port 22 of the mesh address, with host keys of its own, so
-    the hosts' `address` must be another one then."""
-
-    accept_dns: bool = False
-    """Whether hosts resolve names through the tailnet. Off: a host must resolve its registries without the mesh."""
-
-    advertise_routes: tuple[Cidr, ...] = ()
-    """Networks behind the hosts that the tailnet may reach through them."""
-
-
-def required_secrets(spec: NoMesh | TailscaleSpec) -> tuple[str, ...]:
-    """Configuration keys whose secrets the mesh needs."""
-    if isinstance(spec, TailscaleSpec) and isinstance(spec.key, ConfiguredKey):
-        return ("tailscale-auth-key",)
-    return ()
+Mesh = Annotated[NoMesh | TailscaleSpec, Field(discriminator="kind")]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.place.outposts.spec import InstanceCompute, OutpostsSpec
 from components.registration.arc.spec import ArcSpec
-from components.registration.outposts.spec import InstanceCompute, OutpostsSpec
 from components.specs import Spec
 
 __all__ = ["ArcSpec", "NoRegistration", "OutpostsSpec", "Registration", "required_secrets"]

@@ -26,8 +26,8 @@ from pulumi.runtime import stack as sdk_stack
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.rpc_manager import RPCManager
 
-from engine.quick_sdk import QUICKER, Swap, swapped
 from engine.rehearsal.values import SECRET_SIGNATURE, SIGNATURE
+from engine.stand_in.quick_sdk import QUICKER, Swap, swapped
 
 # `pulumi.runtime` re-exports a function of the same name over this module.
 sdk_invoke: Any = importlib.import_module("pulumi.runtime.invoke")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
-from engine import late_grpc
 from engine.rehearsal.providers import PROVIDERS
+from engine.stand_in import late_grpc
 
 if TYPE_CHECKING:
     import grpc

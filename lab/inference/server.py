@@ -13,8 +13,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from engine import cache
-from engine.cli import EngineError
+from engine.obtain import cache
+from engine.obtain.cli import EngineError
 from lab.builds import kept, run_tool
 from lab.hosts.image import SUITE, mirror
 from lab.hosts.system import require_root, require_tools

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from components.inference.plan import NAMESPACE
-from components.inference.spec import catalogue
+from components.inference.triton.plan import NAMESPACE
+from components.inference.triton.spec import catalogue
 from lab.hosts.host import LabHost
 from lab.inference.server import server_image
 from lab.oci.artifact import Artifact

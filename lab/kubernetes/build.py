@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import cache
-from engine.cli import EngineError
+from engine.obtain import cache
+from engine.obtain.cli import EngineError
 from lab.builds import STATIC, go_program, kept, module_folder, run_tool, sources, tools
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame
 from lab.kubernetes.mirror import BINARY, IMAGES

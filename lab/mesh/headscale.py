@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from engine.cli import EngineError
+from engine.obtain.cli import EngineError
 from lab.authority import Authority
 from lab.builds import run_tool
 from lab.hosts.system import LabError, tail, wait_until

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from engine.cli import EngineError
+from engine.obtain.cli import EngineError
 from lab.builds import completed_program, pinned
 
 _PINS = Path(__file__).with_name("kubernetes_plugin")

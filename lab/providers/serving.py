@@ -13,10 +13,10 @@ from concurrent import futures
 from contextlib import ExitStack
 from typing import Any
 
-from engine import late_grpc
 from engine.rehearsal.providers import PROVIDERS
 from engine.rehearsal.serving import serve
 from engine.rehearsal.world import World
+from engine.stand_in import late_grpc
 
 WITH_EFFECT = ("command", "kubernetes")
 _THREADS = 128

@@ -14,8 +14,8 @@ from typing import Any
 
 import asyncssh
 
+from edge.hosts import host_keys
 from engine.rehearsal.protocol import Failure
-from fleet import host_keys
 
 _DEFAULT_DIAL_ERRORS, _UNLIMITED = 10, -1
 _DEFAULT_DIAL_TIMEOUT_S = 15

@@ -72,7 +72,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    from engine import download, go_build
+    from engine.obtain import download, go_build
 
     own = Machine(tmp_path)
     own.venv_bin.mkdir(parents=True)
@@ -92,7 +92,7 @@ def installer(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ca
     """Makes the official download reachable, with the given stand-in for what its installer leaves in a folder."""
     from pulumi.automation import PulumiCommand
 
-    from engine import download
+    from engine.obtain import download
 
     def use(install: Callable[[Path], None]) -> None:
         def instead(root: str, version: object) -> None:

@@ -20,12 +20,12 @@ from pulumi import log
 from pulumi.runtime import stack as sdk_stack
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
-from engine import attached_host, late_grpc, runners
-from engine.attached_host import attached
-from engine.cli import locate
 from engine.environment import environment, file_backend
-from engine.quick_sdk import wait_for_rpcs
+from engine.obtain.cli import locate
 from engine.rehearsal import RehearsalServer
+from engine.stand_in import attached_host, late_grpc, runners
+from engine.stand_in.attached_host import attached
+from engine.stand_in.quick_sdk import wait_for_rpcs
 
 # Generous: these only bound a test that fails.
 _DEADLINE_SECONDS = 60

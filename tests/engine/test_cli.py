@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, download, go_build
-from engine.cli import PULUMI_VERSION, EngineError, PulumiCli
+from engine.obtain import cli, download, go_build
+from engine.obtain.cli import PULUMI_VERSION, EngineError, PulumiCli
 from tests.engine.conftest import Machine, write_executable
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.cli import EngineError, PulumiCli, automation_command, locate
 from engine.environment import environment
-from engine.shim import is_our_shim
-from engine.workspace import rehearsal_workspace
+from engine.obtain.cli import EngineError, PulumiCli, automation_command, locate
+from engine.obtain.shim import is_our_shim
+from engine.rehearsal.workspace import rehearsal_workspace
 from tests.engine.conftest import write_executable
 
 pytestmark = pytest.mark.engine

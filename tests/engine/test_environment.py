@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from engine.environment import environment
-from engine.workspace import rehearsal_workspace
+from engine.rehearsal.workspace import rehearsal_workspace
 from tests.engine.conftest import Machine
 
 _PRODUCTION_ONLY_BY_USER = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_HOME", "PULUMI_DEBUG_PROVIDERS"}

@@ -20,14 +20,14 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
-from engine import python_environment
-from engine.cli import PULUMI_VERSION
+from engine.obtain.cli import PULUMI_VERSION
+from engine.stand_in import python_environment
 from tests.engine.conftest import write_executable
 
 # Generous: these only bound a test that fails.
 _DEADLINE_SECONDS = 60
-_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(python_environment.__file__).parents[1])}
-_HOST = [sys.executable, "-P", "-m", "engine.language_host"]
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(python_environment.__file__).parents[2])}
+_HOST = [sys.executable, "-P", "-m", "engine.stand_in.language_host"]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import cache, download, go_build
-from engine.cli import EngineError
+from engine.obtain import cache, download, go_build
+from engine.obtain.cli import EngineError
 from tests.engine.conftest import Machine, write_executable
 
-_BUILD = "from engine import go_build; print(go_build.build())"
+_BUILD = "from engine.obtain import go_build; print(go_build.build())"
 
 
 def _unfinished(machine: Machine) -> list[Path]:
@@ -60,7 +60,7 @@ def test_a_killed_build_leaves_nothing_that_looks_like_a_result_and_the_next_one
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(Path(cache.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(cache.__file__).parents[2])},
     )
     try:
         _wait_for(lambda: any(machine.cache.glob(".unfinished-*/bin/pulumi")))

@@ -9,7 +9,7 @@ import pytest
 from pulumi.runtime.proto import analyzer_pb2
 from pulumi_policy import policy as sdk
 
-from engine.policy_exec import _once, _quicken
+from engine.stand_in.policy_exec import _once, _quicken
 
 
 def test_a_resource_and_its_provider_are_converted_once_for_all_policies() -> None:

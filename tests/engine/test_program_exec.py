@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.program_exec import explain, make_importable
+from engine.stand_in.program_exec import explain, make_importable
 
 
 def _failure(folder: Path, code: str) -> BaseException:

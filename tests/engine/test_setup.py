@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, setup, shim
+from engine.obtain import cli, setup, shim
 from tests.engine.conftest import Machine, write_executable
 
 
@@ -134,4 +134,4 @@ def test_the_thin_host_is_started_by_the_python_beside_it(machine: Machine) -> N
     assert setup.main() == 0
     write_executable(machine.venv_bin / "python", '#!/bin/sh\necho "$@"\n')
     said = subprocess.check_output([machine.venv_bin / shim.HOST, "127.0.0.1:1"], cwd=machine.root, text=True)
-    assert said.split() == ["-P", "-m", "engine.language_host", "127.0.0.1:1"]
+    assert said.split() == ["-P", "-m", "engine.stand_in.language_host", "127.0.0.1:1"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.attached_host import attached
-from engine.cli import locate
 from engine.environment import environment, file_backend
+from engine.obtain.cli import locate
+from engine.stand_in.attached_host import attached
 from lab.providers.serving import LabProviders
 
 _DEADLINE_S = 180

@@ -15,7 +15,7 @@ from components.host.spec import HostSpec, OsSpec
 from components.k3s.plan import ClusterPlan, Node, NodePlan, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
-from engine.cli import EngineError
+from engine.obtain.cli import EngineError
 from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab

@@ -26,8 +26,8 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi_command import remote
 
-from engine.late_grpc import UNLIMITED
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
+from engine.stand_in.late_grpc import UNLIMITED
 from lab.providers.serving import LabProviders
 from tests.lab.inline_run import InlineRun, inline_run
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.gitops.spec import FluxSpec
+from components.gitops.flux.spec import FluxSpec
 from engine.rehearsal.protocol import Failure
 from lab.authority import Authority
 from lab.gitops.build import FLUX_VERSION, build, helm, version

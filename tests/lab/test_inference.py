@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.inference import plan as inference
+from components.inference.triton import plan as inference
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.inference import client, site

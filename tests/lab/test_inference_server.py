@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from components.inference import plan as inference
 from components.inference.placement import Placement
-from components.inference.spec import InferenceSpec, catalogue
+from components.inference.triton import plan as inference
+from components.inference.triton.spec import InferenceSpec, catalogue
 from lab.hosts.system import LabError, require_root
 from lab.inference import client, server, site
 from tests.lab import inference_answers

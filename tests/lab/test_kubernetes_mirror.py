@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import go_build
-from engine.cli import EngineError
+from engine.obtain import go_build
+from engine.obtain.cli import EngineError
 from lab.authority import Authority
 from lab.kubernetes import mirror as mirror_module
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame

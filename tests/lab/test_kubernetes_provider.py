@@ -21,8 +21,8 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi.runtime.proto import provider_pb2_grpc, status_pb2
 
-from engine import late_grpc
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
+from engine.stand_in import late_grpc
 from lab.providers import objects, readiness
 from lab.providers.cluster import Absent, Cluster
 from lab.providers.kubernetes import KubernetesProvider

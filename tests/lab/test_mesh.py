@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from components.mesh.plan import site_tags
-from components.mesh.spec import TailscaleSpec
-from engine.cli import EngineError
+from components.mesh.tailscale.plan import site_tags
+from components.mesh.tailscale.spec import TailscaleSpec
+from engine.obtain.cli import EngineError
 from lab.authority import Authority
 from lab.cluster import Cluster
 from lab.hosts.host import LabHost
@@ -29,7 +29,7 @@ from lab.mesh import programs
 from lab.mesh.headscale import DOMAIN, Headscale
 from lab.mesh.release import FOLDER, Release, release
 from lab.site import Site, lab_site, sessions
-from stacks.fleet import MeshSite, TailnetSpec, acl
+from stacks.fleet.component import MeshSite, TailnetSpec, acl
 from tests.lab.conftest import own_lab
 
 NEXT = "1.90.1"

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from engine.cli import EngineError
+from engine.obtain.cli import EngineError
 from lab.mesh import programs
 from lab.mesh.headscale import acls_of
-from stacks.fleet import MeshSite, TailnetSpec, acl
+from stacks.fleet.component import MeshSite, TailnetSpec, acl
 
 POLICY = acl(
     TailnetSpec(id="lab", operators=("ada@lab.example",)),

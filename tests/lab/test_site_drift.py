@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from fleet.cli import app
+from edge.cli import app
 from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab

@@ -22,7 +22,7 @@ import pytest
 from components.telemetry import collector as rendered
 from components.telemetry.plan import NAMESPACE
 from components.telemetry.spec import TelemetrySpec
-from engine.cli import EngineError
+from engine.obtain.cli import EngineError
 from lab.authority import Authority
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.host import LabHost

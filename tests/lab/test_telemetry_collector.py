@@ -12,7 +12,7 @@ import yaml
 
 from components.telemetry.collector import configuration
 from components.telemetry.spec import TelemetrySpec
-from engine.cli import EngineError
+from engine.obtain.cli import EngineError
 from lab.authority import Authority
 from lab.hosts.system import LabError, require_root
 from lab.telemetry import collector

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from engine.cli import EngineError, locate
 from engine.environment import environment
+from engine.obtain.cli import EngineError, locate
 
 pytestmark = pytest.mark.engine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.check import check_file
+from edge.run.check import check_file
 
 SITES = sorted(Path(__file__).parents[2].joinpath("stacks", "sites").glob("[a-z]*.yaml"))
 

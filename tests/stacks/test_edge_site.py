@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.rehearsal.in_process import Recording, record
 from engine.rehearsal.values import reveal
 from engine.rehearsal.world import World
-from fleet.program import program
 from stacks.loader import load_site
+from stacks.program import program
 from stacks.secrets import required
 from stacks.site import SiteSpec
 

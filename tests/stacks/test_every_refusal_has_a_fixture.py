@@ -17,10 +17,14 @@ from typing import Any
 
 import pytest
 
-from stacks import address_rules, between_sites, checked_file, host_rules, site_rules
-from stacks.explanation import explain
+from sitefile import checked_file
+from sitefile.explanation import explain
+from sitefile.problems import Finding, Problem
 from stacks.loader import PROJECT_ROOT, SiteError, load_all, load_site, site_files
-from stacks.problems import Finding, Problem
+from stacks.rules import addresses as address_rules
+from stacks.rules import between_sites
+from stacks.rules import hosts as host_rules
+from stacks.rules import site as site_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
 RULES = (address_rules, between_sites, host_rules, site_rules)

@@ -12,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from engine.rehearsal.in_process import Recording, record
-from stacks.fleet import Fleet, FleetSpec, MeshSite, TailnetSpec, acl, load_fleet, mesh_sites
-from stacks.problems import SiteError
+from sitefile.problems import SiteError
+from stacks.fleet.component import Fleet, FleetSpec, MeshSite, TailnetSpec, acl, load_fleet, mesh_sites
 from stacks.site import SiteSpec
 from tests.components.mesh.mesh_parts import tailscale
 

@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any
 
 from components.host.spec import HardwareProfile
-from stacks import site_rules
+from sitefile.problems import Finding
 from stacks.catalogue import catalogue
-from stacks.problems import Finding
+from stacks.rules import site as site_rules
 from stacks.site import SiteSpec
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGUTsFj0fJGFCAezKpTemY70PPWDB7wgVmGWEEv02tz9"

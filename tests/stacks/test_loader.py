@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sitefile.problems import render
 from stacks import loader
 from stacks.loader import PROJECT_ROOT, SiteError, load_all, load_site, site_files, site_names
-from stacks.problems import render
 
 FIXTURES = PROJECT_ROOT / "tests" / "fixtures" / "sites"
 INVALID = FIXTURES / "invalid"

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sitefile.problems import Problem
+from sitefile.yaml_source import from_bytes, from_text
 from stacks.loader import PROJECT_ROOT, site_checker, site_files
-from stacks.problems import Problem
-from stacks.yaml_source import from_bytes, from_text
 
 SITES = [path.read_text(encoding="utf-8") for path in site_files()]
 SMALL = [text for text in SITES if len(text) < 2600]

@@ -11,8 +11,8 @@ import pytest
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from engine.rehearsal.values import SECRET_SIGNATURE, SIGNATURE, from_wire, reveal
 from engine.rehearsal.world import World
-from fleet.program import program
 from stacks.loader import load_site, site_names
+from stacks.program import program
 from stacks.secrets import required
 from stacks.site import SiteSpec
 from tests.engine_run import stack

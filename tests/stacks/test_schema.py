@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from sitefile.yaml_source import read
+from sitefile.yaml_tree import plain
 from stacks import schema
 from stacks.loader import PROJECT_ROOT, site_files
-from stacks.yaml_source import read
-from stacks.yaml_tree import plain
 
 COMMITTED = PROJECT_ROOT / schema.FILE
 VALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "valid"

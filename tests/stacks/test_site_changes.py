@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from stacks.catalogue import PROJECT_ROOT
-from tests.fleet.conftest import Project, project
+from tests.edge.conftest import Project, project
 
 __all__ = ["project"]
 
@@ -91,7 +91,7 @@ def test_a_reimaged_host_gets_its_labels_again_since_its_node_is_a_new_one(prod:
 
 
 def test_a_secret_that_changes_replaces_nothing(prod: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleet.program.PLACEHOLDER", "another-placeholder-")
+    monkeypatch.setattr("stacks.program.PLACEHOLDER", "another-placeholder-")
     found = changed(prod)
     assert found
     # The provider replaces a Secret object whose data changes; nothing else may go.

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from components.gitops.spec import FluxSpec
+from components.gitops.flux.spec import FluxSpec
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPvExampleHostKeyOfTheGitServer0000000000000"
 PGP_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEExample\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"

@@ -8,8 +8,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
 
-from components.gitops.component import Flux
-from components.gitops.spec import FluxSpec
+from components.gitops.flux.component import Flux
+from components.gitops.flux.spec import FluxSpec
 from engine.rehearsal.in_process import Recording, Secret, record
 from tests.components.gitops.sources import HTTPS, OCI, SITE, SSH, flux
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.gitops import plan as gitops
-from components.gitops.spec import FluxSpec, NoGitOps
+from components.gitops.flux import plan as gitops
+from components.gitops.flux.spec import FluxSpec
 from components.manifests import Manifest
 from tests.components.cluster_objects import as_yaml, findings, image, problems
 from tests.components.gitops.sources import HTTPS, KEYLESS, OCI, PGP_KEY, SITE, SSH, flux
@@ -119,14 +119,13 @@ def test_two_labels_that_would_be_one_variable_are_refused() -> None:
 @pytest.mark.parametrize(
     ("spec", "keys"),
     [
-        (NoGitOps(kind="none"), ()),
         (SPECS["git-ssh-signed"], ("git-ssh-key", "sops-age-key")),
         (SPECS["git-https-tag"], ("git-password",)),
         (flux({"git": "https://git.example.com/edge.git"}), ()),
         (SPECS["oci-cosign"], ()),
     ],
 )
-def test_secrets_are_asked_for_only_where_they_are_used(spec: FluxSpec | NoGitOps, keys: tuple[str, ...]) -> None:
+def test_secrets_are_asked_for_only_where_they_are_used(spec: FluxSpec, keys: tuple[str, ...]) -> None:
     assert gitops.required_secrets(spec) == keys
 
 

@@ -12,10 +12,10 @@ import pytest
 from pulumi_kubernetes.core.v1 import ConfigMap
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.inference.component import Inference
 from components.inference.placement import HostCapacity
-from components.inference.plan import Scraper
-from components.inference.spec import InferenceSpec
+from components.inference.triton.component import Inference
+from components.inference.triton.plan import Scraper
+from components.inference.triton.spec import InferenceSpec
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from tests.components.inference.test_inference_plan import CASES, spec
 from tests.components.inference.test_placement import PLAIN, XR4000

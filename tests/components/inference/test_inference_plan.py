@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.inference import plan as inference
-from components.inference.contract import model_configuration
 from components.inference.placement import Placement
-from components.inference.plan import InferencePlan, Scraper
-from components.inference.spec import InferenceSpec, Model, S3Repository, catalogue
+from components.inference.triton import plan as inference
+from components.inference.triton.contract import model_configuration
+from components.inference.triton.plan import InferencePlan, Scraper
+from components.inference.triton.spec import InferenceSpec, Model, S3Repository, catalogue
 from components.manifests import Manifest
 from tests.components.cluster_objects import as_yaml, findings, image, problems
 

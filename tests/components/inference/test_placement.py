@@ -17,7 +17,7 @@ from components.inference.placement import (
     Refused,
     place,
 )
-from components.inference.spec import GpuNeeds, Model, catalogue
+from components.inference.triton.spec import GpuNeeds, Model, catalogue
 
 YOLO = catalogue()["yolov9-spatial"]
 L4 = HostAccelerator("nvidia-l4", "nvidia-gpu", 485, 72, 24576)

@@ -7,7 +7,7 @@ import io
 import tarfile
 from typing import Any
 
-from components.mesh.spec import TailscaleSpec
+from components.mesh.tailscale.spec import TailscaleSpec
 
 VERSION = "1.102.3"
 

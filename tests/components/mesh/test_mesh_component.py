@@ -8,8 +8,8 @@ import pytest
 
 from components.host.component import Host
 from components.host.spec import OsSpec, SshSpec
-from components.mesh.component import Tailscale
-from components.mesh.spec import TailscaleSpec
+from components.mesh.tailscale.component import Tailscale
+from components.mesh.tailscale.spec import TailscaleSpec
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from tests.components.mesh.mesh_parts import tailscale
 from tests.components.site_parts import hardware, host

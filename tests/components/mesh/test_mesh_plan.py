@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from components.mesh.plan import facts, key_plan, plan, site_tags
-from components.mesh.spec import NoMesh, required_secrets
+from components.mesh.tailscale.plan import facts, key_plan, plan, site_tags
+from components.mesh.tailscale.spec import required_secrets
 from tests.components.mesh.mesh_parts import tailscale
 
 SPECS = {
@@ -76,7 +76,6 @@ def test_a_key_from_the_configuration_is_a_required_secret_and_a_made_one_is_not
     made = tailscale(key={"source": "tailscale-provider", "tailnet": "example.com"})
     assert required_secrets(tailscale()) == ("tailscale-auth-key",)
     assert required_secrets(made) == ()
-    assert required_secrets(NoMesh(kind="none")) == ()
 
 
 def test_a_made_key_is_short_lived_and_tagged() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from components.expected import answers, asked, differences, probe
-from components.mesh.plan import HostPlan, plan
-from components.mesh.spec import TailscaleSpec
+from components.mesh.tailscale.plan import HostPlan, plan
+from components.mesh.tailscale.spec import TailscaleSpec
 from components.shell import secret_lines
 from tests.components.mesh.mesh_parts import BROKEN, COMMANDS, VERSION, archive, tailscale, tailscale_of
 from tests.sandbox import Run, Sandbox, needs_root

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.place.outposts.spec import OutpostsSpec
 from components.registration.arc.spec import ArcSpec
-from components.registration.outposts.spec import OutpostsSpec
 
 SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 TENANT = "00000000-0000-4000-8000-000000000002"

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.registration.outposts.component import OutpostsRegistration
-from components.registration.outposts.plan import address_problem, kubeconfig, plan, user_data
-from components.registration.outposts.spec import OutpostsSpec
+from components.place.outposts.component import OutpostsRegistration
+from components.place.outposts.plan import address_problem, kubeconfig, plan, user_data
+from components.place.outposts.spec import OutpostsSpec
 from components.registration.spec import required_secrets
 from engine.rehearsal.core import World
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record

@@ -1,0 +1,1 @@
+"""Flux: the cluster pulls its workloads from a source that is verified."""

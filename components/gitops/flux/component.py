@@ -1,0 +1,86 @@
+"""Flux in a site's cluster, as Pulumi resources in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.base import EdgeComponent
+from components.gitops.flux import plan as flux
+from components.gitops.flux.spec import FluxSpec, GitSource
+from components.manifests import HelmRelease, Manifest
+from components.objects import create, release
+
+
+class Flux(EdgeComponent):
+    """Namespace, operator, instance, then the source and the Kustomization that follow it.
+
+    Secrets are taken only where the spec asks for them (``plan.required_secrets``); a missing one is a
+    ``pulumi.RunError``, since Flux would otherwise wait for it for ever.
+    """
+
+    kustomization: pulumi.CustomResource
+    """The Kustomization that applies the site's workloads."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: FluxSpec,
+        *,
+        site: str,
+        tier: str,
+        region: str,
+        labels: Mapping[str, str],
+        cluster: kubernetes.Provider,
+        git_ssh_key: pulumi.Input[str] | None = None,
+        git_password: pulumi.Input[str] | None = None,
+        sops_age_key: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        given = {"git-ssh-key": git_ssh_key, "git-password": git_password, "sops-age-key": sops_age_key}
+        for key in flux.required_secrets(spec):
+            if given[key] is None:
+                raise pulumi.RunError(f"{site}: Flux needs the secret {key}: pulumi config set --secret edge:{key}")
+        planned = flux.plan(spec, site=site, tier=tier, region=region, labels=labels)
+        super().__init__("Flux", name, planned.facts, opts)
+
+        def make(role: str, manifest: Manifest, *after: pulumi.Resource) -> pulumi.CustomResource:
+            return create(self, f"{name}-{role}", manifest, provider=cluster, depends_on=after)
+
+        namespace = make("namespace", planned.namespace)
+        closed = [
+            make(f"network-{policy['metadata']['name']}", policy, namespace) for policy in planned.network_policies
+        ]
+        operator = release(
+            self,
+            f"{name}-operator",
+            HelmRelease(
+                name="flux-operator",
+                chart=spec.operator.chart,
+                version=spec.operator.version,
+                namespace=flux.NAMESPACE,
+                values=planned.operator_values,
+            ),
+            provider=cluster,
+            depends_on=(namespace, *closed),
+        )
+        instance = make("instance", planned.instance, operator)
+
+        needed_by_source: list[pulumi.Resource] = [instance]
+        if (public := flux.credentials(spec)) is not None:
+            over_ssh = isinstance(spec.source, GitSource) and spec.source.ssh
+            private = {"identity": git_ssh_key} if over_ssh else {"password": git_password}
+            credentials = flux.secret(flux.CREDENTIALS, {**public, **private})
+            needed_by_source.append(make("credentials", credentials, namespace))
+        if planned.signers:
+            needed_by_source.append(make("signers", planned.signers, namespace))
+        source = make("source", planned.source, *needed_by_source)
+
+        needed_by_kustomization: list[pulumi.Resource] = [source, make("variables", planned.variables, namespace)]
+        if spec.decryption == "sops-age":
+            age_key = flux.secret(flux.AGE_KEY, {"age.agekey": sops_age_key})
+            needed_by_kustomization.append(make("age-key", age_key, namespace))
+        self.kustomization = make("kustomization", planned.kustomization, *needed_by_kustomization)
+        self.register_outputs({})

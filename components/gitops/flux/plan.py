@@ -1,0 +1,262 @@
+"""What Flux needs in a cluster, as plain values: namespace, operator, instance, source, Kustomization.
+
+Owns the objects of `flux-system` and nothing that Flux applies: an object has one owner, Pulumi or Flux.
+Holds no secret: the component adds those to the objects named here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.gitops.flux.spec import FluxSpec, GitSource, OciSource
+from components.manifests import Manifest
+from components.restricted import API_SERVER_PORT, DNS, allow, default_deny, namespace, tcp
+
+NAMESPACE = "flux-system"
+SOURCE = "edge-configs"
+KUSTOMIZATION = "edge-inference-stack"
+VARIABLES = "site"
+CREDENTIALS = "edge-configs-credentials"
+SIGNERS = "edge-configs-signers"
+AGE_KEY = "sops-age"
+
+
+@dataclass(frozen=True)
+class FluxPlan:
+    """Everything that makes a site pull its workloads."""
+
+    namespace: Manifest
+    network_policies: tuple[Manifest, ...]
+    operator_values: Mapping[str, Any]
+    instance: Manifest
+    signers: Manifest | None
+    """Public keys that the source is verified with; None for keyless or no verification."""
+    variables: Manifest
+    source: Manifest
+    kustomization: Manifest
+    facts: Mapping[str, Any]
+
+
+def required_secrets(spec: FluxSpec) -> tuple[str, ...]:
+    """Config keys without which the site cannot be brought up."""
+    keys = []
+    if isinstance(spec.source, GitSource):
+        if spec.source.ssh:
+            keys.append("git-ssh-key")
+        elif spec.source.username:
+            keys.append("git-password")
+    if spec.decryption == "sops-age":
+        keys.append("sops-age-key")
+    return tuple(keys)
+
+
+def plan(spec: FluxSpec, *, site: str, tier: str, region: str, labels: Mapping[str, str]) -> FluxPlan:
+    """Flux for one site. Raises ValueError when two labels would become the same variable."""
+    return FluxPlan(
+        namespace=namespace(NAMESPACE),
+        network_policies=(default_deny(NAMESPACE), _allowed(spec)),
+        operator_values=_operator_values(spec),
+        instance=_instance(spec),
+        signers=_signers(spec),
+        variables={
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": VARIABLES, "namespace": NAMESPACE},
+            "data": site_variables(site=site, tier=tier, region=region, labels=labels),
+        },
+        source=_git_repository(spec, spec.source)
+        if isinstance(spec.source, GitSource)
+        else _oci_repository(spec, spec.source),
+        kustomization=_kustomization(spec),
+        facts={
+            "source": spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci,
+            "verified": spec.source.verify is not None,
+            "path": spec.path,
+            "interval": spec.interval,
+            "decryption": spec.decryption,
+            "operator_chart": spec.operator.chart,
+            "operator_version": spec.operator.version,
+            "flux_version": spec.distribution.version,
+        },
+    )
+
+
+def site_variables(*, site: str, tier: str, region: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """What `${site}`, `${tier}`, `${region}` and `${label_<name>}` stand for in the manifests that Flux applies.
+
+    A label's key becomes lower case, with every other character than letters and digits as `_`.
+    """
+    variables = {"site": site, "tier": tier, "region": region}
+    origins: dict[str, str] = {}
+    for key in sorted(labels):
+        name = "label_" + re.sub(r"[^a-z0-9]", "_", key.lower())
+        if name in origins:
+            raise ValueError(f"labels {origins[name]!r} and {key!r} would both be the variable {name}: rename one")
+        origins[name] = key
+        variables[name] = labels[key]
+    return variables
+
+
+def credentials(spec: FluxSpec) -> dict[str, str] | None:
+    """The public half of the source's credentials Secret; None when the source is read without credentials."""
+    source = spec.source
+    if isinstance(source, OciSource):
+        return None
+    if source.ssh:
+        return {"known_hosts": source.known_hosts or ""}
+    return {"username": source.username} if source.username else None
+
+
+def secret(name: str, values: Mapping[str, Any]) -> Manifest:
+    """A Secret of `flux-system`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "type": "Opaque",
+        "stringData": dict(values),
+    }
+
+
+def _allowed(spec: FluxSpec) -> Manifest:
+    url = urlsplit(spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci)
+    port = url.port or (22 if url.scheme == "ssh" else 443)
+    return allow(
+        NAMESPACE,
+        {},
+        # The controllers fetch artifacts from source-controller and send events to notification-controller.
+        ingress=({"from": [{"podSelector": {}}]},),
+        egress=(
+            {"to": [{"podSelector": {}}]},
+            DNS,
+            # Registries and the source have names, not addresses that a policy could hold.
+            {"ports": tcp(443, API_SERVER_PORT, port)},
+        ),
+    )
+
+
+def _operator_values(spec: FluxSpec) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "web": {"enabled": False, "networkPolicy": {"create": False}},
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "64Mi"},
+            "limits": {"cpu": "1000m", "memory": "512Mi"},
+        },
+    }
+    if spec.operator.image:
+        # The chart joins repository and tag with a colon, which is also what a digest has before its hex digits.
+        repository, _, digest = spec.operator.image.rpartition(":")
+        values["image"] = {"repository": repository, "tag": digest}
+    return values
+
+
+def _instance(spec: FluxSpec) -> Manifest:
+    return {
+        "apiVersion": "fluxcd.controlplane.io/v1",
+        "kind": "FluxInstance",
+        "metadata": {
+            "name": "flux",
+            "namespace": NAMESPACE,
+            # Source and Kustomization need the definitions that the operator installs for this instance.
+            "annotations": {"pulumi.com/waitFor": "condition=Ready"},
+        },
+        "spec": {
+            "distribution": {"version": spec.distribution.version, "registry": spec.distribution.registry},
+            "components": list(spec.distribution.components),
+            # The operator's own policies would let the controllers send anything anywhere.
+            "cluster": {"type": "kubernetes", "size": "small", "multitenant": False, "networkPolicy": False},
+            "kustomize": {"patches": [_retry_within(spec.interval)]},
+        },
+    }
+
+
+def _retry_within(interval: str) -> Manifest:
+    """Left alone, source-controller doubles its wait with each failure, up to 15 minutes: too long after an outage."""
+    argument = {
+        "op": "add",
+        "path": "/spec/template/spec/containers/0/args/-",
+        "value": f"--max-retry-delay={interval}",
+    }
+    return {"target": {"kind": "Deployment", "name": "source-controller"}, "patch": json.dumps([argument])}
+
+
+def _signers(spec: FluxSpec) -> Manifest | None:
+    verify = spec.source.verify
+    if verify is None or not verify.keys:
+        return None
+    suffix = "asc" if isinstance(spec.source, GitSource) else "pub"
+    return secret(SIGNERS, {f"{signer}.{suffix}": verify.keys[signer] for signer in sorted(verify.keys)})
+
+
+def _git_repository(spec: FluxSpec, source: GitSource) -> Manifest:
+    reference = {name: value for name in ("tag", "semver", "commit") if (value := getattr(source, name))}
+    body: dict[str, Any] = {
+        "interval": spec.interval,
+        "timeout": "60s",
+        "url": source.git,
+        "ref": reference or {"branch": source.branch or "main"},
+    }
+    if credentials(spec) is not None:
+        body["secretRef"] = {"name": CREDENTIALS}
+    if source.verify:
+        body["verify"] = {"mode": source.verify.mode, "secretRef": {"name": SIGNERS}}
+    return _source("GitRepository", body)
+
+
+def _oci_repository(spec: FluxSpec, source: OciSource) -> Manifest:
+    body: dict[str, Any] = {
+        "interval": spec.interval,
+        "timeout": "60s",
+        "url": source.oci,
+        "ref": {name: value for name in ("tag", "semver", "digest") if (value := getattr(source, name))},
+    }
+    if source.verify:
+        body["verify"] = {"provider": "cosign"}
+        if source.verify.keys:
+            body["verify"]["secretRef"] = {"name": SIGNERS}
+        else:
+            body["verify"]["matchOIDCIdentity"] = [identity.model_dump() for identity in source.verify.identities]
+    return _source("OCIRepository", body)
+
+
+def _source(kind: str, body: Mapping[str, Any]) -> Manifest:
+    return {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": kind,
+        "metadata": {"name": SOURCE, "namespace": NAMESPACE},
+        "spec": body,
+    }
+
+
+def _kustomization(spec: FluxSpec) -> Manifest:
+    body: dict[str, Any] = {
+        "interval": spec.interval,
+        "path": spec.path,
+        "prune": True,
+        "sourceRef": {
+            "kind": "GitRepository" if isinstance(spec.source, GitSource) else "OCIRepository",
+            "name": SOURCE,
+        },
+        "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": VARIABLES}]},
+    }
+    if spec.replicas:
+        body["patches"] = [
+            {
+                "target": {"kind": "Deployment", "name": deployment},
+                "patch": json.dumps([{"op": "replace", "path": "/spec/replicas", "value": spec.replicas[deployment]}]),
+            }
+            for deployment in sorted(spec.replicas)
+        ]
+    if spec.decryption == "sops-age":
+        body["decryption"] = {"provider": "sops", "secretRef": {"name": AGE_KEY}}
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": KUSTOMIZATION, "namespace": NAMESPACE},
+        "spec": body,
+    }

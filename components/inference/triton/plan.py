@@ -1,0 +1,435 @@
+"""Triton and its models as Kubernetes objects.
+
+Owns the namespace `edge-inference` and how the server starts. Where it may run is ``placement``'s; what Flux brings
+to the site beside it is Flux's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.inference.placement import SERVER_MEMORY_MIB, Placement
+from components.inference.triton.contract import model_files
+from components.inference.triton.spec import (
+    ClaimRepository,
+    DevicePluginSpec,
+    ImageRepository,
+    InferenceSpec,
+    Model,
+    Platform,
+    S3Repository,
+    TritonSpec,
+)
+from components.manifests import Manifest
+from components.restricted import (
+    DNS,
+    allow,
+    container_security,
+    default_deny,
+    from_namespace,
+    namespace,
+    pod_security,
+    service_account,
+    tcp,
+)
+
+NAMESPACE = "edge-inference"
+NAME = "triton"
+MODELS = "triton-models"
+STORE_CREDENTIALS = "model-store"
+HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
+
+HOST_LABEL = "edge/inference"
+"""Node label of the hosts that fit; its value is the platform."""
+
+INSTALLATION = "edge/installation"
+"""Annotation of those hosts: which installation of the machine it is."""
+
+CLIENT_LABEL = "edge/inference-client"
+"""Namespaces with this label set to `true` may call the server."""
+
+GPU_LABEL = "nvidia.com/gpu.present"
+"""Node label that the device plugin's DaemonSet asks for."""
+
+_ALIVE = """\
+exec 3<>/dev/tcp/127.0.0.1/{port}
+printf 'GET /v2/health/live HTTP/1.0\\r\\n\\r\\n' >&3
+read -r _ status _ <&3
+[ "$status" = 200 ] || exit 1
+models=0
+for process in /proc/[0-9]*/stat; do
+  read -r line <"$process" || continue
+  case $line in *'(triton_python_b) '[!ZX]*) models=$((models + 1)) ;; esac
+done 2>/dev/null
+[ "$models" -ge {models} ]
+"""
+"""For bash, without which the Python backend starts no model: is the server alive, and a process there for each one?"""
+
+_USER = 1000
+_LABELS = {"app.kubernetes.io/name": "triton", "app.kubernetes.io/component": "inference-server"}
+_REPOSITORY = "/models"
+
+
+@dataclass(frozen=True)
+class Scraper:
+    """Who reads the server's metrics."""
+
+    namespace: str
+    service_account: str
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """Everything that makes a site answer with a model."""
+
+    namespace: Manifest
+    network_policies: tuple[Manifest, ...]
+    service_account: Manifest
+    scrape_access: tuple[Manifest, ...]
+    """Role and binding that let the scraper find the server's pods; empty without a scraper."""
+    models: Manifest
+    deployment: Manifest
+    service: Manifest
+    device_plugin: DevicePluginSpec | None
+    facts: Mapping[str, Any]
+
+
+def required_secrets(spec: InferenceSpec) -> tuple[str, ...]:
+    """Config keys without which the site cannot be brought up."""
+    if isinstance(spec.triton.repository, S3Repository):
+        return ("model-store-access-key", "model-store-secret-key")
+    return ()
+
+
+def plan(spec: InferenceSpec, placement: Placement, *, scraper: Scraper | None) -> InferencePlan:
+    """The objects for models that were placed. Raises ValueError when the platform has no image."""
+    triton, models = spec.triton, spec.triton.contracts
+    image = _image(triton, placement.platform)
+    on_gpu = triton.device == "gpu"
+    return InferencePlan(
+        namespace=namespace(NAMESPACE),
+        network_policies=(default_deny(NAMESPACE), _allowed(triton, scraper)),
+        service_account=service_account(NAME, NAMESPACE),
+        scrape_access=_scrape_access(scraper) if scraper else (),
+        models={
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": MODELS, "namespace": NAMESPACE},
+            "data": model_files(models, on_gpu=on_gpu),
+        },
+        deployment=_deployment(triton, placement.platform, image),
+        service=_service(),
+        device_plugin=triton.device_plugin if on_gpu else None,
+        facts={
+            "models": [model.name for model in models],
+            "image": image,
+            "platform": placement.platform,
+            "gpu": on_gpu,
+            "replicas": triton.replicas,
+            "placed_on": list(placement.hosts),
+            "repository": triton.repository.kind,
+            "needs": _needs(models, on_gpu=on_gpu),
+        },
+    )
+
+
+def host_labels(placement: Placement, node: str, installation: str, *, on_gpu: bool) -> Manifest:
+    """The labels by which the server, and on a GPU the device plugin, find a host that fits.
+
+    A reimaged host is a new Node without them: ``installation`` changes with the host, and has them put on again.
+    """
+    labels = {HOST_LABEL: placement.platform, **({GPU_LABEL: "true"} if on_gpu else {})}
+    annotations = {INSTALLATION: installation}
+    metadata = {"name": node, "labels": labels, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "NodePatch", "metadata": metadata}
+
+
+def store_credentials(access_key: Any, secret_key: Any) -> Manifest:
+    """The Secret with the keys of the model store, under the names that the AWS SDK reads."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": STORE_CREDENTIALS, "namespace": NAMESPACE},
+        "type": "Opaque",
+        "stringData": {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
+    }
+
+
+def device_plugin_values(spec: DevicePluginSpec) -> dict[str, Any]:
+    """Helm values: NVIDIA's runtime, and only on labelled nodes."""
+    values: dict[str, Any] = {
+        "runtimeClassName": "nvidia",
+        "nodeSelector": {GPU_LABEL: "true"},
+        "resources": {
+            "requests": {"cpu": "20m", "memory": "64Mi"},
+            "limits": {"cpu": "200m", "memory": "256Mi"},
+        },
+    }
+    if spec.image:
+        # The chart joins repository and tag with a colon, which is also what a digest has before its hex digits.
+        repository, _, digest = spec.image.rpartition(":")
+        values["image"] = {"repository": repository, "tag": digest}
+    return values
+
+
+def repository_url(repository: S3Repository) -> str:
+    """Triton's spelling of an S3 address: `s3://bucket/path`, or `s3://https://host:port/bucket/path`."""
+    if repository.endpoint is None:
+        return repository.url
+    endpoint = urlsplit(repository.endpoint)
+    return f"s3://https://{endpoint.hostname}:{endpoint.port or 443}/{repository.url.removeprefix('s3://')}"
+
+
+def _image(triton: TritonSpec, platform: Platform) -> str:
+    if platform not in triton.images:
+        raise ValueError(
+            f"inference.triton.images has no `{platform}` image, which the hosts that fit need; "
+            f"it has {', '.join(sorted(triton.images))}"
+        )
+    return triton.images[platform]
+
+
+def _needs(models: Sequence[Model], *, on_gpu: bool) -> dict[str, float]:
+    """What all models together ask of their host; RAM with the server itself."""
+    if not on_gpu:
+        needs = [model.cpu for model in models if model.cpu]
+        accelerator = {}
+    else:
+        gpu_needs = [model.gpu for model in models if model.gpu]
+        accelerator = {
+            "accelerator_memory_mib": sum(need.accelerator_memory_mib for need in gpu_needs),
+            "tops_int8": round(sum(need.tops_int8 for need in gpu_needs), 3),
+        }
+        needs = [*gpu_needs]
+    return {
+        "memory_mib": SERVER_MEMORY_MIB + sum(need.memory_mib for need in needs),
+        "cores": round(sum(need.cores for need in needs), 3),
+        "watts": round(sum(need.watts for need in needs), 3),
+        **accelerator,
+    }
+
+
+def _allowed(triton: TritonSpec, scraper: Scraper | None) -> Manifest:
+    ingress: list[Mapping[str, Any]] = [
+        {
+            "from": [{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {CLIENT_LABEL: "true"}}}],
+            "ports": tcp(HTTP_PORT, GRPC_PORT),
+        }
+    ]
+    if scraper:
+        ingress.append({"from": from_namespace(scraper.namespace), "ports": tcp(METRICS_PORT)})
+    egress: list[Mapping[str, Any]] = []
+    if isinstance(triton.repository, S3Repository):
+        port = (urlsplit(triton.repository.endpoint).port if triton.repository.endpoint else None) or 443
+        egress = [DNS, {"ports": tcp(port)}]
+    return allow(NAMESPACE, _LABELS, ingress=ingress, egress=egress)
+
+
+def _scrape_access(scraper: Scraper) -> tuple[Manifest, ...]:
+    name = "find-inference-servers"
+    return (
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": scraper.service_account, "namespace": scraper.namespace}],
+        },
+    )
+
+
+def _service() -> Manifest:
+    ports = [
+        {"name": "http", "port": HTTP_PORT, "targetPort": "http"},
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "grpc"},
+        {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"},
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
+        "spec": {"type": "ClusterIP", "selector": _LABELS, "ports": ports},
+    }
+
+
+def _deployment(triton: TritonSpec, platform: Platform, image: str) -> Manifest:
+    on_gpu = triton.device == "gpu"
+    files = model_files(triton.contracts, on_gpu=on_gpu)
+    pod: dict[str, Any] = {
+        "serviceAccountName": NAME,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "nodeSelector": {HOST_LABEL: platform},
+        "securityContext": pod_security(_USER),
+        "terminationGracePeriodSeconds": 60,
+        "containers": [_container(triton, image)],
+        "volumes": _volumes(triton),
+    }
+    if on_gpu:
+        pod["runtimeClassName"] = "nvidia"
+        pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    if triton.replicas > 1:
+        pod["affinity"] = {
+            "podAntiAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": [
+                    {"labelSelector": {"matchLabels": _LABELS}, "topologyKey": "kubernetes.io/hostname"}
+                ]
+            }
+        }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
+        "spec": {
+            "replicas": triton.replicas,
+            "revisionHistoryLimit": 2,
+            # Models may take long to load: about as long as the startup probe allows.
+            "progressDeadlineSeconds": 1200,
+            "strategy": _strategy(triton.replicas),
+            "selector": {"matchLabels": _LABELS},
+            "template": {
+                "metadata": {"labels": _LABELS, "annotations": {"checksum/models": _checksum(files)}},
+                "spec": pod,
+            },
+        },
+    }
+
+
+def _strategy(replicas: int) -> dict[str, Any]:
+    """The old server gives up its GPU, or its place on the host, before the new one asks for it."""
+    if replicas == 1:
+        return {"type": "Recreate"}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+
+
+def _checksum(files: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
+    needs = _needs(triton.contracts, on_gpu=triton.device == "gpu")
+    memory = f"{int(needs['memory_mib'])}Mi"
+    milli_cores = max(100, int(needs["cores"] * 1000))
+    limits = {"cpu": f"{2 * milli_cores}m", "memory": memory}
+    if triton.device == "gpu":
+        limits["nvidia.com/gpu"] = "1"
+    ready = {"httpGet": {"path": "/v2/health/ready", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5}
+    repository = triton.repository
+    from_s3 = isinstance(repository, S3Repository)
+    return {
+        "name": "triton",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["tritonserver"],
+        "args": [
+            f"--model-repository={repository_url(repository) if isinstance(repository, S3Repository) else _REPOSITORY}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={model.name}" for model in triton.contracts),
+            f"--http-port={HTTP_PORT}",
+            f"--grpc-port={GRPC_PORT}",
+            f"--metrics-port={METRICS_PORT}",
+            "--strict-readiness=true",
+        ],
+        "env": [
+            # The root file system is read-only; caches go where writing is allowed.
+            {"name": "HOME", "value": "/tmp"},
+            *(_store_environment(repository) if isinstance(repository, S3Repository) else []),
+        ],
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT},
+            {"name": "grpc", "containerPort": GRPC_PORT},
+            {"name": "metrics", "containerPort": METRICS_PORT},
+        ],
+        "startupProbe": {**ready, "failureThreshold": 90},
+        "livenessProbe": {
+            **_alive(triton.contracts),
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+            # What is not alive finishes nothing: there is no use in waiting for it.
+            "terminationGracePeriodSeconds": 5,
+        },
+        "readinessProbe": ready,
+        "resources": {"requests": {"cpu": f"{milli_cores}m", "memory": memory}, "limits": limits},
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "scratch", "mountPath": "/tmp"},
+            *([] if from_s3 else _model_mounts(triton)),
+        ],
+    }
+
+
+def _alive(models: Sequence[Model]) -> dict[str, Any]:
+    """How to tell that only a restart helps.
+
+    A Python model is a process of its own. When that dies, the server neither starts it again nor calls itself less
+    than ready, and refuses every inference from then on (triton-inference-server/server#8604).
+    """
+    processes = sum(model.backend == "python" for model in models)
+    if not processes:
+        return {"httpGet": {"path": "/v2/health/live", "port": "http"}}
+    return {"exec": {"command": ["bash", "-c", _ALIVE.format(port=HTTP_PORT, models=processes)]}}
+
+
+def _store_environment(repository: S3Repository) -> list[dict[str, Any]]:
+    keys = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": STORE_CREDENTIALS, "key": name}}}
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    ]
+    return [{"name": "AWS_DEFAULT_REGION", "value": repository.region}, *keys]
+
+
+def _model_mounts(triton: TritonSpec) -> list[dict[str, Any]]:
+    """One model folder from two places: the contract from here, the version from an image or a claim.
+
+    A mount point cannot be made inside a volume that is read-only, so the repository itself is an empty, writable
+    one; the runtime makes `<model>/config.pbtxt` and `<model>/<version>` in it to mount on.
+    """
+    mounts: list[dict[str, Any]] = [{"name": "repository", "mountPath": _REPOSITORY}]
+    for model in triton.contracts:
+        folder = f"{_REPOSITORY}/{model.name}"
+        mounts += [
+            {
+                "name": "contracts",
+                "mountPath": f"{folder}/config.pbtxt",
+                "subPath": f"{model.name}.pbtxt",
+                "readOnly": True,
+            },
+            {
+                "name": "versions",
+                "mountPath": f"{folder}/{model.version}",
+                "subPath": f"{model.name}/{model.version}",
+                "readOnly": True,
+            },
+        ]
+    return mounts
+
+
+def _volumes(triton: TritonSpec) -> list[dict[str, Any]]:
+    repository = triton.repository
+    if isinstance(repository, S3Repository):
+        # Triton copies what it loads to its temporary folder.
+        return [{"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}}]
+    versions: dict[str, Any]
+    match repository:
+        case ImageRepository():
+            versions = {"image": {"reference": repository.reference, "pullPolicy": "IfNotPresent"}}
+        case ClaimRepository():
+            versions = {"persistentVolumeClaim": {"claimName": repository.name, "readOnly": True}}
+    return [
+        {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "repository", "emptyDir": {"sizeLimit": "1Mi"}},
+        {"name": "contracts", "configMap": {"name": MODELS}},
+        {"name": "versions", **versions},
+    ]

@@ -1,0 +1,1 @@
+"""Tailscale, or Headscale with a login server of its own."""

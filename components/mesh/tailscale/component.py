@@ -1,0 +1,67 @@
+"""The hosts of a site as devices of a tailnet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+from pulumi_command import remote
+
+from components.base import EdgeComponent
+from components.host.component import Host
+from components.mesh.tailscale.plan import KeyPlan, facts, key_plan, plan, site_tags
+from components.mesh.tailscale.spec import TailscaleSpec, required_secrets
+from components.shell import secret_lines
+
+__all__ = ["Tailscale", "required_secrets"]
+
+
+class Tailscale(EdgeComponent):
+    """``edge:index:Tailscale``: one command for each host; and the key, where the site has one made.
+
+    ``auth_key`` is the secret `tailscale-auth-key`, for ``key: {source: config}``.
+    Attributes: ``joined`` (command by node name).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: TailscaleSpec,
+        *,
+        site: str,
+        hosts: Sequence[Host],
+        auth_key: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("Tailscale", name, facts(site, spec), opts)
+        to_make = key_plan(site, spec)
+        key = auth_key if to_make is None else self._make_key(f"{name}-key", to_make)
+        if key is None:
+            raise ValueError(f"{name}: the secret tailscale-auth-key is missing")
+        # An Output of its own: the key is the only secret in it, and it goes to the hosts by standard input.
+        stdin = pulumi.Output.secret(key).apply(lambda value: secret_lines([value]))
+        self.joined: dict[str, remote.Command] = {}
+        for host in hosts:
+            scripts = plan(site, host.node, spec, arch=host.arch, distribution=host.os.distribution)
+            self.joined[host.node] = host.command(
+                self, "tailscale", scripts.join, delete=scripts.leave, expected=scripts.expected, stdin=stdin
+            )
+        self.register_outputs({"tags": list(site_tags(site, spec))})
+
+    def _make_key(self, name: str, key: KeyPlan) -> pulumi.Output[str]:
+        # One more plugin, so only sites that ask for it load it.
+        import pulumi_tailscale as tailscale
+
+        tailnet = tailscale.Provider(f"{name}-tailnet", tailnet=key.tailnet, opts=self.under())
+        return tailscale.TailnetKey(
+            name,
+            description=key.description,
+            tags=list(key.tags),
+            preauthorized=True,
+            # Reusable within its few hours, since all hosts of the site join with it; hosts stay when they go offline.
+            reusable=True,
+            ephemeral=False,
+            expiry=key.expiry_s,
+            recreate_if_invalid="always",
+            opts=self.under(provider=tailnet, additional_secret_outputs=["key"]),
+        ).key

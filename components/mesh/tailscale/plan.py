@@ -1,0 +1,161 @@
+"""What joining a tailnet comes to on a host: what is fetched, which settings hold, how it is undone. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from components.expected import Expected, file, unit
+from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
+from components.shell import here_document, render
+from components.types import Arch
+
+HOME = "/opt/tailscale"
+"""Where releases live: writable on Flatcar and Fedora CoreOS too, whose /usr is not."""
+
+STATE = "/var/lib/tailscale"
+"""The host's identity in the tailnet."""
+
+TAILSCALE_URL = "https://controlplane.tailscale.com"
+"""Tailscale's own control plane, as a host names it in its settings."""
+
+_COMMAND_FOLDER = {"flatcar": "/opt/bin"}
+"""Where people find the command, where it is not /usr/local/bin."""
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """The scripts of one host."""
+
+    join: str
+    """Installs, joins, and keeps the settings; reads the auth key as the one line of its standard input."""
+    leave: str
+    """Leaves the tailnet and removes everything, from outside of the session that it may cut."""
+    expected: tuple[Expected, ...]
+    """What ``join`` leaves."""
+
+
+@dataclass(frozen=True)
+class KeyPlan:
+    """An auth key to be made by the tailscale provider."""
+
+    tailnet: str
+    tags: tuple[str, ...]
+    expiry_s: int
+    description: str
+
+
+def site_tags(site: str, spec: TailscaleSpec) -> tuple[str, ...]:
+    """The tags of every host of ``site``: its own first, the groups after it."""
+    return tuple(dict.fromkeys([f"tag:edge-{site}", *(f"tag:{name}" for name in spec.tags)]))
+
+
+def facts(site: str, spec: TailscaleSpec) -> dict[str, Any]:
+    """What policies may know. None stands for what only the maker of a configured key knows."""
+    made = spec.key if isinstance(spec.key, MadeKey) else None
+    return {
+        "version": spec.version,
+        "sha256": dict(spec.sha256),
+        "mirror": spec.mirror,
+        "tags": list(site_tags(site, spec)),
+        "key_source": spec.key.source,
+        "preauthorized": True if made else None,
+        "ephemeral": False if made else None,
+        "expiry_hours": made.expiry_hours if made else None,
+        "login_server": spec.login_server,
+        "ssh": spec.ssh,
+        "advertise_routes": list(spec.advertise_routes),
+    }
+
+
+def key_plan(site: str, spec: TailscaleSpec) -> KeyPlan | None:
+    """The key to make for ``site``, or None if it comes from the configuration."""
+    if not isinstance(spec.key, MadeKey):
+        return None
+    return KeyPlan(
+        tailnet=spec.key.tailnet,
+        tags=site_tags(site, spec),
+        expiry_s=spec.key.expiry_hours * 3600,
+        # Tailscale takes at most 50 characters.
+        description=f"edge {site}"[:50],
+    )
+
+
+def plan(site: str, node: str, spec: TailscaleSpec, *, arch: Arch, distribution: str) -> HostPlan:
+    """Scripts for the host ``node``. Raises ValueError if there is no checksum for its architecture."""
+    if arch not in spec.sha256:
+        raise ValueError(
+            f"{node}: mesh.sha256 has no checksum for {arch}; "
+            f"add that of tailscale_{spec.version}_{arch}.tgz from {spec.mirror}"
+        )
+    version = spec.version.removeprefix("v")
+    values: dict[str, object] = {
+        "node": node,
+        "home": HOME,
+        "state": STATE,
+        "command": f"{_COMMAND_FOLDER.get(distribution, '/usr/local/bin')}/tailscale",
+        "version": version,
+    }
+    settings, system_unit = _settings(node, spec), _unit(spec)
+    return HostPlan(
+        join=render(
+            "mesh/tailscale/join.sh.j2",
+            **values,
+            archive=f"tailscale_{version}_{arch}",
+            url=f"{spec.mirror.rstrip('/')}/tailscale_{version}_{arch}.tgz",
+            sha256=spec.sha256[arch],
+            unit=here_document(system_unit),
+            settings=settings,
+            control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
+            tags=site_tags(site, spec),
+            ssh=spec.ssh,
+        ),
+        leave=render("mesh/tailscale/leave.sh.j2", **values),
+        expected=(
+            Expected("link", f"{HOME}/current", version),
+            *file(f"{HOME}/settings", "0644", "\n".join(settings)),
+            *file("/etc/systemd/system/tailscaled.service", "0644", system_unit),
+            *unit("tailscaled.service"),
+        ),
+    )
+
+
+def _settings(node: str, spec: TailscaleSpec) -> tuple[str, ...]:
+    """Flags that `tailscale up` and `tailscale set` share."""
+    routes = ",".join(spec.advertise_routes)
+    return (
+        f"--hostname={node}",
+        f"--accept-dns={_flag(spec.accept_dns)}",
+        "--accept-routes=false",
+        f"--ssh={_flag(spec.ssh)}",
+        f"--advertise-routes={routes}",
+    )
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _unit(spec: TailscaleSpec) -> str:
+    # By itself the daemon sends its logs to Tailscale, whoever's tailnet it is in: they do not leave an own one.
+    own = " --no-logs-no-support" if spec.login_server else ""
+    # Restart=always: for many sites the mesh is the only way in.
+    return f"""[Unit]
+Description=Tailscale
+Wants=network-pre.target
+After=network-pre.target NetworkManager.service systemd-networkd.service systemd-resolved.service
+
+[Service]
+Type=notify
+ExecStart={HOME}/current/bin/tailscaled --statedir={STATE} --socket=/run/tailscale/tailscaled.sock --port=41641{own}
+ExecStopPost={HOME}/current/bin/tailscaled --cleanup
+RuntimeDirectory=tailscale
+RuntimeDirectoryMode=0755
+StateDirectory=tailscale
+StateDirectoryMode=0700
+Restart=always
+RestartSec=5s
+
+[Install]
+WantedBy=multi-user.target
+"""

@@ -1,0 +1,208 @@
+"""A site on an AWS Outpost: its subnet, its way to the site's own network, and what runs there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as kubernetes
+
+from components.base import EdgeComponent
+from components.host.spec import HostSpec
+from components.place.outposts import plan as plans
+from components.place.outposts.eks import LocalCluster
+from components.place.outposts.plan import METADATA_OPTIONS, Opening, plan
+from components.place.outposts.spec import EksLocalCompute, InstanceCompute, OutpostsSpec
+
+
+class OutpostsRegistration(EdgeComponent):
+    """``edge:index:OutpostsRegistration``: subnet, local gateway, security group, and an instance or an EKS cluster.
+
+    ``host`` is the site's host that the instance is, ``host_private_key`` the secret half of its pinned host key; both
+    are for an instance only. Credentials for AWS are those of the operator or the pipeline.
+    Attributes: ``instance_ready`` (what the host ``host_name`` waits for; both None with EKS); ``kubeconfig`` (holds no
+    token) and
+    ``kubernetes_provider`` (both None with an instance).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: OutpostsSpec,
+        *,
+        site: str,
+        distribution: str,
+        ssh_user: str,
+        host: HostSpec | None = None,
+        host_private_key: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        place = plan(site, spec)
+        super().__init__("OutpostsRegistration", name, place.facts, opts)
+        self._name, self._spec, self._site = name, spec, site
+        self._aws = aws.Provider(
+            f"{name}-aws",
+            region=place.region,
+            allowed_account_ids=[spec.account_id],
+            default_tags=aws.ProviderDefaultTagsArgs(tags=dict(place.tags)),
+            opts=self.under(),
+        )
+        invoke = pulumi.InvokeOutputOptions(parent=self, provider=self._aws)
+        outpost = aws.outposts.get_outpost_output(arn=spec.outpost_arn, opts=invoke)
+        self._subnet = aws.ec2.Subnet(
+            f"{name}-subnet",
+            vpc_id=spec.vpc_id,
+            cidr_block=spec.subnet_cidr,
+            availability_zone=outpost.availability_zone,
+            outpost_arn=spec.outpost_arn,
+            map_public_ip_on_launch=False,
+            tags={"Name": name},
+            opts=self._made(),
+        )
+        network = self._network(invoke)
+        self._group = self._security_group(place)
+        self.instance_ready: pulumi.Resource | None = None
+        self.host_name = host.name if host else None
+        self.kubeconfig: pulumi.Output[str] | None = None
+        self.kubernetes_provider: kubernetes.Provider | None = None
+        if isinstance(spec.compute, InstanceCompute):
+            if host is None or host_private_key is None:
+                raise ValueError(f"{name}: an instance needs its host and the secret outposts-host-key")
+            self.instance_ready = self._instance(spec.compute, host, host_private_key, distribution, ssh_user, network)
+        else:
+            self._cluster(spec.compute, network)
+        self.register_outputs({"subnet_id": self._subnet.id})
+
+    def _made(self, *depends_on: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
+        return self.under(*depends_on, provider=self._aws, **options)
+
+    def _network(self, invoke: pulumi.InvokeOutputOptions) -> list[pulumi.Resource]:
+        """Routes to the site's own network; returns what must be there before anything on the subnet is reachable."""
+        name, spec, gateway = self._name, self._spec, self._spec.local_gateway
+        found = aws.ec2.get_local_gateway_route_table_output(outpost_arn=spec.outpost_arn, opts=invoke)
+        table = aws.ec2.RouteTable(f"{name}-routes", vpc_id=spec.vpc_id, tags={"Name": name}, opts=self._made())
+        ready: list[pulumi.Resource] = [
+            aws.ec2.RouteTableAssociation(
+                f"{name}-subnet-routes", route_table_id=table.id, subnet_id=self._subnet.id, opts=self._made()
+            )
+        ]
+        # AWS refuses a route to a local gateway until the VPC is associated with the gateway's own table.
+        associated = (
+            [
+                aws.ec2.LocalGatewayRouteTableVpcAssociation(
+                    f"{name}-local-gateway",
+                    local_gateway_route_table_id=found.local_gateway_route_table_id,
+                    vpc_id=spec.vpc_id,
+                    opts=self._made(),
+                )
+            ]
+            if gateway.associate_vpc
+            else []
+        )
+        for role, cidr in plan(self._site, spec).routes.items():
+            ready.append(
+                aws.ec2.Route(
+                    f"{name}-{role}",
+                    route_table_id=table.id,
+                    destination_cidr_block=cidr,
+                    local_gateway_id=found.local_gateway_id,
+                    opts=self._made(*associated),
+                )
+            )
+        return ready
+
+    def _security_group(self, place: plans.OutpostsPlan) -> aws.ec2.SecurityGroup:
+        return aws.ec2.SecurityGroup(
+            f"{self._name}-machines",
+            description=f"machines of the edge site {self._site}",
+            vpc_id=self._spec.vpc_id,
+            ingress=[aws.ec2.SecurityGroupIngressArgs(**_rule(opening)) for opening in place.ingress],
+            egress=[aws.ec2.SecurityGroupEgressArgs(**_rule(opening)) for opening in place.egress],
+            tags={"Name": f"{self._name}-machines"},
+            opts=self._made(),
+        )
+
+    def _instance(
+        self,
+        compute: InstanceCompute,
+        host: HostSpec,
+        private_key: pulumi.Input[str],
+        distribution: str,
+        ssh_user: str,
+        network: Sequence[pulumi.Resource],
+    ) -> aws.ec2.Instance:
+        node = f"{self._site}-{host.name}"
+        instance = aws.ec2.Instance(
+            f"{node}-instance",
+            ami=compute.ami,
+            instance_type=compute.instance_type,
+            subnet_id=self._subnet.id,
+            private_ip=host.node_ip or host.address,
+            associate_public_ip_address=False,
+            vpc_security_group_ids=[self._group.id],
+            iam_instance_profile=compute.instance_profile,
+            disable_api_termination=compute.termination_protection,
+            metadata_options=aws.ec2.InstanceMetadataOptionsArgs(**METADATA_OPTIONS),
+            root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
+                encrypted=True,
+                kms_key_id=compute.kms_key_arn,
+                volume_size=compute.disk_gib,
+                volume_type="gp2",
+                delete_on_termination=True,
+            ),
+            user_data=pulumi.Output.secret(private_key).apply(
+                lambda key: plans.user_data(
+                    distribution=distribution,
+                    node=node,
+                    user=ssh_user,
+                    host_key=host.host_key,
+                    private_key=key,
+                    authorized_keys=compute.authorized_keys,
+                )
+            ),
+            tags={"Name": node},
+            opts=self._made(
+                *network,
+                # The address is fixed, so the old instance must be gone before the new one can have it.
+                delete_before_replace=True,
+                # Read at first boot only; AWS would stop and start a running site to change it.
+                ignore_changes=["userData"],
+                additional_secret_outputs=["userData", "userDataBase64"],
+            ),
+        )
+        if pool := self._spec.local_gateway.customer_owned_pool:
+            aws.ec2.Eip(
+                f"{node}-site-address",
+                customer_owned_ipv4_pool=pool,
+                domain="vpc",
+                instance=instance.id,
+                tags={"Name": node},
+                opts=self._made(),
+            )
+        return instance
+
+    def _cluster(self, compute: EksLocalCompute, network: Sequence[pulumi.Resource]) -> None:
+        cluster = LocalCluster(
+            self,
+            self._site,
+            compute,
+            spec=self._spec,
+            subnet_id=self._subnet.id,
+            security_group_id=self._group.id,
+            provider=self._aws,
+            depends_on=network,
+        )
+        self.kubeconfig, self.kubernetes_provider = cluster.kubeconfig, cluster.kubernetes_provider
+
+
+def _rule(opening: Opening) -> dict[str, Any]:
+    return {
+        "protocol": opening.protocol,
+        "from_port": opening.from_port,
+        "to_port": opening.to_port,
+        "cidr_blocks": list(opening.cidrs) or None,
+        "self": opening.within or None,
+        "description": opening.description,
+    }

@@ -1,0 +1,218 @@
+"""What a site on an AWS Outpost comes to, as far as it is known before AWS answers. Pure."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.place.outposts.spec import InstanceCompute, OutpostsSpec
+
+IGNITION_DISTRIBUTIONS = frozenset({"flatcar", "fedora-coreos"})
+"""Systems that read Ignition at first boot; the others read cloud-init."""
+
+METADATA_OPTIONS: Mapping[str, Any] = {
+    "http_endpoint": "enabled",
+    # IMDSv2 only, and no hop beyond the host: a pod must not pick up the host's credentials.
+    "http_tokens": "required",
+    "http_put_response_hop_limit": 1,
+    "instance_metadata_tags": "disabled",
+}
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A rule of a security group."""
+
+    protocol: str
+    from_port: int
+    to_port: int
+    cidrs: tuple[str, ...] = ()
+    within: bool = False
+    """Between members of the group instead of ``cidrs``."""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class OutpostsPlan:
+    """One site."""
+
+    region: str
+    tags: Mapping[str, str]
+    routes: Mapping[str, str]
+    """Name suffix of each route to the local gateway -> its destination."""
+    ingress: tuple[Opening, ...]
+    egress: tuple[Opening, ...]
+    facts: Mapping[str, Any]
+
+
+def plan(site: str, spec: OutpostsSpec) -> OutpostsPlan:
+    """Network, rules and facts of ``site``."""
+    tags = {**spec.tags, "edge-site": site}
+    api_port = 6443 if isinstance(spec.compute, InstanceCompute) else 443
+    return OutpostsPlan(
+        region=spec.region,
+        tags=tags,
+        routes={f"route-{_slug(cidr)}": cidr for cidr in spec.local_gateway.on_premises},
+        ingress=(
+            Opening("tcp", 22, 22, spec.admin_cidrs, description="SSH from the operators"),
+            Opening("tcp", api_port, api_port, spec.admin_cidrs, description="Kubernetes API from the operators"),
+            Opening("-1", 0, 0, within=True, description="between the machines of the site"),
+        ),
+        egress=(
+            Opening("-1", 0, 0, spec.egress_cidrs, description="what the site needs"),
+            Opening("-1", 0, 0, within=True, description="between the machines of the site"),
+        ),
+        facts={
+            "region": spec.region,
+            "outpost_arn": spec.outpost_arn,
+            "compute": spec.compute.kind,
+            "imdsv2": True,
+            "encrypted": True,
+            "public_ip": False,
+            "tags": tags,
+        },
+    )
+
+
+def address_problem(spec: OutpostsSpec, address: str) -> str | None:
+    """Why ``address`` cannot be the instance's own, or None if it can."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return f"expected an IP address in {spec.subnet_cidr}: the instance gets it as its own"
+    network = ipaddress.ip_network(spec.subnet_cidr)
+    if ip not in network:
+        return f"expected an address in {spec.subnet_cidr}, the site's subnet on the Outpost"
+    # The first four and the last address of a subnet belong to AWS.
+    if int(ip) - int(network.network_address) < 4 or int(ip) == int(network.broadcast_address):
+        return f"expected an address that AWS does not keep for itself in {spec.subnet_cidr}"
+    return None
+
+
+def user_data(
+    *, distribution: str, node: str, user: str, host_key: str, private_key: str, authorized_keys: tuple[str, ...]
+) -> str:
+    """First-boot configuration: host name, operators' keys, and the SSH host key that the site file pins.
+
+    ``private_key`` is the secret half of ``host_key``, so the result is a secret.
+    """
+    algorithm = host_key.split()[0].removeprefix("ssh-").split("-")[0]
+    private_key = private_key.strip() + "\n"
+    if distribution in IGNITION_DISTRIBUTIONS:
+        return _ignition(node, user, algorithm, host_key, private_key, authorized_keys)
+    return _cloud_init(node, user, algorithm, host_key, private_key, authorized_keys)
+
+
+def _ignition(
+    node: str, user: str, algorithm: str, host_key: str, private_key: str, authorized_keys: tuple[str, ...]
+) -> str:
+    files = (
+        ("/etc/hostname", 0o644, f"{node}\n"),
+        (f"/etc/ssh/ssh_host_{algorithm}_key", 0o600, private_key),
+        (f"/etc/ssh/ssh_host_{algorithm}_key.pub", 0o644, f"{host_key}\n"),
+    )
+    return json.dumps(
+        {
+            "ignition": {"version": "3.4.0"},
+            "passwd": {"users": [{"name": user, "sshAuthorizedKeys": list(authorized_keys)}]},
+            "storage": {
+                "files": [
+                    {"path": path, "mode": mode, "overwrite": True, "contents": {"source": _data_url(text)}}
+                    for path, mode, text in files
+                ]
+            },
+        },
+        indent=1,
+    )
+
+
+def _cloud_init(
+    node: str, user: str, algorithm: str, host_key: str, private_key: str, authorized_keys: tuple[str, ...]
+) -> str:
+    document = {
+        "hostname": node,
+        "ssh_pwauth": False,
+        "ssh_deletekeys": True,
+        "ssh_keys": {f"{algorithm}_private": private_key, f"{algorithm}_public": host_key},
+        "users": [
+            {
+                "name": user,
+                "lock_passwd": True,
+                "shell": "/bin/bash",
+                "sudo": "ALL=(ALL) NOPASSWD:ALL",
+                "ssh_authorized_keys": list(authorized_keys),
+            }
+        ],
+    }
+    # JSON is YAML, without its quoting rules.
+    return "#cloud-config\n" + json.dumps(document, indent=1) + "\n"
+
+
+def node_user_data(*, cluster: str, cluster_id: str, endpoint: str, certificate_authority: str) -> str:
+    """What makes an EKS-optimised instance join the local cluster, without asking the region."""
+    script = (
+        "#!/bin/bash\n"
+        "set -euo pipefail\n"
+        f"/etc/eks/bootstrap.sh {cluster} --b64-cluster-ca {certificate_authority}"
+        f" --apiserver-endpoint {endpoint} --enable-local-outpost true --cluster-id {cluster_id}\n"
+    )
+    return base64.b64encode(script.encode()).decode()
+
+
+def aws_auth(node_role_arn: str) -> str:
+    """``mapRoles`` of the ConfigMap ``aws-auth``: who the cluster takes for a node."""
+    return json.dumps(
+        [
+            {
+                "rolearn": node_role_arn,
+                "username": "system:node:{{EC2PrivateDNSName}}",
+                "groups": ["system:bootstrappers", "system:nodes"],
+            }
+        ],
+        indent=1,
+    )
+
+
+def kubeconfig(*, cluster: str, cluster_id: str, endpoint: str, certificate_authority: str, region: str) -> str:
+    """A kubeconfig that asks the AWS CLI for a token when it is used; it holds no credential itself."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": cluster,
+            "clusters": [
+                {
+                    "name": cluster,
+                    "cluster": {"server": endpoint, "certificate-authority-data": certificate_authority},
+                }
+            ],
+            "users": [
+                {
+                    "name": cluster,
+                    "user": {
+                        "exec": {
+                            "apiVersion": "client.authentication.k8s.io/v1beta1",
+                            "command": "aws",
+                            # A local cluster is known by its id, not by its name.
+                            "args": ["eks", "get-token", "--region", region, "--cluster-id", cluster_id],
+                            "interactiveMode": "Never",
+                        }
+                    },
+                }
+            ],
+            "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": cluster}}],
+        },
+        indent=1,
+    )
+
+
+def _data_url(text: str) -> str:
+    return "data:;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _slug(cidr: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in cidr)

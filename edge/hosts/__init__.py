@@ -1,0 +1,1 @@
+"""Asking the hosts of a site over SSH. Read-only."""

@@ -1,0 +1,243 @@
+"""What a real run needs, and whether this machine has it: engine, plugins, backend, secrets, hosts.
+
+Looks and changes nothing. Connects only to the backend and, for a site that is asked about, to its hosts: as far as
+their SSH host keys, without logging in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from engine.environment import PROJECT_ROOT, environment, file_backend
+from engine.obtain.cli import EngineError, PulumiCli, locate
+from engine.obtain.setup import official_host
+from engine.obtain.shim import is_our_shim
+
+if TYPE_CHECKING:
+    from components.host.spec import HostSpec
+    from stacks.site import SiteSpec
+
+Status = Literal["ok", "note", "broken"]
+
+_BUILT_IN = frozenset({"pulumi", "edge"})
+_BACKEND_TIMEOUT_S = 20
+_SCAN_TIMEOUT_S = 5
+_SCANS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was looked at. ``broken`` would stop a real run; ``note`` may matter."""
+
+    subject: str
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item]:
+    """Everything, in the order in which a run needs it. Raises ``SiteError`` for a bad ``site``."""
+    from stacks.loader import load_all, load_site
+
+    specs = [load_site(site, root=root)] if site else load_all(root)[0]
+    variables = environment(project_root=root)
+    cli = None
+    try:
+        cli = locate()
+        yield Item("engine", "pulumi", "ok", f"{cli.version} at {cli.path} ({cli.origin})")
+        yield _language_host(cli)
+    except EngineError as error:
+        yield Item("engine", "pulumi", "broken", str(error).splitlines()[0], "make setup")
+    yield from _packages(specs)
+    if cli is not None:
+        yield _backend(cli, variables, root)
+    for spec in specs if site else ():
+        yield from _secrets(spec, variables, root)
+        yield from _hosts(spec)
+
+
+def _language_host(cli: PulumiCli) -> Item:
+    official = official_host(cli.path)
+    if official is not None:
+        return Item("engine", "Python language host", "ok", f"official, {official}")
+    ours = cli.path.parent / "pulumi-language-python"
+    if is_our_shim(ours):
+        return Item("engine", "Python language host", "ok", f"thin one of this project, {ours}")
+    return Item("engine", "Python language host", "broken", "none beside the pulumi executable", "make setup")
+
+
+def _packages(specs: list[SiteSpec]) -> Iterator[Item]:
+    """SDK and plugin of each provider, and which sites need it."""
+    yield _sdk("pulumi")
+    needed: dict[str, list[str]] = {}
+    for spec in specs:
+        for provider in _providers(spec):
+            needed.setdefault(provider, []).append(spec.site)
+    for provider, sites in sorted(needed.items()):
+        sdk = _sdk(f"pulumi-{provider}")
+        yield sdk
+        yield _plugin(provider, sites, sdk.detail if sdk.status == "ok" else "")
+
+
+def _providers(spec: SiteSpec) -> set[str]:
+    """Providers that the site's resources ask for, its explicit ones included."""
+    from edge.run.stack_settings import NAMESPACE, placeholders
+    from engine.rehearsal.in_process import record
+    from engine.rehearsal.world import World
+    from stacks.program import program
+
+    config = {NAMESPACE + key: value for key, value in placeholders(spec).items()}
+    recording = record(
+        program(spec),
+        project="edge",
+        stack=spec.site,
+        config=config,
+        secret_keys=frozenset(config),
+        world=World.of(spec.model_dump(mode="json")),
+    )
+    types = (resource.type for resource in recording.resources)
+    packages = {kind.removeprefix("pulumi:providers:").partition(":")[0] for kind in types}
+    return packages - _BUILT_IN
+
+
+def _sdk(name: str) -> Item:
+    try:
+        return Item("packages", name, "ok", version(name))
+    except PackageNotFoundError:
+        return Item("packages", name, "broken", "Python package is not installed", "make setup")
+
+
+def _plugin(provider: str, sites: list[str], wanted: str) -> Item:
+    name = f"pulumi-resource-{provider}"
+    needed = f"needed by {', '.join(sites[:3])}" + (f" and {len(sites) - 3} more" if len(sites) > 3 else "")
+    if on_path := shutil.which(name):
+        return Item("packages", f"{provider} plugin", "ok", f"on PATH, {on_path}; {needed}")
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    found = sorted((home / "plugins").glob(f"resource-{provider}-v*/"))
+    versions = [folder.name.removeprefix(f"resource-{provider}-v") for folder in found]
+    if wanted in versions or (found and not wanted):
+        return Item("packages", f"{provider} plugin", "ok", f"{wanted or versions[-1]} in {home / 'plugins'}; {needed}")
+    remedy = f"pulumi plugin install resource {provider} {wanted}".rstrip()
+    if found:
+        detail = f"{', '.join(versions)} in {home / 'plugins'}, the SDK is {wanted}; {needed}"
+        return Item("packages", f"{provider} plugin", "note", detail, remedy)
+    return Item("packages", f"{provider} plugin", "broken", f"not installed; {needed}", remedy)
+
+
+def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
+    url = variables.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
+    shown = _without_credentials(url) or "as in Pulumi.yaml or by `pulumi login`"
+    if url.startswith("file://"):
+        folder = Path(url.removeprefix("file://").partition("?")[0]).expanduser()
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            if "metadata=skip" not in url:
+                detail = f"{shown}, writable; a run that is killed can leave it unreadable"
+                return Item("backend", "state", "note", detail, f"export PULUMI_BACKEND_URL='{file_backend(folder)}'")
+            return Item("backend", "state", "ok", f"{shown}, writable; for one machine, share it before a second joins")
+        return Item("backend", "state", "broken", f"{shown} is not a writable folder", f"mkdir -p {folder}")
+    try:
+        asked = subprocess.run(
+            [str(cli.path), "whoami", "--non-interactive"],
+            cwd=root,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_BACKEND_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return Item(
+            "backend", "state", "broken", f"{shown}: no answer within {_BACKEND_TIMEOUT_S} s", "pulumi whoami -v"
+        )
+    if asked.returncode:
+        reason = (asked.stderr.strip() or "no reason given").splitlines()[-1].removeprefix("error: ")
+        return Item("backend", "state", "broken", f"{shown}: {reason}", "pulumi login, or set PULUMI_BACKEND_URL")
+    return Item("backend", "state", "ok", f"{shown}, as {asked.stdout.strip()}")
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub(r"(?<=//)[^/@]*@", "", url).partition("?")[0]
+
+
+def _secrets(spec: SiteSpec, variables: Mapping[str, str], root: Path) -> Iterator[Item]:
+    from edge.run.stack_settings import read_settings
+
+    settings = read_settings(root, spec.site)
+    subject = f"secrets of {spec.site}"
+    for need in settings.missing(spec):
+        remedy = f"pulumi config set --secret --stack {spec.site} edge:{need.key}"
+        yield Item(subject, need.key, "broken", f"missing: {need.why}", remedy)
+    for key in settings.exposed(spec):
+        detail = f"stands in {settings.file.name} in plain text"
+        yield Item(subject, key, "broken", detail, f"change it, then `pulumi config set --secret edge:{key}`")
+    if settings.secrets_provider:
+        yield Item(subject, "encryption", "note", f"by {settings.secrets_provider.partition('://')[0]}")
+        return
+    url = variables.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
+    if url.startswith("https://"):
+        yield Item(subject, "encryption", "ok", "by the backend")
+    elif any(os.environ.get(name) for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")):
+        yield Item(subject, "encryption", "ok", "by a passphrase, which is set")
+    else:
+        yield Item(
+            subject,
+            "encryption",
+            "broken",
+            "by a passphrase, and none is set",
+            "export PULUMI_CONFIG_PASSPHRASE_FILE=..., or create the stack with --secrets-provider",
+        )
+
+
+def _hosts(spec: SiteSpec) -> Iterator[Item]:
+    with ThreadPoolExecutor(_SCANS_AT_ONCE) as pool:
+        yield from pool.map(lambda host: _host(spec, host), spec.hosts)
+
+
+def _host(spec: SiteSpec, host: HostSpec) -> Item:
+    subject, name, place = f"hosts of {spec.site}", spec.node(host), f"{host.address}:{spec.ssh.port}"
+    if host.via is not None:
+        return Item(subject, name, "note", f"reached through {host.via}, so not looked at from here")
+    if shutil.which("ssh-keyscan") is None:
+        return Item(subject, name, "note", "not looked at: there is no ssh-keyscan here", "install OpenSSH's client")
+    kind, key = host.host_key.split()[:2]
+    scan = subprocess.run(
+        ["ssh-keyscan", "-T", str(_SCAN_TIMEOUT_S), "-p", str(spec.ssh.port), "--", host.address],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    offered = [line.split()[1:3] for line in scan.stdout.splitlines() if line and not line.startswith("#")]
+    if not offered:
+        return Item(
+            subject,
+            name,
+            "broken",
+            f"{place} does not answer as an SSH server",
+            "is it on, and this machine in its network?",
+        )
+    if [kind, key] in offered:
+        return Item(subject, name, "ok", f"{place} answers, with the host key of the site file")
+    if kind in [other for other, _ in offered]:
+        return Item(
+            subject,
+            name,
+            "broken",
+            f"{place} has another {kind} host key than the site file",
+            "a reimaged host: put its new key into the site file. Anything else: do not connect",
+        )
+    return Item(
+        subject, name, "broken", f"{place} offers no {kind} host key", f"it offers {', '.join(k for k, _ in offered)}"
+    )

@@ -1,0 +1,125 @@
+"""The hosts of one site over SSH: pinned keys, ways through other hosts, one connection for each.
+
+Owns connections, and the words for why there is none. Takes nothing from the configuration, the agent or the known
+hosts of whoever runs it; the private key stays in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncssh
+
+from components.host.spec import HostSpec
+from edge.hosts import host_keys
+from edge.run.failure import OperationError
+from stacks.site import SiteSpec
+
+_KEEPALIVE_S, _KEEPALIVES_MISSED = 15, 4
+_SCRIPT_LIMIT_S = 120
+"""Hashing a release takes a slow board some seconds; a disk that hangs takes for ever."""
+_PARTING_S = 2
+
+
+class NotAnswered(Exception):
+    """Why a host could not be asked."""
+
+
+class Hosts:
+    """Made by ``reached``. A host that is the way to others is dialled once for all of them."""
+
+    def __init__(self, spec: SiteSpec, key: asyncssh.SSHKey) -> None:
+        self._ssh, self._key = spec.ssh, key
+        self._by_name = {host.name: host for host in spec.hosts}
+        self._dialled: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+
+    async def run(self, host: HostSpec, command: str, stdin: str) -> str:
+        """Standard output of ``command`` on ``host``, in a session of its own. Raises ``NotAnswered``."""
+        connection = await self._connected(host)
+        try:
+            async with asyncio.timeout(_SCRIPT_LIMIT_S):
+                done = await connection.run(command, input=stdin, errors="replace")
+        except TimeoutError:
+            raise NotAnswered(f"the host did not come to an end within {_SCRIPT_LIMIT_S} s") from None
+        except (OSError, asyncssh.Error) as error:
+            raise NotAnswered(f"the connection broke off: {_reason(error)}") from None
+        if done.exit_status != 0:
+            said = str(done.stderr or "").strip().splitlines() or ["without a word"]
+            raise NotAnswered(f"the host could not be looked at: {said[-1].removeprefix('error: ')}")
+        return str(done.stdout or "")
+
+    async def close(self) -> None:
+        """End dials, then connections, those that lead through others first."""
+        for dial in self._dialled.values():
+            dial.cancel()
+        ended = await asyncio.gather(*self._dialled.values(), return_exceptions=True)
+        connections = [one for one in reversed(ended) if isinstance(one, asyncssh.SSHClientConnection)]
+        for connection in connections:
+            connection.close()
+        if connections:
+            await asyncio.wait([asyncio.create_task(one.wait_closed()) for one in connections], timeout=_PARTING_S)
+
+    def _connected(self, host: HostSpec) -> asyncio.Task[asyncssh.SSHClientConnection]:
+        if host.name not in self._dialled:
+            self._dialled[host.name] = asyncio.create_task(self._dial(host))
+        return self._dialled[host.name]
+
+    async def _dial(self, host: HostSpec) -> asyncssh.SSHClientConnection:
+        tunnel = None
+        if host.via is not None:
+            try:
+                tunnel = await self._connected(self._by_name[host.via])
+            except NotAnswered as error:
+                raise NotAnswered(f"{host.via}, the way to it, does not let through: {error}") from None
+        try:
+            pinned = asyncssh.import_public_key(host.host_key)
+            async with asyncio.timeout(self._ssh.dial_timeout_s):
+                return await asyncssh.connect(
+                    host.address,
+                    self._ssh.port,
+                    tunnel=tunnel or (),
+                    config=None,
+                    username=self._ssh.user,
+                    client_keys=[self._key],
+                    agent_path=None,
+                    preferred_auth="publickey",
+                    known_hosts=([pinned], [], []),
+                    server_host_key_algs=host_keys.offered(pinned),
+                    keepalive_interval=_KEEPALIVE_S,
+                    keepalive_count_max=_KEEPALIVES_MISSED,
+                )
+        except TimeoutError:
+            raise NotAnswered(f"no answer within {self._ssh.dial_timeout_s} s") from None
+        except asyncssh.PermissionDenied:
+            raise NotAnswered(f"the login as {self._ssh.user} was refused") from None
+        except asyncssh.HostKeyNotVerifiable:
+            raise NotAnswered(
+                "its host key is not that of the site file: a reimaged host, or another machine"
+            ) from None
+        except (OSError, ValueError, asyncssh.Error) as error:
+            raise NotAnswered(_reason(error)) from None
+
+
+@asynccontextmanager
+async def reached(spec: SiteSpec, private_key: str) -> AsyncIterator[Hosts]:
+    """The hosts of ``spec``, for whoever has ``private_key``. Raises ``OperationError`` for one that is none."""
+    try:
+        key = asyncssh.import_private_key(private_key)
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        # The library's messages name the fault, never the key.
+        raise OperationError(f"The secret ssh-private-key of {spec.site} cannot be used: {error}.") from None
+    hosts = Hosts(spec, key)
+    try:
+        yield hosts
+    finally:
+        await hosts.close()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        # asyncio's own words name its call instead.
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

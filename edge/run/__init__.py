@@ -1,0 +1,1 @@
+"""Running the program: one site in this process, many in worker processes."""

@@ -1,0 +1,150 @@
+"""Failures as people read them: what went wrong, and the command that helps.
+
+Owns the wording for what the Pulumi CLI and engine say. Pure, but for asking whether the owner of a lock still runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.run.events import Diagnostic
+    from stacks.secrets import SecretNeed
+
+
+class OperationError(Exception):
+    """An operation that could not be done. ``code`` is the exit code of `edge`."""
+
+    def __init__(self, what: str, remedies: Sequence[str] = (), *, code: int = 1) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedies = tuple(remedies)
+        self.code = code
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"what": self.what, "remedies": list(self.remedies)}
+
+
+_LOCKED = re.compile(r"the stack is currently locked by", re.IGNORECASE)
+_LOCK_OWNER = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<time>\S+)")
+_SERVICE_CONFLICT = "Another update is currently in progress"
+_PLUGIN = re.compile(r"resource plugin '?(?:pulumi-resource-)?(?P<name>[a-z][a-z0-9-]*)'?", re.IGNORECASE)
+_PLUGIN_TROUBLE = re.compile(
+    r"no resource plugin|could not (?:automatically )?(?:download|find|load)[^\n]*plugin"
+    r"|failed to (?:load|install|download)[^\n]*plugin",
+    re.IGNORECASE,
+)
+_PASSPHRASE = re.compile(
+    r"passphrase must be set|incorrect passphrase|PULUMI_CONFIG_PASSPHRASE|PULUMI_CONFIG_PASSPHRASE_FILE"
+)
+_LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
+
+
+def explain(said: str, site: str, mode: str, variables: Mapping[str, str]) -> OperationError:
+    """What the CLI said on its way out, with what to do about it."""
+    text = _without_dump(said)
+    if _LOCKED.search(text) or _SERVICE_CONFLICT in text:
+        return _locked(text, site, mode, variables)
+    return OperationError(text, _remedies(text, site, mode))
+
+
+def remedy_for(errors: Iterable[Diagnostic], site: str, mode: str) -> OperationError | None:
+    """Advice on errors that are shown as they are; None where there is none to give."""
+    remedies = _remedies("\n".join(error.message for error in errors), site, mode)
+    return OperationError("", remedies) if remedies else None
+
+
+def interrupted(site: str, operation: str, mode: str, *, at_once: bool = False) -> OperationError:
+    """After ^C: nothing that had begun was cut off, unless ^C came twice."""
+    flag = " --rehearse" if mode == "rehearsal" else ""
+    if operation == "preview":
+        return OperationError("Interrupted; a preview changes nothing.", code=130)
+    what = "Interrupted. What was under way has been finished and recorded; the rest was not begun."
+    if at_once:
+        what = "Stopped at once. What was under way may be done without being recorded; it will be done again."
+    return OperationError(
+        what,
+        (
+            f"edge {operation} {site}{flag}     goes on from here",
+            f"edge preview {site}{flag}     shows what is left",
+        ),
+        code=130,
+    )
+
+
+def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
+    """A real run cannot start; all that it lacks is said at once."""
+    needs = tuple(missing)
+    width = max(len(need.key) for need in needs)
+    lines = "\n".join(f"  {need.key:{width}}  {need.why}" for need in needs)
+    return OperationError(
+        f"{site} lacks secrets in Pulumi.{site}.yaml:\n{lines}",
+        (
+            f"pulumi config set --secret --stack {site} edge:{needs[0].key}     asks for the value of each",
+            f"edge preview {site} --rehearse     needs none of them",
+        ),
+    )
+
+
+def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
+    remedies = []
+    names = sorted({match["name"] for match in _PLUGIN.finditer(text)}) if _PLUGIN_TROUBLE.search(text) else []
+    if names:
+        remedies += [f"pulumi plugin install resource {name}     installs the official plugin" for name in names]
+        remedies.append("edge doctor     shows all plugins that a real run needs")
+        if mode == "real":
+            remedies.append(f"edge preview {site} --rehearse     needs no plugin")
+    if mode == "real" and _PASSPHRASE.search(text):
+        remedies.append(
+            "export PULUMI_CONFIG_PASSPHRASE_FILE=...     the stack's secrets are encrypted with a passphrase"
+        )
+        remedies.append(f"edge preview {site} --rehearse     needs no passphrase")
+    if mode == "real" and _LOGIN.search(text):
+        remedies.append("export PULUMI_BACKEND_URL=...     says where the state is; `pulumi login` where it needs one")
+    return tuple(remedies)
+
+
+def _locked(text: str, site: str, mode: str, variables: Mapping[str, str]) -> OperationError:
+    owner = _LOCK_OWNER.search(text)
+    if owner is None:
+        what = f"{site} is locked by another operation."
+    else:
+        what = (
+            f"{site} is locked: process {owner['pid']} of {owner['user']} on {owner['host']} "
+            f"has been working on it since {owner['time'].rstrip('.,')}"
+        )
+        what += f"; {_alive(int(owner['pid']))}." if owner["host"] == socket.gethostname() else "."
+    prefix = ""
+    if mode == "rehearsal":
+        # The lock is in the rehearsal's own state, which a bare `pulumi` would not look at.
+        prefix = f"PULUMI_BACKEND_URL={shlex.quote(variables['PULUMI_BACKEND_URL'])} "
+    return OperationError(
+        what,
+        (
+            "wait until it has ended, and try again",
+            f"{prefix}pulumi cancel --yes --stack {site}     takes the lock away; only when nobody works on it",
+        ),
+    )
+
+
+def _alive(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "that process is not running any more"
+    except PermissionError:
+        pass
+    return "it is still running"
+
+
+def _without_dump(said: str) -> str:
+    """The CLI's own words, without the Automation API's frame around them and without `error: `."""
+    if match := re.search(r"^ stderr: ", said, re.MULTILINE):
+        said = said[match.end() :]
+    lines = [line.removeprefix("error: ") for line in said.strip().splitlines()]
+    return "\n".join(line for line in lines if not line.startswith("warning: using pulumi-language-python"))

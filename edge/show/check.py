@@ -1,0 +1,149 @@
+"""`edge check` in a terminal: a row for each site as soon as it is known, then what was found, then one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from edge.run.check import PolicyResult, Report, SiteCheck, verdict
+from sitefile.problems import Problem
+
+_SITES_NAMED = 3
+_MISSING_LISTED = 12
+"""Up to so many sites are told one by one which secrets they lack; beyond that, how many do."""
+
+
+class Table:
+    """Rows in columns whose widths are known before the first site has been checked, so that rows can stream."""
+
+    def __init__(self, out: Console, files: Sequence[Path]) -> None:
+        self._out = out
+        self._width = max([len("site"), *(len(file.stem) for file in files)])
+
+    def header(self) -> None:
+        row = self._row("site", "tier", "hosts", "resources", "policies", "edge USD/month", "cloud USD/month", "pays")
+        self._out.print(Text(f"{row}  findings".rstrip(), style="bold"))
+
+    def row(self, site: SiteCheck) -> None:
+        if site.problems:
+            line = Text(self._row(site.site, *[""] * 7))
+        else:
+            cost = site.cost
+            line = Text(
+                self._row(
+                    site.site,
+                    site.tier,
+                    str(site.hosts),
+                    str(site.resources),
+                    f"{len(site.mandatory)} refused" if site.mandatory else "ok",
+                    f"{cost['edge_usd_per_month']:,.0f}" if cost else "-",
+                    f"{cost['cloud_usd_per_month']:,.0f}" if cost else "-",
+                    ("yes" if cost["edge_pays"] else "no") if cost else "-",
+                )
+            )
+        line.append(f"  {', '.join(self._findings(site))}")
+        line.stylize("red" if site.code else "")
+        line.rstrip()
+        self._out.print(line)
+
+    def _row(self, site: str, *cells: str) -> str:
+        tier, hosts, resources, policies, edge, cloud, pays = cells
+        return (
+            f"{site:{self._width}}  {tier:6}  {hosts:>5}  {resources:>9}  {policies:10}  "
+            f"{edge:>14}  {cloud:>15}  {pays:4}"
+        )
+
+    @staticmethod
+    def _findings(site: SiteCheck) -> Iterable[str]:
+        if site.problems:
+            yield f"{len(site.problems)} error{'s' if len(site.problems) > 1 else ''} in the file"
+        if site.graph:
+            yield f"{len(site.graph)} refused by providers"
+        if site.advisory:
+            yield f"{len(site.advisory)} advice"
+
+
+def report(out: Console, result: Report) -> None:
+    """Everything below the table."""
+    _problems(out, [problem for site in result.sites for problem in site.problems])
+    _problems(out, result.between)
+    for site in result.sites:
+        _graph(out, site)
+        for finding in site.mandatory:
+            out.print()
+            out.print(Text.assemble((f"{site.site}: refused ", "bold red"), (finding.rule, "bold")))
+            out.print(f"    {where(finding)} {finding.message}")
+            out.print(f"    do: {finding.remedy}")
+    _advice(out, result.sites)
+    _missing(out, result.sites)
+    out.print()
+    out.print(Text(f"{closing(result)}", style="bold red" if result.code else "bold green"))
+
+
+def closing(result: Report) -> str:
+    """The last line: what was looked at, what came of it, how long it took."""
+    sites = result.sites
+    resources, hosts = sum(site.resources for site in sites), sum(site.hosts for site in sites)
+    line = verdict(sites)
+    if result.between:
+        line += f"; {len(result.between)} clash{'es' if len(result.between) > 1 else ''} between sites"
+    advisory = sum(len(site.advisory) for site in sites)
+    advice = f", {advisory} pieces of advice" if advisory > 1 else ", 1 piece of advice" if advisory else ""
+    return f"{line} ({hosts} hosts, {resources} resources{advice}, {result.duration_s:.1f} s)"
+
+
+def where(finding: PolicyResult) -> str:
+    """Resource and property."""
+    name = finding.urn.split("::", 3)[-1]
+    return f"{name}: {finding.path}" if finding.path else f"{name}:"
+
+
+def _problems(out: Console, problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        out.print()
+        out.print(problem.render())
+
+
+def _graph(out: Console, site: SiteCheck) -> None:
+    for problem in site.graph:
+        name = problem.urn.split("::", 3)[-1]
+        place = ": ".join(part for part in (name, problem.property) if part)
+        out.print()
+        out.print(Text.assemble((f"{site.site}: ", "bold red"), f"{place + ': ' if place else ''}{problem.reason}"))
+
+
+def _advice(out: Console, sites: Sequence[SiteCheck]) -> None:
+    """Once for each rule and message, however many sites it concerns."""
+    found: dict[tuple[str, str, str], dict[str, PolicyResult]] = {}
+    for site in sites:
+        for finding in site.advisory:
+            found.setdefault((finding.rule, finding.message, finding.remedy), {}).setdefault(site.site, finding)
+    for (rule, message, remedy), at in found.items():
+        first = next(iter(at.values()))
+        out.print()
+        out.print(Text.assemble(("advice ", "yellow"), (rule, "bold"), f" at {_named(list(at))}"))
+        out.print(f"    {where(first)} {message}")
+        out.print(f"    do: {remedy}")
+
+
+def _missing(out: Console, sites: Sequence[SiteCheck]) -> None:
+    lacking = [site for site in sites if site.secrets_missing]
+    if not lacking:
+        return
+    out.print()
+    out.print(
+        Text("Secrets that a real run needs and the stack's settings do not hold yet (a rehearsal needs none):", "dim")
+    )
+    if len(lacking) > _MISSING_LISTED:
+        out.print(Text(f"    {len(lacking)} sites; `edge check SITE` names them", "dim"))
+        return
+    for site in lacking:
+        out.print(Text(f"    {site.site}: {', '.join(site.secrets_missing)}", "dim"))
+
+
+def _named(sites: Sequence[str]) -> str:
+    named = ", ".join(sites[:_SITES_NAMED])
+    return f"{named} and {len(sites) - _SITES_NAMED} more" if len(sites) > _SITES_NAMED else named

@@ -1,0 +1,108 @@
+"""`edge drift` in a terminal: for each site what differs, what to write to have it put right, then one line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from components.expected import Expected
+from edge.hosts.drift import Report, SiteDrift, Tell
+from edge.show.render import console, failure, remedies
+
+_QUIET_S, _LINE_EACH_S = 2.0, 10.0
+_DIGITS = 12
+_SUBJECT = {"mode": "mode of ", "link": "link ", "sysctl": "setting "}
+
+
+@contextmanager
+def counting() -> Iterator[Tell]:
+    """Says on standard error how far it has come, once that takes more than two seconds."""
+    line, started, told = Text(), time.monotonic(), 0.0
+    live = Live(
+        get_renderable=lambda: line if time.monotonic() - started > _QUIET_S else Text(),
+        console=console(stderr=True),
+        transient=True,
+    )
+
+    def tell(done: int, hosts: int) -> None:
+        nonlocal told
+        line.plain = f"drift  {done} of {hosts} hosts looked at"
+        seconds = time.monotonic() - started
+        if not sys.stderr.isatty() and seconds > _QUIET_S and seconds - told > _LINE_EACH_S:
+            told = seconds
+            print(line.plain, file=sys.stderr, flush=True)
+
+    if sys.stderr.isatty():
+        with live:
+            yield tell
+    else:
+        yield tell
+
+
+def report(out: Console, result: Report) -> None:
+    """Every site that is not as planned, then what came of all."""
+    for site in result.sites:
+        _site(out, site)
+    counts = result.counts
+    line = f"{counts['sites']} site{_s(counts['sites'])}, {counts['hosts']} host{_s(counts['hosts'])}: "
+    parts = [f"{counts['differences']} difference{_s(counts['differences'])} on {counts['drifted']}"]
+    parts = parts if counts["drifted"] else []
+    parts += [f"{counts['not_reached']} not looked at"] if counts["not_reached"] else []
+    unread = sum(1 for site in result.sites if site.problems or site.failure)
+    parts += [f"{unread} site{_s(unread)} not looked at"] if unread else []
+    line += f"{', '.join(parts) or 'all as planned'} ({result.duration_s:.1f} s)"
+    out.print(Text(line, style="bold red" if result.code else "bold green"))
+
+
+def _site(out: Console, site: SiteDrift) -> None:
+    if not site.code:
+        return
+    out.print(Text(site.site, style="bold"))
+    for problem in site.problems:
+        out.print(problem.render())
+    if site.failure:
+        failure(out, site.failure)
+    rows = [
+        (host.node, subject(one), shown(one, one.value), shown(one, found))
+        for host in site.hosts
+        for one, found in host.differences
+    ]
+    if rows:
+        rows.insert(0, ("host", "what", "expected", "found"))
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        for number, row in enumerate(rows):
+            cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)]
+            out.print(Text(f"  {'  '.join(cells)}  {row[3]}", style="dim" if number == 0 else ""))
+    for host in site.not_reached:
+        out.print(Text(f"  {host.node}  not looked at: {host.not_reached}", style="red"))
+    if site.drifted:
+        names = ", ".join(host.name for host in site.drifted)
+        write = (
+            f"reapply: {site.reapply}     in {site.file.name} at {names}: everything there is applied again, in place"
+        )
+        remedies(out, (write, f"edge up {site.site}     after that, as for any other change"))
+    out.print()
+
+
+def subject(one: Expected) -> str:
+    """What was looked at."""
+    return _SUBJECT.get(one.kind, "") + one.name
+
+
+def shown(one: Expected, value: str | None) -> str:
+    """A value as people call it."""
+    if value is None:
+        return "nothing"
+    if one.kind == "content":
+        return one.called.get(value, f"sha256 {value[:_DIGITS]}")
+    return value or "nothing"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

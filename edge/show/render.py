@@ -1,0 +1,206 @@
+"""Results as people read them in a terminal. Knows rich; decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from edge.hosts.doctor import Item
+from edge.run.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run, name_of
+from edge.run.failure import OperationError
+from edge.run.operation import Outcome
+
+SIGNS = {
+    "create": ("+", "green"),
+    "update": ("~", "yellow"),
+    "replace": ("±", "magenta"),
+    "delete": ("-", "red"),
+    "same": (" ", "dim"),
+    "read": (">", "cyan"),
+    "import": ("=", "cyan"),
+    "refresh": ("~", "dim"),
+}
+_CHANGING = ("create", "update", "replace", "delete")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A terminal as the user has it: no colour with NO_COLOR, no line breaks into what goes to a file."""
+    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+
+
+def failure(out: Console, problem: OperationError) -> None:
+    """What went wrong, and the commands that help."""
+    if problem.what:
+        out.print(Text(problem.what, style="red" if problem.code != 130 else "yellow"))
+    remedies(out, problem.remedies)
+
+
+def remedies(out: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        out.print(Text.assemble(("  > ", "cyan"), line))
+
+
+def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
+    """A preview, or what `up` or `destroy` came to."""
+    _headline(out, result)
+    changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
+    for group, changes in by_component(changed, result.run):
+        out.print(Text(f"  {group}", style="bold"))
+        for change in changes:
+            _resource(out, change, diff=diff)
+    policies(out, result.run.policies)
+    if result.code != 130:
+        # After ^C they only say, in many words, that something was cancelled.
+        _diagnostics(out, result.run)
+    if result.code != 130 and result.run.resources:
+        _summary(out, result)
+    if result.failure is not None:
+        failure(out, result.failure)
+
+
+def _headline(out: Console, result: Outcome) -> None:
+    line = Text.assemble((result.operation, "bold"), " ", (result.site, "bold"))
+    if result.mode == "rehearsal":
+        line.append("  rehearsal", style="bold cyan")
+        line.append(": the real engine, providers played on this machine; nothing is touched", style="cyan")
+    out.print(line)
+    if result.placeholders:
+        out.print(Text(f"  placeholders stand in for the secrets {', '.join(result.placeholders)}", style="cyan"))
+
+
+def by_component(changes: Sequence[ResourceChange], run: Run) -> list[tuple[str, list[ResourceChange]]]:
+    """Changes under the name of the nearest component around each, in the order of first appearance."""
+    groups: dict[str, list[ResourceChange]] = {}
+    for change in changes:
+        groups.setdefault(_component(change, run), []).append(change)
+    return list(groups.items())
+
+
+def _component(change: ResourceChange, run: Run) -> str:
+    around: ResourceChange | None = change
+    while around is not None:
+        if around.type.startswith("edge:index:"):
+            return f"{around.type.removeprefix('edge:index:')} {around.name}"
+        if around.type == STACK_TYPE:
+            break
+        around = run.resources.get(around.parent)
+    return "outside the components"
+
+
+def _resource(out: Console, change: ResourceChange, *, diff: bool) -> None:
+    sign, style = SIGNS[change.op]
+    line = Text.assemble(
+        ("    " + sign + " ", style), (f"{change.op:8}", style), f"{change.name}  ", (change.type, "dim")
+    )
+    forcing = set(change.replace_keys) | {c.path for c in change.changes if c.kind.endswith("-replace")}
+    if change.status == "failed":
+        line.append("  failed", style="bold red")
+    if change.op == "replace" and forcing:
+        line.append(f"  because of {', '.join(sorted(forcing))}", style=style)
+    elif change.changes and not diff:
+        line.append(f"  [{', '.join(shortened([c.path for c in change.changes]))}]", style=style)
+    out.print(line)
+    for property_change in change.changes if diff else ():
+        _property(out, property_change)
+
+
+def _property(out: Console, change: PropertyChange) -> None:
+    kind = change.kind.removesuffix("-replace")
+    sign, style = {"add": ("+", "green"), "delete": ("-", "red")}.get(kind, ("~", "yellow"))
+    values = {"add": change.after, "delete": change.before}.get(kind, f"{change.before} => {change.after}")
+    if values == " => ":
+        values = ""
+    out.print(Text.assemble((f"        {sign} {change.path}", style), f"  {values}" if values else ""))
+
+
+def shortened(paths: Sequence[str], most: int = 4) -> list[str]:
+    """The first few paths, and how many more there are."""
+    return [*paths[:most], f"and {len(paths) - most} more"] if len(paths) > most else list(paths)
+
+
+def policies(out: Console, findings: Sequence[PolicyFinding]) -> None:
+    """Mandatory findings first."""
+    for finding in sorted(findings, key=lambda f: f.level != "mandatory"):
+        label, style = ("refused", "bold red") if finding.level == "mandatory" else ("advice", "yellow")
+        out.print(Text.assemble((f"  {label:8}", style), indented(finding.message or finding.policy)))
+
+
+def _diagnostics(out: Console, run: Run) -> None:
+    """Warnings, then errors; what is said about several resources is said once."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for diagnostic in sorted(run.diagnostics, key=lambda one: one.severity == "error"):
+        said.setdefault((diagnostic.severity, diagnostic.message), []).append(diagnostic.urn)
+    for (severity, message), urns in said.items():
+        style = "red" if severity == "error" else "yellow"
+        names = shortened([name_of(urn) for urn in urns if urn], 3)
+        where = f"{', '.join(names)}: " if names else ""
+        out.print(Text.assemble((f"  {severity:8}", style), where, indented(message)))
+        for line in run.said_by(urns[0]) if severity == "error" and urns[0] else ():
+            out.print(Text(f"          | {line}", style="dim"))
+
+
+def indented(message: str) -> str:
+    """A message of several lines that begins in the column where messages begin."""
+    return message.replace("\n", "\n" + " " * 10)
+
+
+def _summary(out: Console, result: Outcome) -> None:
+    counts = result.run.counts
+    done = result.operation != "preview"
+    parts = [f"{counts[op]} {op + 'd' if done else 'to ' + op}" for op in _CHANGING if counts[op]]
+    parts.append(f"{counts['same']} unchanged")
+    failed = sum(1 for change in result.run.changes if change.status == "failed")
+    if failed:
+        parts.append(f"{failed} failed")
+    if result.run.violations:
+        parts.append(f"{len(result.run.violations)} refused by policies")
+    out.print(Text(f"  {', '.join(parts)}  ({result.duration_s:.1f} s)", style="bold"))
+    if changed := result.run.changed_outputs:
+        tense = "changed" if done else "to change"
+        out.print(Text(f"  outputs {tense}: {', '.join(shortened(changed, 6))}"))
+    if result.cost is not None and result.operation != "destroy":
+        out.print(Text(f"  {cost_line(result.cost)}"))
+
+
+def cost_line(cost: Mapping[str, Any]) -> str:
+    """Does edge pay? One line."""
+    edge, cloud = cost["edge_usd_per_month"], cost["cloud_usd_per_month"]
+    amounts = f"edge {edge:,.0f} USD/month, cloud {cloud:,.0f} USD/month"
+    month = cost["break_even_month"]
+    even = f"the hardware is paid back after month {month}" if month else "the hardware is never paid back"
+    if cost["edge_pays"]:
+        saving, percent = cost["saving_usd_per_month"], cost["saving_percent"]
+        return f"{amounts}: edge pays, {saving:,.0f} USD/month ({percent:g} %); {even}"
+    return f"{amounts}: edge does not pay; {even}"
+
+
+def outputs(out: Console, values: Mapping[str, Any]) -> None:
+    """Stack outputs, one a line."""
+    width = max((len(name) for name in values), default=0)
+    for name, value in sorted(values.items()):
+        out.print(Text.assemble((f"  {name:{width}}  ", "bold"), value if isinstance(value, str) else _json(value)))
+
+
+def doctor(out: Console, items: Sequence[Item]) -> None:
+    """What was looked at, under its subject, with what to do about what is not well."""
+    styles = {"ok": "green", "note": "cyan", "broken": "bold red"}
+    width = max((len(item.name) for item in items), default=0)
+    subject = ""
+    for item in items:
+        if item.subject != subject:
+            subject = item.subject
+            out.print(Text(subject, style="bold"))
+        out.print(Text.assemble((f"  {item.status:6}  ", styles[item.status]), f"{item.name:{width}}  {item.detail}"))
+        if item.remedy:
+            out.print(Text.assemble((f"{'':10}> ", "cyan"), item.remedy))
+    broken = sum(1 for item in items if item.status == "broken")
+    line = f"{broken} of {len(items)} would stop a real run" if broken else "ready for a real run"
+    out.print(Text(line, style="bold red" if broken else "bold green"))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Getting a Pulumi CLI: from PATH, by download, or built from pinned Go modules."""

@@ -1,0 +1,1 @@
+"""A Python language host for machines without the official one."""

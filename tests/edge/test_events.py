@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from edge.run.events import PropertyChange, Run, Step, name_of
+
+STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
+HOST = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host::demo-a"
+BASE = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host$command:remote:Command::demo-a-base"
+
+
+def metadata(op: str, urn: str = BASE, **more: Any) -> dict[str, Any]:
+    kind = urn.split("::")[2].split("$")[-1]
+    return {"op": op, "urn": urn, "type": kind, "old": None, "new": {"parent": HOST}, "detailedDiff": None, **more}
+
+
+def begins(op: str, urn: str = BASE, **more: Any) -> dict[str, Any]:
+    return {"resourcePreEvent": {"metadata": metadata(op, urn, **more)}}
+
+
+def ends(op: str, urn: str = BASE, **more: Any) -> dict[str, Any]:
+    return {"resOutputsEvent": {"metadata": metadata(op, urn, **more)}}
+
+
+def fed(*events: dict[str, Any]) -> Run:
+    run = Run()
+    for event in events:
+        run.feed(event)
+    return run
+
+
+def test_a_replacement_told_in_three_steps_is_one_replacement() -> None:
+    run = fed(begins("create-replacement"), begins("replace"), begins("delete-replaced"), ends("delete-replaced"))
+    assert run.counts == {"create": 0, "update": 0, "replace": 1, "delete": 0, "same": 0}
+
+
+def test_a_later_weaker_step_does_not_hide_what_was_planned() -> None:
+    assert fed(begins("update"), ends("same")).counts["update"] == 1
+
+
+def test_the_stack_itself_is_not_counted() -> None:
+    assert fed(begins("create", STACK), begins("create", HOST)).counts["create"] == 1
+
+
+def test_changed_properties_are_given_by_path_with_what_forces_a_replacement() -> None:
+    run = fed(
+        begins(
+            "replace",
+            keys=["connection"],
+            old={"parent": HOST, "inputs": {"create": "old", "connection": {"host": "10.0.0.1"}}},
+            new={"parent": HOST, "inputs": {"create": "new\nline", "connection": {"host": "10.0.0.2"}}},
+            detailedDiff={
+                "create": {"diffKind": "update", "inputDiff": True},
+                "connection.host": {"diffKind": "update-replace", "inputDiff": True},
+            },
+        )
+    )
+    assert run.resources[BASE].changes == (
+        PropertyChange("connection.host", "update-replace", "10.0.0.1", "10.0.0.2"),
+        PropertyChange("create", "update", "old", "new line"),
+    )
+    assert run.resources[BASE].as_dict()["diffs"] == ["connection.host", "create"]
+    assert run.resources[BASE].as_dict()["replace_keys"] == ["connection"]
+
+
+def test_a_path_with_brackets_and_quoted_keys_is_followed() -> None:
+    run = fed(
+        begins(
+            "update",
+            old={"inputs": {"labels": {"a.b/c": "1"}, "ports": [{"port": 80}]}},
+            new={"inputs": {"labels": {"a.b/c": "2"}, "ports": [{"port": 81}, {"port": 82}]}},
+            detailedDiff={
+                'labels["a.b/c"]': {"diffKind": "update", "inputDiff": True},
+                "ports[0].port": {"diffKind": "update", "inputDiff": True},
+                "ports[1]": {"diffKind": "add", "inputDiff": True},
+            },
+        )
+    )
+    assert [(change.before, change.after) for change in run.resources[BASE].changes] == [
+        ("1", "2"),
+        ("80", "81"),
+        ("", '{"port": 82}'),
+    ]
+
+
+def test_without_a_detailed_diff_the_names_of_the_properties_are_given() -> None:
+    run = fed(begins("update", diffs=["triggers"]))
+    assert [change.path for change in run.resources[BASE].changes] == ["triggers"]
+
+
+def test_a_components_change_is_found_between_its_inputs() -> None:
+    run = fed(
+        begins(
+            "update",
+            HOST,
+            old={"inputs": {"site": "demo", "hours": 24, "gone": "x"}},
+            new={"inputs": {"site": "demo", "hours": 48, "more": True}},
+        )
+    )
+    assert [(one.path, one.kind) for one in run.resources[HOST].changes] == [
+        ("gone", "delete"),
+        ("hours", "update"),
+        ("more", "add"),
+    ]
+
+
+def test_a_long_value_is_cut_to_one_line() -> None:
+    run = fed(
+        begins(
+            "update",
+            old={"inputs": {"create": "x" * 500}},
+            new={"inputs": {"create": "y" * 500}},
+            detailedDiff={"create": {"diffKind": "update", "inputDiff": True}},
+        )
+    )
+    assert len(run.resources[BASE].changes[0].after) < 80
+
+
+def test_steps_are_told_once_each() -> None:
+    run = Run()
+    told = [run.feed(event) for event in (begins("create"), ends("create"), ends("create"))]
+    assert [step.status if isinstance(step, Step) else None for step in told] == ["running", "done", None]
+
+
+def test_what_failed_stays_failed_and_is_explained_with_what_it_printed() -> None:
+    run = fed(
+        begins("create"),
+        {"diagnosticEvent": {"severity": "info", "urn": BASE, "message": "unpacking\ndisk is full\n"}},
+        {"diagnosticEvent": {"severity": "error", "urn": BASE, "message": "<{%fg 1%}>exit status 1<{%reset%}>\n"}},
+        {"resOpFailedEvent": {"metadata": metadata("create"), "status": 1, "steps": 0}},
+        ends("create"),
+    )
+    assert run.resources[BASE].status == "failed"
+    assert [error.message for error in run.errors] == ["exit status 1"]
+    assert run.said_by(BASE) == ("unpacking", "disk is full")
+
+
+def test_only_the_last_lines_of_a_talkative_resource_are_kept() -> None:
+    lines = [{"diagnosticEvent": {"severity": "info", "urn": BASE, "message": f"{n}\n"}} for n in range(1000)]
+    assert fed(*lines).said_by(BASE)[-1] == "999"
+    assert len(fed(*lines).said_by(BASE)) <= 20
+
+
+def test_a_remediation_is_as_mandatory_as_a_refusal() -> None:
+    events = [
+        {"policyEvent": {"enforcementLevel": level, "policyName": level, "message": "m", "resourceUrn": BASE}}
+        for level in ("advisory", "mandatory", "remediate")
+    ]
+    assert [finding.policy for finding in fed(*events).violations] == ["mandatory", "remediate"]
+
+
+def test_outputs_are_those_of_the_stack() -> None:
+    run = fed(ends("create", STACK, new={"parent": "", "outputs": {"site": "demo", "kubeconfig": "[secret]"}}))
+    assert run.outputs == {"site": "demo", "kubeconfig": "[secret]"}
+
+
+def stack(op: str, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return ends(op, STACK, old={"outputs": before}, new={"parent": "", "outputs": after})
+
+
+def test_outputs_that_come_go_or_change_are_named() -> None:
+    before, after = {"site": "demo", "gone": 1, "changed": "a"}, {"site": "demo", "come": 2, "changed": "b"}
+    # The engine ends the stack's own step first, with what there was.
+    run = fed(stack("same", before, before), stack("same", before, after))
+    assert run.changed_outputs == ["changed", "come", "gone"]
+
+
+def test_outputs_that_go_with_their_stack_are_not_named() -> None:
+    assert fed(stack("delete", {"site": "demo"}, {})).changed_outputs == []
+
+
+@pytest.mark.parametrize(
+    ("events", "nothing"),
+    [
+        ([stack("same", {"a": 1}, {"a": 1}), ends("same")], True),
+        ([stack("same", {"a": 1}, {"a": 2}), ends("same")], False),
+        ([stack("create", {}, {}), ends("same")], False),
+        ([stack("same", {}, {}), ends("update")], False),
+        ([stack("same", {}, {}), ends("read")], False),
+        ([], False),
+    ],
+)
+def test_a_run_changes_nothing_where_stack_outputs_and_resources_stay_as_they_are(
+    events: list[dict[str, Any]], nothing: bool
+) -> None:
+    assert fed(*events).changes_nothing is nothing
+
+
+def test_a_line_that_is_no_event_is_kept_and_stops_nothing() -> None:
+    run = Run()
+    for line in ("warning: something\n", "[1]\n", "\n", json.dumps(begins("create")) + "\n"):
+        run.feed_line(line)
+    assert run.unreadable == ["warning: something\n", "[1]\n"]
+    assert run.counts["create"] == 1
+
+
+def test_an_operation_that_is_not_known_yet_counts_as_an_update() -> None:
+    assert fed(begins("something-new")).counts["update"] == 1
+
+
+def test_the_name_of_a_urn_may_hold_colons() -> None:
+    assert name_of("urn:pulumi:s::p::t::a::b") == "a::b"
+
+
+def test_what_the_sdk_tells_itself_is_not_kept() -> None:
+    assert fed({"diagnosticEvent": {"severity": "debug", "message": "registering resource\n"}}).said_by("") == ()
+
+
+def test_a_refusal_is_given_by_its_rule_without_the_policys_description() -> None:
+    message = "What runs at a site is known.\nsupply-chain/registry-allowlist: demo-a: image is not allowed. Do this.\n"
+    policy = {"policyName": "edge-supply-chain-mandatory", "policyPackName": "edge", "enforcementLevel": "mandatory"}
+    (finding,) = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}}).violations
+    assert finding.rule == "supply-chain/registry-allowlist"
+    assert finding.message == "supply-chain/registry-allowlist: demo-a: image is not allowed. Do this."
+
+
+def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:
+    (finding,) = fed({"policyEvent": {"enforcementLevel": "advisory", "message": "No: really\n"}}).policies
+    assert (finding.rule, finding.message) == ("", "No: really")
+
+
+def test_after_a_refusal_the_engines_last_word_is_left_out() -> None:
+    last_word = {"diagnosticEvent": {"severity": "error", "message": "preview failed\n"}}
+    assert fed({"policyEvent": {"enforcementLevel": "mandatory", "message": "no"}}, last_word).errors == []
+    assert [error.message for error in fed(last_word).errors] == ["preview failed"]
+
+
+TRACE = """an unhandled error occurred: python inline source runtime error: no such part
+Traceback (most recent call last):
+  File "x.py", line 1, in run
+    raise ValueError("no such part")
+ValueError: no such part
+said in two lines
+"""
+
+
+def test_an_error_of_the_program_is_said_once_and_without_its_trace() -> None:
+    events = [
+        {"diagnosticEvent": {"severity": "error", "message": text}}
+        for text in (TRACE, TRACE.removeprefix("an unhandled error occurred: "))
+    ]
+    messages = [error.message for error in fed(*events).errors]
+    assert messages == ["the program stops: ValueError: no such part\nsaid in two lines"]
+
+
+def test_the_trace_is_kept_where_it_is_asked_for() -> None:
+    run = Run(traces=True)
+    run.feed({"diagnosticEvent": {"severity": "error", "message": TRACE}})
+    assert "Traceback" in run.errors[0].message

@@ -1,0 +1,218 @@
+"""`edge preview`, `up`, `destroy` and `outputs` through the real engine, rehearsed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge.run.stack_settings import placeholders
+from engine.environment import environment
+from engine.obtain.cli import locate
+from engine.rehearsal import RehearsalServer
+from engine.rehearsal.workspace import rehearsal_workspace
+from engine.rehearsal.world import World
+from stacks.catalogue import PROJECT_ROOT
+from stacks.loader import load_site
+from tests.edge.conftest import Project
+from tests.edge.sites import broken_site, refused_site
+
+pytestmark = pytest.mark.engine
+
+# `edge` in a process of its own, on a project of the test's own.
+_EDGE = (
+    "import pathlib, sys, engine.environment as e; e.PROJECT_ROOT = pathlib.Path(sys.argv.pop(1)); "
+    "from edge.cli import main; main()"
+)
+
+
+def ops(document: dict[str, Any]) -> set[str]:
+    return {resource["op"] for resource in document["resources"]}
+
+
+def test_a_preview_of_a_new_site_creates_everything_and_needs_no_secret(project: Project) -> None:
+    ran = project.edge("preview", "demo", "--rehearse", "--json")
+    assert ran.code == 0, ran.stdout + ran.stderr
+    document = ran.document
+    assert (document["site"], document["mode"], document["exit"]) == ("demo", "rehearsal", 0)
+    assert ops(document) == {"create"}
+    assert document["counts"]["create"] == len(document["resources"])
+    assert document["secrets"]["placeholders"] == sorted(placeholders(load_site("demo")))
+    assert document["cost"]["edge_pays"] is True
+    assert {"urn", "type", "name", "op"} <= set(document["resources"][0])
+
+
+def test_a_preview_for_people_says_that_it_is_a_rehearsal_and_with_which_placeholders(project: Project) -> None:
+    ran = project.edge("preview", "demo", "--rehearse")
+    assert "rehearsal" in ran.stdout.splitlines()[0]
+    assert "k3s-token" in ran.stdout.splitlines()[1]
+    assert "  K3s demo-k3s" in ran.stdout.splitlines()
+    assert "edge pays" in ran.stdout
+
+
+def test_what_is_up_stays_as_it_is_tells_its_outputs_and_can_be_destroyed(project: Project) -> None:
+    first = project.edge("up", "demo", "--rehearse", "--json").document
+    assert first["exit"] == 0
+    assert first["outputs"]["site"] == "demo"
+
+    second = project.edge("up", "demo", "--rehearse", "--json").document
+    assert (second["exit"], ops(second)) == (0, {"same"})
+
+    assert project.edge("outputs", "demo", "--rehearse", "--json").document["outputs"] == first["outputs"]
+
+    destroyed = project.edge("destroy", "demo", "--rehearse", "--json").document
+    assert (destroyed["exit"], ops(destroyed)) == (0, {"delete"})
+    assert ops(project.edge("preview", "demo", "--rehearse", "--json").document) == {"create"}
+
+
+def test_an_up_that_finds_nothing_to_change_writes_nothing(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    before = project.state.read_bytes()
+    document = project.edge("up", "demo", "--rehearse", "--json").document
+    assert (document["operation"], document["exit"], ops(document)) == ("up", 0, {"same"})
+    assert document["outputs"]["site"] == "demo"
+    assert project.state.read_bytes() == before
+
+
+def test_an_up_of_which_only_outputs_change_writes_them_and_says_so(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    # Nothing that any resource is told of.
+    project.change("demo", lambda site: site.update(description="the shop at the corner"))
+    assert "outputs to change: built_from" in project.edge("preview", "demo", "--rehearse").stdout
+    assert "outputs changed: built_from" in project.edge("up", "demo", "--rehearse").stdout
+    assert "outputs" not in project.edge("preview", "demo", "--rehearse").stdout
+
+
+def test_a_rehearsal_has_no_hosts_to_look_at(project: Project) -> None:
+    ran = project.edge("up", "demo", "--rehearse", "--drift")
+    assert (ran.code, "--rehearse has none" in ran.stderr) == (2, True)
+
+
+def test_plain_pulumi_finds_nothing_to_change_in_what_edge_brought_up(project: Project) -> None:
+    """The SDK as it is and the quicker one inside `edge` make the same resources."""
+    assert project.edge("up", "demo", "--rehearse").code == 0
+    spec = load_site("demo")
+    paths = rehearsal_workspace("demo", project.root, placeholders(spec))
+    described = yaml.safe_load((paths.work_dir / "Pulumi.yaml").read_text())
+    # The project's own __main__.py: a test's project has none.
+    described["main"] = os.path.relpath(PROJECT_ROOT, paths.work_dir)
+    (paths.work_dir / "Pulumi.yaml").write_text(yaml.safe_dump(described))
+    with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
+        done = subprocess.run(
+            [str(locate().path), "preview", "--non-interactive", "--stack", "demo", "--expect-no-changes"],
+            cwd=paths.work_dir,
+            env={**os.environ, **environment(rehearsal=server.debug_providers, project_root=project.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_change_is_shown_with_the_properties_that_change_and_touches_nothing_else(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    project.change("demo", lambda site: site["telemetry"].update(offline_hours=48))
+    document = project.edge("preview", "demo", "--rehearse", "--json").document
+    changed = [resource for resource in document["resources"] if resource["op"] != "same"]
+    assert changed
+    outside = [resource for resource in changed if "edge:index:Telemetry" not in resource["urn"]]
+    assert [resource["type"] for resource in outside] == ["edge:index:EdgeSite"] * len(outside), outside
+    assert all(resource.get("diffs") for resource in changed if resource["op"] == "update")
+
+
+def test_a_policy_stops_up_before_anything_exists(project: Project) -> None:
+    refused_site(project.sites, "demo")
+    ran = project.edge("up", "demo", "--rehearse", "--json")
+    assert ran.code == ran.document["exit"] == 1
+    found = [finding for finding in ran.document["policies"] if finding["level"] == "mandatory"]
+    assert {finding["rule"] for finding in found} == {"supply-chain/registry-allowlist"}
+    assert "demo-a-telemetry" in found[0]["urn"]
+    assert "resources" not in json.loads(project.state.read_text())["checkpoint"]["latest"]
+
+
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_a_broken_site_is_bad_input_and_leaves_nothing_behind(project: Project, command: str) -> None:
+    broken_site(project.sites, "demo")
+    ran = project.edge(command, "demo", "--rehearse")
+    assert ran.code == 2
+    assert "stacks/sites/demo.yaml:2:7:" in ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert not project.state.exists()
+
+
+def test_a_broken_site_as_json_is_a_document_on_standard_output(project: Project) -> None:
+    broken_site(project.sites, "demo")
+    ran = project.edge("preview", "demo", "--rehearse", "--json")
+    assert (ran.code, ran.document["exit"]) == (2, 2)
+    assert {problem["path"] for problem in ran.document["problems"]} == {"tier", "regions"}
+
+
+def test_a_site_whose_file_is_broken_can_still_be_destroyed(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    broken_site(project.sites, "demo")
+    document = project.edge("destroy", "demo", "--rehearse", "--json").document
+    assert (document["exit"], ops(document)) == (0, {"delete"})
+
+
+def test_after_an_interruption_the_next_up_goes_on(project: Project) -> None:
+    command = [sys.executable, "-c", _EDGE, str(project.root), "up", "demo", "--rehearse"]
+    process = subprocess.Popen(
+        command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("done   create"):
+            process.send_signal(signal.SIGINT)
+            break
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130, stdout + stderr
+    assert "edge up demo --rehearse" in stdout
+
+    resumed = project.edge("up", "demo", "--rehearse", "--json").document
+    assert resumed["exit"] == 0
+    assert resumed["counts"]["create"] > 0
+    assert ops(project.edge("preview", "demo", "--rehearse", "--json").document) == {"same"}
+
+
+def test_a_lock_is_shown_with_its_owner_and_stays(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    locks = project.root / ".edge" / "rehearsal" / ".pulumi" / "locks" / "organization" / "edge" / "demo"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = locks / "11111111-1111-4111-8111-111111111111.json"
+    owner = {"pid": 2**22 + 1, "username": "ada", "hostname": socket.gethostname(), "timestamp": "2026-11-24T05:00:00Z"}
+    lock.write_text(json.dumps(owner))
+
+    project.change("demo", lambda site: site["telemetry"].update(offline_hours=48))
+    ran = project.edge("up", "demo", "--rehearse")
+    assert ran.code == 1
+    assert "ada" in ran.stdout
+    assert "not running any more" in ran.stdout
+    assert "pulumi cancel --yes --stack demo" in ran.stdout
+    assert lock.exists()
+
+
+def test_without_official_plugins_a_real_run_names_the_missing_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secrets = "".join(f"  edge:{key}: placeholder\n" for key in placeholders(load_site("demo")))
+    (project.root / "Pulumi.demo.yaml").write_text(f"config:\n{secrets}")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "test")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
+    monkeypatch.setenv("PATH", os.pathsep.join(p for p in os.environ["PATH"].split(":") if not _has_plugins(Path(p))))
+    ran = project.edge("preview", "demo")
+    assert ran.code == 1
+    assert "pulumi plugin install resource" in ran.stdout
+    assert "edge preview demo --rehearse" in ran.stdout
+
+
+def _has_plugins(folder: Path) -> bool:
+    return any(folder.glob("pulumi-resource-*"))
