@@ -57,6 +57,14 @@ demo: setup ## A whole site rehearsed through the real Pulumi engine: plan, poli
 test: setup ## The whole test suite, runs of the real engine included
 	@$(BIN)/pytest --ignore tests/lab $(PYTEST_FLAGS)
 
+.PHONY: mutants
+mutants: setup ## Faults put into copies of the checkout, each of which a test must catch
+	@$(BIN)/python -P -m tests.mutants
+
+.PHONY: states
+states: setup ## Renew the states of live sites that previews are tested on: make states COMMIT=v1.2.0
+	@$(BIN)/python -P -m tests.state.renew $(COMMIT)
+
 .PHONY: lab-test
 lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
 	@$(BIN)/pytest tests/lab $(LAB_FLAGS)
@@ -93,6 +101,10 @@ bench: setup ## A preview of prod against an empty program, and `edge check` ove
 .PHONY: bench-fleet
 bench-fleet: setup ## `edge check` over 50 and 500 generated sites
 	@$(BIN)/python -m bench.fleet
+
+.PHONY: bench-side
+bench-side: setup ## Ten sites at once through the real engine, ten times, each site in its own process
+	@$(BIN)/python -m bench.side_by_side
 
 .PHONY: bench-lab
 bench-lab: setup ## Real hosts and a whole real site, against a shell script and Ansible (root, Linux)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from stacks.program import build
 
-build()
+build(Path(__file__).parent)

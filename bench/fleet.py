@@ -1,6 +1,6 @@
 """`make bench-fleet`: `edge check` over 50 and over 500 generated sites, each time in a fresh process.
 
-What is measured is what a user waits for, the start of the interpreter and all imports included. Writes
+Measures what a user waits for, with the start of the interpreter and all imports. Writes
 bench/results/<stamp>-fleet.json: seconds_50, seconds_500, per_site_ratio_500_50, peak_mib and what else explains them.
 """
 
@@ -38,7 +38,7 @@ class Measured:
 
 
 def main() -> int:
-    """Measure, print, write; 1 when a site did not pass, because then something else was measured."""
+    """Measure, print, write. Returns 1 if a site did not pass: the figures would mean something else."""
     compiled_modules_are_kept()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=3, help="runs of each size; the median counts")
@@ -105,7 +105,7 @@ def check(folder: Path) -> Measured:
 
 
 def peak_mib(folder: Path) -> float:
-    """Peak memory of the same command. A run of its own: looking that often costs a fifth of the time."""
+    """Peak memory of the same command, in a separate run: sampling slows it down by a fifth."""
     process = _start(folder)
     watch = _Watch(process.pid)
     watch.start()
@@ -126,7 +126,7 @@ def spread(report: dict[str, Any]) -> str:
 
 
 class _Watch(threading.Thread):
-    """Peak of the memory that a process and its children have for themselves together (PSS: shared pages once)."""
+    """Peak memory of a process and its children together (PSS: shared pages count once)."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

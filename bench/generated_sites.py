@@ -133,13 +133,14 @@ def _cluster_parts(
         device = {} if hardware.startswith("jetson") else {"device": "cpu"}
         site["inference"] = {"triton": {"models": ["yolov9-spatial"], **device}}
     if parts["arc"]:
-        site["registration"] = {
+        arc = {
             "kind": "arc",
             "subscription_id": "00000000-0000-4000-8000-000000000001",
             "tenant_id": "00000000-0000-4000-8000-000000000002",
             "resource_group": f"edge-{site['region']}",
             "location": "westeurope",
         }
+        site["registrations"] = [arc]
 
 
 def _host(site: str, index: int, hosts: int, hardware: str, network: str, dice: random.Random) -> dict[str, Any]:

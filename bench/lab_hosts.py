@@ -25,6 +25,7 @@ from lab.hosts.system import LabError
 from lab.site import lab_site
 from stacks.catalogue import catalogue
 from stacks.loader import load_site
+from stacks.parts import view
 
 NAMES = ("a", "b", "c")
 SCRIPT = "shell script, same steps"
@@ -93,17 +94,17 @@ def timed(act: Callable[[], object], fresh: Lab | None = None) -> float:
 
 def shell_script(lab: Lab, file: Path) -> str:
     """What an operator would write by hand."""
-    spec, hardware = load_site(file), catalogue().hardware
+    spec = load_site(file)
     lines = ["set -e"]
-    for host in spec.hosts:
-        steps = plan(spec.node(host), host, spec.os_of(host), hardware[host.hardware])
+    for machine in view(spec, catalogue()).machines:
+        steps = plan(machine)
         ssh = [
             "ssh",
             "-o",
             f"UserKnownHostsFile={lab.known_hosts}",
             "-i",
             str(lab.operator_key),
-            f"root@{host.address}",
+            f"root@{machine.spec.address}",
         ]
         commands = [shlex.join([*ssh, as_root(step, "root")]) for step in (steps.reachable, steps.facts, steps.base)]
         lines += ["(" + " && ".join(commands) + ") &", "jobs+=($!)"]

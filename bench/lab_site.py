@@ -1,10 +1,10 @@
-"""A whole real site in the lab: brought up, looked at, mended. Three hosts, K3s, mesh, Flux, collectors, a model.
+"""A whole real site in the lab: brought up, probed, repaired. Three hosts, K3s, mesh, Flux, collectors, a model.
 
 - `edge up` from nothing, against a shell script with the same steps over the same SSH;
 - `edge up --drift` without changes (and `edge up`, then `edge drift`), against `ansible-playbook` with the same facts;
 - from a dead agent to its replacement with the model answering.
 
-Between two runs everything is taken off the hosts. Downloads, images and servers are there before. Needs root.
+Between two runs everything is removed from the hosts. Downloads, images and servers are ready before. Needs root.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> int:
     compiled_modules_are_kept()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=3)
-    options.add_argument("--look", action="store_true", help="only the second: no change, and a look (three minutes)")
+    options.add_argument(
+        "--look", action="store_true", help="only the second: no change, with a drift probe (three minutes)"
+    )
     chosen = options.parse_args()
     runs: int = chosen.runs
     times: dict[str, list[float]] = {name: [] for names in _TABLES.values() for name in names}
@@ -93,7 +95,7 @@ def measure(site: Whole, times: dict[str, list[float]]) -> None:
 
 
 def settled(site: Whole) -> None:
-    """Until all hosts have left the tailnet, which they do when the session that tells them has ended; forgets them."""
+    """Wait until all hosts have left the tailnet, which they do after the session has ended. Then forget them."""
     for name in NAMES:
         gone = functools.partial(site.lab[name].run, "test ! -e /opt/tailscale", check=False)
         wait_until(lambda: gone().returncode == 0, f"{name} has left the tailnet", deadline_s=60)  # noqa: B023
@@ -102,7 +104,7 @@ def settled(site: Whole) -> None:
 
 
 def looked(site: Whole, times: dict[str, list[float]]) -> None:
-    """The same facts, asked both ways, in turn; Ansible's first run is not counted, since it makes its caches."""
+    """The same facts, read both ways, in turn. Ansible's first run does not count, since it fills its caches."""
     for name in NAMES:
         playbook.put_python(site.lab[name])
     config = {f"edge:{key}": "-" for key in (*site.world.secrets, "ssh-private-key")}

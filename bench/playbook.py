@@ -1,4 +1,4 @@
-"""What `edge drift` looks at, as an Ansible playbook: the same facts, one task for each, that change nothing.
+"""What `edge drift` checks, as an Ansible playbook: the same facts, one task for each. Changes nothing.
 
 ansible-core comes from PyPI into a virtual environment in the user's cache; Ansible's modules need Python on the hosts,
 which get the lab's.
@@ -27,7 +27,7 @@ _SETTINGS = "[defaults]\nhost_key_checking = True\nforks = 10\n[ssh_connection]\
 _INTERPRETER = "/usr/local/bin/python-for-ansible"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _PYTHON = ("usr/lib/python3.11", _LIBRARIES, "lib/x86_64-linux-gnu")
-# The lab has Python as a library of Triton's only.
+# The lab's hosts have Python only as a library of Triton.
 _LAUNCHER = "int Py_BytesMain(int, char **); int main(int count, char **words) { return Py_BytesMain(count, words); }"
 
 
@@ -59,7 +59,7 @@ def put_python(host: LabHost) -> None:
 
 
 def written(folder: Path, lab: Lab, expected: Mapping[str, Sequence[Expected]]) -> list[str]:
-    """The command that looks at all hosts (by their names in the lab); its files are put into ``folder``."""
+    """The command that probes all hosts (by their names in the lab); its files are put into ``folder``."""
     for name, facts in expected.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump([_task(one) for one in facts], sort_keys=False))
     # One play, in which each host goes on at its own pace: plays would run one after the other.

@@ -21,7 +21,6 @@ from engine.obtain.cli import locate
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = "prod"
-TARGET = 1.8
 _EDGE = [sys.executable, "-m", "edge.cli"]
 
 EMPTY = "empty program, pulumi"
@@ -32,7 +31,7 @@ CHECK = "all sites, edge check"
 
 
 def main() -> int:
-    """Measure, print, write. 1 when the preview was not one without changes."""
+    """Measure, print, write."""
     compiled_modules_are_kept()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=5)
@@ -49,7 +48,6 @@ def main() -> int:
         measured = measure(variants(Path(folder)), chosen.runs)
     shown, figures = compared("preview", measured, EMPTY)
     print(shown)
-    print(f"target: a preview of {SITE} at most {TARGET} times the empty program")
     path = write("preview", figures)
     print(f"written to {path.relative_to(ROOT)}")
     return 0
@@ -69,7 +67,7 @@ def variants(folder: Path) -> dict[str, Callable[[], None]]:
 
 
 def measure(commands: dict[str, Callable[[], None]], runs: int) -> dict[str, list[float]]:
-    """In turn, so that what else the machine does concerns all of them; the first round warms caches and is dropped."""
+    """In turn, so that other load on the machine affects all of them. The first round fills caches and is dropped."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(runs + 1):
         for name, command in commands.items():
@@ -104,7 +102,7 @@ def empty_program(folder: Path) -> Callable[[], None]:
 
 
 def without_policies() -> int:
-    """`edge preview` as it is, but for the policy pack."""
+    """`edge preview` without the policy pack."""
     from edge.run.operation import opened
 
     with opened(SITE, rehearse=True) as session:
@@ -115,7 +113,7 @@ def without_policies() -> int:
 def plain() -> int:
     """The program as `pulumi` itself runs it, against the same rehearsal."""
     from edge.run.stack_settings import placeholders
-    from engine.rehearsal import RehearsalServer
+    from engine.rehearsal.serving import RehearsalServer
     from engine.rehearsal.workspace import rehearsal_workspace
     from engine.rehearsal.world import World
     from stacks.loader import load_site

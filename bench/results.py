@@ -25,12 +25,12 @@ def write(name: str, figures: dict[str, Any]) -> Path:
 
 
 def compiled_modules_are_kept() -> None:
-    """Let Python keep what it compiles, as it does for users: some machines that only build or test forbid it."""
+    """Let Python keep compiled modules, as it does for users. Some build machines turn this off."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def machine() -> dict[str, Any]:
-    """What a reader has to know to compare."""
+    """What a reader must know about the machine to compare figures."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cores": cores,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.rehearsal.in_process import Recorded, Recording, record
+from edge.run import program
+from edge.run.program import Configuration
+from engine.rehearsal.in_process import Recorded, Recording
 from engine.rehearsal.values import reveal
-from engine.rehearsal.world import World
 from stacks.loader import load_site
-from stacks.program import program
 
 _COMMAND = "command:remote:Command"
 _HELM = "kubernetes:helm.sh/v3:Release"
@@ -113,14 +113,8 @@ def recorded(file: Path, secrets: Mapping[str, str]) -> Recording:
     """The site's steps; ``secrets`` by their keys."""
     spec = load_site(file)
     config = {f"edge:{key}": value for key, value in secrets.items()}
-    return record(
-        program(spec),
-        project="edge",
-        stack=spec.site,
-        config=config,
-        secret_keys=config.keys(),
-        world=World.of(spec.model_dump(mode="json")),
-    )
+    recording, _ = program.recorded(spec, Configuration(config, frozenset(config)))
+    return recording
 
 
 def levels(recording: Recording) -> list[list[Recorded]]:

@@ -1,4 +1,4 @@
-"""What every component of a site shares: the resource that carries its facts and parents its children.
+"""What every component of a site shares: the resource that carries what policies read of it, and parents its children.
 
 Owns nothing about any particular part. Does not know of sites, stacks or policies.
 """
@@ -16,18 +16,19 @@ TYPE_PREFIX = "edge:index:"
 class EdgeComponent(pulumi.ComponentResource):
     """A part of a site, registered as ``edge:index:<kind>``.
 
-    ``facts`` are the part's non-secret inputs; policies read them there. A subclass creates its children with
-    ``self.under`` and ends its constructor with ``register_outputs``.
+    ``props`` are the part's non-secret inputs that policies read. Providers come by ``opts``, and children inherit
+    them. A subclass creates its children with ``self.under`` and ends its constructor with ``register_outputs``.
     """
 
     def __init__(
         self,
         kind: str,
         name: str,
-        facts: Mapping[str, Any],
+        props: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__(f"{TYPE_PREFIX}{kind}", name, dict(facts), opts)
+        super().__init__(f"{TYPE_PREFIX}{kind}", name, dict(props), opts)
+        self._deleted_with = opts.deleted_with if opts else None
 
     def under(
         self,
@@ -37,3 +38,10 @@ class EdgeComponent(pulumi.ComponentResource):
     ) -> pulumi.ResourceOptions:
         """Options of a child: this component as parent, and only what the child itself needs beside it."""
         return pulumi.ResourceOptions(parent=self, depends_on=list(depends_on) or None, provider=provider, **options)
+
+    def in_cluster(self, *depends_on: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
+        """Options of a child that lives in the site's cluster: with the component's own ``deleted_with``.
+
+        The SDK does not pass a component's ``deleted_with`` on to its children.
+        """
+        return self.under(*depends_on, deleted_with=self._deleted_with, **options)

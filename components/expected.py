@@ -1,6 +1,6 @@
-"""What scripts leave on a host, as plain values: what `edge drift` looks for. Pure.
+"""What scripts leave on a host, as plain values: what `edge drift` checks. Pure.
 
-A part derives it from the very values that it renders into its scripts, so that a host is described once.
+A part derives it from the same values that it renders into its scripts, so that a host is described once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled"]
 
 @dataclass(frozen=True)
 class Expected:
-    """One thing that can be looked at."""
+    """One fact about a host that can be checked."""
 
     kind: Kind
     name: str
@@ -25,11 +25,11 @@ class Expected:
     value: str
     """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state."""
     called: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """What people call values, where they have a name: releases by SHA-256."""
+    """Readable names of values: for example, the release that a SHA-256 belongs to."""
 
 
 def file(path: str, mode: str, text: str | None) -> tuple[Expected, ...]:
-    """A file written by ``put_file``. One that holds a secret has no ``text`` here, and is only there."""
+    """A file written by ``put_file``. One with a secret has no ``text`` here: only its existence is checked."""
     content = () if text is None else (Expected("content", path, hashlib.sha256(written(text).encode()).hexdigest()),)
     return (*content, Expected("mode", path, mode))
 
@@ -40,22 +40,22 @@ def download(path: str, mode: str, sha256: str, releases: Mapping[str, str] | No
 
 
 def unit(name: str) -> tuple[Expected, ...]:
-    """A systemd unit of ours: it runs, and will after the next start of the host."""
+    """A systemd unit of ours: active now, and enabled for the next boot."""
     return Expected("active", name, "active"), Expected("enabled", name, "enabled")
 
 
 def probe() -> str:
-    """The script that looks: reads ``asked`` on standard input, prints what ``answers`` reads, changes nothing."""
+    """The probe's script: reads ``asked`` on standard input, prints what ``answers`` parses, changes nothing."""
     return render("probe.sh.j2")
 
 
 def asked(expected: Sequence[Expected]) -> str:
-    """What the probe is to look at: a kind and a name on each line."""
+    """Input of the probe: a kind and a name on each line."""
     return "".join(f"{one.kind}\t{one.name}\n" for one in expected)
 
 
 def answers(printed: str) -> dict[tuple[str, str], str]:
-    """What the probe found, by kind and name. What is not there is not in it."""
+    """What the probe found, by kind and name. What does not exist is left out."""
     rows = (line.split("\t", 2) for line in printed.splitlines())
     return {(row[0], row[1]): row[2] for row in rows if len(row) == 3}
 
@@ -66,5 +66,5 @@ def differences(
     """What is not as expected, with what is there instead; None where there is nothing."""
     differing = [(one, value) for one in expected if (value := found.get((one.kind, one.name))) != one.value]
     gone = {one.name for one, value in differing if one.kind == "content" and value is None}
-    # A file that is not there has no mode either: that is said once.
+    # A missing file has no mode either: it is reported once.
     return [(one, value) for one, value in differing if not (one.kind == "mode" and one.name in gone)]

@@ -1,6 +1,6 @@
 """Kubernetes objects and Helm releases that plans describe as plain values, made into Pulumi resources.
 
-Plans speak the API's own camelCase, and so does the provider. Nothing here decides what an object should hold.
+Plans use the API's own camelCase names, as the provider does. Nothing here decides what an object should hold.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ def create(
     name: str,
     manifest: Manifest,
     *,
-    provider: kubernetes.Provider,
     depends_on: Sequence[pulumi.Resource] = (),
     **options: Any,
 ) -> pulumi.CustomResource:
-    """The resource ``name`` for ``manifest``, below ``component``."""
+    """The resource ``name`` for ``manifest``, below ``component``, whose provider it takes."""
     api_version, kind = manifest["apiVersion"], manifest["kind"]
     group = api_version if "/" in api_version else f"core/{api_version}"
     body = {**manifest, "kind": kind.removesuffix("Patch")}
@@ -36,13 +35,12 @@ def create(
         values = [key for key in ("data", "stringData") if key in body]
         body |= {key: pulumi.Output.secret(body[key]) for key in values}
         options = {"additional_secret_outputs": values, **options}
-    # By its type token, as the SDK's classes do it: those would cost a quarter of a second to import, and they would
-    # only translate names that the plan already has right. The API's own schema checks the fields.
+    # By its type token, as the SDK's classes do it: plans have the API's own names already, and its schema checks them.
     return pulumi.CustomResource(
         f"kubernetes:{group}:{kind}",
         name,
         body,
-        component.under(*depends_on, provider=provider, version=_SDK_VERSION, **options),
+        component.in_cluster(*depends_on, version=_SDK_VERSION, **options),
     )
 
 
@@ -51,7 +49,6 @@ def release(
     name: str,
     plan: HelmRelease,
     *,
-    provider: kubernetes.Provider,
     values: pulumi.Input[Mapping[str, Any]] | None = None,
     depends_on: Sequence[pulumi.Resource] = (),
     **options: Any,
@@ -66,9 +63,9 @@ def release(
         create_namespace=plan.create_namespace,
         repository_opts={"repo": plan.repository} if plan.repository else None,
         values=values if values is not None else dict(plan.values),
-        # A release that failed half-way is taken back, so that the next `up` starts from a known state.
+        # A release that failed half-way is rolled back, so that the next `up` starts from a known state.
         atomic=True,
         cleanup_on_fail=True,
         timeout=plan.timeout_s,
-        opts=component.under(*depends_on, provider=provider, **options),
+        opts=component.in_cluster(*depends_on, **options),
     )

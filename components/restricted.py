@@ -11,9 +11,6 @@ from typing import Any
 
 from components.manifests import Manifest
 
-API_SERVER_PORT = 6443
-"""Where the API server listens on K3s' nodes: policies see the address behind the `kubernetes` Service."""
-
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Label that the API server sets on each namespace."""
 
@@ -61,8 +58,9 @@ def allow(
     *,
     ingress: Sequence[Mapping[str, Any]] = (),
     egress: Sequence[Mapping[str, Any]] = (),
+    name: str = "allow",
 ) -> Manifest:
-    """The policy ``allow`` of ``namespace``: what pods with the labels ``pods`` (all, when empty) may do."""
+    """The policy ``name`` of ``namespace``: what pods with the labels ``pods`` (all, when empty) may do."""
     spec: dict[str, Any] = {"podSelector": {"matchLabels": dict(pods)} if pods else {}, "policyTypes": []}
     if ingress:
         spec["policyTypes"].append("Ingress")
@@ -73,7 +71,7 @@ def allow(
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": "allow", "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
     }
 

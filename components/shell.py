@@ -1,7 +1,7 @@
 """Scripts that act on a host: how they are rendered, and how they are started over SSH.
 
-A script is a Jinja template beside the part that owns it, behind a prelude of a few functions that make steps
-idempotent and say what they changed. Secrets come in by standard input only: neither the script's text nor any
+A script is a Jinja template in the folder of its part. The functions of a prelude make steps idempotent and say what
+they changed. Secrets come in by standard input only: neither the script's text nor any
 command line ever holds one.
 """
 
@@ -40,7 +40,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _bytecode() -> jinja2.BytecodeCache | None:
-    """Compiled templates beside Python's own, under Python's own rules: half of a small site's time to plan."""
+    """A cache of compiled templates where Python keeps its own: halves the time to plan a small site."""
     folder = _COMPONENTS / "__pycache__"
     if sys.dont_write_bytecode or not os.access(folder, os.W_OK):
         return None

@@ -1,4 +1,7 @@
-"""How a run of the program meets the Pulumi engine: getting the CLI, its environment, and rehearsal.
+"""How a run of the program meets the Pulumi engine: obtaining the CLI, its environment, and rehearsal.
 
-Production needs nothing from here but the CLI. Components, stacks and policies never import this package.
+Components, stacks and policies never import this package: `pulumi up` with the official CLI runs nothing of it. A real
+`edge up` uses ``obtain.cli`` (finds the CLI), ``environment`` (its variables) and ``serving`` (the local port on which
+the engine calls the program). ``stand_in`` runs only where the official Python language host is missing. ``rehearsal``
+is for `edge check`, `edge drift` and `--rehearse`.
 """

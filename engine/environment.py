@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.obtain.cli import installed_path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
-# Guards placeholders only; public on purpose, so that anybody can rehearse.
+# Protects placeholders only. Public on purpose, so that anybody can rehearse.
 REHEARSAL_PASSPHRASE = "rehearsal"
 _BACKEND_IN_PROJECT_FILE = re.compile(r"^backend:", re.MULTILINE)
 
@@ -72,9 +72,9 @@ def _backend_is_chosen(project_root: Path) -> bool:
 
 
 def _without_log(home: Path) -> None:
-    """Keep the engine from logging a rehearsal: a megabyte and a tenth of the time each, which nobody reads.
+    """Keep the engine from logging a rehearsal: a megabyte each, and a tenth of the time.
 
-    It has no switch for that. A file where the folder of its logs would be makes it go on without one.
+    It has no option for that. A file in place of the log folder makes it run without a log.
     """
     logs = home / "logs"
     if os.environ.get("EDGE_DEBUG") or logs.is_file():

@@ -1,4 +1,4 @@
-"""The certificate authority of a lab: everything that a site reaches by TLS here has a certificate of it.
+"""The certificate authority of a lab: every TLS server that a site of the lab reaches has a certificate from it.
 
 Hosts and this machine's programs have to be told to trust it (`ca_file`, `trust_script`).
 """
@@ -55,7 +55,7 @@ class Authority:
         return context
 
     def trust_script(self) -> str:
-        """For bash on a host, as root: makes the host trust this authority. Doing it twice is fine."""
+        """For bash on a host, as root: makes the host trust this authority. It may run twice."""
         text = self.ca_file.read_text()
         return f"cat >{_CA_ON_HOST} <<'CERTIFICATE'\n{text}CERTIFICATE\nupdate-ca-certificates >/dev/null 2>&1\n"
 

@@ -1,7 +1,7 @@
 """Programs that the lab builds from pinned Go modules, once, into the user's cache.
 
-Each result is kept under a digest of all that its build reads, so that clones and branches share it, and another pin is
-another build. One build runs at a time.
+Each result is kept under a digest of everything that its build reads: clones and branches share it, and another pin
+makes another build. One build runs at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from engine.obtain import cache, go_build
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.hosts.image import cache_folder
 
 STATIC = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false"}
@@ -78,7 +78,7 @@ def completed_program(
     link: str = "-s -w",
     environment: Mapping[str, str] = STATIC,
 ) -> Path:
-    """The program of ``package`` in the module ``dependency``, which lacks what its publisher makes at a release.
+    """The program of ``package`` in the module ``dependency``, which lacks files that a release has.
 
     ``complete`` puts it into a copy of the module; ``marks`` tell one completion from another. Raises EngineError.
     """
@@ -119,7 +119,7 @@ def _title(name: str) -> str:
 
 
 def module_folder(module: Path, path: str) -> Path:
-    """Where the files of the dependency ``path`` are, which may be more than Go source; fetched where needed."""
+    """The folder of the dependency ``path`` with all its files, not only Go source; downloaded where needed."""
     told = run_tool([go_build.find_go(module), "mod", "download", "-json", path], cwd=module)
     return Path(json.loads(told)["Dir"])
 

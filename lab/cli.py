@@ -1,4 +1,4 @@
-"""The `edge-lab` command: hosts on this machine, up, down, looked at, entered and broken on demand."""
+"""The `edge-lab` command: hosts on this machine: start, stop, show and enter them, and break them on demand."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def down(
     folder: Folder = DEFAULT_FOLDER,
     name: Annotated[str | None, typer.Option(help="Its name, where the folder has no state of it any more.")] = None,
 ) -> None:
-    """Remove every trace of the lab, whatever became of what made it. Can be repeated."""
+    """Remove every trace of the lab, also of one whose process was killed. Can be repeated."""
     with reported():
         Lab(folder, name=name).down()
 
@@ -182,7 +182,7 @@ def uplink(
     kind: Annotated[Uplink, typer.Argument(help="What to do.", show_default=False)],
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
-    """Take the world, which is this machine, away from all hosts, or give it back. They still reach each other."""
+    """Cut all hosts off from this machine, their only way out, or connect them again. They still reach each other."""
     with reported():
         lab = Lab(folder)
         if not lab.exists:
@@ -227,7 +227,7 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turns the lab's errors into one message and an exit code. Nothing here goes without root, so that is first."""
+    """Turns the lab's errors into one message and an exit code. All commands need root: that is checked first."""
     try:
         require_root()
         yield

@@ -93,6 +93,6 @@ def _handler(find: Callable[[str], Answer | None]) -> type[http.server.BaseHTTPR
                     self.wfile.write(block)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing: whoever fetches says what it fetched."""
+            """No log: the client says what it fetched."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""All that a whole site finds outside of its hosts: downloads, images, a Git server, a tailnet, a telemetry gateway.
+"""What a whole site needs outside its hosts: downloads, images, a Git server, a tailnet, a telemetry gateway.
 
 Everything listens on this machine's side of the lab's network, by TLS of one authority or by SSH, until the block ends.
 """
@@ -27,14 +27,15 @@ from lab.mesh.release import FOLDER, release
 from lab.oci.registry import Registry
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway
-from stacks.fleet.component import MeshSite, TailnetSpec, acl
+from stacks.fleet.plan import MeshSite, acl
+from stacks.fleet.spec import TailnetSpec
 
 _TELEMETRY_TOKEN = "lab-telemetry-token-0123456789abcdef"
 
 
 @dataclass(frozen=True)
 class Outside:
-    """What a site of the lab is told about the world, and what tests ask it afterwards."""
+    """What a site file of the lab says about its surroundings, and what tests ask them afterwards."""
 
     authority: Authority
     git: GitServer

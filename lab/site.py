@@ -6,9 +6,7 @@ The program is the checkout's `__main__.py`, run by plain `pulumi`; only the pro
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,28 +16,23 @@ from typing import Any
 
 import yaml
 
-from engine.environment import PROJECT_ROOT, environment, file_backend
-from engine.obtain.cli import locate
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.providers.serving import LabProviders
+from lab.stack import Stack, new_stack
 
-_DEADLINE_S = 300
 
-
-@dataclass(frozen=True)
-class Site:
+@dataclass
+class Site(Stack):
     """A stack of the project's `__main__.py`, in a folder of its own."""
 
     lab: Lab
-    home: Path
-    variables: dict[str, str]
-    name: str = "lab"
-    """The site's, not the stack's: several sites of a lab are as many stacks `lab`, each in its own folder."""
+    site: str
+    """Its name. The stack is always called `lab`: several sites of a lab are as many stacks, each in its own folder."""
 
     @property
     def file(self) -> Path:
-        return self.home / f"{self.name}.yaml"
+        return self.home / f"{self.site}.yaml"
 
     def write(
         self,
@@ -61,7 +54,7 @@ class Site:
             for name in (*names, *agents)
         ]
         site = {
-            "site": self.name,
+            "site": self.site,
             "tier": "near",
             "region": "lab",
             "hosts": hosts,
@@ -70,51 +63,27 @@ class Site:
         }
         self.file.write_text(yaml.safe_dump({**site, **changes}, sort_keys=False))
 
-    def secret(self, key: str, value: str) -> None:
-        """Keep a secret of the site in the stack's settings, encrypted; it goes there by standard input."""
-        done = self.pulumi("config", "set", "--secret", f"edge:{key}", "--stack", "lab", stdin=value)
-        assert done.returncode == 0, done.stderr
-
-    def pulumi(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(locate().path), *arguments],
-            cwd=self.home,
-            env={**os.environ, **self.variables},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-
     def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """The same, without waiting for its end; standard output is for the caller to read.
 
         ``variables`` go before the site's own.
         """
         return subprocess.Popen(
-            [str(locate().path), *arguments],
+            [self.command, *arguments, "--stack", self.name],
             cwd=self.home,
-            env={**os.environ, **self.variables, **(variables or {})},
+            env={**self.environment, **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
 
-    def resources(self) -> list[dict[str, Any]]:
-        """What the state holds."""
-        found: list[dict[str, Any]] = json.loads(self.pulumi("stack", "export", "--stack", "lab").stdout)["deployment"][
-            "resources"
-        ]
-        return found
-
     def up(self) -> dict[str, str]:
         """Operation of every resource that was touched, by name. The run must succeed."""
-        return self._touched(self.pulumi("up", "--yes", "--skip-preview", "--json", "--stack", "lab"))
+        return self._touched(self.pulumi("up", "--yes", "--skip-preview", "--json", check=False))
 
     def destroy(self) -> dict[str, str]:
-        return self._touched(self.pulumi("destroy", "--yes", "--skip-preview", "--json", "--stack", "lab"))
+        return self._touched(self.pulumi("destroy", "--yes", "--skip-preview", "--json", check=False))
 
     def _touched(self, done: subprocess.CompletedProcess[str]) -> dict[str, str]:
         events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -140,18 +109,13 @@ def _errors(events: Sequence[dict[str, Any]]) -> Iterator[str]:
 @contextmanager
 def lab_site(lab: Lab, home: Path, *, name: str = "lab") -> Iterator[Site]:
     """A new stack with its secrets set, attached to the lab's providers. ``write`` makes the site called ``name``."""
-    (home / "state").mkdir(parents=True)
-    project = yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())
-    project["main"] = os.path.relpath(PROJECT_ROOT, home)
-    project["runtime"]["options"]["virtualenv"] = str(Path(sys.prefix))
-    (home / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     with LabProviders() as providers:
-        variables = environment(rehearsal=providers.debug_providers, backend=file_backend(home / "state"))
-        made = Site(lab, home, {**variables, "PULUMI_HOME": str(home / "home")}, name)
-        assert made.pulumi("stack", "init", "lab").returncode == 0
-        made.pulumi("config", "set", "edge:site", str(made.file), "--stack", "lab")
-        made.secret("ssh-private-key", lab.operator_key.read_text())
-        yield made
+        made = new_stack(
+            home, "lab", providers=providers.debug_providers, config={"edge:site": str(home / f"{name}.yaml")}
+        )
+        site = Site(made.name, made.home, made.variables, lab, name)
+        site.secret("ssh-private-key", lab.operator_key.read_text())
+        yield site
 
 
 def sessions(host: LabHost) -> int:

@@ -101,7 +101,7 @@ class Whole:
         self.file.write_text(yaml.safe_dump(site, sort_keys=False))
 
     def replace(self, name: str) -> None:
-        """An agent is dead, and a fresh machine of its name takes its place; the site file has its new host key."""
+        """Replaces a dead agent by a fresh machine of the same name; the site file gets its new host key."""
         host = self.lab[name]
         host.reimage()
         host.wait_ssh(60)
@@ -114,7 +114,7 @@ class Whole:
         self.write()
 
     def infer(self, picture: bytes, *, deadline_s: float = 60) -> bytes:
-        """What the model answers at its service, asked from the server until it does.
+        """The model's answer at its service, asked from the server until there is one.
 
         Raises OSError with the client's words if it still does not at the deadline.
         """

@@ -1,7 +1,7 @@
 """Rendered Kubernetes manifests as the rules see them: what Flux applies never passes through Pulumi.
 
-Reads files; renders nothing. A file that cannot be read, or a document that is no Kubernetes object, is a problem and
-never passed over.
+Reads files; renders nothing. A file that cannot be read, or a document that is not a Kubernetes object, is reported as
+a problem and never skipped. What is read together is one stack for the rules that look at whole stacks.
 """
 
 from __future__ import annotations
@@ -79,6 +79,6 @@ def _resource(document: Mapping[str, Any], origin: str) -> Resource | None:
         name=name,
         urn=f"{origin}#{kind}/{name}",
         props=document,
-        # In a file nothing is marked: what is not encrypted is plain text.
+        # Nothing is marked as secret in a file: what is not encrypted is plain text.
         secret_paths=frozenset(),
     )

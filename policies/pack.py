@@ -1,12 +1,13 @@
 """The policy pack: the same rules, as Pulumi's CrossGuard runs them in ``preview`` and ``up``.
 
-Turns CrossGuard's proxies into plain values with ``UNKNOWN`` in them before any rule sees them, since touching an
-unknown there would end the policy as a mere advice. Few policies, one for each group and level: Pulumi deserialises
-every resource anew for each. Judges nothing itself.
+Turns CrossGuard's proxies into plain values with ``UNKNOWN`` in them before any rule sees them: when a policy touches
+an unknown value, CrossGuard stops it and reports only an advisory. There is one policy for each group and level, and
+no more, because Pulumi converts every resource again for each policy. Judges nothing itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,43 +18,68 @@ from pulumi_policy import (
     PolicyComplianceFramework,
     PolicyConfigSchema,
     PolicyPack,
+    PolicyResource,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
     Severity,
+    StackValidationArgs,
+    StackValidationPolicy,
 )
 from pulumi_policy.proxy import UnknownValueError
 
 from policies import settings as pack_settings
-from policies.rules import GROUPS, RULES, UNKNOWN, Finding, Resource, Rule, Settings, evaluate
-from policies.rules.catalogue import concerns
+from policies.rules import (
+    GROUPS,
+    RULES,
+    STACK_RULES,
+    UNKNOWN,
+    Entry,
+    Finding,
+    Resource,
+    Rule,
+    Settings,
+    StackRule,
+    evaluate,
+    evaluate_together,
+)
+from policies.rules.catalogue import concerns, matters_to_stack
+from policies.rules.pod_security import POD_SECURITY_VERSION
 
 NAME = "edge"
 _SEVERITIES = ("low", "medium", "high", "critical")
 _OWASP = "https://owasp.org/www-project-kubernetes-top-ten/"
 _PROMISES: Mapping[str, str] = {
-    "workload": "A workload does what it is for, and nothing to its host.",
-    "network": "A site opens nothing to the world, and trusts no wire.",
-    "supply-chain": "What runs at a site is known to the byte.",
+    "workload": "A workload has no access to its host beyond what it needs.",
+    "network": "A site exposes nothing to the outside and encrypts what its hosts exchange.",
+    "supply-chain": "Everything that runs at a site is pinned and comes from a trusted source.",
     "secrets": "No secret is kept or shown in plain text.",
 }
-"""What each group holds; Pulumi puts it before each message."""
+"""What each group guarantees; Pulumi shows it before each message."""
 
-_FRAMEWORKS: Mapping[str, PolicyComplianceFramework] = {
-    "workload": PolicyComplianceFramework(
+
+def _top_ten(risk: str) -> PolicyComplianceFramework:
+    return PolicyComplianceFramework("OWASP Kubernetes Top Ten", "2022", risk, _OWASP)
+
+
+_FRAMEWORKS: Mapping[tuple[str, EnforcementLevel], PolicyComplianceFramework] = {
+    ("workload", EnforcementLevel.MANDATORY): PolicyComplianceFramework(
         "Kubernetes Pod Security Standards",
-        "1.35",
+        POD_SECURITY_VERSION,
         "restricted",
         "https://kubernetes.io/docs/concepts/security/pod-security-standards/",
     ),
-    "network": PolicyComplianceFramework("OWASP Kubernetes Top Ten", "2022", "K07", _OWASP),
-    "supply-chain": PolicyComplianceFramework("OWASP Kubernetes Top Ten", "2022", "K02", _OWASP),
-    "secrets": PolicyComplianceFramework("OWASP Kubernetes Top Ten", "2022", "K08", _OWASP),
+    # What is only advised goes beyond the restricted standard.
+    ("workload", EnforcementLevel.ADVISORY): _top_ten("K01"),
+    ("network", EnforcementLevel.MANDATORY): _top_ten("K07"),
+    ("supply-chain", EnforcementLevel.MANDATORY): _top_ten("K02"),
+    ("secrets", EnforcementLevel.MANDATORY): _top_ten("K08"),
+    ("secrets", EnforcementLevel.ADVISORY): _top_ten("K08"),
 }
 
 
 def pack() -> None:
-    """Serve the pack to the engine; returns when the engine ends it."""
+    """Serve the pack to the engine; returns when the engine stops it."""
     PolicyPack(
         NAME,
         policies(),
@@ -67,21 +93,32 @@ def pack() -> None:
 def policies(base: Settings | None = None) -> list[Policy]:
     """The pack's policies; ``base`` are the settings below Pulumi's own configuration, from the file by default."""
     base = pack_settings.load() if base is None else base
+    inputs: dict[str, Resource] = {}
     found: list[Policy] = []
     for group in GROUPS:
         rules = tuple(rule for rule in RULES if rule.group == group)
-        found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base))
+        found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base, inputs))
         if any(rule.level == "advisory" or rule.unknown == "warns" for rule in rules):
-            found.append(_policy(group, EnforcementLevel.ADVISORY, rules, base))
+            found.append(_policy(group, EnforcementLevel.ADVISORY, rules, base, inputs))
+        if stack_rules := tuple(rule for rule in STACK_RULES if rule.group == group):
+            found.append(_stack_policy(group, stack_rules, base, inputs))
     return found
 
 
-def _policy(group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Settings) -> ResourceValidationPolicy:
-    """One policy. It runs all rules of its group: an advisory rule that breaks is a mandatory finding."""
+def _policy(
+    group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Settings, inputs: dict[str, Resource]
+) -> ResourceValidationPolicy:
+    """One policy. It runs all rules of its group: an advisory rule that raises is a mandatory finding.
+
+    It adds to ``inputs``, by URN, the resources that the stack policies look at.
+    """
     name = f"{NAME}-{group}-{level.value}"
     own = [rule for rule in rules if rule.level == level.value] or rules
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        if matters_to_stack(args.resource_type):
+            with contextlib.suppress(TypeError):
+                inputs[args.urn] = resource_of(args)
         if not concerns(args.resource_type, group):
             return
         try:
@@ -89,12 +126,7 @@ def _policy(group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Se
             findings = evaluate(resource_of(args), settings, rules=rules)
         except Exception as error:
             if level is EnforcementLevel.MANDATORY:
-                # The error's text may quote a value; its type cannot.
-                report(
-                    f"{group}: {args.name} could not be judged ({type(error).__name__}), so it counts as refused. "
-                    f"Check the pack's configuration; otherwise report this as a fault of the policy pack.",
-                    None,
-                )
+                report(_not_judged(group, args.name, error), None)
             return
         for finding in findings:
             if finding.level == level.value:
@@ -108,11 +140,61 @@ def _policy(group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Se
         enforcement_level=level,
         config_schema=PolicyConfigSchema(dict(schema)) if schema else None,
         display_name=f"Edge sites: {group}, {level.value}",
-        severity=Severity(max((rule.severity for rule in own), key=_SEVERITIES.index)),
-        framework=_FRAMEWORKS[group],
-        tags=[NAME, group],
-        remediation_steps="\n".join(f"- {rule.id}: {rule.remedy}" for rule in own),
-        url=own[0].url,
+        framework=_FRAMEWORKS[group, level],
+        **_described(group, own),
+    )
+
+
+def _stack_policy(
+    group: str, rules: Sequence[StackRule], base: Settings, inputs: Mapping[str, Resource]
+) -> StackValidationPolicy:
+    """The policy of a group's stack rules.
+
+    CrossGuard gives a stack policy the outputs of all resources. In a preview they are empty where a provider cannot
+    be configured yet, as before a site's cluster exists. So each resource is judged by its ``inputs``, which the other
+    policies have seen, and by its outputs only where it has none there.
+    """
+    level = EnforcementLevel.MANDATORY
+
+    def validate(args: StackValidationArgs, report: ReportViolation) -> None:
+        try:
+            settings = pack_settings.apply(base, args.get_config())
+            looked_at = [resource for resource in args.resources if matters_to_stack(resource.resource_type)]
+            resources = [inputs.get(resource.urn) or resource_of(resource) for resource in looked_at]
+            findings = evaluate_together(resources, settings, rules=rules)
+        except Exception as error:
+            report(_not_judged(group, "the stack", error), None)
+            return
+        names = {resource.urn: resource.name for resource in resources}
+        for finding in findings:
+            report(message_of(names.get(finding.urn, "the stack"), finding), finding.urn or None)
+
+    return StackValidationPolicy(
+        f"{NAME}-{group}-stack-{level.value}",
+        _PROMISES[group],
+        validate,
+        enforcement_level=level,
+        display_name=f"Edge sites: {group}, whole stack",
+        framework=_FRAMEWORKS[group, level],
+        **_described(group, rules),
+    )
+
+
+def _described(group: str, rules: Sequence[Entry]) -> dict[str, Any]:
+    """What a policy says of its rules."""
+    return {
+        "severity": Severity(max((rule.severity for rule in rules), key=_SEVERITIES.index)),
+        "tags": [NAME, group],
+        "remediation_steps": "\n".join(f"- {rule.id}: {rule.remedy}" for rule in rules),
+        "url": rules[0].url,
+    }
+
+
+def _not_judged(group: str, name: str, error: Exception) -> str:
+    """Why ``name`` is refused. The error's text may quote a value; its type cannot."""
+    return (
+        f"{group}: {name} could not be judged ({type(error).__name__}), so it counts as refused. "
+        f"Check the pack's configuration; if it is right, report this as a bug in the policy pack."
     )
 
 
@@ -122,7 +204,7 @@ def message_of(name: str, finding: Finding) -> str:
     return f"{finding.rule}: {where} {finding.message}. {finding.remedy}"
 
 
-def resource_of(args: ResourceValidationArgs) -> Resource:
+def resource_of(args: ResourceValidationArgs | PolicyResource) -> Resource:
     """The resource as plain values. Raises TypeError for a value of a kind that CrossGuard does not document."""
     return Resource(
         type=args.resource_type,
@@ -130,6 +212,7 @@ def resource_of(args: ResourceValidationArgs) -> Resource:
         urn=args.urn,
         props=_object(args.props),
         parent=args.opts.parent or "",
+        provider=args.provider.urn if args.provider else "",
         additional_secret_outputs=tuple(args.opts.additional_secret_outputs),
     )
 

@@ -1,6 +1,6 @@
-"""In-process recordings as the rules see them: secrets unwrapped, and the places where they were kept in mind.
+"""In-process recordings as the rules see them: secrets unwrapped, and the paths where they were kept.
 
-Knows a recording by its shape only (``urn``, ``type``, ``name``, ``parent``, ``inputs``,
+Knows a recording by its shape only (``urn``, ``type``, ``name``, ``parent``, ``provider``, ``inputs``,
 ``additional_secret_outputs``), so that policies do not depend on what records.
 """
 
@@ -17,7 +17,7 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 class RecordedResource(Protocol):
-    """What a recording must tell of a resource."""
+    """What a recording must say of a resource."""
 
     @property
     def urn(self) -> str: ...
@@ -27,6 +27,8 @@ class RecordedResource(Protocol):
     def name(self) -> str: ...
     @property
     def parent(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
     @property
     def inputs(self) -> Mapping[str, Any]: ...
     @property
@@ -42,6 +44,8 @@ def resource_of(recorded: RecordedResource) -> Resource:
         urn=recorded.urn,
         props={str(key): _plain(value, str(key), secrets) for key, value in recorded.inputs.items()},
         parent=recorded.parent or "",
+        # A reference is URN::ID, and the ID may not be known yet.
+        provider=(recorded.provider or "").rpartition("::")[0],
         additional_secret_outputs=tuple(recorded.additional_secret_outputs),
         secret_paths=frozenset(secrets),
     )

@@ -1,7 +1,7 @@
-"""What a fleet decides about the rules, from one file that ``edge check`` and the policy pack share.
+"""A fleet's settings for the rules, from one file that ``edge check`` and the policy pack share.
 
-The file has the form of Pulumi's ``--policy-pack-config``: settings by policy name. Only the rules' own settings are
-read here; enforcement levels in it are Pulumi's business.
+The file has the form of Pulumi's ``--policy-pack-config``: settings by policy name. This module
+reads the settings of the rules; Pulumi reads the enforcement levels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from policies.rules import DEFAULT_SETTINGS, Settings
 
 CONFIG_FILE = Path(__file__).parent / "config.json"
-"""Read when it exists; without it the defaults hold."""
+"""Read when it exists; otherwise the defaults apply."""
 
 SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "edge-supply-chain-mandatory": {
@@ -27,7 +27,7 @@ SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "more_registries": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Registries, or registry paths, that are allowed beside that list.",
+            "description": "Registries, or registry paths, that are allowed in addition to that list.",
         },
     },
     "edge-network-mandatory": {
@@ -35,7 +35,7 @@ SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "type": "integer",
             "minimum": 1,
             "maximum": 2160,
-            "description": "Longest life of a mesh key, in hours.",
+            "description": "Longest lifetime of a mesh key, in hours.",
         },
     },
 }

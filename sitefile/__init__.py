@@ -1,1 +1,1 @@
-"""YAML files that people write: positions, layers, explanations, schema. Knows nothing of sites."""
+"""YAML files that people write: positions, layers, explanations, schema. Generic: knows no particular model."""

@@ -1,24 +1,23 @@
 """One YAML file over its layers -> a checked model, or everything that is wrong with the file.
 
-Owns the order of the steps (read, layer, validate, rules) and which problems are shown with what. Generic over the
-model: knows nothing of sites, and nothing of other files but the layers.
+Owns the order of the steps (read, layer, validate, rules) and which problems are shown together. Generic over the
+model: knows no other files than the layers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sitefile.explanation import explain, place_of
+from sitefile.explanation import explain, position_of
 from sitefile.layers import Layers
-from sitefile.plain_secrets import PlainSecrets, scan
+from sitefile.plain_secrets import Advice, PlainSecrets, general_advice, scan
 from sitefile.problems import Finding, Problem, in_order
-from sitefile.recovery import remainder
 from sitefile.spec_shape import SpecShape
 from sitefile.yaml_source import Source, read
 from sitefile.yaml_tree import MappingNode, ScalarNode, drop, lost, plain
@@ -32,7 +31,7 @@ FileRules = Callable[[MappingNode, Path], Iterable[Problem]]
 
 @dataclass
 class CheckedFile(Generic[Model]):
-    """A file: its model if all is well, its problems if not, and what positions are made from in either case."""
+    """A file: its model if it is valid, its problems if not, and what positions are found in for both."""
 
     source: Source
     model: Model | None = None
@@ -41,10 +40,10 @@ class CheckedFile(Generic[Model]):
     secrets: PlainSecrets = field(default_factory=PlainSecrets)
 
     def problem(self, code: str, finding: Finding) -> Problem:
-        """A finding, at the place that its path has in this file or in the layer that the value came from."""
+        """A finding, at the position of its path in this file or in the layer that the value came from."""
         assert self.tree is not None
-        place = place_of(self.tree, finding.path, self.source.file)
-        return Problem.at(place, code, finding.what, finding.expected, finding.remedy, finding.path)
+        position = position_of(self.tree, finding.path, self.source.file)
+        return Problem.at(position, code, finding.what, finding.expected, finding.remedy, finding.path)
 
 
 class FileChecker(Generic[Model]):
@@ -55,21 +54,26 @@ class FileChecker(Generic[Model]):
         model: type[Model],
         layers: Layers,
         root: Path,
-        rules: Rules[Model],
-        file_rules: FileRules,
+        *,
+        rules: Rules[Model] = lambda model: (),
+        file_rules: FileRules = lambda tree, file: (),
         shape: SpecShape | None = None,
-        spare: Collection[str] = (),
+        advice: Advice = general_advice,
     ) -> None:
-        """``spare`` are the sections without which the rules say the same about all others."""
+        """``rules`` check a valid model, ``file_rules`` the file's own tree and name.
+
+        ``shape`` is that of ``model``, for callers that have it already. ``advice`` says where a secret in plain text
+        belongs instead.
+        """
         self._model = model
         self._layers = layers
         self._root = root
         self._rules = rules
         self._file_rules = file_rules
         self._shape = shape or SpecShape(model)
-        self._spare = spare
+        self._advice = advice
         self._layer_secrets = {
-            file: scan(source, source.tree, self._shape.fields) for file, source in layers.sources.items()
+            file: scan(source, source.tree, self._shape.fields, advice, None) for file, source in layers.sources.items()
         }
 
     def check(self, path: Path) -> CheckedFile[Model]:
@@ -77,15 +81,14 @@ class FileChecker(Generic[Model]):
         return self.check_source(read(path, shown_as=name, within=path.parent))
 
     def check_source(self, source: Source) -> CheckedFile[Model]:
-        checked: CheckedFile[Model] = CheckedFile(
-            source, secrets=scan(source, source.tree, self._shape.fields, source.file.stem)
-        )
+        secrets = scan(source, source.tree, self._shape.fields, self._advice, source.file.stem)
+        checked: CheckedFile[Model] = CheckedFile(source, secrets=secrets)
         problems = [*source.problems]
         if source.tree is not None:
             checked.tree = self._layers.under(source.tree)
             problems += self._validate(checked, checked.tree)
-            places = {problem.place for problem in problems}
-            problems += [p for p in self._file_rules(source.tree, source.file) if p.place not in places]
+            positions = {problem.position for problem in problems}
+            problems += [p for p in self._file_rules(source.tree, source.file) if p.position not in positions]
         problems = checked.secrets.without([*problems, *self._layers.problems]) + checked.secrets.problems
         for file, secrets in self._layer_secrets.items():
             problems = [p for p in problems if p.file != file or p.line not in secrets.lines] + secrets.problems
@@ -95,33 +98,27 @@ class FileChecker(Generic[Model]):
         return checked
 
     def finish(self, problems: Iterable[Problem], checked: CheckedFile[Model]) -> list[Problem]:
-        """In order, each with the line that it is about unless a secret stands there."""
+        """The problems in order, each with the line that it is about unless that line holds a secret."""
         for secrets in (checked.secrets, *self._layer_secrets.values()):
             problems = [secrets.hide(problem) for problem in problems]
         return [self._with_excerpt(problem, checked) for problem in in_order(problems)]
 
     def _validate(self, checked: CheckedFile[Model], tree: MappingNode) -> Iterator[Problem]:
+        """All errors of the shape; if there are none, what the rules say about the model."""
         try:
-            model = self._parse(plain(tree), tree)
+            model = self._parse(tree)
         except ValidationError as invalid:
-            errors = invalid.errors(include_url=False)
-            data = plain(tree)
-            rest = remainder(self._model, data, errors, tree, self._shape, self._spare)
-            yield from explain([*errors, *rest.further], tree, self._shape, checked.source.file)
-            for finding in self._rules(rest.model) if rest.model is not None else ():
-                said = f"{finding.what} {finding.expected} {finding.remedy}"
-                if rest.vouches_for(finding.path, said) and not lost(tree, finding.path):
-                    yield checked.problem("rule", finding)
+            yield from explain(invalid.errors(include_url=False), tree, self._shape, checked.source.file)
             return
         checked.model = model
         for finding in self._rules(model):
             if not lost(tree, finding.path):
                 yield checked.problem("rule", finding)
 
-    def _parse(self, data: Any, tree: MappingNode) -> Model:
-        """Strict, as JSON: the editor's schema and this agree, and text is never taken for a number."""
+    def _parse(self, tree: MappingNode) -> Model:
+        """Strict, as JSON, so that the editor's schema agrees and text is never read as a number."""
         try:
-            return self._model.model_validate_json(json.dumps(data), strict=True)
+            return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
         except ValidationError as invalid:
             removed = [
                 at.path

@@ -1,6 +1,6 @@
-"""Pydantic's errors in people's words, each at the place in the file that it is about.
+"""Pydantic's errors in plain words, each at the position in the file that it is about.
 
-Owns the wording and the choice of the place. The rules themselves are in the specs.
+Owns the wording and the choice of the position. The rules themselves are in the models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sitefile.problems import DataPath, Place, Problem, any_of, dotted, near_miss, shown
+from sitefile.problems import DataPath, Position, Problem, any_of, dotted, near_miss, shown
 from sitefile.spec_shape import Location, SpecShape, description, valid_keys
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find, lost, plain
 
@@ -47,7 +47,7 @@ Words = tuple[str, str, str, str]
 
 
 def explain(errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecShape, file: Path) -> list[Problem]:
-    """All errors as problems, less those that only follow from another one, or from a tag."""
+    """All errors as problems, without those that only follow from another one or from a tag."""
     located = [(error, at) for error, at in shape.locate_all(errors, tree) if not (at.node and at.node.tagged)]
     misspelt = {
         (*at.path[:-1], near)
@@ -60,40 +60,39 @@ def explain(errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecS
         if error["type"] == "missing" and (at.path in misspelt or lost(tree, at.path)):
             continue
         code, what, expected, remedy = _words(error, at, shape, tree)
-        problems.append(Problem.at(_place(error, at, tree, file), code, what, expected, remedy, at.path))
+        problems.append(Problem.at(_position(error, at, tree, file), code, what, expected, remedy, at.path))
     return problems
 
 
-def place_of(tree: MappingNode, path: DataPath, file: Path) -> Place:
-    """Where ``path`` is written: a value itself, a block by its key; else what is nearest around it in ``file``."""
+def position_of(tree: MappingNode, path: DataPath, file: Path) -> Position:
+    """Where ``path`` is written: the value, or the key of a block. Else the nearest block around it in ``file``."""
     node = find(tree, path)
     while path and node is None:
         path = path[:-1]
         node = find(tree, path)
-        if node is not None and node.place.file != file:
+        if node is not None and node.position.file != file:
             node = None
     if node is None or not path:
         return _first(tree, file)
     if isinstance(node, MappingNode | SequenceNode):
         parent = find(tree, path[:-1])
-        if isinstance(parent, MappingNode) and parent.keys[str(path[-1])].file == node.place.file:
+        if isinstance(parent, MappingNode) and parent.keys[str(path[-1])].file == node.position.file:
             return parent.keys[str(path[-1])]
-    return node.place
+    return node.position
 
 
-def _first(tree: MappingNode, file: Path) -> Place:
-    own = tree.keys.get("site")
-    return own if own is not None and own.file == file else tree.place if tree.place.file == file else Place(file, 1, 1)
+def _first(tree: MappingNode, file: Path) -> Position:
+    return tree.position if tree.position.file == file else Position(file, 1, 1)
 
 
-def _place(error: Mapping[str, Any], at: Location, tree: MappingNode, file: Path) -> Place:
+def _position(error: Mapping[str, Any], at: Location, tree: MappingNode, file: Path) -> Position:
     parent = find(tree, at.path[:-1])
     if (error["type"] == "extra_forbidden" or at.is_key) and isinstance(parent, MappingNode):
         return parent.keys[str(at.path[-1])]
     if error["type"] == "union_tag_invalid" and isinstance(at.node, MappingNode):
         tag = at.node.entries.get(str(error["ctx"]["discriminator"]).strip("'"))
-        return tag.place if tag is not None else at.node.place
-    return place_of(tree, at.path, file)
+        return tag.position if tag is not None else at.node.position
+    return position_of(tree, at.path, file)
 
 
 def _words(error: Mapping[str, Any], at: Location, shape: SpecShape, tree: MappingNode) -> Words:
@@ -143,7 +142,7 @@ def _unknown_choice(name: str, at: Location, shape: SpecShape) -> Words:
 
 
 def _own_words(error: Mapping[str, Any], at: Location, name: str, written: str, meaning: str) -> Words:
-    """A validator's own message; the specs begin it with "expected" where it says what is valid."""
+    """A validator's own message. By convention it begins with "expected" where it says what is valid."""
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     subject = f"the key {shown(str(at.path[-1]))}" if at.is_key else name
     is_block = not isinstance(at.node, ScalarNode) or at.is_key
@@ -186,7 +185,7 @@ def _kind(name: str, error: str, at: Location, shape: SpecShape) -> Words:
     tag, tags = shape.tags(at.schema)
     written = at.node.entries.get(tag) if isinstance(at.node, MappingNode) else None
     if error == "union_tag_not_found" or not isinstance(written, ScalarNode):
-        return "missing-kind", f"{name} does not say its `{tag}`", any_of(tags), f"add `{tag}:` with one of these"
+        return "missing-kind", f"{name} has no `{tag}`", any_of(tags), f"add `{tag}:` with one of these"
     near = near_miss(written.text, tags)
     hint = f": did you mean `{near}`?" if near else ""
     what = f"{name} cannot be of {tag} {shown(written.text)}{hint}"
@@ -214,7 +213,7 @@ def _wrong_type(name: str, kind: str, at: Location, shape: SpecShape) -> Words:
 def _wrong_length(name: str, kind: str, at: Location, context: Mapping[str, Any]) -> Words:
     key, words, what = _LENGTHS[kind]
     if isinstance(at.node, ScalarNode):
-        # Behind a validator pydantic knows no longer that it is a text.
+        # After a validator, pydantic does not know any more that the value is a text.
         what = "is too short" if "short" in kind else "is too long"
         has, unit = len(at.node.text), "character"
     else:
@@ -240,7 +239,7 @@ def _written(node: Node | None) -> str:
 
 
 def _typed(node: Node | None) -> str:
-    """The same with its type, where that is what is wrong: `"22"` and `22` look alike without it."""
+    """The value with its type, because `"22"` and `22` look alike without it."""
     if isinstance(node, ScalarNode) and node.text and not isinstance(node.value, bool):
         return f"the {'text' if isinstance(node.value, str) else 'number'} {_written(node)}"
     return _written(node)

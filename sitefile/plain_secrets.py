@@ -1,54 +1,35 @@
-"""Secrets that stand in a site file in plain text.
+"""Secrets that are written into a file in plain text.
 
-Owns what a secret looks like, the problem that says so without repeating it, and the promise that no other problem
-of the file repeats it either. The secrets of a stack themselves are in its configuration, never here.
+Owns the problem that reports a secret without repeating it, and the promise that no other problem
+of the file repeats it either. Where secrets belong instead is known to the caller.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from sitefile.problems import DataPath, Place, Problem, dotted
+from sitefile.problems import DataPath, Position, Problem, dotted
+from sitefile.secret_patterns import PRIVATE_KEY, SECRET_NAME, SECRET_PATTERNS
 from sitefile.yaml_source import Source
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, scalars
 
 HIDDEN = "(not shown)"
+Advice = Callable[[str | None, DataPath, str | None], tuple[str, str]]
+"""What was expected and what to do, from the name of a ``SecretPattern`` (or None, where the key says that its value is
+a secret), the path of the value and the file's stem (or None for a layer, which many files share)."""
 
-
-@dataclass(frozen=True)
-class _Kind:
-    name: str
-    pattern: str
-    config_key: str
-    """Where the stack's configuration has its place for it; empty where it has none."""
-
-
-_KINDS = (
-    _Kind("private key", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----", "ssh-private-key"),
-    _Kind("Tailscale key", r"\btskey-[a-z]+-[\w-]+", "tailscale-auth-key"),
-    _Kind("age key", r"\bAGE-SECRET-KEY-[0-9A-Za-z]+", "sops-age-key"),
-    _Kind("K3s token", r"\bK10[0-9A-Za-z]*::[\w-]+:\S+", "k3s-token"),
-    _Kind("Grafana Cloud token", r"\bgl(?:c|sa)_[\w+/=-]{8,}", "telemetry-token"),
-    _Kind("Git token", r"\b(?:gh[pousr]_|github_pat_|glpat-)[\w-]{8,}", "git-password"),
-    _Kind("AWS key", r"\bA[KS]IA[0-9A-Z]{12,}", "model-store-access-key"),
-    _Kind("JSON web token", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+", "telemetry-token"),
-    _Kind("password in a URL", r"://[^\s/:@'\"]+:[^\s/@'\"]+@", ""),
-)
-_PARTS = {
-    ("private key", "gitops"): "git-ssh-key",
-    ("private key", "registration"): "outposts-host-key",
-    ("password in a URL", "gitops"): "git-password",
-    ("password in a URL", "k3s"): "k3s-datastore-endpoint",
-}
-"""Kind and part of the site -> where the configuration has its place for such a secret of that part."""
-_ANY = re.compile("|".join(f"({kind.pattern})" for kind in _KINDS))
-_NAMED = re.compile(r"passw(or)?d|passphrase|token|secret|private[_-]?key|api[_-]?key|auth[_-]?key", re.IGNORECASE)
+_ANY = re.compile("|".join(f"({kind.expression.pattern})" for kind in SECRET_PATTERNS))
+_NAMED = re.compile(SECRET_NAME, re.IGNORECASE)
 _END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY")
 _REST_OF_WORD = re.compile(r"[^\s'\"\],}]*")
 _LONGEST_KEY = 200
-"""Lines after which a private key that never ends is taken to have ended."""
+"""Most lines that are hidden after the first line of a private key without an end."""
+
+
+def general_advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str]:
+    return "no secret in this file", "remove it here and revoke it"
 
 
 @dataclass
@@ -61,12 +42,10 @@ class PlainSecrets:
     values: set[str] = field(default_factory=set)
     """Texts that no message may contain."""
     paths: set[str] = field(default_factory=set)
-    """Paths of the values, which need no further complaint."""
-    stack: str = "STACK"
-    """Whose configuration is the right place; defaults belong to no stack in particular."""
+    """Paths of the values, which need no further problem."""
 
     def without(self, problems: Iterable[Problem]) -> list[Problem]:
-        """The problems with every secret taken out, less those that are about a secret's own value."""
+        """The problems with every secret taken out, except those that are about a secret's own value."""
         return [self.hide(p) for p in problems if not (p.path in self.paths and p.path)]
 
     def hide(self, problem: Problem) -> Problem:
@@ -90,114 +69,101 @@ class PlainSecrets:
         return text
 
 
-def scan(source: Source, tree: Node | None, fields: Collection[str], stack: str = "STACK") -> PlainSecrets:
-    """Look through text, comments and values; ``fields`` are the model's keys: their names prove nothing."""
-    found = PlainSecrets(stack=stack)
-    own = list(scalars(tree)) if tree is not None else []
-    if _ANY.search(source.text):
-        _scan_text(source, found, own)
-    for path, node in own:
-        if not isinstance(node.value, str) or dotted(path) in found.paths or node.place.file != source.file:
-            continue
-        if match := _ANY.search(node.value):
-            _add(found, node.place, _KINDS[(match.lastindex or 1) - 1], path)
-            found.values.add(node.value)
-            found.lines.update(range(node.place.line, node.place.line + node.text.count("\n") + 2))
-    if tree is not None:
-        _scan_names(source, tree, found, fields, ())
-    return found
+def scan(source: Source, tree: Node | None, fields: Collection[str], advice: Advice, stem: str | None) -> PlainSecrets:
+    """Look through text, comments and values. ``fields`` are the model's own keys, whose names are no evidence."""
+    return _Scan(source, fields, advice, stem).run(tree)
 
 
-def _scan_text(source: Source, found: PlainSecrets, own: list[tuple[DataPath, ScalarNode]]) -> None:
-    for number, line in enumerate(source.lines, start=1):
-        if number in found.lines:
-            continue
-        for match in _ANY.finditer(line):
-            kind = _KINDS[(match.lastindex or 1) - 1]
-            rest = _REST_OF_WORD.match(line, match.end())
-            text = match.group() + (rest.group() if rest else "")
-            path = next(
-                (p for p, n in own if isinstance(n.value, str) and (match.group() in n.value or match.group() in p)), ()
-            )
-            if match.group() not in found.values:
-                _add(found, Place(source.file, number, match.start() + 1), kind, path)
-            found.values.update((match.group(), text))
-            found.values.update(
-                n.value for p, n in own if p == path and isinstance(n.value, str) and match.group() in n.value
-            )
-            found.lines.add(number)
-            if kind is _KINDS[0]:
-                _hide_key(source, number, found)
+@dataclass
+class _Scan:
+    source: Source
+    fields: Collection[str]
+    advice: Advice
+    stem: str | None
+    found: PlainSecrets = field(default_factory=PlainSecrets)
 
+    def run(self, tree: Node | None) -> PlainSecrets:
+        own = list(scalars(tree)) if tree is not None else []
+        if _ANY.search(self.source.text):
+            self._text(own)
+        for path, node in own:
+            if not isinstance(node.value, str) or dotted(path) in self.found.paths or not self._is_own(node):
+                continue
+            if match := _ANY.search(node.value):
+                self._add(node.position, _kind(match), path)
+                self.found.values.add(node.value)
+                self.found.lines.update(range(node.position.line, node.position.line + node.text.count("\n") + 2))
+        if tree is not None:
+            self._names(tree, ())
+        return self.found
 
-def _hide_key(source: Source, first: int, found: PlainSecrets) -> None:
-    for number in range(first, min(first + _LONGEST_KEY, len(source.lines)) + 1):
-        line = source.lines[number - 1]
-        found.lines.add(number)
-        if number > first and len(line.strip()) >= 8:
-            found.values.add(line.strip())
-        if _END_OF_KEY.search(line):
+    def _text(self, own: list[tuple[DataPath, ScalarNode]]) -> None:
+        for number, line in enumerate(self.source.lines, start=1):
+            if number in self.found.lines:
+                continue
+            for match in _ANY.finditer(line):
+                secret = match.group()
+                rest = _REST_OF_WORD.match(line, match.end())
+                path = next((p for p, n in own if isinstance(n.value, str) and (secret in n.value or secret in p)), ())
+                if secret not in self.found.values:
+                    self._add(Position(self.source.file, number, match.start() + 1), _kind(match), path)
+                self.found.values.update((secret, secret + (rest.group() if rest else "")))
+                self.found.values.update(
+                    n.value for p, n in own if p == path and isinstance(n.value, str) and secret in n.value
+                )
+                self.found.lines.add(number)
+                if _kind(match) == PRIVATE_KEY.name:
+                    self._hide_key(number)
+
+    def _hide_key(self, first: int) -> None:
+        for number in range(first, min(first + _LONGEST_KEY, len(self.source.lines)) + 1):
+            line = self.source.lines[number - 1]
+            self.found.lines.add(number)
+            if number > first and len(line.strip()) >= 8:
+                self.found.values.add(line.strip())
+            if _END_OF_KEY.search(line):
+                return
+
+    def _names(self, node: Node, path: DataPath) -> None:
+        if isinstance(node, SequenceNode):
+            for index, item in enumerate(node.items):
+                self._names(item, (*path, index))
+        if not isinstance(node, MappingNode):
             return
+        for key, value in node.entries.items():
+            promises = key not in self.fields and _NAMED.search(key)
+            if not isinstance(value, ScalarNode):
+                self._names(value, (*path, key))
+                if promises:
+                    # The problem about such a block needs no excerpt of what is in it.
+                    for _, inner in scalars(value):
+                        if self._is_own(inner):
+                            self.found.lines.update(_lines_of(inner))
+                continue
+            written = isinstance(value.value, str | int | float) and not isinstance(value.value, bool) and value.text
+            # A small number, such as in `max_tokens: 1` or `token-service: 2` (replicas), is no secret.
+            count = not isinstance(value.value, str) and len(value.text) <= 2
+            if not written or count or not promises or not self._is_own(value):
+                continue
+            if len(value.text) > 2:
+                self.found.values.add(value.text)
+            if dotted((*path, key)) not in self.found.paths:
+                self._add(value.position, None, (*path, key))
+                self.found.lines.update(_lines_of(value))
+
+    def _is_own(self, node: ScalarNode) -> bool:
+        return node.position.file == self.source.file
+
+    def _add(self, position: Position, kind: str | None, path: DataPath) -> None:
+        self.found.paths.add(dotted(path))
+        what = f"a secret in plain text ({kind or f'value of `{path[-1]}`'})"
+        expected, remedy = self.advice(kind, path, self.stem)
+        self.found.problems.append(Problem.at(position, "plain-secret", what, expected, remedy, path))
 
 
-def _scan_names(source: Source, node: Node, found: PlainSecrets, fields: Collection[str], path: DataPath) -> None:
-    if isinstance(node, SequenceNode):
-        for index, item in enumerate(node.items):
-            _scan_names(source, item, found, fields, (*path, index))
-    if not isinstance(node, MappingNode):
-        return
-    for key, value in node.entries.items():
-        promises = key not in fields and _NAMED.search(key)
-        if not isinstance(value, ScalarNode):
-            _scan_names(source, value, found, fields, (*path, key))
-            if promises:
-                # Whoever says that no such block belongs here need not show what is in it.
-                for _, inner in scalars(value):
-                    if inner.place.file == source.file:
-                        found.lines.update(_lines_of(inner))
-            continue
-        written = isinstance(value.value, str | int | float) and not isinstance(value.value, bool) and value.text
-        # A number such as that in `max_tokens: 1` or `token-service: 2` (replicas) is no secret.
-        count = not isinstance(value.value, str) and len(value.text) <= 2
-        if not written or count or not promises or value.place.file != source.file:
-            continue
-        if len(value.text) > 2:
-            found.values.add(value.text)
-        if dotted((*path, key)) not in found.paths:
-            _add(found, value.place, _Kind(f"value of `{key}`", "", _config_key(path, key)), (*path, key))
-            found.lines.update(_lines_of(value))
+def _kind(match: re.Match[str]) -> str:
+    return SECRET_PATTERNS[(match.lastindex or 1) - 1].name
 
 
 def _lines_of(node: ScalarNode) -> range:
-    return range(node.place.line, node.place.line + node.text.count("\n") + 1)
-
-
-def _config_key(path: DataPath, key: str) -> str:
-    """`token` in `k3s` is `k3s-token`; a name that no part of a site knows stays what it is."""
-    known = {kind.config_key for kind in _KINDS}
-    parent = f"{path[-1]}-" if path and isinstance(path[-1], str) else ""
-    name = key.lower().replace("_", "-")
-    return parent + name if parent + name in known else name
-
-
-def _add(found: PlainSecrets, place: Place, kind: _Kind, path: DataPath) -> None:
-    found.paths.add(dotted(path))
-    config_key = _PARTS.get((kind.name, str(path[0])), kind.config_key) if path else kind.config_key
-    remedy = "remove it here and revoke it"
-    if path[:1] == ("gitops",) and "verify" in path:
-        remedy += ", and write the public key of a new one"
-    elif config_key:
-        remedy = (
-            f"remove it here, revoke it, and set a new one with"
-            f" `pulumi config set --secret {config_key} -s {found.stack}`"
-        )
-    found.problems.append(
-        Problem.at(
-            place,
-            "plain-secret",
-            f"a secret in plain text ({kind.name})",
-            "no secret in a site file: the stack's configuration holds them, encrypted",
-            remedy,
-            path,
-        )
-    )
+    return range(node.position.line, node.position.line + node.text.count("\n") + 1)

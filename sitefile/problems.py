@@ -1,6 +1,6 @@
-"""What is wrong with a site file, said to the person who typed it.
+"""What is wrong with a file, for the person who wrote it.
 
-Owns the form of a problem, where it stands and how it is shown. Finds no problems itself.
+Owns the form of a problem, its position and how it is shown. Finds no problems itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 EXCERPT_WIDTH = 110
 SHOWN_VALUE_WIDTH = 60
 UNPRINTABLE = "·"
-"""Stands for what a terminal would act upon instead of showing it."""
+"""Replaces control characters, which a terminal would interpret."""
 
 PathElement = str | int
 DataPath = tuple[PathElement, ...]
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A position in a file; line and column count from 1, columns in characters."""
 
     file: Path
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a rule says about the value at ``path``; whoever knows the file gives it a place."""
+    """What a rule says about the value at ``path``. The file check adds the position."""
 
     path: DataPath
     what: str
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to mend: where it is, what is wrong, what was expected and what to do."""
+    """One thing to correct: where it is, what is wrong, what was expected and what to do."""
 
     file: Path
     line: int
@@ -52,12 +52,12 @@ class Problem:
     excerpt: str = ""
 
     @classmethod
-    def at(cls, place: Place, code: str, what: str, expected: str, remedy: str, path: DataPath = ()) -> Problem:
-        return cls(place.file, place.line, place.column, dotted(path), what, expected, remedy, code)
+    def at(cls, position: Position, code: str, what: str, expected: str, remedy: str, path: DataPath = ()) -> Problem:
+        return cls(position.file, position.line, position.column, dotted(path), what, expected, remedy, code)
 
     @property
-    def place(self) -> Place:
-        return Place(self.file, self.line, self.column)
+    def position(self) -> Position:
+        return Position(self.file, self.line, self.column)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -82,8 +82,8 @@ class Problem:
         return "\n".join(lines)
 
 
-class SiteError(Exception):
-    """A site cannot be used; ``problems`` holds everything that is wrong with it, in the order of the lines."""
+class FileError(Exception):
+    """A file cannot be used. ``problems`` holds everything that is wrong with it, in the order of the lines."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = in_order(problems)
@@ -91,7 +91,7 @@ class SiteError(Exception):
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """By file and line, each said once."""
+    """By file and line, without duplicates."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file.as_posix(), p.line, p.column, p.code, p.what)))
 
 
@@ -100,7 +100,7 @@ def render(problems: Sequence[Problem]) -> str:
 
 
 def dotted(path: DataPath) -> str:
-    """``("hosts", 1, "address")`` as people write it: ``hosts[1].address``."""
+    """``("boxes", 1, "address")`` as people write it: ``boxes[1].address``."""
     text = ""
     for element in path:
         if isinstance(element, int):
@@ -118,19 +118,19 @@ def near_miss(written: object, valid: Iterable[str]) -> str | None:
 
 
 def any_of(words: Iterable[str]) -> str:
-    """A choice as a sentence has it: `a`, `b` or `c`."""
+    """A choice for use in a sentence: `a`, `b` or `c`."""
     quoted = [f"`{word}`" for word in words]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted else "nothing"
 
 
 def shown(text: str) -> str:
-    """A value short enough to stand in a sentence."""
+    """A value in backticks, cut to a length that fits a sentence."""
     flat = "".join(c if c.isprintable() else UNPRINTABLE for c in " ".join(text.split()))
     return f"`{flat if len(flat) <= SHOWN_VALUE_WIDTH else flat[: SHOWN_VALUE_WIDTH - 1] + '…'}`"
 
 
 def _with_caret(source: str, line: int, column: int) -> list[str]:
-    """The line itself, cut to a window around the caret when it is long."""
+    """The line, cut to a window around the caret when it is long, and the caret below it."""
     start = max(0, column - EXCERPT_WIDTH + 20) if len(source) > EXCERPT_WIDTH else 0
     window = source[start : start + EXCERPT_WIDTH].replace("\t", "→")
     window = "".join(c if c.isprintable() else UNPRINTABLE for c in window)

@@ -1,6 +1,6 @@
-"""The form of a site file: which keys are valid where, which choices they have and what they mean.
+"""The form of a file: which keys are valid where, which choices they have and what they mean.
 
-Owns the walk over the JSON Schema that pydantic derives from a model. Finds no problems and knows no particular spec.
+Owns the walk over the JSON Schema that pydantic derives from a model. Finds no problems and knows no particular model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEY = "[key]"
 
 @dataclass(frozen=True)
 class Location:
-    """Where a pydantic error stands: in the data, in the tree and in the schema."""
+    """Where a pydantic error is: in the data, in the tree and in the schema."""
 
     path: DataPath
     node: Node | None
@@ -38,7 +38,7 @@ class Location:
 
 
 class _WithTags(GenerateJsonSchema):
-    """Keeps which tag selects which alternative; JSON Schema has no word for tags that a function chooses."""
+    """Keeps which tag selects which alternative. JSON Schema cannot express tags that a function chooses."""
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
         result = super().tagged_union_schema(schema)
@@ -47,9 +47,9 @@ class _WithTags(GenerateJsonSchema):
 
 
 class SpecShape:
-    """A model's schema, to be walked along a path in the data.
+    """A model's schema, walked along a path in the data.
 
-    The schema takes a tenth of a second to derive and only explains errors, so it is made when the first one asks.
+    The schema takes 0.1 s to derive and is only needed to explain errors, so it is derived when the first one occurs.
     """
 
     def __init__(self, model: type[BaseModel]) -> None:
@@ -96,7 +96,7 @@ class SpecShape:
         return Location(tuple(path), node, final, parent, branch, is_key)
 
     def locate_all(self, errors: Iterable[PydanticError], tree: Node) -> list[tuple[PydanticError, Location]]:
-        """Each error with its place, less those that only follow from another one.
+        """Each error with its location, without those that only follow from another one.
 
         Of an untagged union's alternatives, only the one that was most likely meant.
         """
@@ -113,14 +113,14 @@ class SpecShape:
         return [(error, at) for error, at in located if at.branch is None or best[at.branch[0]] == at.branch[1]]
 
     def resolve(self, schema: Schema) -> Schema:
-        """The schema with references followed; what stands beside a reference wins."""
+        """The schema with references followed. Keywords next to a reference win."""
         while "$ref" in schema:
             target = self._definitions[schema["$ref"].rpartition("/")[2]]
             schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
         return schema
 
     def alternatives(self, schema: Schema) -> tuple[list[Schema], Mapping[str, Schema]]:
-        """What a value may be, null aside; and for a tagged union the alternative of each tag."""
+        """What a value may be except null, and for a tagged union the alternative of each tag."""
         schema = self.resolve(schema)
         options = schema.get("anyOf") or schema.get("oneOf")
         if not options:
@@ -131,7 +131,7 @@ class SpecShape:
         return [self.resolve(option) for option in options], schema.get(TAGS, {})
 
     def tags(self, schema: Schema) -> tuple[str, list[str]]:
-        """The key that tells the alternatives of a tagged union apart, and its values; none for anything else."""
+        """The key that tells the alternatives of a tagged union apart, and its values. Empty for anything else."""
         schema = self.resolve(schema)
         options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
         if len(options) == 1:
@@ -140,7 +140,7 @@ class SpecShape:
         return discriminator.get("propertyName", ""), list(discriminator.get("mapping", ()))
 
     def choices(self, schema: Schema) -> list[str]:
-        """The words that a value must be one of; empty when it is free."""
+        """The words that a value must be one of. Empty if any value is allowed."""
         schema = self.resolve(schema)
         if "const" in schema:
             return [str(schema["const"])]
@@ -174,7 +174,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _counts_only_sound_entries(error: PydanticError, at: Location) -> bool:
-    """Whether a list is long enough as it is written: pydantic leaves entries out that have an error of their own."""
+    """Whether a list is long enough as written: pydantic does not count entries that have an error of their own."""
     return (
         error["type"] == "too_short"
         and isinstance(at.node, SequenceNode)

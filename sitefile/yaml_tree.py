@@ -1,7 +1,7 @@
-"""Values of a YAML file with the place of each, and the walk over them.
+"""Values of a YAML file with the position of each, and the walk over them.
 
-Owns the tree's form and what an unquoted value means (the YAML 1.2 core schema, so that `no`, `20:30` and `02:00` stay
-text). Reads nothing.
+Owns the form of the tree and what an unquoted value means: the YAML 1.2 core schema, so that `no`, `20:30` and `02:00`
+stay text. Reads no files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sitefile.problems import DataPath, Place
+from sitefile.problems import DataPath, Position
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -24,12 +24,12 @@ _NUMBER_START = frozenset("+-.0123456789")
 @dataclass(slots=True, eq=False)
 class ScalarNode:
     value: bool | int | float | str | None
-    place: Place
+    position: Position
     text: str
     removes: bool = False
     """An explicit null over a value of a layer below."""
     tagged: bool = False
-    """It has a tag, which is refused: what it would be without says nothing."""
+    """It has a tag, which is refused; errors about its value are not reported."""
     size: int = 1
     height: int = 1
 
@@ -37,7 +37,7 @@ class ScalarNode:
 @dataclass(slots=True, eq=False)
 class SequenceNode:
     items: list[Node]
-    place: Place
+    position: Position
     tagged: bool = False
     size: int = 1
     height: int = 1
@@ -46,10 +46,10 @@ class SequenceNode:
 @dataclass(slots=True, eq=False)
 class MappingNode:
     entries: dict[str, Node]
-    keys: dict[str, Place]
-    place: Place
+    keys: dict[str, Position]
+    position: Position
     incomplete: bool = False
-    """A key of it was refused, so a missing key proves nothing."""
+    """A key of it was refused, so a key that is missing may be that one."""
     tagged: bool = False
     size: int = 1
     height: int = 1
@@ -59,7 +59,7 @@ Node = ScalarNode | SequenceNode | MappingNode
 
 
 def plain(node: Node) -> Any:
-    """The values without their places, as JSON has them."""
+    """The values without their positions, as in JSON."""
     if isinstance(node, MappingNode):
         return {key: plain(value) for key, value in node.entries.items()}
     if isinstance(node, SequenceNode):
@@ -68,7 +68,7 @@ def plain(node: Node) -> Any:
 
 
 def find(node: Node, path: DataPath) -> Node | None:
-    """The node at ``path``, if the file or a layer below it has one."""
+    """The node at ``path``, if there is one."""
     found: Node | None = node
     for element in path:
         if isinstance(found, MappingNode) and isinstance(element, str):
@@ -81,13 +81,13 @@ def find(node: Node, path: DataPath) -> Node | None:
 
 
 def lost(tree: Node, path: DataPath) -> bool:
-    """Whether what is not at ``path`` may stand in a part of the file that was refused."""
+    """Whether the value missing at ``path`` may be in a part of the file that was refused."""
     parent = find(tree, path[:-1])
     return isinstance(parent, MappingNode) and parent.incomplete and path[-1] not in parent.entries
 
 
 def drop(tree: MappingNode, path: DataPath) -> None:
-    """Take the key at ``path`` out of the tree."""
+    """Remove the key at ``path`` from the tree."""
     parent = find(tree, path[:-1])
     if isinstance(parent, MappingNode) and isinstance(path[-1], str):
         parent.entries.pop(path[-1], None)
@@ -107,7 +107,7 @@ def scalars(node: Node, path: DataPath = ()) -> Iterator[tuple[DataPath, ScalarN
 
 
 def resolve(text: str) -> bool | int | float | str | None:
-    """What an unquoted value is by the YAML 1.2 core schema; infinities and not-a-number stay text."""
+    """The value of unquoted text in the YAML 1.2 core schema. Infinities and not-a-number stay text."""
     if text in _NULL:
         return None
     if text in _BOOL:

@@ -12,7 +12,6 @@ import yaml
 from pydantic import Field
 
 from components.host.spec import Accelerator, HardwareProfile, HostSpec
-from components.inference.placement import HostAccelerator, HostCapacity
 from components.specs import Spec
 from components.types import NonEmpty
 
@@ -54,22 +53,6 @@ class Catalogue:
         """Accelerators of a host by name: those of the box, then those added to it."""
         names = (*self.hardware[host.hardware].accelerators, *host.accelerators)
         return {name: self.accelerators[name] for name in names}
-
-    def capacity_of(self, host: HostSpec) -> HostCapacity:
-        """What a host offers to models."""
-        hardware = self.hardware[host.hardware]
-        return HostCapacity(
-            name=host.name,
-            arch=hardware.arch,
-            cores=hardware.cores,
-            memory_mib=hardware.memory_mib,
-            accelerators=tuple(
-                HostAccelerator(name, found.kind, found.tops_int8, found.watts, found.memory_mib)
-                for name, found in self.accelerators_of(host).items()
-            ),
-            sustained_watts=hardware.envelope.sustained_watts,
-            base_watts=hardware.envelope.base_watts,
-        )
 
 
 @functools.lru_cache(maxsize=4)

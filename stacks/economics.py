@@ -56,7 +56,7 @@ class Economics:
 
 
 def assess(spec: EconomicsSpec) -> Economics:
-    """Apply the rule to a site. Amounts left out come from the scenario; ``site_rules`` refuses a site without both."""
+    """Apply the rule to a site. Missing amounts come from the scenario; ``rules.site`` refuses a site without both."""
     scenario_cloud, scenario_opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
     cloud = _exact(scenario_cloud if spec.cloud_usd_per_month is None else spec.cloud_usd_per_month)
     opex = _exact(scenario_opex if spec.edge_opex_usd_per_month is None else spec.edge_opex_usd_per_month)
@@ -74,5 +74,5 @@ def assess(spec: EconomicsSpec) -> Economics:
 
 
 def _exact(amount: float) -> Fraction:
-    """The amount as it is written: as binary fractions, 0.30 less 0.10 is not 0.20, which may cost a month."""
+    """The exact decimal amount: in binary fractions 0.30 - 0.10 is not 0.20, which can shift the result by a month."""
     return Fraction(str(amount))

@@ -1,57 +1,69 @@
-"""The Pulumi program for a site that is already loaded: what `__main__.py` does, without reading the file again.
+"""The one Pulumi program: a stack's name -> its resources.
 
-`edge check` records it for many sites in one process; preview and up run it inside `edge`, where what it imports is
-loaded while the engine starts. A test holds it to `__main__.py`.
+`__main__.py` calls ``build``. Every way to run the program goes through `__main__.py`: `pulumi`, and `edge`, which runs
+it in its own process and learns what was built through ``observed``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 
-from sitefile.problems import SiteError
+from sitefile.problems import FileError
 from stacks.catalogue import PROJECT_ROOT, catalogue
-from stacks.edge_site import EdgeSite
-from stacks.fleet import component as fleet
+from stacks.configuration import NAMESPACE
+from stacks.edge_site import EdgeSite, EdgeSiteArgs
+from stacks.fleet import load as fleet
 from stacks.loader import load_site
-from stacks.secrets import NAMESPACE, PLACEHOLDER
 from stacks.site import SiteSpec
 
-Program = Callable[[], None]
 Built = Callable[[EdgeSite], None]
-"""Called inside of the program, where the stack's settings can be read, once the site is built."""
 
 
-def program(spec: SiteSpec, *, rehearsed: bool = False, built: Built = lambda _site: None) -> Program:
-    """A program that builds ``spec`` and exports what the site tells the world.
+@dataclass(frozen=True)
+class _Observer:
+    site: SiteSpec | None = None
+    built: Built = lambda _site: None
 
-    ``rehearsed``: secrets are placeholders that name their key; otherwise they are those of the stack's settings.
+
+_NOBODY = _Observer()
+_observer: ContextVar[_Observer] = ContextVar("observer of the program", default=_NOBODY)
+
+
+@contextmanager
+def observed(built: Built, site: SiteSpec | None = None) -> Iterator[None]:
+    """Within this context (and in no other thread), ``built`` is called with the site that the program has built.
+
+    ``site`` is the stack's site where the caller has loaded it already: what was checked is what is built, even if the
+    file is edited meanwhile.
     """
-
-    def build() -> None:
-        secret = placeholder if rehearsed else pulumi.Config(NAMESPACE).require_secret
-        site = EdgeSite(spec, catalogue=catalogue(), secret=secret)
-        built(site)
-        for name, value in site.outputs.items():
-            pulumi.export(name, value)
-
-    return build
+    token = _observer.set(_Observer(site, built))
+    try:
+        yield
+    finally:
+        _observer.reset(token)
 
 
-def placeholder(key: str) -> pulumi.Output[str]:
-    """What stands in for a secret; as secret to the engine as the real one would be."""
-    return pulumi.Output.secret(PLACEHOLDER + key)
+def build(root: Path = PROJECT_ROOT) -> None:
+    """Build the running stack: the site that `edge:site` names (the stack's own name by default), or the fleet.
 
-
-def build() -> None:
-    """Build the running stack: the site that its `edge:site` says, its own name where that is absent; or the fleet."""
-    config = pulumi.Config(NAMESPACE)
+    ``root`` is the project's folder, which holds ``stacks/sites``.
+    """
+    config, observer = pulumi.Config(NAMESPACE), _observer.get()
     name = config.get("site") or pulumi.get_stack()
     try:
-        if name == fleet.STACK:
-            fleet.build(PROJECT_ROOT)
-        else:
-            program(load_site(name))()
-    except SiteError as error:
-        raise pulumi.RunError(str(error)) from None
+        if observer.site is None and name == fleet.STACK:
+            fleet.build(root)
+            return
+        spec = observer.site or load_site(name, root=root)
+    except FileError as error:
+        raise pulumi.RunError(str(error)) from error
+    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), config.require_secret))
+    for output, value in site.outputs.items():
+        pulumi.export(output, value)
+    observer.built(site)

@@ -1,4 +1,4 @@
-"""What a site was built from, as one word: its file together with the program that read it.
+"""What a site was built from, as one hash: its file together with the program that read it.
 
 It is an output of every site's stack. Where it is the same and no resource differs, another `up` would write nothing:
 the order of resources, their timeouts and protections are in the state, but no preview shows that they have changed.
@@ -15,8 +15,15 @@ from stacks.site import SiteSpec
 
 OUTPUT = "built_from"
 _DIGITS = 16
-# Sites themselves count by what was read from them: a comment in one makes no other site.
-_PROGRAM = ("__main__.py", "constraints.txt", "components/**/*", "stacks/*.py", "stacks/profiles/**/*")
+# Site files count by the values that were read from them: a comment makes no difference.
+_PROGRAM = (
+    "*.py",
+    "constraints.txt",
+    "components/**/*",
+    "sitefile/*.py",
+    "stacks/**/*.py",
+    "stacks/profiles/**/*",
+)
 _CACHE = "__pycache__"
 
 

@@ -1,6 +1,6 @@
 """The site file as a model: the components' specs, and what belongs to the site as a whole.
 
-Owns shape only. Rules between fields are in ``site_rules``; positions, defaults and rendering of errors in ``loader``.
+Owns shape only. Rules between fields are in ``stacks.rules``; reading, defaults and errors in ``stacks.loader``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from pydantic import Field
 
 from components.gitops.spec import GitOps, NoGitOps
 from components.host.spec import HostSpec, OsSpec, SshSpec
-from components.inference.triton.spec import InferenceSpec
+from components.inference.spec import InferenceSpec
 from components.k3s.spec import K3sSpec
 from components.mesh.spec import Mesh, NoMesh
-from components.registration.spec import NoRegistration, Registration
+from components.place.spec import OnPremises, Place
+from components.registration.spec import Registration
 from components.specs import Spec
 from components.telemetry.spec import TelemetrySpec
 from components.types import DnsLabel, Labels, NonEmpty, Tier
@@ -66,11 +67,14 @@ class SiteSpec(Spec):
     os: OsSpec = OsSpec()
     """What the machines run."""
 
+    place: Place = OnPremises(kind="on-premises")
+    """Where the machines stand."""
+
     k3s: K3sSpec | None = None
     """Kubernetes on the machines; absent only where a cloud brings its own."""
 
-    registration: Registration = NoRegistration(kind="none")
-    """Fleet management that the site is registered with."""
+    registrations: tuple[Registration, ...] = ()
+    """Fleet management that the site is registered with; each kind at most once."""
 
     mesh: Mesh = NoMesh(kind="none")
     """Private network between the site and its operators."""
@@ -95,7 +99,7 @@ class SiteSpec(Spec):
 
     @property
     def servers(self) -> tuple[HostSpec, ...]:
-        """The hosts of the control plane, in the order of the file; the first one founds the cluster."""
+        """The hosts of the control plane, in the order of the file; the first one starts the cluster."""
         return tuple(host for host in self.hosts if host.role == "server")
 
     @property

@@ -1,4 +1,4 @@
-"""What all tests share: golden files, compared to the letter and rewritten only on request."""
+"""What all tests share: golden files, rewritten only on request, and the profile of the property tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine must not fail a property test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -3,79 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_command import remote
 
 from components.base import EdgeComponent
 from components.expected import Expected
+from components.host.machine import Machine
 from components.host.plan import plan
-from components.host.spec import HardwareProfile, HostSpec, OsSpec, SshSpec
+from components.host.spec import SshSpec
 from components.shell import as_root
 
 _LATER_DIAL_ATTEMPTS = 3
-"""Attempts of commands after the gate: enough for a dropped packet, not for a second wait on a host that is gone."""
+"""Attempts of commands after the gate: enough for a lost packet, too few to wait again for a host that is down."""
+
+
+@dataclass(frozen=True)
+class HostArgs:
+    """What a host is made from."""
+
+    machine: Machine
+    ssh: SshSpec
+    private_key: pulumi.Input[str]
+    """SSH key of the site's operators. Becomes a secret if it is not one yet."""
+    jump_host: Host | None = None
+    """The host through which SSH reaches this one."""
+    after: Sequence[pulumi.Resource] = ()
+    """What must be there before the host can be reached."""
 
 
 class Host(EdgeComponent):
     """``edge:index:Host``: reachable, known and prepared.
 
-    ``private_key`` is the SSH key of the site's operators. ``via`` is the host through which SSH reaches this one.
-    Attributes: ``spec``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is
+    Attributes: ``machine``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is
     installed), ``identity`` (changes when the host is installed anew), ``expected`` (what all parts leave on it).
     """
 
-    def __init__(
-        self,
-        name: str,
-        spec: HostSpec,
-        *,
-        hardware: HardwareProfile,
-        os: OsSpec,
-        ssh: SshSpec,
-        private_key: pulumi.Input[str],
-        via: Host | None = None,
-        depends_on: Sequence[pulumi.Resource] = (),
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(
-            "Host",
-            name,
-            {
-                "hardware": spec.hardware,
-                "role": spec.role,
-                "arch": hardware.arch,
-                "os": os.distribution,
-                "disk": os.disk,
-                "secure_boot": os.secure_boot,
-                "update_window": os.updates.window,
-            },
-            opts,
-        )
-        self.spec, self.node, self.arch, self.os = spec, name, hardware.arch, os
-        self._ssh, self._private_key, self._via = ssh, private_key, via
-        scripts = plan(name, spec, os, hardware)
+    def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        machine = args.machine
+        super().__init__("Host", name, {}, opts)
+        self.machine, self.node, self.spec = machine, machine.node, machine.spec
+        self._ssh, self._jump_host = args.ssh, args.jump_host
+        self._private_key = pulumi.Output.secret(args.private_key)
+        scripts = plan(machine)
         self.identity = scripts.identity
         self.expected: list[Expected] = []
         self._last: pulumi.Resource | None = None
-        gate = [*depends_on, *([via.ready] if via else [])]
         self.command(
             self,
             "reachable",
             scripts.reachable,
-            depends_on=gate,
+            depends_on=[*args.after, *([args.jump_host.ready] if args.jump_host else [])],
             triggers=[scripts.identity],
-            dial_attempts=ssh.dial_attempts,
+            dial_attempts=args.ssh.dial_attempts,
         )
         self.command(self, "facts", scripts.facts)
         self.ready: pulumi.Resource = self.command(
             self, "base", scripts.base, delete=scripts.leave, expected=scripts.expected
         )
-        self.register_outputs({"node": name, "address": spec.address})
+        self.register_outputs({"node": self.node, "address": self.spec.address})
 
     def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:
-        """How to reach the host: with its key pinned, through ``via`` if there is one."""
-        jump = self._via
+        """How to reach the host: with its key pinned, through the jump host if there is one."""
+        jump = self._jump_host
         return remote.ConnectionArgs(
             host=self.spec.address,
             port=float(self._ssh.port),
@@ -116,7 +107,7 @@ class Host(EdgeComponent):
     ) -> remote.Command:
         """Run ``script`` on this host, as a child of ``component`` named ``<host>-<role>``.
 
-        A changed script runs again in place (``update`` in its stead, where given); ``triggers`` replace, so they are
+        A changed script runs again in place (``update`` instead, if given); ``triggers`` replace, so they are
         only for commands without ``delete``. Commands of one host run one after the other, in the order of the calls,
         since sshd refuses bursts. ``about`` names another host that the command is about (and is named after): such a
         command waits for this host to be ready, not for its queue. ``name`` is for what belongs to the site and only
@@ -134,7 +125,7 @@ class Host(EdgeComponent):
             create=as_root(script, self._ssh.user),
             update=None if update is None else as_root(update, self._ssh.user),
             delete=None if delete is None else as_root(delete, self._ssh.user),
-            stdin=stdin,
+            stdin=None if stdin is None else pulumi.Output.secret(stdin),
             triggers=None if triggers is None else list(triggers),
             add_previous_output_in_env=False,
             logging=remote.Logging.NONE if secret_stdout else remote.Logging.STDOUT_AND_STDERR,

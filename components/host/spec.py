@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from components import ports
 from components.specs import Spec
 from components.types import Address, Arch, DnsLabel, IpAddress, K3sVersion, Labels, NonEmpty, Port, SshHostKey
 
 AcceleratorKind = Literal["nvidia-gpu", "nvidia-igpu", "qualcomm-ai", "intel-gaudi", "google-coral"]
+Distribution = Literal["flatcar", "fedora-coreos", "jetson-linux", "debian"]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -98,7 +100,7 @@ class SshSpec(Spec):
     user: NonEmpty = "core"
     """Login name. Any other than root needs password-less sudo."""
 
-    port: Port = 22
+    port: Port = ports.SSH
     """TCP port of sshd."""
 
     dial_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
@@ -121,7 +123,7 @@ class UpdateWindow(Spec):
 class OsSpec(Spec):
     """The operating system that the hosts run: immutable, updated by image, checked rather than installed."""
 
-    distribution: Literal["flatcar", "fedora-coreos", "jetson-linux", "debian"] = "flatcar"
+    distribution: Distribution = "flatcar"
     """Which system; decides writable paths, the time service, and how updates are held to the window."""
 
     updates: UpdateWindow = UpdateWindow()
@@ -171,7 +173,7 @@ class HostSpec(Spec):
     """K3s release of this host alone, to try a release on one host before the site takes it."""
 
     labels: Labels = {}
-    """Kubernetes node labels beside those that the site sets."""
+    """Kubernetes node labels, in addition to those that the site sets."""
 
     reapply: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] | None = None
     """Any short word, such as a date: change it to have everything on this host applied again. `edge drift` says when

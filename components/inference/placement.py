@@ -1,56 +1,52 @@
-"""Which hosts can run a site's models, and why the others cannot.
+"""Which hosts can run a server with its models, and why the others cannot.
 
 Pure arithmetic on declared capacities; the cluster's scheduler does the placing. A host that fits is given a label,
-and the server asks for that label, so that power and heat, which Kubernetes does not know, are kept to as well.
+and the server asks for that label, so that limits of power and heat, which Kubernetes does not know, hold too.
+Several servers share one budget: what one part may use of a host is not available to the parts after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.inference.triton.spec import GpuNeeds, Model, Platform
+from components.host.machine import Machine
+from components.host.spec import Accelerator
+from components.inference.needs import CpuNeeds, GpuNeeds, Platform
+from components.view import Demand
 
+Device = Literal["gpu", "cpu"]
 PLATFORM_OF: dict[str, Platform] = {"nvidia-gpu": "server", "nvidia-igpu": "jetson"}
-"""Accelerator kinds that Triton can use, and the image that they take."""
+"""Accelerator kinds that servers can use, and the image that they take."""
 
 SYSTEM_MEMORY_MIB = 1638
 """Kept free for the system and K3s: a K3s server with workload takes about 1.6 GB."""
 
-SERVER_MEMORY_MIB = 512
-"""RAM of a Triton without models, in MiB (assumption for sizing)."""
+
+@dataclass(frozen=True)
+class Load:
+    """A model as it weighs on its host. ``needs`` is None where it cannot run on the chosen device."""
+
+    name: str
+    needs: CpuNeeds | None
 
 
 @dataclass(frozen=True)
-class HostAccelerator:
-    """An accelerator that a host has."""
+class Server:
+    """A server that holds all of its models at once."""
 
-    name: str
-    kind: str
-    tops_int8: float
-    watts: float
-    memory_mib: int
-
-
-@dataclass(frozen=True)
-class HostCapacity:
-    """What a host offers, from its hardware profile."""
-
-    name: str
-    arch: str
-    cores: int
-    memory_mib: int
-    accelerators: tuple[HostAccelerator, ...]
-    sustained_watts: float
-    """Power that it can turn into heat without end, in W."""
-    base_watts: float
-    """Power that it draws without models, in W."""
+    title: str
+    memory_mib: float
+    """RAM of the server without models, in MiB."""
+    loads: tuple[Load, ...]
+    device: Device = "gpu"
+    replicas: int = 1
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a host cannot run a model (beside those listed before it)."""
+    """Why a host cannot run a model (together with those listed before it)."""
 
     model: str
     host: str
@@ -86,61 +82,87 @@ class Placement:
     platform: Platform
     hosts: tuple[str, ...]
     """First hosts that fit, one for each replica."""
-    eligible: tuple[str, ...]
-    """All hosts that fit and take the same image."""
+    demands: Mapping[str, Demand]
+    """By host, for all that fit and take the same image: what the server takes of it."""
+
+    @property
+    def eligible(self) -> tuple[str, ...]:
+        """All hosts that fit and take the same image."""
+        return tuple(self.demands)
 
 
 def place(
-    models: Sequence[Model],
-    hosts: Sequence[HostCapacity],
-    *,
-    device: Literal["gpu", "cpu"] = "gpu",
-    replicas: int = 1,
+    server: Server, machines: Sequence[Machine], taken: Mapping[str, Demand] | None = None
 ) -> Placement | Refused:
-    """All models on one host, for each replica another host, in the order in which the site lists its hosts."""
-    wanted = "+".join(model.name for model in models)
-    if not hosts:
-        return Refused((Refusal(wanted, "the site", "hosts", replicas, 0, "", "the site lists none"),))
-    refusals = {host.name: tuple(_refusals(models, host, device)) for host in hosts}
-    fitting = [host for host in hosts if not refusals[host.name]]
+    """All models on one host, for each replica another host, in the order in which the site lists its hosts.
+
+    ``taken`` is, by host, what other servers may take of it.
+    """
+    wanted = "+".join(load.name for load in server.loads)
+    if not machines:
+        return Refused((Refusal(wanted, "the site", "hosts", server.replicas, 0, "", "the site lists none"),))
+    free = {machine.name: (taken or {}).get(machine.name, Demand()) for machine in machines}
+    refusals = {machine.name: tuple(_refusals(server, machine, free[machine.name])) for machine in machines}
+    every = tuple(refusal for machine in machines for refusal in refusals[machine.name])
+    fitting = [machine for machine in machines if not refusals[machine.name]]
     if not fitting:
-        return Refused(tuple(refusal for host in hosts for refusal in refusals[host.name]))
-    platform = platform_of(fitting[0], device)
-    eligible = tuple(host.name for host in fitting if platform_of(host, device) == platform)
-    if len(eligible) < replicas:
-        note = f"one replica for each host; those that fit the {platform} image: {', '.join(eligible)}"
-        shortage = Refusal(wanted, "the site", "hosts", replicas, len(eligible), "", note)
-        return Refused((shortage, *(refusal for host in hosts for refusal in refusals[host.name])))
-    return Placement(platform=platform, hosts=eligible[:replicas], eligible=eligible)
+        return Refused(every)
+    platform = platform_of(fitting[0], server.device)
+    alike = [machine for machine in fitting if platform_of(machine, server.device) == platform]
+    if len(alike) < server.replicas:
+        names = ", ".join(machine.name for machine in alike)
+        note = f"one replica for each host; those that fit the {platform} image: {names}"
+        shortage = Refusal(wanted, "the site", "hosts", server.replicas, len(alike), "", note)
+        return Refused((shortage, *every))
+    return Placement(
+        platform=platform,
+        hosts=tuple(machine.name for machine in alike[: server.replicas]),
+        demands={machine.name: demand(server, shared=_shares_memory(_usable(machine))) for machine in alike},
+    )
 
 
-def platform_of(host: HostCapacity, device: Literal["gpu", "cpu"]) -> Platform:
-    """The Triton image that ``host`` takes."""
+def demand(server: Server, *, shared: bool) -> Demand:
+    """What ``server`` takes of a host; ``shared``: accelerators there have the host's own memory."""
+    needs = [load.needs for load in server.loads if load.needs]
+    on_accelerator = [need.accelerator_memory_mib for need in needs if isinstance(need, GpuNeeds)]
+    return Demand(
+        memory_mib=server.memory_mib + sum(need.memory_mib for need in needs) + (sum(on_accelerator) if shared else 0),
+        cores=sum(need.cores for need in needs),
+        watts=sum(need.watts for need in needs),
+        accelerators=1 if server.device == "gpu" else 0,
+    )
+
+
+def platform_of(machine: Machine, device: Device) -> Platform:
+    """The image that a server takes there."""
     if device == "cpu":
         return "server"
-    return PLATFORM_OF[_usable(host)[0].kind]
+    return PLATFORM_OF[next(iter(_usable(machine).values())).kind]
 
 
-def _usable(host: HostCapacity) -> list[HostAccelerator]:
-    return [accelerator for accelerator in host.accelerators if accelerator.kind in PLATFORM_OF]
+def _usable(machine: Machine) -> dict[str, Accelerator]:
+    return {name: found for name, found in machine.accelerators.items() if found.kind in PLATFORM_OF}
 
 
-def _refusals(models: Sequence[Model], host: HostCapacity, device: Literal["gpu", "cpu"]) -> Iterator[Refusal]:
+def _refusals(server: Server, machine: Machine, taken: Demand) -> Iterator[Refusal]:
     """Models are counted together: a model is refused where the sum up to it no longer fits."""
-    accelerators = _usable(host)
-    if device == "gpu" and not accelerators:
-        other = ", ".join(accelerator.name for accelerator in host.accelerators)
-        note = f"it has {other}, which Triton cannot use" if other else "it has no accelerator"
-        for model in models:
-            yield Refusal(model.name, host.name, "NVIDIA accelerator", 1, 0, "", note)
+    accelerators = _usable(machine)
+    on_gpu = server.device == "gpu"
+    if on_gpu and len(accelerators) <= taken.accelerators:
+        other = ", ".join(machine.accelerators)
+        note = f"it has {other}, which {server.title} cannot use" if other else "it has no accelerator"
+        if accelerators:
+            note = "other servers of the site may take all that it has"
+        for load in server.loads:
+            yield Refusal(load.name, machine.name, "NVIDIA accelerator", 1, 0, "", note)
         return
-    budget = _budget(host, accelerators, device)
+    budget = _budget(machine, accelerators, server.device, taken)
     used = dict.fromkeys(budget, 0.0)
-    used["RAM"] = float(SERVER_MEMORY_MIB)
-    for model in models:
-        needs = model.gpu if device == "gpu" else model.cpu
+    used["RAM"] = float(server.memory_mib)
+    for load in server.loads:
+        needs = load.needs
         if needs is None:
-            yield Refusal(model.name, host.name, f"`{device}` entry in its contract", 1, 0, "")
+            yield Refusal(load.name, machine.name, f"`{server.device}` entry in its contract", 1, 0, "")
             continue
         used["RAM"] += needs.memory_mib
         used["power and cooling"] += needs.watts
@@ -152,38 +174,46 @@ def _refusals(models: Sequence[Model], host: HostCapacity, device: Literal["gpu"
                 used["RAM"] += needs.accelerator_memory_mib
         for quantity, (available, unit, note) in budget.items():
             if used[quantity] > available:
-                yield Refusal(model.name, host.name, quantity, used[quantity], available, unit, note)
+                yield Refusal(load.name, machine.name, quantity, used[quantity], available, unit, note)
 
 
 def _budget(
-    host: HostCapacity, accelerators: Sequence[HostAccelerator], device: Literal["gpu", "cpu"]
+    machine: Machine, accelerators: Mapping[str, Accelerator], device: Device, taken: Demand
 ) -> dict[str, tuple[float, str, str]]:
-    """Quantity -> what the host has of it, its unit, and how that came about."""
+    """Quantity -> what is left of it for a server, its unit, and how that came about."""
+    hardware = machine.hardware
+    envelope, on_gpu = hardware.envelope, device == "gpu"
     budget = {
         "RAM": (
-            float(max(0, host.memory_mib - SYSTEM_MEMORY_MIB)),
+            max(0.0, hardware.memory_mib - SYSTEM_MEMORY_MIB - taken.memory_mib),
             "MiB",
-            f"{host.memory_mib} MiB less {SYSTEM_MEMORY_MIB} MiB for system and K3s"
-            + ("; shared with the accelerator" if device == "gpu" and _shares_memory(accelerators) else ""),
+            f"{hardware.memory_mib} MiB less {SYSTEM_MEMORY_MIB} MiB for system and K3s"
+            + _others(taken.memory_mib, "MiB")
+            + ("; shared with the accelerator" if on_gpu and _shares_memory(accelerators) else ""),
         ),
         "power and cooling": (
-            max(0.0, host.sustained_watts - host.base_watts),
+            max(0.0, envelope.sustained_watts - envelope.base_watts - taken.watts),
             "W",
-            f"{_number(host.sustained_watts)} W sustained less {_number(host.base_watts)} W base load",
+            f"{_number(envelope.sustained_watts)} W sustained less {_number(envelope.base_watts)} W base load"
+            + _others(taken.watts, "W"),
         ),
-        "CPU": (float(host.cores), "cores", ""),
+        "CPU": (max(0.0, hardware.cores - taken.cores), "cores", _others(taken.cores, "cores").removeprefix(", ")),
     }
-    if device == "gpu":
+    if on_gpu:
         # The device plugin hands out any of a host's accelerators: the weakest must do.
-        weakest_memory = min(accelerators, key=lambda accelerator: accelerator.memory_mib)
-        slowest = min(accelerators, key=lambda accelerator: accelerator.tops_int8)
-        budget["accelerator memory"] = (float(weakest_memory.memory_mib), "MiB", weakest_memory.name)
-        budget["INT8 throughput"] = (slowest.tops_int8, "TOPS", slowest.name)
+        weakest = min(accelerators, key=lambda name: accelerators[name].memory_mib)
+        slowest = min(accelerators, key=lambda name: accelerators[name].tops_int8)
+        budget["accelerator memory"] = (float(accelerators[weakest].memory_mib), "MiB", weakest)
+        budget["INT8 throughput"] = (accelerators[slowest].tops_int8, "TOPS", slowest)
     return budget
 
 
-def _shares_memory(accelerators: Sequence[HostAccelerator]) -> bool:
-    return any(PLATFORM_OF[accelerator.kind] == "jetson" for accelerator in accelerators)
+def _others(taken: float, unit: str) -> str:
+    return f", less {_number(taken)} {unit} for other servers of the site" if taken else ""
+
+
+def _shares_memory(accelerators: Mapping[str, Accelerator]) -> bool:
+    return any(PLATFORM_OF[accelerator.kind] == "jetson" for accelerator in accelerators.values())
 
 
 def _number(value: float) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from components import ports
+
 SERVER_DIR = "/var/lib/rancher/k3s/server"
 
 TLS_CIPHER_SUITES = ",".join(
@@ -81,7 +83,7 @@ AUDIT_POLICY: dict[str, Any] = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        # Leases and events are most of the traffic and none of the evidence.
+        # Leases and events are most of the requests, and of no use in an audit.
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
         {"level": "None", "resources": [{"group": "", "resources": ["events"]}]},
         {"level": "Metadata"},
@@ -116,7 +118,7 @@ def system_objects() -> list[dict[str, Any]]:
             )
     objects.append(_allow("dns", {"k8s-app": "kube-dns"}, [("UDP", 53), ("TCP", 53)]))
     # The API server reaches metrics-server from the hosts' network, which no selector can name.
-    objects.append(_allow("metrics-server", {"k8s-app": "metrics-server"}, [("TCP", 10250)]))
+    objects.append(_allow("metrics-server", {"k8s-app": "metrics-server"}, [("TCP", ports.KUBELET)]))
     return objects
 
 

@@ -1,4 +1,4 @@
-"""What K3s gets on each host: files, units, and the scripts that install, join, admit and remove. Pure."""
+"""What K3s gets on each host: files, units, and the scripts that install, join, wait and remove. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import yaml
 
+from components import ports
 from components.expected import Expected, download, file, unit
-from components.host.spec import HostSpec, OsSpec
+from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.spec import ExternalDatastore, K3sSpec
 from components.shell import here_document, render
@@ -23,21 +24,6 @@ _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
 
 
 @dataclass(frozen=True)
-class Node:
-    """A host as K3s sees it."""
-
-    name: str
-    host: HostSpec
-    os: OsSpec
-    arch: Arch
-
-    @property
-    def address(self) -> str:
-        """Where the other nodes reach it."""
-        return self.host.node_ip or self.host.address
-
-
-@dataclass(frozen=True)
 class NodePlan:
     """The scripts of one node."""
 
@@ -46,9 +32,9 @@ class NodePlan:
     token (agents)."""
     uninstall: str
     """Leaves a clean host."""
-    admit: str
+    forget_old_node: str
     """Runs on another server before a new installation joins: forgets what an earlier one of that name left."""
-    member: str
+    wait_ready: str
     """Runs on another server: waits until the node is Ready."""
     remove: str
     """Runs on another server when the node goes: drains it and forgets it."""
@@ -62,8 +48,10 @@ class ClusterPlan:
 
     datastore: DatastoreKind
     api_address: str
-    birth: str
-    """Runs once in the cluster's life, on the first server: the permit to found a cluster."""
+    cluster_init_permit: str
+    """Runs once in the cluster's life, on the first server: the permit to start a cluster."""
+    cluster_init_used: str
+    """What takes its place once the cluster exists."""
     ready: str
     kubeconfig: str
 
@@ -75,9 +63,9 @@ def datastore_kind(spec: K3sSpec, servers: int) -> DatastoreKind:
     return "sqlite" if servers == 1 else "etcd"
 
 
-def version_of(spec: K3sSpec, host: HostSpec) -> str:
+def version_of(spec: K3sSpec, machine: Machine) -> str:
     """The release for one host."""
-    return host.k3s_version or spec.version
+    return machine.spec.k3s_version or spec.version
 
 
 def encryption_provider(version: str) -> str:
@@ -93,64 +81,71 @@ def to_yaml(value: Any) -> str:
     return text
 
 
-def plan_cluster(spec: K3sSpec, servers: Sequence[Node]) -> ClusterPlan:
-    """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one founds the cluster."""
+def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
+    """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one starts the cluster."""
     first = servers[0]
-    api_address = spec.api_address or first.address
+    api_address = spec.api_address or first.node_address
     return ClusterPlan(
         datastore=datastore_kind(spec, len(servers)),
         api_address=api_address,
-        birth=render("k3s/birth.sh.j2", node=first.name),
-        ready=render("k3s/ready.sh.j2", node=first.name, version=version_of(spec, first.host)),
+        cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.node),
+        cluster_init_used=render("k3s/cluster_init_used.sh.j2"),
+        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first)),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
 
 
 def plan_node(
-    spec: K3sSpec, node: Node, servers: Sequence[Node], *, labels: Mapping[str, str], psa_exempt: Sequence[str] = ()
+    spec: K3sSpec,
+    machine: Machine,
+    servers: Sequence[Machine],
+    *,
+    labels: Mapping[str, str],
+    psa_exempt: Sequence[str] = (),
 ) -> NodePlan:
-    """Scripts of one node. ``labels`` are the site's; ``psa_exempt`` are namespaces beside kube-system that cannot be
-    restricted."""
-    version = version_of(spec, node.host)
-    server = node.host.role == "server"
+    """Scripts of one node. ``labels`` are the site's; ``psa_exempt`` are namespaces, in addition to kube-system, whose
+    pods cannot be restricted."""
+    node, arch = machine.node, machine.arch
+    version = version_of(spec, machine)
+    server = machine.is_server
     service = "k3s" if server else "k3s-agent"
-    bin_dir = "/opt/bin" if node.os.distribution == "flatcar" else "/usr/local/bin"
+    bin_dir = machine.system.bin_dir
     base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
-    airgap = spec.airgap_images.get(version, {}).get(node.arch)
-    plain = files(spec, node, servers, labels, psa_exempt)
+    airgap = spec.airgap_images.get(version, {}).get(arch)
+    plain = files(spec, machine, servers, labels, psa_exempt)
     system_unit = unit_file(server, bin_dir)
     install = render(
         "k3s/install.sh.j2",
-        node=node.name,
+        node=node,
         version=version,
         server=server,
         unit=service,
         bin_dir=bin_dir,
-        binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[node.arch]}",
-        binary_sha256=spec.releases[version][node.arch],
-        airgap_url=f"{base_url}/k3s-airgap-images-{node.arch}.tar.zst" if airgap else None,
+        binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[arch]}",
+        binary_sha256=spec.releases[version][arch],
+        airgap_url=f"{base_url}/k3s-airgap-images-{arch}.tar.zst" if airgap else None,
         airgap_sha256=airgap,
         datastore=datastore_kind(spec, len(servers)),
         datastore_prefixes=_ENDPOINT_PREFIXES[spec.datastore.engine]
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
-        seeds=_seeds(spec, node, servers),
+        seeds=_seeds(spec, machine, servers),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
     )
     secret = ["agent-token", *(["token"] if server else [])]
     if server and isinstance(spec.datastore, ExternalDatastore):
         secret.append("config.yaml.d/80-datastore.yaml")
-    images = f"/var/lib/rancher/k3s/agent/images/k3s-airgap-images-{node.arch}.tar.zst"
-    releases = {sums[node.arch]: release for release, sums in spec.releases.items() if node.arch in sums}
+    images = f"/var/lib/rancher/k3s/agent/images/k3s-airgap-images-{arch}.tar.zst"
+    releases = {sums[arch]: release for release, sums in spec.releases.items() if arch in sums}
     return NodePlan(
         install=install,
-        uninstall=render("k3s/uninstall.sh.j2", node=node.name, unit=service, bin_dir=bin_dir),
-        admit=render("k3s/admit.sh.j2", node=node.name),
-        member=render("k3s/member.sh.j2", node=node.name, version=version),
-        remove=render("k3s/remove.sh.j2", node=node.name),
+        uninstall=render("k3s/uninstall.sh.j2", node=node, unit=service, bin_dir=bin_dir),
+        forget_old_node=render("k3s/forget_old_node.sh.j2", node=node),
+        wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version),
+        remove=render("k3s/remove.sh.j2", node=node),
         expected=(
-            *download(f"{bin_dir}/k3s", "0755", spec.releases[version][node.arch], releases),
+            *download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases),
             *(download(images, "0644", airgap) if airgap else ()),
             *(one for path, (mode, text) in plain.items() for one in file(path, mode, text)),
             *(one for name in secret for one in file(f"/etc/rancher/k3s/{name}", "0600", None)),
@@ -161,13 +156,13 @@ def plan_node(
 
 
 def files(
-    spec: K3sSpec, node: Node, servers: Sequence[Node], labels: Mapping[str, str], psa_exempt: Sequence[str]
+    spec: K3sSpec, machine: Machine, servers: Sequence[Machine], labels: Mapping[str, str], psa_exempt: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
     """Files of one node that hold no secret: path -> (mode, text)."""
-    server = node.host.role == "server"
-    config = server_config(spec, node, servers) if server else agent_config(spec, node, servers)
+    server = machine.is_server
+    config = server_config(spec, machine, servers) if server else agent_config(spec, machine, servers)
     config["node-label"] = [
-        f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **node.host.labels}.items())
+        f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **machine.spec.labels}.items())
     ]
     result = {
         CONFIG: ("0600", to_yaml(config)),
@@ -184,20 +179,20 @@ def files(
     return result
 
 
-def server_config(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> dict[str, Any]:
+def server_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> dict[str, Any]:
     """``config.yaml`` of a server. How it joins is decided on the host and kept in config.yaml.d."""
     config: dict[str, Any] = {
-        **_common_config(spec, node),
+        **_common_config(spec, machine),
         "token-file": "/etc/rancher/k3s/token",
         "agent-token-file": "/etc/rancher/k3s/agent-token",
         "write-kubeconfig-mode": "0600",
-        "tls-san": _unique(spec.api_address, node.address, node.host.address, *spec.tls_sans),
+        "tls-san": _unique(spec.api_address, machine.node_address, machine.spec.address, *spec.tls_sans),
         "disable": ["traefik", "servicelb"],
         "cluster-cidr": spec.pod_cidr,
         "service-cidr": spec.service_cidr,
         "flannel-backend": spec.flannel_backend,
         "secrets-encryption": True,
-        "secrets-encryption-provider": encryption_provider(version_of(spec, node.host)),
+        "secrets-encryption-provider": encryption_provider(version_of(spec, machine)),
         "kube-apiserver-arg": list(hardening.API_SERVER_ARGS),
         "kube-controller-manager-arg": list(hardening.CONTROLLER_MANAGER_ARGS),
     }
@@ -212,12 +207,12 @@ def server_config(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> dict[st
     return config
 
 
-def agent_config(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> dict[str, Any]:
+def agent_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> dict[str, Any]:
     """``config.yaml`` of an agent."""
-    api_address = spec.api_address or servers[0].address
+    api_address = spec.api_address or servers[0].node_address
     return {
-        "server": f"https://{_in_url(api_address)}:6443",
-        **_common_config(spec, node),
+        "server": f"https://{_in_url(api_address)}:{ports.KUBERNETES_API}",
+        **_common_config(spec, machine),
         "token-file": "/etc/rancher/k3s/agent-token",
     }
 
@@ -264,23 +259,23 @@ WantedBy=multi-user.target
 _ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("https://",)}
 
 
-def _common_config(spec: K3sSpec, node: Node) -> dict[str, Any]:
-    config: dict[str, Any] = {"node-name": node.name}
-    if node.host.node_ip:
-        config["node-ip"] = node.host.node_ip
+def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
+    config: dict[str, Any] = {"node-name": machine.node}
+    if machine.spec.node_ip:
+        config["node-ip"] = machine.spec.node_ip
     return config | {
         "protect-kernel-defaults": True,
         "kubelet-arg": list(hardening.kubelet_args(spec.pod_max_pids)),
     }
 
 
-def _seeds(spec: K3sSpec, node: Node, servers: Sequence[Node]) -> list[str]:
+def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[str]:
     """Servers to join through, best first. Never the node itself, and not the whole list of servers: a server that is
     added must not change the others."""
-    seeds = _unique(spec.api_address, servers[0].address)
-    if node.name == servers[0].name and len(servers) > 1:
-        seeds = _unique(spec.api_address, servers[1].address)
-    return [_in_url(seed) for seed in seeds if seed != node.address]
+    seeds = _unique(spec.api_address, servers[0].node_address)
+    if machine.node == servers[0].node and len(servers) > 1:
+        seeds = _unique(spec.api_address, servers[1].node_address)
+    return [_in_url(seed) for seed in seeds if seed != machine.node_address]
 
 
 def _unique(*values: str | None) -> list[str]:

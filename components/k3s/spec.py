@@ -94,9 +94,3 @@ class K3sSpec(Spec):
 
     node_labels: Labels = {}
     """Labels of all nodes."""
-
-
-def required_secrets(spec: K3sSpec) -> tuple[str, ...]:
-    """Configuration keys whose secrets K3s needs."""
-    external = ("k3s-datastore-endpoint",) if isinstance(spec.datastore, ExternalDatastore) else ()
-    return ("k3s-token", "k3s-agent-token", *external)

@@ -1,1 +1,1 @@
-"""Fleet management that a site is registered with: Azure Arc, AWS Outposts, or none."""
+"""Fleet management that a site is registered with."""

@@ -1,26 +1,26 @@
 """The collector's configuration: what is measured, how it is queued, where it goes.
 
-Pure. The objects in the cluster are ``plan``'s; the arithmetic of the queue is here, beside the settings it fills.
+Pure. The objects in the cluster are in ``plan``; the sizes of the queues are computed here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from components import ports
 from components.telemetry.spec import TelemetrySpec
+from components.view import Scrape
 
 QUEUE_DIRECTORY = "/var/lib/otelcol/queue"
 TOKEN_FILE = "/etc/otelcol-credentials/token"
 HEALTH_PORT = 13133
 OTLP_GRPC_PORT = 4317
 OTLP_HTTP_PORT = 4318
-TRITON_METRICS_PORT = 8002
-KUBELET_PORT = 10250
 
 _SIGNALS = ("metrics", "logs", "traces")
 _KIB = 1024
@@ -65,12 +65,12 @@ def configuration(
     tier: str,
     region: str,
     labels: Mapping[str, str],
-    inference_namespace: str | None,
+    scrapes: Sequence[Scrape],
 ) -> str:
     """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
     document = {
         "extensions": _extensions(spec),
-        "receivers": _receivers(inference_namespace),
+        "receivers": _receivers(scrapes),
         "processors": {
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
             "resource": {"attributes": _attributes(site=site, tier=tier, region=region, labels=labels)},
@@ -114,25 +114,18 @@ def _extensions(spec: TelemetrySpec) -> dict[str, Any]:
     }
 
 
-def _receivers(inference_namespace: str | None) -> dict[str, Any]:
-    scrapes: list[dict[str, Any]] = []
-    if inference_namespace:
-        scrapes.append(_triton_scrape(inference_namespace))
-    scrapes.append(
-        {
-            "job_name": "otel-collector",
-            "scrape_interval": "30s",
-            "static_configs": [{"targets": ["127.0.0.1:8888"]}],
-            "metric_relabel_configs": [
-                {
-                    "source_labels": ["__name__"],
-                    "action": "keep",
-                    "regex": "otelcol_(exporter_(queue_size|queue_capacity|enqueue_failed|send_failed|sent)"
-                    "|receiver_refused|process_(memory_rss|uptime)).*",
-                }
-            ],
-        }
-    )
+def _receivers(scrapes: Sequence[Scrape]) -> dict[str, Any]:
+    own = {
+        "job_name": "otel-collector",
+        "scrape_interval": "30s",
+        "static_configs": [{"targets": ["127.0.0.1:8888"]}],
+        "metric_relabel_configs": [
+            _keep(
+                "otelcol_(exporter_(queue_size|queue_capacity|enqueue_failed|send_failed|sent)"
+                "|receiver_refused|process_(memory_rss|uptime)).*"
+            )
+        ],
+    }
     return {
         # What a pod without host mounts sees of the whole host: /proc is shared, its network and mounts are not.
         "host_metrics": {
@@ -154,11 +147,11 @@ def _receivers(inference_namespace: str | None) -> dict[str, Any]:
         "kubelet_stats": {
             "collection_interval": "30s",
             "auth_type": "serviceAccount",
-            "endpoint": f"https://${{env:K8S_NODE_IP}}:{KUBELET_PORT}",
+            "endpoint": f"https://${{env:K8S_NODE_IP}}:{ports.KUBELET}",
             "metric_groups": ["node"],
             "collect_all_network_interfaces": {"node": True},
         },
-        "prometheus": {"config": {"scrape_configs": scrapes}},
+        "prometheus": {"config": {"scrape_configs": [*map(_scrape, scrapes), own]}},
         "otlp": {
             "protocols": {
                 "grpc": {"endpoint": f"${{env:POD_IP}}:{OTLP_GRPC_PORT}"},
@@ -168,15 +161,15 @@ def _receivers(inference_namespace: str | None) -> dict[str, Any]:
     }
 
 
-def _triton_scrape(inference_namespace: str) -> dict[str, Any]:
-    """Each collector asks only for the pods of its own node, so that a Triton is scraped exactly once."""
+def _scrape(scrape: Scrape) -> dict[str, Any]:
+    """Each collector asks only for the pods of its own node, so that each pod is scraped exactly once."""
     return {
-        "job_name": "inference-server",
-        "scrape_interval": "15s",
+        "job_name": scrape.job,
+        "scrape_interval": f"{scrape.interval_s}s",
         "kubernetes_sd_configs": [
             {
                 "role": "pod",
-                "namespaces": {"names": [inference_namespace]},
+                "namespaces": {"names": [scrape.namespace]},
                 "selectors": [{"role": "pod", "field": "spec.nodeName=${env:K8S_NODE_NAME}"}],
             }
         ],
@@ -184,12 +177,16 @@ def _triton_scrape(inference_namespace: str) -> dict[str, Any]:
             {
                 "source_labels": ["__meta_kubernetes_pod_container_port_number"],
                 "action": "keep",
-                "regex": str(TRITON_METRICS_PORT),
+                "regex": str(scrape.port),
             },
             {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
         ],
-        "metric_relabel_configs": [{"source_labels": ["__name__"], "action": "keep", "regex": "nv_.*"}],
+        "metric_relabel_configs": [_keep(scrape.keep)],
     }
+
+
+def _keep(names: str) -> dict[str, Any]:
+    return {"source_labels": ["__name__"], "action": "keep", "regex": names}
 
 
 def _attributes(*, site: str, tier: str, region: str, labels: Mapping[str, str]) -> list[dict[str, str]]:

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.base import EdgeComponent
 from components.manifests import Manifest
 from components.objects import create
 from components.telemetry import plan as telemetry
-from components.telemetry.plan import CollectorHost
 from components.telemetry.spec import TelemetrySpec
+from components.view import Site
+
+
+@dataclass(frozen=True)
+class TelemetryArgs:
+    """What a site's collectors are made from."""
+
+    spec: TelemetrySpec
+    site: Site
+    token: pulumi.Input[str]
+    """Token of the gateway. Becomes a secret if it is not one yet."""
+    joined: Mapping[str, pulumi.Resource] = field(default_factory=dict)
+    """By host name, the resource after which the host is a node of the cluster."""
 
 
 class Telemetry(EdgeComponent):
-    """Collectors that queue on disk what the gateway cannot take now."""
+    """``edge:index:Telemetry``: collectors that queue on disk what the gateway cannot take now.
 
-    def __init__(
-        self,
-        name: str,
-        spec: TelemetrySpec,
-        *,
-        site: str,
-        tier: str,
-        region: str,
-        labels: Mapping[str, str],
-        hosts: Sequence[CollectorHost],
-        joined: Mapping[str, pulumi.Resource],
-        inference_namespace: str | None,
-        cluster: kubernetes.Provider,
-        telemetry_token: pulumi.Input[str],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """``joined`` gives, by host name, the resource after which the host is a node of the cluster."""
-        shared = telemetry.plan(
-            spec, site=site, tier=tier, region=region, labels=labels, inference_namespace=inference_namespace
-        )
-        super().__init__("Telemetry", name, shared.facts, opts)
+    The site's cluster is the Kubernetes provider of ``opts``.
+    """
+
+    def __init__(self, name: str, args: TelemetryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        spec, site = args.spec, args.site
+        shared = telemetry.plan(spec, site)
+        super().__init__("Telemetry", name, {}, opts)
 
         def make(role: str, manifest: Manifest, *after: pulumi.Resource) -> pulumi.CustomResource:
-            return create(self, f"{name}-{role}", manifest, provider=cluster, depends_on=after)
+            return create(self, f"{name}-{role}", manifest, depends_on=after)
 
         namespace = make("namespace", shared.namespace)
         needed = [
@@ -51,16 +49,16 @@ class Telemetry(EdgeComponent):
             make("role", shared.cluster_role),
             make("role-binding", shared.cluster_role_binding, namespace),
             make("config", shared.config_map, namespace),
-            make("credentials", telemetry.credentials(telemetry_token), namespace),
+            make("credentials", telemetry.credentials(args.token), namespace),
         ]
         make("service", shared.service, namespace)
-        for host in hosts:
+        for machine in site.machines:
+            joined = args.joined.get(machine.name)
             create(
                 self,
-                f"{site}-{host.name}-telemetry",
-                telemetry.collector_of(spec, shared, host),
-                provider=cluster,
-                depends_on=[*needed, *([joined[host.name]] if host.name in joined else [])],
+                f"{machine.node}-telemetry",
+                telemetry.collector_of(spec, shared, machine),
+                depends_on=[*needed, *([joined] if joined else [])],
                 custom_timeouts=pulumi.CustomTimeouts(create="30m", update="30m"),
             )
         self.register_outputs({})

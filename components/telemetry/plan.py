@@ -1,20 +1,21 @@
 """The collectors of a site as Kubernetes objects: what all of them share, and one StatefulSet for each host.
 
 A DaemonSet cannot give each node a volume of its own without hostPath, which the restricted Pod Security Standard
-refuses (docs/decisions/0002). Nothing shared names a host, so a host comes and goes with its own objects only.
+refuses (docs/decisions/0002). No shared object names a host, so adding or removing a host affects only its own objects.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from components import ports
+from components.host.machine import Machine
 from components.manifests import Manifest
 from components.restricted import (
-    API_SERVER_PORT,
     DNS,
     allow,
     container_security,
@@ -28,6 +29,7 @@ from components.restricted import (
 from components.telemetry import collector
 from components.telemetry.collector import QUEUE_DIRECTORY, Queue
 from components.telemetry.spec import TelemetrySpec
+from components.view import Scrape, Site
 
 NAMESPACE = "edge-telemetry"
 NAME = "otel"
@@ -37,18 +39,6 @@ CREDENTIALS = "otel-credentials"
 _USER = 10001
 _SMALL_HOST_MIB = 1024
 _LABELS = {"app.kubernetes.io/name": "otel-collector", "app.kubernetes.io/part-of": "edge-telemetry"}
-
-
-@dataclass(frozen=True)
-class CollectorHost:
-    """A host that gets a collector."""
-
-    name: str
-    """Name within the site."""
-    node: str
-    """Name of its Kubernetes node."""
-    memory_mib: int
-    """RAM in MiB: decides how much of it the collector may take."""
 
 
 @dataclass(frozen=True)
@@ -65,32 +55,18 @@ class TelemetryPlan:
     configuration: str
     queues: tuple[Queue, ...]
     volume_mib: int
-    facts: Mapping[str, Any]
 
 
-def required_secrets(spec: TelemetrySpec) -> tuple[str, ...]:
-    """Config keys without which the site cannot be brought up."""
-    return ("telemetry-token",)
-
-
-def plan(
-    spec: TelemetrySpec,
-    *,
-    site: str,
-    tier: str,
-    region: str,
-    labels: Mapping[str, str],
-    inference_namespace: str | None = None,
-) -> TelemetryPlan:
-    """The shared objects; ``inference_namespace`` is where Triton runs, None for a site without."""
+def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
+    """The shared objects. The collectors scrape what the other parts of ``site`` offer."""
     text = collector.configuration(
-        spec, site=site, tier=tier, region=region, labels=labels, inference_namespace=inference_namespace
+        spec, site=site.name, tier=site.tier, region=site.region, labels=site.labels, scrapes=site.scrapes
     )
     queues, volume = collector.queues(spec), collector.volume_mib(spec)
     cluster_role = f"{NAMESPACE}-kubelet"
     return TelemetryPlan(
         namespace=namespace(NAMESPACE),
-        network_policies=(default_deny(NAMESPACE), _allowed(spec, inference_namespace)),
+        network_policies=(default_deny(NAMESPACE), _allowed(spec, site.scrapes)),
         service_account=service_account(NAME, NAMESPACE),
         cluster_role={
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -115,18 +91,6 @@ def plan(
         configuration=text,
         queues=queues,
         volume_mib=volume,
-        facts={
-            "gateway": spec.gateway,
-            "image": spec.image,
-            "queue": {
-                "persistent": True,
-                "storage_class": spec.storage_class,
-                "bytes": {queue.signal: queue.size_bytes for queue in queues},
-                "volume_mib": volume,
-            },
-            "offline_hours": spec.offline_hours,
-            "scrapes_inference": inference_namespace is not None,
-        },
     )
 
 
@@ -141,14 +105,14 @@ def credentials(token: Any) -> Manifest:
     }
 
 
-def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, host: CollectorHost) -> Manifest:
+def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine) -> Manifest:
     """The StatefulSet of one host, held to its node; its volume follows from the claim template."""
-    labels = {**_LABELS, "app.kubernetes.io/instance": host.name}
-    request_mib, limit_mib = (64, 160) if host.memory_mib < _SMALL_HOST_MIB else (128, 384)
+    labels = {**_LABELS, "app.kubernetes.io/instance": machine.name}
+    request_mib, limit_mib = (64, 160) if machine.hardware.memory_mib < _SMALL_HOST_MIB else (128, 384)
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": {"name": f"{NAME}-{host.name}", "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": f"{NAME}-{machine.name}", "namespace": NAMESPACE, "labels": labels},
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 2,
@@ -161,8 +125,8 @@ def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, host: CollectorHost
                 "spec": {
                     "serviceAccountName": NAME,
                     "automountServiceAccountToken": False,
-                    "nodeSelector": {"kubernetes.io/hostname": host.node},
-                    # Like a DaemonSet: a host that is in trouble is the one to be measured.
+                    "nodeSelector": {"kubernetes.io/hostname": machine.node},
+                    # Like the pods of a DaemonSet: a host with problems must still be measured.
                     "tolerations": [{"operator": "Exists"}],
                     "securityContext": pod_security(_USER),
                     "terminationGracePeriodSeconds": 60,
@@ -211,12 +175,11 @@ def _service() -> Manifest:
     }
 
 
-def _allowed(spec: TelemetrySpec, inference_namespace: str | None) -> Manifest:
+def _allowed(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> Manifest:
     # Gateway, kubelets and API server have names or node addresses; listing nodes would tie this object to hosts.
-    gateway_port = urlsplit(spec.gateway).port or 443
-    egress: list[Mapping[str, Any]] = [DNS, {"ports": tcp(gateway_port, collector.KUBELET_PORT, API_SERVER_PORT)}]
-    if inference_namespace:
-        egress.append({"to": from_namespace(inference_namespace), "ports": tcp(collector.TRITON_METRICS_PORT)})
+    gateway_port = urlsplit(spec.gateway).port or ports.HTTPS
+    egress: list[Mapping[str, Any]] = [DNS, {"ports": tcp(gateway_port, ports.KUBELET, ports.KUBERNETES_API)}]
+    egress += [{"to": from_namespace(scrape.namespace), "ports": tcp(scrape.port)} for scrape in scrapes]
     return allow(
         NAMESPACE,
         _LABELS,

@@ -1,7 +1,7 @@
 """What a real run needs, and whether this machine has it: engine, plugins, backend, secrets, hosts.
 
-Looks and changes nothing. Connects only to the backend and, for a site that is asked about, to its hosts: as far as
-their SSH host keys, without logging in.
+Read-only. Connects only to the backend and, for a site that is named, to its hosts: it reads their SSH host keys and
+does not log in.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from components.host.spec import HostSpec
+from edge.run.program import recorded, rehearsed
+from edge.run.stack_settings import read_settings
 from engine.environment import PROJECT_ROOT, environment, file_backend
-from engine.obtain.cli import EngineError, PulumiCli, locate
+from engine.obtain.cli import PulumiCli, locate
+from engine.obtain.pin import EngineError
 from engine.obtain.setup import official_host
 from engine.obtain.shim import is_our_shim
-
-if TYPE_CHECKING:
-    from components.host.spec import HostSpec
-    from stacks.site import SiteSpec
+from stacks.configuration import full_key
+from stacks.loader import load_all, load_site
+from stacks.site import SiteSpec
 
 Status = Literal["ok", "note", "broken"]
 
@@ -36,7 +39,7 @@ _SCANS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that was looked at. ``broken`` would stop a real run; ``note`` may matter."""
+    """The result of one check. ``broken`` would stop a real run; ``note`` may matter."""
 
     subject: str
     name: str
@@ -49,9 +52,7 @@ class Item:
 
 
 def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item]:
-    """Everything, in the order in which a run needs it. Raises ``SiteError`` for a bad ``site``."""
-    from stacks.loader import load_all, load_site
-
+    """All checks, in the order in which a run needs them. Raises ``FileError`` for a bad ``site``."""
     specs = [load_site(site, root=root)] if site else load_all(root)[0]
     variables = environment(project_root=root)
     cli = None
@@ -61,7 +62,7 @@ def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item
         yield _language_host(cli)
     except EngineError as error:
         yield Item("engine", "pulumi", "broken", str(error).splitlines()[0], "make setup")
-    yield from _packages(specs)
+    yield from _packages(specs, root)
     if cli is not None:
         yield _backend(cli, variables, root)
     for spec in specs if site else ():
@@ -75,16 +76,16 @@ def _language_host(cli: PulumiCli) -> Item:
         return Item("engine", "Python language host", "ok", f"official, {official}")
     ours = cli.path.parent / "pulumi-language-python"
     if is_our_shim(ours):
-        return Item("engine", "Python language host", "ok", f"thin one of this project, {ours}")
+        return Item("engine", "Python language host", "ok", f"the one of this project, {ours}")
     return Item("engine", "Python language host", "broken", "none beside the pulumi executable", "make setup")
 
 
-def _packages(specs: list[SiteSpec]) -> Iterator[Item]:
+def _packages(specs: list[SiteSpec], root: Path) -> Iterator[Item]:
     """SDK and plugin of each provider, and which sites need it."""
     yield _sdk("pulumi")
     needed: dict[str, list[str]] = {}
     for spec in specs:
-        for provider in _providers(spec):
+        for provider in _providers(spec, root):
             needed.setdefault(provider, []).append(spec.site)
     for provider, sites in sorted(needed.items()):
         sdk = _sdk(f"pulumi-{provider}")
@@ -92,22 +93,9 @@ def _packages(specs: list[SiteSpec]) -> Iterator[Item]:
         yield _plugin(provider, sites, sdk.detail if sdk.status == "ok" else "")
 
 
-def _providers(spec: SiteSpec) -> set[str]:
-    """Providers that the site's resources ask for, its explicit ones included."""
-    from edge.run.stack_settings import NAMESPACE, placeholders
-    from engine.rehearsal.in_process import record
-    from engine.rehearsal.world import World
-    from stacks.program import program
-
-    config = {NAMESPACE + key: value for key, value in placeholders(spec).items()}
-    recording = record(
-        program(spec),
-        project="edge",
-        stack=spec.site,
-        config=config,
-        secret_keys=frozenset(config),
-        world=World.of(spec.model_dump(mode="json")),
-    )
+def _providers(spec: SiteSpec, root: Path) -> set[str]:
+    """Providers that the site's resources need, explicit ones included."""
+    recording, _ = recorded(spec, rehearsed(spec, {}, root / "stacks" / "sites" / f"{spec.site}.yaml", root), root)
     types = (resource.type for resource in recording.resources)
     packages = {kind.removeprefix("pulumi:providers:").partition(":")[0] for kind in types}
     return packages - _BUILT_IN
@@ -139,14 +127,14 @@ def _plugin(provider: str, sites: list[str], wanted: str) -> Item:
 
 def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
     url = variables.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
-    shown = _without_credentials(url) or "as in Pulumi.yaml or by `pulumi login`"
+    shown = _without_credentials(url) or "as set in Pulumi.yaml or by `pulumi login`"
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://").partition("?")[0]).expanduser()
         if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
             if "metadata=skip" not in url:
-                detail = f"{shown}, writable; a run that is killed can leave it unreadable"
+                detail = f"{shown}, writable; a killed run can leave it unreadable"
                 return Item("backend", "state", "note", detail, f"export PULUMI_BACKEND_URL='{file_backend(folder)}'")
-            return Item("backend", "state", "ok", f"{shown}, writable; for one machine, share it before a second joins")
+            return Item("backend", "state", "ok", f"{shown}, writable; local to this machine")
         return Item("backend", "state", "broken", f"{shown} is not a writable folder", f"mkdir -p {folder}")
     try:
         asked = subprocess.run(
@@ -173,16 +161,14 @@ def _without_credentials(url: str) -> str:
 
 
 def _secrets(spec: SiteSpec, variables: Mapping[str, str], root: Path) -> Iterator[Item]:
-    from edge.run.stack_settings import read_settings
-
     settings = read_settings(root, spec.site)
     subject = f"secrets of {spec.site}"
     for need in settings.missing(spec):
-        remedy = f"pulumi config set --secret --stack {spec.site} edge:{need.key}"
+        remedy = f"pulumi config set --secret --stack {spec.site} {full_key(need.key)}"
         yield Item(subject, need.key, "broken", f"missing: {need.why}", remedy)
     for key in settings.exposed(spec):
-        detail = f"stands in {settings.file.name} in plain text"
-        yield Item(subject, key, "broken", detail, f"change it, then `pulumi config set --secret edge:{key}`")
+        detail = f"is in {settings.file.name} in plain text"
+        yield Item(subject, key, "broken", detail, f"change it, then `pulumi config set --secret {full_key(key)}`")
     if settings.secrets_provider:
         yield Item(subject, "encryption", "note", f"by {settings.secrets_provider.partition('://')[0]}")
         return
@@ -190,13 +176,13 @@ def _secrets(spec: SiteSpec, variables: Mapping[str, str], root: Path) -> Iterat
     if url.startswith("https://"):
         yield Item(subject, "encryption", "ok", "by the backend")
     elif any(os.environ.get(name) for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")):
-        yield Item(subject, "encryption", "ok", "by a passphrase, which is set")
+        yield Item(subject, "encryption", "ok", "with a passphrase, which is set")
     else:
         yield Item(
             subject,
             "encryption",
             "broken",
-            "by a passphrase, and none is set",
+            "with a passphrase, which is not set",
             "export PULUMI_CONFIG_PASSPHRASE_FILE=..., or create the stack with --secrets-provider",
         )
 
@@ -207,11 +193,11 @@ def _hosts(spec: SiteSpec) -> Iterator[Item]:
 
 
 def _host(spec: SiteSpec, host: HostSpec) -> Item:
-    subject, name, place = f"hosts of {spec.site}", spec.node(host), f"{host.address}:{spec.ssh.port}"
+    subject, name, endpoint = f"hosts of {spec.site}", spec.node(host), f"{host.address}:{spec.ssh.port}"
     if host.via is not None:
-        return Item(subject, name, "note", f"reached through {host.via}, so not looked at from here")
+        return Item(subject, name, "note", f"not checked: it is behind jump host {host.via}")
     if shutil.which("ssh-keyscan") is None:
-        return Item(subject, name, "note", "not looked at: there is no ssh-keyscan here", "install OpenSSH's client")
+        return Item(subject, name, "note", "not checked: ssh-keyscan is not installed here", "install OpenSSH")
     kind, key = host.host_key.split()[:2]
     scan = subprocess.run(
         ["ssh-keyscan", "-T", str(_SCAN_TIMEOUT_S), "-p", str(spec.ssh.port), "--", host.address],
@@ -225,19 +211,24 @@ def _host(spec: SiteSpec, host: HostSpec) -> Item:
             subject,
             name,
             "broken",
-            f"{place} does not answer as an SSH server",
-            "is it on, and this machine in its network?",
+            f"{endpoint} does not answer as an SSH server",
+            "is it on, and is this machine in its network?",
         )
     if [kind, key] in offered:
-        return Item(subject, name, "ok", f"{place} answers, with the host key of the site file")
+        return Item(subject, name, "ok", f"{endpoint} answers with the host key of the site file")
+    kinds = ", ".join(other for other, _ in offered)
     if kind in [other for other, _ in offered]:
         return Item(
             subject,
             name,
             "broken",
-            f"{place} has another {kind} host key than the site file",
-            "a reimaged host: put its new key into the site file. Anything else: do not connect",
+            f"{endpoint} has another {kind} host key than in the site file",
+            "if the host was reimaged, put its new key into the site file; otherwise do not connect",
         )
     return Item(
-        subject, name, "broken", f"{place} offers no {kind} host key", f"it offers {', '.join(k for k, _ in offered)}"
+        subject,
+        name,
+        "broken",
+        f"{endpoint} offers no {kind} host key",
+        f"it offers {kinds}",
     )

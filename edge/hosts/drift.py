@@ -1,7 +1,7 @@
-"""`edge drift`: what the hosts of sites hold, beside what the site files plan for them. Looks, and changes nothing.
+"""`edge drift`: compares what the hosts of sites hold with what their site files plan. Read-only.
 
-Owns which hosts are asked and the verdict. What is expected comes from the parts themselves (``components.expected``),
-connections are ``ssh``'s, showing it is ``render_drift``'s.
+Owns which hosts are probed, and the verdict. What is expected comes from the parts themselves
+(``components.expected``); connections are ``ssh``'s.
 """
 
 from __future__ import annotations
@@ -18,39 +18,37 @@ from typing import Any
 from components.expected import Expected, answers, asked, differences, probe
 from components.host.spec import HostSpec
 from components.shell import as_root
-from edge.hosts.ssh import Hosts, NotAnswered, reached
+from edge.exit_codes import BAD_INPUT, DONE, FAILED
+from edge.hosts.ssh import Hosts, NotAnswered, connected
 from edge.run.failure import OperationError, secrets_missing
-from edge.run.operation import BAD_INPUT, DONE, FAILED, opened
+from edge.run.operation import opened_stack
+from edge.run.program import recorded, rehearsed
 from edge.run.stack_settings import read_settings
 from engine.environment import PROJECT_ROOT
-from engine.rehearsal.in_process import record
-from engine.rehearsal.world import World
-from sitefile.problems import Problem, SiteError
-from stacks.catalogue import catalogue
+from sitefile.problems import FileError, Problem
 from stacks.edge_site import EdgeSite
 from stacks.loader import load_site
-from stacks.program import placeholder
 from stacks.site import SiteSpec
 
 _SITES_AT_ONCE, _ENGINES_AT_ONCE = 16, 4
 KEY = "ssh-private-key"
 
 Tell = Callable[[int, int], None]
-"""Takes how many hosts have been looked at, and of how many."""
+"""Called with the number of hosts that have been probed, and with the number of all."""
 
 
 @dataclass(frozen=True)
 class HostDrift:
-    """What was found on one host."""
+    """The result for one host."""
 
     name: str
-    """Within its site."""
+    """Name within its site."""
     node: str
-    """Outside of it."""
+    """Name of its node, unique among all sites."""
     differences: Sequence[tuple[Expected, str | None]] = ()
     """What is not as planned, with what is there instead (None: nothing)."""
     not_reached: str = ""
-    """Why it was not looked at."""
+    """Why it was not probed."""
 
     def as_dict(self) -> dict[str, Any]:
         found = [
@@ -62,13 +60,13 @@ class HostDrift:
 
 @dataclass(frozen=True)
 class SiteDrift:
-    """What was found at one site. Without ``problems`` and ``failure``, all of its hosts have been asked."""
+    """The result for one site. Without ``problems`` and ``failure``, all of its hosts have been probed."""
 
     site: str
     file: Path
     hosts: Sequence[HostDrift] = ()
     reapply: str = ""
-    """A word that none of its hosts has, to be written to those that differ."""
+    """A new value for `reapply` of the hosts that differ: no host of the site has it."""
     problems: Sequence[Problem] = ()
     failure: OperationError | None = None
 
@@ -133,8 +131,8 @@ class Report:
 
 
 @dataclass
-class _Asked:
-    """How far it has come."""
+class _Progress:
+    """How many hosts have been probed, and limits on what happens at once."""
 
     hosts: int
     tell: Tell
@@ -147,29 +145,9 @@ class _Asked:
         self.tell(self.done, self.hosts)
 
 
-def look(files: Sequence[Path], root: Path = PROJECT_ROOT, tell: Tell = lambda _done, _hosts: None) -> Report:
-    """Ask every host of the sites in ``files``, side by side. What cannot be asked is in the report, and stops nothing.
-
-    Raises ``EngineError`` where there is no engine to read secrets with.
-    """
-    started = time.monotonic()
-    sites = asyncio.run(_look([_planned(file, root) for file in files], root, tell))
-    return Report(sites, time.monotonic() - started)
-
-
-def look_at(site: Planned, key: str, tell: Tell) -> SiteDrift:
-    """Ask the hosts of one site with the private key ``key``."""
-    progress = _Asked(len(site.spec.hosts), tell)
-
-    async def asked() -> SiteDrift:
-        return await _answered(site, key, progress)
-
-    return asyncio.run(asked())
-
-
 @dataclass(frozen=True)
 class Planned:
-    """A site that can be looked at."""
+    """A site that can be probed."""
 
     spec: SiteSpec
     file: Path
@@ -177,50 +155,67 @@ class Planned:
     """By the host's name."""
 
 
+def find_drift(files: Sequence[Path], root: Path = PROJECT_ROOT, tell: Tell = lambda _done, _hosts: None) -> Report:
+    """Probe every host of the sites in ``files``, side by side. A host or site that cannot be probed stops no other.
+
+    Raises ``EngineError`` where there is no engine to read secrets with.
+    """
+    started = time.monotonic()
+    sites = asyncio.run(_find([_planned(file, root) for file in files], root, tell))
+    return Report(sites, time.monotonic() - started)
+
+
+def probe_site(site: Planned, key: str, tell: Tell) -> SiteDrift:
+    """Probe the hosts of one site with the private key ``key``."""
+
+    async def probed() -> SiteDrift:
+        return await _probed(site, key, _Progress(len(site.spec.hosts), tell))
+
+    return asyncio.run(probed())
+
+
 def planned(site: EdgeSite, file: Path) -> Planned:
     """A site that its program has built."""
     return Planned(site.spec, file, {host.spec.name: tuple(host.expected) for host in site.hosts})
+
+
+def expectations(
+    spec: SiteSpec, config: Mapping[str, str], file: Path | None = None, root: Path = PROJECT_ROOT
+) -> Mapping[str, Sequence[Expected]]:
+    """What each host of a site should hold, by its name, according to the program that `up` runs."""
+    file = file or root / "stacks" / "sites" / f"{spec.site}.yaml"
+    _, site = recorded(spec, rehearsed(spec, config, file, root), root)
+    if site is None:
+        raise OperationError(f"{root / '__main__.py'} does not build the site: it must call `build`.")
+    return planned(site, file).expected
 
 
 def _planned(file: Path, root: Path) -> Planned | SiteDrift:
     """The site of ``file``, or what is wrong with it."""
     try:
         spec = load_site(file, root=root)
-    except SiteError as error:
+    except FileError as error:
         return SiteDrift(file.stem, file, problems=error.problems)
     try:
         settings = read_settings(root, spec.site)
         if missing := [need for need in settings.missing(spec) if need.key == KEY]:
             raise secrets_missing(spec.site, missing)
-        return Planned(spec, file, expectations(spec, settings.plain))
+        return Planned(spec, file, expectations(spec, settings.plain, file, root))
     except OperationError as error:
         return SiteDrift(spec.site, file, failure=error)
     except Exception as error:
-        # It would end `up` of this site as well, and is no reason not to look at the others.
+        # It would stop `up` of this site too. The other sites are probed nevertheless.
         what = f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
         return SiteDrift(spec.site, file, failure=OperationError(f"The program of {spec.site} stops: {what}"))
 
 
-def expectations(spec: SiteSpec, config: Mapping[str, str]) -> dict[str, Sequence[Expected]]:
-    """What each host of a site is to hold, by its name: asked of the very program that `up` runs."""
-    made: list[EdgeSite] = []
-    record(
-        lambda: made.append(EdgeSite(spec, catalogue=catalogue(), secret=placeholder)),
-        project="edge",
-        stack=spec.site,
-        config=config,
-        world=World.of(spec.model_dump(mode="json")),
-    )
-    return {host.spec.name: tuple(host.expected) for host in made[0].hosts}
-
-
-async def _look(planned: Sequence[Planned | SiteDrift], root: Path, tell: Tell) -> list[SiteDrift]:
-    progress = _Asked(sum(len(site.spec.hosts) for site in planned if isinstance(site, Planned)), tell)
+async def _find(planned: Sequence[Planned | SiteDrift], root: Path, tell: Tell) -> list[SiteDrift]:
+    progress = _Progress(sum(len(site.spec.hosts) for site in planned if isinstance(site, Planned)), tell)
     tell(0, progress.hosts)
     return await asyncio.gather(*(_site(site, root, progress) for site in planned))
 
 
-async def _site(site: Planned | SiteDrift, root: Path, progress: _Asked) -> SiteDrift:
+async def _site(site: Planned | SiteDrift, root: Path, progress: _Progress) -> SiteDrift:
     if isinstance(site, SiteDrift):
         return site
     if not site.spec.hosts:
@@ -231,19 +226,19 @@ async def _site(site: Planned | SiteDrift, root: Path, progress: _Asked) -> Site
     except OperationError as error:
         return SiteDrift(site.spec.site, site.file, failure=error)
     async with progress.sites:
-        return await _answered(site, key, progress)
+        return await _probed(site, key, progress)
 
 
-async def _answered(site: Planned, key: str, progress: _Asked) -> SiteDrift:
+async def _probed(site: Planned, key: str, progress: _Progress) -> SiteDrift:
     try:
-        async with reached(site.spec, key) as hosts:
+        async with connected(site.spec, key) as hosts:
             found = await asyncio.gather(*(_host(site, host, hosts, progress) for host in site.spec.hosts))
     except OperationError as error:
         return SiteDrift(site.spec.site, site.file, failure=error)
-    return SiteDrift(site.spec.site, site.file, found, reapply=_word(site.spec.hosts))
+    return SiteDrift(site.spec.site, site.file, found, reapply=_new_reapply(site.spec.hosts))
 
 
-async def _host(site: Planned, host: HostSpec, hosts: Hosts, progress: _Asked) -> HostDrift:
+async def _host(site: Planned, host: HostSpec, hosts: Hosts, progress: _Progress) -> HostDrift:
     node, expected = site.spec.node(host), site.expected[host.name]
     try:
         printed = await hosts.run(host, as_root(probe(), site.spec.ssh.user), asked(expected))
@@ -255,12 +250,12 @@ async def _host(site: Planned, host: HostSpec, hosts: Hosts, progress: _Asked) -
 
 
 def _private_key(file: Path, root: Path) -> str:
-    with opened(str(file), rehearse=False, builds=False, root=root) as session:
+    with opened_stack(str(file), rehearse=False, root=root) as session:
         return session.secret(KEY)
 
 
-def _word(hosts: Sequence[HostSpec]) -> str:
-    """Today, with a number where a host has been applied again today already."""
+def _new_reapply(hosts: Sequence[HostSpec]) -> str:
+    """Today's date, with a number where a host has today's date already."""
     taken, today = {host.reapply for host in hosts}, date.today().isoformat()
-    words = (today if number == 1 else f"{today}.{number}" for number in count(1))
-    return next(word for word in words if word not in taken)
+    values = (today if number == 1 else f"{today}.{number}" for number in count(1))
+    return next(value for value in values if value not in taken)

@@ -1,4 +1,4 @@
-"""Which kinds of host key a host is offered, for whoever has pinned one of its keys."""
+"""Host key algorithms that a client offers when it has pinned one key of the host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _KINDS = (
 
 
 def offered(pinned: asyncssh.SSHKey) -> list[str]:
-    """asyncssh's ``server_host_key_algs``: a host with keys of several kinds shows the pinned one, another what it has.
+    """asyncssh's ``server_host_key_algs``: the algorithms of the pinned key, then all others.
 
-    Offered the pinned kind only, a host without it hangs up, which looks like a lost connection. Only the pinned key is
-    to be accepted, whatever is shown.
+    With only the pinned algorithms, a host without such a key closes the connection, which looks like a network
+    failure. The connection must accept the pinned key only, whatever the host shows.
     """
     own = [algorithm.decode() for algorithm in pinned.sig_algorithms]
     return [*own, *(other for other in _KINDS if other not in own)]

@@ -1,7 +1,7 @@
-"""The hosts of one site over SSH: pinned keys, ways through other hosts, one connection for each.
+"""SSH connections to the hosts of one site: pinned host keys, jump hosts, one connection for each host.
 
-Owns connections, and the words for why there is none. Takes nothing from the configuration, the agent or the known
-hosts of whoever runs it; the private key stays in memory.
+Owns connections, and the messages for failed ones. Uses no SSH configuration, agent or known hosts of the user; the
+private key stays in memory.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from stacks.site import SiteSpec
 
 _KEEPALIVE_S, _KEEPALIVES_MISSED = 15, 4
 _SCRIPT_LIMIT_S = 120
-"""Hashing a release takes a slow board some seconds; a disk that hangs takes for ever."""
-_PARTING_S = 2
+"""Hashing a release takes some seconds on a slow board; a disk that hangs never answers."""
+_CLOSE_S = 2
 
 
 class NotAnswered(Exception):
-    """Why a host could not be asked."""
+    """Why a host could not be probed."""
 
 
 class Hosts:
-    """Made by ``reached``. A host that is the way to others is dialled once for all of them."""
+    """Made by ``connected``. A jump host is dialled once for all hosts behind it."""
 
     def __init__(self, spec: SiteSpec, key: asyncssh.SSHKey) -> None:
         self._ssh, self._key = spec.ssh, key
@@ -38,21 +38,21 @@ class Hosts:
 
     async def run(self, host: HostSpec, command: str, stdin: str) -> str:
         """Standard output of ``command`` on ``host``, in a session of its own. Raises ``NotAnswered``."""
-        connection = await self._connected(host)
+        connection = await self._connection(host)
         try:
             async with asyncio.timeout(_SCRIPT_LIMIT_S):
                 done = await connection.run(command, input=stdin, errors="replace")
         except TimeoutError:
-            raise NotAnswered(f"the host did not come to an end within {_SCRIPT_LIMIT_S} s") from None
+            raise NotAnswered(f"the probe timed out after {_SCRIPT_LIMIT_S} s") from None
         except (OSError, asyncssh.Error) as error:
-            raise NotAnswered(f"the connection broke off: {_reason(error)}") from None
+            raise NotAnswered(f"the connection was lost: {_reason(error)}") from None
         if done.exit_status != 0:
-            said = str(done.stderr or "").strip().splitlines() or ["without a word"]
-            raise NotAnswered(f"the host could not be looked at: {said[-1].removeprefix('error: ')}")
+            said = str(done.stderr or "").strip().splitlines() or ["no message"]
+            raise NotAnswered(f"the probe failed: {said[-1].removeprefix('error: ')}")
         return str(done.stdout or "")
 
     async def close(self) -> None:
-        """End dials, then connections, those that lead through others first."""
+        """Cancel pending dials, then close connections: those through a jump host before the jump host's own."""
         for dial in self._dialled.values():
             dial.cancel()
         ended = await asyncio.gather(*self._dialled.values(), return_exceptions=True)
@@ -60,9 +60,9 @@ class Hosts:
         for connection in connections:
             connection.close()
         if connections:
-            await asyncio.wait([asyncio.create_task(one.wait_closed()) for one in connections], timeout=_PARTING_S)
+            await asyncio.wait([asyncio.create_task(one.wait_closed()) for one in connections], timeout=_CLOSE_S)
 
-    def _connected(self, host: HostSpec) -> asyncio.Task[asyncssh.SSHClientConnection]:
+    def _connection(self, host: HostSpec) -> asyncio.Task[asyncssh.SSHClientConnection]:
         if host.name not in self._dialled:
             self._dialled[host.name] = asyncio.create_task(self._dial(host))
         return self._dialled[host.name]
@@ -71,9 +71,9 @@ class Hosts:
         tunnel = None
         if host.via is not None:
             try:
-                tunnel = await self._connected(self._by_name[host.via])
+                tunnel = await self._connection(self._by_name[host.via])
             except NotAnswered as error:
-                raise NotAnswered(f"{host.via}, the way to it, does not let through: {error}") from None
+                raise NotAnswered(f"jump host {host.via} could not be reached: {error}") from None
         try:
             pinned = asyncssh.import_public_key(host.host_key)
             async with asyncio.timeout(self._ssh.dial_timeout_s):
@@ -94,22 +94,22 @@ class Hosts:
         except TimeoutError:
             raise NotAnswered(f"no answer within {self._ssh.dial_timeout_s} s") from None
         except asyncssh.PermissionDenied:
-            raise NotAnswered(f"the login as {self._ssh.user} was refused") from None
+            raise NotAnswered(f"login as {self._ssh.user} was refused") from None
         except asyncssh.HostKeyNotVerifiable:
             raise NotAnswered(
-                "its host key is not that of the site file: a reimaged host, or another machine"
+                "its host key differs from the one in the site file: the host was reimaged, or this is another machine"
             ) from None
         except (OSError, ValueError, asyncssh.Error) as error:
             raise NotAnswered(_reason(error)) from None
 
 
 @asynccontextmanager
-async def reached(spec: SiteSpec, private_key: str) -> AsyncIterator[Hosts]:
-    """The hosts of ``spec``, for whoever has ``private_key``. Raises ``OperationError`` for one that is none."""
+async def connected(spec: SiteSpec, private_key: str) -> AsyncIterator[Hosts]:
+    """The hosts of ``spec``, with ``private_key`` to log in. Raises ``OperationError`` for an unusable key."""
     try:
         key = asyncssh.import_private_key(private_key)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        # The library's messages name the fault, never the key.
+        # The library's messages never contain the key.
         raise OperationError(f"The secret ssh-private-key of {spec.site} cannot be used: {error}.") from None
     hosts = Hosts(spec, key)
     try:
@@ -120,6 +120,6 @@ async def reached(spec: SiteSpec, private_key: str) -> AsyncIterator[Hosts]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        # asyncio's own words name its call instead.
+        # asyncio's own message describes its call instead.
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

@@ -1,7 +1,6 @@
-"""`edge check`: every site loaded, built and judged in this process, no engine and no network.
+"""`edge check`: site files and the fleet file, loaded, built and judged without an engine and without a network.
 
-Owns what is checked of one site and the verdict. Spreading many sites over processes is in ``crew``, which files are
-meant in ``selection``, showing it in ``render``.
+Owns what is checked of one file and the verdict. Worker processes are ``pool``'s.
 """
 
 from __future__ import annotations
@@ -9,29 +8,36 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from edge.run.operation import BAD_INPUT, DONE, FAILED, cost_of
-from edge.run.stack_settings import NAMESPACE, placeholders, read_settings
+from edge.exit_codes import BAD_INPUT, DONE, FAILED
+from edge.run import pool
+from edge.run.operation import cost_of
+from edge.run.program import PROJECT, main_program, recorded, rehearsed
+from edge.run.selection import is_fleet
+from edge.run.stack_settings import StackSettings, read_settings
 from engine.environment import PROJECT_ROOT
-from engine.rehearsal.in_process import record
-from engine.rehearsal.world import World
+from engine.rehearsal.in_process import Recording, record
 from policies import settings as policy_settings
 from policies.recorded import findings_of
 from policies.rules import Settings
 from sitefile.checked_file import FileChecker
-from sitefile.problems import Problem, in_order
+from sitefile.problems import FileError, Problem, in_order
+from stacks.configuration import full_key
+from stacks.fleet.load import STACK as FLEET
 from stacks.loader import site_checker
-from stacks.program import program
+from stacks.parts import has_unmanaged_cluster, networks
+from stacks.rules import fleet_size
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
 
-PROJECT = "edge"
+ALONE = 24
+"""Up to this many files, this process is done before a second one would have started to help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class GraphProblem:
 
 @dataclass(frozen=True, slots=True)
 class SiteCheck:
-    """Everything that the check found about one site file. Small: hundreds of them cross from process to process."""
+    """Everything that the check found about one file: a site's, or the fleet's."""
 
     site: str
     file: Path
@@ -65,14 +71,16 @@ class SiteCheck:
     hosts: int = 0
     resources: int = 0
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the file; where there are any, nothing else has been looked at."""
+    """Errors in the file; where there are any, nothing else has been checked."""
     graph: tuple[GraphProblem, ...] = ()
     policies: tuple[PolicyResult, ...] = ()
     cost: dict[str, Any] | None = None
     secrets_missing: tuple[str, ...] = ()
-    """Keys that a real run would need and the stack's settings do not hold. No fault: a rehearsal needs none."""
+    """Keys that a real run needs and that are not set. Not an error: a rehearsal needs none."""
     has_routes: bool = False
-    """Whether the site advertises networks to a mesh, which other sites may clash with."""
+    """Whether the site advertises networks to a mesh; they may overlap with those of other sites."""
+    has_unmanaged_cluster: bool = False
+    """Whether the site has a cluster that no fleet manager knows."""
     duration_s: float = 0.0
 
     @property
@@ -85,7 +93,7 @@ class SiteCheck:
 
     @property
     def code(self) -> int:
-        """Exit code of this site: bad input before anything else."""
+        """Exit code for this file: bad input outweighs everything else."""
         if self.problems:
             return BAD_INPUT
         return FAILED if self.graph or self.mandatory else DONE
@@ -109,49 +117,86 @@ class SiteCheck:
 
 @dataclass
 class Report:
-    """All sites together."""
+    """All files together."""
 
     sites: list[SiteCheck] = field(default_factory=list)
+    fleet: SiteCheck | None = None
+    """The fleet stack, where its file was checked."""
     between: tuple[Problem, ...] = ()
-    """Problems that only show when sites are looked at side by side."""
+    """Problems between sites."""
     duration_s: float = 0.0
+
+    def add(self, found: SiteCheck, root: Path) -> None:
+        if is_fleet(found.file, root):
+            self.fleet = found
+        else:
+            self.sites.append(found)
+
+    @property
+    def stacks(self) -> list[SiteCheck]:
+        """Sites, then the fleet."""
+        return [*self.sites, *([self.fleet] if self.fleet else [])]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Errors in all files and between them, each once: the fleet stack is built from the sites' files too."""
+        found = [problem for stack in self.stacks for problem in stack.problems]
+        return list(dict.fromkeys([*found, *self.between]))
 
     @property
     def code(self) -> int:
         if self.between:
             return BAD_INPUT
-        return max((site.code for site in self.sites), default=DONE)
+        return max((stack.code for stack in self.stacks), default=DONE)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What is worth knowing of all sites together, and wrong with none of them."""
+        said = fleet_size.advice(sum(site.has_unmanaged_cluster for site in self.sites))
+        return (said,) if said else ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "sites": [site.as_dict() for site in self.sites],
+            "fleet": self.fleet.as_dict() if self.fleet else None,
             "problems": [problem.as_dict() for problem in self.between],
+            "advice": list(self.advice),
             "counts": {
                 "sites": len(self.sites),
                 "hosts": sum(site.hosts for site in self.sites),
-                "resources": sum(site.resources for site in self.sites),
-                "problems": sum(len(site.problems) for site in self.sites) + len(self.between),
-                "graph": sum(len(site.graph) for site in self.sites),
-                "mandatory": sum(len(site.mandatory) for site in self.sites),
-                "advisory": sum(len(site.advisory) for site in self.sites),
+                "resources": sum(stack.resources for stack in self.stacks),
+                "problems": len(self.problems),
+                "graph": sum(len(stack.graph) for stack in self.stacks),
+                "mandatory": sum(len(stack.mandatory) for stack in self.stacks),
+                "advisory": sum(len(stack.advisory) for stack in self.stacks),
             },
             "duration_s": round(self.duration_s, 3),
             "exit": self.code,
         }
 
 
+def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> Iterator[SiteCheck]:
+    """Check all files, in their order; many files in several processes. A check that fails is its file's result."""
+    check = functools.partial(check_file, root=root)
+    workers = 1 if jobs is None and len(files) <= ALONE else pool.size(len(files), jobs)
+    results = pool.each(check, files, workers) if workers > 1 else (pool.attempt(check, file) for file in files)
+    for file, result in zip(files, results, strict=True):
+        if isinstance(result, pool.Lost):
+            reason = f"could not be checked: {result.reason}"
+            yield SiteCheck(file.stem, file, graph=(GraphProblem("", "", reason),))
+        else:
+            yield result
+
+
 def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:
-    """One site file, from the text to the verdict."""
+    """One file, from the text to the verdict."""
     started = time.perf_counter()
-    checked = _files(root, file.parent).check(file)
-    if checked.model is None:
-        problems = tuple(checked.problems)
-        return SiteCheck(file.stem, file, problems=problems, duration_s=time.perf_counter() - started)
-    return check_spec(checked.model, file, root, started)
+    found = _check_fleet(file, root) if is_fleet(file, root) else _check_site(file, root)
+    return replace(found, duration_s=time.perf_counter() - started)
 
 
 def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
-    """What only shows when sites are looked at side by side; reads no file that cannot be concerned."""
+    """Problems between sites. Reads only those files again that can be concerned."""
     stems = Counter(site.file.stem for site in sites)
     concerned = [site.file for site in sites if site.has_routes or stems[site.file.stem] > 1]
     if len(concerned) < 2:
@@ -173,60 +218,83 @@ def _policy_settings() -> Settings:
     return policy_settings.load()
 
 
-def check_spec(spec: SiteSpec, file: Path, root: Path, started: float) -> SiteCheck:
-    """A sound spec: its graph, the policies on it, its cost and its secrets."""
-    graph: list[GraphProblem] = []
-    policies: tuple[PolicyResult, ...] = ()
-    resources = 0
-    missing: tuple[str, ...] = ()
-    config = {NAMESPACE + key: value for key, value in placeholders(spec).items()}
-    secret_keys = frozenset(config)
+def _check_site(file: Path, root: Path) -> SiteCheck:
+    checked = _files(root, file.parent).check(file)
+    spec = checked.model
+    if spec is None:
+        return SiteCheck(file.stem, file, problems=tuple(checked.problems))
+    settings, unreadable = _settings(root, spec.site)
+    recording, stopped = None, unreadable
     try:
-        settings = read_settings(root, spec.site)
-        config = {**settings.plain, **config}
-        missing = tuple(need.key for need in settings.missing(spec))
-        graph += [_in_plain_text(settings.file.name, key) for key in settings.exposed(spec)]
-    except yaml.YAMLError as error:
-        graph.append(GraphProblem("", f"Pulumi.{spec.site}.yaml", f"is not YAML: {_first_line(error)}"))
-    try:
-        recording = record(
-            program(spec),
-            project=PROJECT,
-            stack=spec.site,
-            config=config,
-            secret_keys=secret_keys,
-            world=World.of(spec.model_dump(mode="json")),
-        )
+        recording, built = recorded(spec, rehearsed(spec, settings.plain, file, root), root)
+        if built is None:
+            stopped = (*stopped, GraphProblem("", "__main__.py", "does not build the site: it must call `build`"))
     except Exception as error:
-        # It would end `pulumi up` as well; it is a finding about this site, not the end of the check.
-        graph.append(GraphProblem("", "", f"the program stops: {type(error).__name__}: {_first_line(error)}"))
-    else:
-        resources = len(recording.resources)
-        graph += [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
-        policies = tuple(
-            PolicyResult(finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy)
-            for finding in findings_of(recording.resources, _policy_settings())
-        )
-    return SiteCheck(
-        site=spec.site,
-        file=file,
-        tier=spec.tier,
-        hosts=len(spec.hosts),
-        resources=resources,
-        graph=tuple(graph),
-        policies=policies,
-        cost=cost_of(spec),
-        secrets_missing=missing,
-        has_routes=bool(getattr(spec.mesh, "advertise_routes", ())),
-        duration_s=time.perf_counter() - started,
+        # It would stop `pulumi up` too. Here it is a result for this site, and the next one is checked.
+        stopped = (*stopped, _stopped(error))
+    refused = [_in_plain_text(settings.file.name, key) for key in settings.exposed(spec)]
+    if other := settings.other_site(spec.site):
+        refused.append(_another_site(settings.file.name, other, spec.site))
+    return _judged(
+        SiteCheck(
+            site=spec.site,
+            file=file,
+            tier=spec.tier,
+            hosts=len(spec.hosts),
+            graph=(*refused, *stopped),
+            cost=cost_of(spec),
+            secrets_missing=tuple(need.key for need in settings.missing(spec)),
+            has_routes=any(network.mesh for network in networks(spec)),
+            has_unmanaged_cluster=has_unmanaged_cluster(spec),
+        ),
+        recording,
     )
 
 
-def verdict(sites: Sequence[SiteCheck]) -> str:
+def _check_fleet(file: Path, root: Path) -> SiteCheck:
+    """The fleet stack, which is built from the fleet file and all sites of the project."""
+    settings, unreadable = _settings(root, FLEET)
+    found = SiteCheck(FLEET, file, graph=unreadable)
+    try:
+        recording = record(main_program(root), project=PROJECT, stack=FLEET, config=settings.plain)
+    except Exception as error:
+        if isinstance(error.__cause__, FileError):
+            return replace(found, problems=tuple(error.__cause__.problems))
+        return replace(found, graph=(*found.graph, _stopped(error)))
+    return _judged(found, recording)
+
+
+def _settings(root: Path, stack: str) -> tuple[StackSettings, tuple[GraphProblem, ...]]:
+    try:
+        return read_settings(root, stack), ()
+    except yaml.YAMLError as error:
+        file = root / f"Pulumi.{stack}.yaml"
+        return StackSettings(file), (GraphProblem("", file.name, f"is not YAML: {_first_line(error)}"),)
+
+
+def _judged(found: SiteCheck, recording: Recording | None) -> SiteCheck:
+    """With what providers and policies say about the stack's resources."""
+    if recording is None:
+        return found
+    refused = [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
+    policies = (
+        PolicyResult(finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy)
+        for finding in findings_of(recording.resources, _policy_settings())
+    )
+    resources = len(recording.resources)
+    return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))
+
+
+def _stopped(error: Exception) -> GraphProblem:
+    return GraphProblem("", "", f"the program stops: {type(error).__name__}: {_first_line(error)}")
+
+
+def verdict(sites: Sequence[SiteCheck], fleet: SiteCheck | None = None) -> str:
     """The one line at the end."""
-    bad = sum(1 for site in sites if site.problems)
-    failed = sum(1 for site in sites if site.code == FAILED)
-    total = f"{len(sites)} site{'s' if len(sites) != 1 else ''}"
+    stacks = [*sites, *([fleet] if fleet else [])]
+    bad = sum(1 for stack in stacks if stack.problems)
+    failed = sum(1 for stack in stacks if stack.code == FAILED)
+    total = f"{len(sites)} site{'s' if len(sites) != 1 else ''}{' and the fleet' if fleet else ''}"
     if not bad and not failed:
         return f"{total}: all good"
     parts = [f"{bad} with errors in the file"] if bad else []
@@ -236,10 +304,15 @@ def verdict(sites: Sequence[SiteCheck]) -> str:
 
 def _in_plain_text(file: str, key: str) -> GraphProblem:
     reason = (
-        f"a secret stands there in plain text; take it for known to others, change it, and set the new one with "
-        f"`pulumi config set --secret {NAMESPACE}{key}`"
+        f"this secret is in plain text; treat it as leaked, change it, and set the new one with "
+        f"`pulumi config set --secret {full_key(key)}`"
     )
-    return GraphProblem("", f"{file}: {NAMESPACE}{key}", reason)
+    return GraphProblem("", f"{file}: {full_key(key)}", reason)
+
+
+def _another_site(file: str, other: str, site: str) -> GraphProblem:
+    reason = f"is `{other}`, so that `pulumi up` builds another site; expected `{site}`"
+    return GraphProblem("", f"{file}: {full_key('site')}", reason)
 
 
 def _first_line(error: Exception) -> str:

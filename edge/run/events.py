@@ -1,7 +1,7 @@
-"""What the engine did, from the events that `pulumi --json` streams: one line of JSON each, folded as they come.
+"""What the engine did, folded from the events that `pulumi --json` streams, one line of JSON each.
 
-Pure: no process, no terminal. Property values are looked at only for `--diff`, where the engine has already taken the
-secrets out; everything else here is names, paths and counts.
+Pure: no process, no terminal. Property values are read only for `--diff`, where the engine has already masked secrets;
+everything else here is names, paths and counts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPS: dict[str, Op] = {
     "import-replacement": "replace",
     "refresh": "refresh",
 }
-# A replacement is told in several steps, of which the engine calls some plain creates or deletes.
+# A replacement has several steps; the engine reports some of them as plain creates or deletes.
 _STRONGEST: tuple[Op, ...] = ("refresh", "same", "read", "import", "create", "update", "delete", "replace")
 
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -126,7 +126,7 @@ class Step:
 
 @dataclass
 class Run:
-    """One engine run, as far as its events have come in."""
+    """One engine run, as far as its events have arrived."""
 
     resources: dict[str, ResourceChange] = field(default_factory=dict)
     policies: list[PolicyFinding] = field(default_factory=list)
@@ -134,17 +134,17 @@ class Run:
     outputs: dict[str, Any] = field(default_factory=dict)
     """Stack outputs; secret ones as the engine masks them."""
     result: str = ""
-    """`succeeded` or `failed`, once the engine has said so."""
+    """`succeeded` or `failed`, once the engine has reported it."""
     maybe_corrupt: bool = False
     unreadable: list[str] = field(default_factory=list)
-    """Lines that were no events."""
+    """Lines that are not events."""
     traces: bool = False
     """Whether errors of the program keep their stack traces."""
     _said: dict[str, deque[str]] = field(default_factory=dict)
     _outputs_before: dict[str, Any] | None = None
 
     def feed_line(self, line: str) -> Step | None:
-        """Take one line of the stream; lines that are no events are kept as they are."""
+        """Take one line of the stream; lines that are not events are kept as they are."""
         try:
             event = json.loads(line)
         except ValueError:
@@ -156,7 +156,7 @@ class Run:
         return self.feed(event)
 
     def feed(self, event: Mapping[str, Any]) -> Step | None:
-        """Take one event; returns what is worth telling a person who waits."""
+        """Take one event; returns a step where it is worth a line of progress."""
         if pre := event.get("resourcePreEvent"):
             change = self._resource(pre["metadata"])
             change.status = "running"
@@ -193,7 +193,7 @@ class Run:
 
     @property
     def changed_outputs(self) -> list[str]:
-        """Names of the stack's outputs that come, go or change; none where the whole stack goes."""
+        """Names of the stack's outputs that are added, removed or changed; none where the whole stack is deleted."""
         if any(change.type == STACK_TYPE and change.op == "delete" for change in self.resources.values()):
             return []
         before = self._outputs_before or {}
@@ -202,7 +202,7 @@ class Run:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether everything stays as it is, the stack and its outputs included."""
+        """Whether nothing changes, the stack and its outputs included."""
         same = all(change.op == "same" for change in self.resources.values())
         return bool(self.resources) and same and not self.changed_outputs
 
@@ -216,7 +216,7 @@ class Run:
         return [diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error"]
 
     def said_by(self, urn: str) -> tuple[str, ...]:
-        """The last lines that a resource printed while it ran; what a failure is explained with."""
+        """The last lines that a resource printed while it ran; they explain a failure."""
         return tuple(self._said.get(urn, ()))
 
     def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
@@ -240,7 +240,7 @@ class Run:
         if change.type == STACK_TYPE:
             old, new = (metadata.get(state) or {} for state in ("old", "new"))
             if self._outputs_before is None:
-                # It is told once more when the program has ended, and may be said to be old by then.
+                # The event comes again when the program has ended; its `old` may be the new state by then.
                 self._outputs_before = dict(old.get("outputs") or {})
             self.outputs = dict(new.get("outputs") or self.outputs)
         if change.status in ("done", "failed"):
@@ -263,7 +263,7 @@ class Run:
     def _say_error(self, urn: str, message: str) -> None:
         text = plain(message).strip()
         error = Diagnostic("error", urn, text if self.traces else without_trace(text))
-        # The engine's last word after a refusal by a policy; the finding says it better.
+        # After a policy violation the engine adds a general error; the finding says more.
         if error not in self.diagnostics and not (self.policies and error.message in _REFUSED):
             self.diagnostics.append(error)
 
@@ -274,7 +274,7 @@ def plain(text: str) -> str:
 
 
 def without_trace(message: str) -> str:
-    """An error of the program, as the Automation API reports it, without the stack trace: its last words."""
+    """An error of the program, as the Automation API reports it, without the stack trace."""
     _, marked, error = message.partition(_PROGRAM_ERROR)
     if not marked:
         return message
@@ -313,7 +313,7 @@ def _property_changes(metadata: Mapping[str, Any]) -> Iterator[PropertyChange]:
         yield from (PropertyChange(path, "update") for path in metadata["diffs"])
         return
     if not detailed and metadata["op"] == "update":
-        # Nobody diffs a component; what differs between its inputs is what has changed.
+        # Components have no diff of a provider: compare their inputs.
         yield from _between(old.get("inputs") or {}, new.get("inputs") or {})
         return
     for path, diff in sorted(detailed.items()):

@@ -1,6 +1,7 @@
-"""Failures as people read them: what went wrong, and the command that helps.
+"""Failures in words: what went wrong, and the command that helps.
 
-Owns the wording for what the Pulumi CLI and engine say. Pure, but for asking whether the owner of a lock still runs.
+Owns the explanations of what the Pulumi CLI and the engine report. Pure, except that it asks the system whether the
+owner of a lock is still running.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edge.exit_codes import FAILED, INTERRUPTED
+from stacks.configuration import full_key
+
 if TYPE_CHECKING:
+    from components.view import SecretNeed
     from edge.run.events import Diagnostic
-    from stacks.secrets import SecretNeed
 
 
 class OperationError(Exception):
-    """An operation that could not be done. ``code`` is the exit code of `edge`."""
+    """An operation that failed. ``code`` is the exit code of `edge`."""
 
-    def __init__(self, what: str, remedies: Sequence[str] = (), *, code: int = 1) -> None:
+    def __init__(self, what: str, remedies: Sequence[str] = (), *, code: int = FAILED) -> None:
         super().__init__(what)
         self.what = what
         self.remedies = tuple(remedies)
@@ -46,7 +50,7 @@ _LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
 
 
 def explain(said: str, site: str, mode: str, variables: Mapping[str, str]) -> OperationError:
-    """What the CLI said on its way out, with what to do about it."""
+    """The CLI's last message, with what to do about it."""
     text = _without_dump(said)
     if _LOCKED.search(text) or _SERVICE_CONFLICT in text:
         return _locked(text, site, mode, variables)
@@ -54,38 +58,38 @@ def explain(said: str, site: str, mode: str, variables: Mapping[str, str]) -> Op
 
 
 def remedy_for(errors: Iterable[Diagnostic], site: str, mode: str) -> OperationError | None:
-    """Advice on errors that are shown as they are; None where there is none to give."""
+    """Advice on errors that are shown as they are; None where there is none."""
     remedies = _remedies("\n".join(error.message for error in errors), site, mode)
     return OperationError("", remedies) if remedies else None
 
 
 def interrupted(site: str, operation: str, mode: str, *, at_once: bool = False) -> OperationError:
-    """After ^C: nothing that had begun was cut off, unless ^C came twice."""
+    """After ^C. Running steps were completed, unless ^C came twice (``at_once``)."""
     flag = " --rehearse" if mode == "rehearsal" else ""
     if operation == "preview":
-        return OperationError("Interrupted; a preview changes nothing.", code=130)
-    what = "Interrupted. What was under way has been finished and recorded; the rest was not begun."
+        return OperationError("Interrupted; a preview changes nothing.", code=INTERRUPTED)
+    what = "Interrupted. Steps that had started were completed and recorded; the others were not started."
     if at_once:
-        what = "Stopped at once. What was under way may be done without being recorded; it will be done again."
+        what = "Stopped at once. Steps that had started may be done but not recorded; they will be repeated."
     return OperationError(
         what,
         (
-            f"edge {operation} {site}{flag}     goes on from here",
+            f"edge {operation} {site}{flag}     continues from here",
             f"edge preview {site}{flag}     shows what is left",
         ),
-        code=130,
+        code=INTERRUPTED,
     )
 
 
 def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
-    """A real run cannot start; all that it lacks is said at once."""
+    """A real run cannot start: names all missing secrets at once."""
     needs = tuple(missing)
     width = max(len(need.key) for need in needs)
     lines = "\n".join(f"  {need.key:{width}}  {need.why}" for need in needs)
     return OperationError(
-        f"{site} lacks secrets in Pulumi.{site}.yaml:\n{lines}",
+        f"{site} lacks these secrets in Pulumi.{site}.yaml:\n{lines}",
         (
-            f"pulumi config set --secret --stack {site} edge:{needs[0].key}     asks for the value of each",
+            f"pulumi config set --secret --stack {site} {full_key(needs[0].key)}     asks for the value of each",
             f"edge preview {site} --rehearse     needs none of them",
         ),
     )
@@ -121,13 +125,13 @@ def _locked(text: str, site: str, mode: str, variables: Mapping[str, str]) -> Op
         what += f"; {_alive(int(owner['pid']))}." if owner["host"] == socket.gethostname() else "."
     prefix = ""
     if mode == "rehearsal":
-        # The lock is in the rehearsal's own state, which a bare `pulumi` would not look at.
+        # The lock is in the rehearsal's own state, which `pulumi` does not use by default.
         prefix = f"PULUMI_BACKEND_URL={shlex.quote(variables['PULUMI_BACKEND_URL'])} "
     return OperationError(
         what,
         (
-            "wait until it has ended, and try again",
-            f"{prefix}pulumi cancel --yes --stack {site}     takes the lock away; only when nobody works on it",
+            "wait until it ends, then try again",
+            f"{prefix}pulumi cancel --yes --stack {site}     removes the lock; only when no operation is running",
         ),
     )
 
@@ -136,14 +140,14 @@ def _alive(pid: int) -> str:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return "that process is not running any more"
+        return "that process is no longer running"
     except PermissionError:
         pass
     return "it is still running"
 
 
 def _without_dump(said: str) -> str:
-    """The CLI's own words, without the Automation API's frame around them and without `error: `."""
+    """The CLI's own message, without what the Automation API adds around it and without `error: `."""
     if match := re.search(r"^ stderr: ", said, re.MULTILINE):
         said = said[match.end() :]
     lines = [line.removeprefix("error: ") for line in said.strip().splitlines()]

@@ -1,43 +1,43 @@
-"""One operation on one site: which workspace, which arguments, what came of it.
+"""One operation on one site: its workspace, its `pulumi` arguments, its result.
 
-Owns the way from a site to a `pulumi` run and back to an ``Outcome``. Events are folded in ``events``, processes and
-signals in ``pulumi_process``, wording in ``failure``. Stacks are made and read through the Automation API; preview, up
-and destroy go to the executable directly, because only so ^C can be passed on and nothing waits for a second process.
+Owns the way from a site to a `pulumi` run and back to an ``Outcome``. Stacks are created and read through the
+Automation API. Preview, up and destroy run the executable directly: only then can ^C be passed on.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
+from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from edge.run import failure
 from edge.run.events import Run, Step
 from edge.run.failure import OperationError
-from edge.run.loading import SiteLoading, WorldOf
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
-from edge.run.stack_settings import NAMESPACE, placeholders, read_settings
+from edge.run.stack_settings import StackSettings, placeholders, read_settings
 from engine.environment import PROJECT_ROOT, environment
-from engine.obtain.cli import PulumiCli, locate
-from engine.stand_in.attached_host import attached
+from engine.obtain.cli import PulumiCli, automation_command, locate
+from stacks.configuration import full_key
+from stacks.economics import assess
+from stacks.loader import load_site
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
-    from edge.hosts.drift import Report
-    from engine.rehearsal.world import World
     from stacks.program import Built
     from stacks.site import SiteSpec
 
 Mode = Literal["rehearsal", "real"]
+Operation = Literal["preview", "up", "destroy"]
 POLICY_PACK = Path(__file__).resolve().parents[2] / "policies"
-
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes of `edge`."""
+# Without it `preview --json` prints nothing until the end.
+_STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 
 OnStep = Callable[[Step], None]
 OnInterrupt = Callable[[int], None]
@@ -45,19 +45,17 @@ OnInterrupt = Callable[[int], None]
 
 @dataclass
 class Outcome:
-    """What an operation came to."""
+    """The result of an operation."""
 
     site: str
     mode: Mode
-    operation: Literal["preview", "up", "destroy"]
+    operation: Operation
     run: Run = field(default_factory=Run)
     cost: dict[str, Any] | None = None
     placeholders: tuple[str, ...] = ()
     duration_s: float = 0.0
     code: int = DONE
     failure: OperationError | None = None
-    drift: Report | None = None
-    """What was found on the hosts, where somebody asked for a look."""
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -76,8 +74,6 @@ class Outcome:
         }
         if self.operation == "up":
             document["outputs"] = self.run.outputs
-        if self.drift is not None:
-            document["drift"] = self.drift.as_dict()
         if self.failure is not None:
             document["error"] = self.failure.as_dict()
         return document
@@ -91,25 +87,26 @@ class Session:
     mode: Mode
     cli: PulumiCli
     process: PulumiProcess
-    loading: SiteLoading
-    program: tuple[str, ...]
-    """Arguments that make `pulumi` run the site's program in this process."""
+    spec: SiteSpec | None = None
+    """The site; None where its program is not run."""
+    program: tuple[str, ...] = ()
+    """Arguments with which `pulumi` runs the site's program in this process."""
 
-    def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, *, destroy: bool = False) -> Outcome:
-        """What `up` (or `destroy`) would do; nothing is changed, except that a missing stack is created empty."""
-        if destroy:
-            return self._operate("preview", ["destroy", "--preview-only"], on_step, on_interrupt)
-        arguments = ["preview", "--policy-pack", str(POLICY_PACK), *self.program]
-        return self._operate("preview", arguments, on_step, on_interrupt)
+    def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
+        """Show what `up` would do. Changes nothing, except that a missing stack is created empty."""
+        return self._build("preview", ["preview"], on_step, on_interrupt)
 
     def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Bring the site up. The caller has previewed it: this goes ahead at once, with the policies on."""
-        arguments = ["up", "--yes", "--skip-preview", "--policy-pack", str(POLICY_PACK), *self.program]
-        return self._operate("up", arguments, on_step, on_interrupt)
+        """Bring the site up without another preview. The policies judge this run too."""
+        return self._build("up", ["up", "--yes", "--skip-preview"], on_step, on_interrupt)
+
+    def preview_destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
+        """Show what `destroy` would do."""
+        return self._destroy("preview", ["destroy", "--preview-only"], on_step, on_interrupt)
 
     def destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Remove everything that the stack holds. The stack stays, with its history."""
-        return self._operate("destroy", ["destroy", "--yes", "--skip-preview"], on_step, on_interrupt)
+        return self._destroy("destroy", ["destroy", "--yes", "--skip-preview"], on_step, on_interrupt)
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
         """The stack's outputs; secret ones masked unless asked for. Raises ``OperationError``."""
@@ -128,38 +125,54 @@ class Session:
         from pulumi.automation import CommandError
 
         try:
-            return self._workspace().get_config(self.site, f"{NAMESPACE}{key}").value
+            return self._workspace().get_config(self.site, full_key(key)).value
         except CommandError as error:
             raise self._explained(str(error)) from error
 
-    def _operate(
-        self,
-        operation: Literal["preview", "up", "destroy"],
-        arguments: list[str],
-        on_step: OnStep,
-        on_interrupt: OnInterrupt | None,
+    def stream(
+        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None
+    ) -> tuple[Run, Finished]:
+        """One run of `pulumi` with ``arguments`` on the site's stack; its events folded."""
+        run = Run(traces=bool(os.environ.get("EDGE_DEBUG")))
+
+        def on_line(line: str) -> None:
+            step = run.feed_line(line)
+            if step is not None:
+                on_step(step)
+
+        return run, self.process.run([*arguments, "--json", "--stack", self.site], on_line, on_interrupt)
+
+    def _build(
+        self, operation: Operation, command: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None
+    ) -> Outcome:
+        assert self.spec is not None, "opened without its program"
+        started = time.monotonic()
+        arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]
+        run, finished = self.stream(arguments, on_step, on_interrupt)
+        if finished.code == STACK_NOT_FOUND and not finished.interrupts:
+            self._create_stack()
+            run, finished = self.stream(arguments, on_step, on_interrupt)
+        outcome = self._judged(operation, run, finished, started)
+        if not finished.interrupts:
+            outcome.cost = cost_of(self.spec)
+            outcome.placeholders = tuple(sorted(placeholders(self.spec))) if self.mode == "rehearsal" else ()
+        return outcome
+
+    def _destroy(
+        self, operation: Operation, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None
     ) -> Outcome:
         started = time.monotonic()
         run, finished = self.stream(arguments, on_step, on_interrupt)
-        builds = bool(self.program) and self.program[0] in arguments
-        if builds and not finished.interrupts:
-            # A site that turned out to be wrong, or to lack secrets, outweighs all that the engine says about it.
-            self.loading.wait()
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
-            if not builds:
-                raise OperationError(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
-            self._create_stack()
-            run, finished = self.stream(arguments, on_step, on_interrupt)
+            raise OperationError(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
+        return self._judged(operation, run, finished, started)
+
+    def _judged(self, operation: Operation, run: Run, finished: Finished, started: float) -> Outcome:
         outcome = Outcome(self.site, self.mode, operation, run, duration_s=time.monotonic() - started)
-        if builds and not finished.interrupts:
-            outcome.cost = cost_of(self.loading.spec)
-            if self.mode == "rehearsal":
-                outcome.placeholders = tuple(sorted(placeholders(self.loading.spec)))
         if finished.interrupts:
-            outcome.code, outcome.failure = (
-                INTERRUPTED,
-                failure.interrupted(self.site, operation, self.mode, at_once=finished.interrupts > 1),
-            )
+            at_once = finished.interrupts > 1
+            outcome.code = INTERRUPTED
+            outcome.failure = failure.interrupted(self.site, operation, self.mode, at_once=at_once)
         elif finished.code or run.violations or run.result == "failed":
             outcome.code = FAILED
             if not run.violations and not run.errors:
@@ -169,38 +182,19 @@ class Session:
                 outcome.failure = failure.remedy_for(run.errors, self.site, self.mode)
         return outcome
 
-    def stream(
-        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None
-    ) -> tuple[Run, Finished]:
-        """One run of `pulumi` with ``arguments`` on the site's stack, its events folded."""
-        run = Run(traces=bool(os.environ.get("EDGE_DEBUG")))
-
-        def on_line(line: str) -> None:
-            step = run.feed_line(line)
-            if step is not None:
-                on_step(step)
-
-        command = [*arguments, "--json", "--stack", self.site]
-        if self.program and self.program[0] in arguments:
-            # Nobody waits for an engine whose site is no good, on its way to a backend that may be far.
-            return run, self.process.run(command, on_line, on_interrupt, on_start=self.loading.begin)
-        return run, self.process.run(command, on_line, on_interrupt)
-
     def _create_stack(self) -> None:
         from pulumi.automation import CommandError, StackAlreadyExistsError
 
         try:
             self._workspace().create_stack(self.site)
         except StackAlreadyExistsError:
-            # Somebody else was faster; that is as good.
+            # Somebody else has created it in the meantime.
             return
         except CommandError as error:
             raise self._explained(str(error)) from error
 
     def _workspace(self) -> LocalWorkspace:
         from pulumi.automation import LocalWorkspace
-
-        from engine.obtain.cli import automation_command
 
         return LocalWorkspace(
             work_dir=str(self.process.folder),
@@ -214,49 +208,102 @@ class Session:
 
 @contextmanager
 def opened(
-    site: str, *, rehearse: bool, builds: bool = True, root: Path = PROJECT_ROOT, built: Built | None = None
+    site: str, *, rehearse: bool, root: Path = PROJECT_ROOT, built: Built = lambda _site: None
 ) -> Iterator[Session]:
-    """A session on ``site``, whose file is read as the engine starts. Raises ``EngineError`` and ``OperationError``.
+    """A session that can preview ``site`` and bring it up. ``site`` is an id or the path of a site file.
 
-    ``builds``: the site's program is run. Without it (destroy, outputs) a site whose file is broken or gone will do.
-    ``built`` is called within the program, each time that it has built the site.
+    ``built`` is called within the program, each time that it has built the site. Raises ``FileError``, and
+    ``OperationError`` with all secrets that a real run lacks.
     """
-    cli = locate()
-    name = Path(site).stem
-    loading = SiteLoading(site, root, rehearsed=rehearse, built=built)
+    spec = load_site(site, root=root)
+    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built) as session:
+        yield session
+
+
+@contextmanager
+def opened_stack(
+    site: str,
+    *,
+    rehearse: bool,
+    root: Path = PROJECT_ROOT,
+    spec: SiteSpec | None = None,
+    built: Built = lambda _site: None,
+) -> Iterator[Session]:
+    """A session on the stack of ``site``, whose file may be broken or gone: ``spec`` is only needed to build the site.
+
+    Raises ``EngineError`` and ``OperationError``.
+    """
+    cli, name = locate(), Path(site).stem
+    settings = read_settings(root, name)
+    if spec is not None:
+        _require_settings(settings, spec, rehearse)
     with ExitStack() as resources:
-        # First of all, since a pack takes about as long to come up as the engine.
-        host = resources.enter_context(attached(loading.run, with_pack=True)) if builds else None
         if rehearse:
-            folder, variables = _rehearsal(name, loading if builds else None, resources, root)
+            folder, variables = _rehearsal(name, spec, settings, root, resources)
         else:
             folder, variables = root, environment(project_root=root)
-        variables |= {**_STREAMING, **(host.variables if host else {})}
-        process = PulumiProcess(cli.path, folder, variables)
-        program = host.arguments if host else ()
-        yield Session(name, "rehearsal" if rehearse else "real", cli, process, loading, program)
+        program: tuple[str, ...] = ()
+        if spec is not None:
+            program, more = _program(site, spec, settings, rehearse, root, built, resources)
+            variables |= more
+        process = PulumiProcess(cli.path, folder, variables | _STREAMING)
+        yield Session(name, "rehearsal" if rehearse else "real", cli, process, spec, program)
 
 
-# Without it `preview --json` holds everything back until the end.
-_STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
+def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:
+    """Refuse settings with which `pulumi up` would build another site, or would stop at a missing secret."""
+    site, key = spec.site, full_key("site")
+    if other := settings.other_site(site):
+        what = f"{key} in {settings.file.name} is `{other}`; `pulumi up` would build that site."
+        raise OperationError(what, (f"pulumi config set --stack {site} {key} {site}",), code=BAD_INPUT)
+    if not rehearse and (missing := settings.missing(spec)):
+        # All at once; the engine would stop at the first.
+        raise failure.secrets_missing(site, missing)
 
 
-def _rehearsal(site: str, loading: SiteLoading | None, resources: ExitStack, root: Path) -> tuple[Path, dict[str, str]]:
+def _program(
+    site: str,
+    spec: SiteSpec,
+    settings: StackSettings,
+    rehearse: bool,
+    root: Path,
+    built: Built,
+    resources: ExitStack,
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The arguments and variables with which `pulumi` runs the project's program in this process."""
+    from edge.run.attached import attached
+    from edge.run.program import import_sdks, main_program, rehearsed
+
+    # Imports overlap the engine's start.
+    importing = threading.Thread(target=import_sdks, args=(spec,), name="imports", daemon=True)
+    importing.start()
+    file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
+    configuration = rehearsed(spec, settings.plain, file, root) if rehearse else None
+    build = main_program(root, spec, built=built, configuration=configuration)
+
+    def program() -> None:
+        importing.join()
+        build()
+
+    host = resources.enter_context(attached(program, with_pack=True))
+    return host.arguments, host.variables
+
+
+def _rehearsal(
+    site: str, spec: SiteSpec | None, settings: StackSettings, root: Path, resources: ExitStack
+) -> tuple[Path, dict[str, str]]:
     """The workspace's folder and the variables of a rehearsed run."""
-    from engine.rehearsal import RehearsalServer
+    from engine.rehearsal.serving import RehearsalServer
     from engine.rehearsal.workspace import rehearsal_workspace
+    from engine.rehearsal.world import World
 
-    world = cast("World", WorldOf(loading)) if loading is not None else None
+    world = World.of(spec.model_dump(mode="json")) if spec is not None else None
     server = resources.enter_context(RehearsalServer(world))
-    # Only what is no secret: the program brings the placeholders along.
-    paths = rehearsal_workspace(site, root, read_settings(root, site).plain)
+    # Only what is not secret: the program sets its placeholders itself.
+    paths = rehearsal_workspace(site, root, settings.plain)
     return paths.work_dir, environment(rehearsal=server.debug_providers, project_root=root)
 
 
-def cost_of(spec: SiteSpec | None) -> dict[str, Any] | None:
+def cost_of(spec: SiteSpec) -> dict[str, Any] | None:
     """What the site costs, or None where its file does not say."""
-    if spec is None or spec.economics is None:
-        return None
-    from stacks.economics import assess
-
-    return asdict(assess(spec.economics))
+    return asdict(assess(spec.economics)) if spec.economics is not None else None

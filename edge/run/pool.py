@@ -1,83 +1,190 @@
-"""Many site files over a few processes, answers in the order of the files, memory flat.
+"""A bounded pool of worker processes: each does one item after another, and every item gets one result.
 
-Owns the processes. On Linux they are forked after everything has been imported, so that imports are paid once and
-their memory is shared; where forking is not safe, each worker imports for itself, once.
+Owns the processes. What is done with an item is the caller's: a function that can be pickled. A worker that crashes, or
+is killed, loses the item that it was working on and no other.
 """
 
 from __future__ import annotations
 
-import functools
-import gc
 import multiprocessing
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, TypeVar
 
-from edge.run.check import SiteCheck, check_file
-from edge.run.failure import OperationError
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-ALONE = 24
-"""Up to so many sites, one process is done before a second one would have started to help."""
-
-_CHUNK = 8
-# Specs and recordings are built up and dropped whole; looking for cycles every 700 objects finds nothing each time.
-_GC_THRESHOLDS = (50_000, 20, 50)
+WORKER_MIB = 300
+"""Memory that a worker may need: the SDKs, and one site at a time."""
+_GRACE_S = 10
+"""Time that a worker has to end when it is asked to."""
 
 
-def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> Iterator[SiteCheck]:
-    """Check all files; each answer comes as soon as it and those before it are there."""
-    count = min(jobs or available_cores(), max(1, len(files)))
-    check = functools.partial(check_file, root=root)
-    if count == 1 or (jobs is None and len(files) <= ALONE):
-        with _rare_collections():
-            yield from map(check, files)
-        return
-    chunk = max(1, min(_CHUNK, len(files) // (count * 4)))
-    with _rare_collections():
-        context = multiprocessing.get_context("fork" if _may_fork() else "spawn")
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin) as pool:
+@dataclass(frozen=True)
+class Lost:
+    """In place of a result: why there is none."""
+
+    reason: str
+
+
+def size(items: int, wanted: int | None = None) -> int:
+    """How many workers to start: as many as ``wanted``, or as cores and memory allow; never more than items."""
+    return max(1, min(items, wanted or min(available_cores(), available_mib() // WORKER_MIB)))
+
+
+def attempt(work: Callable[[Item], Result], item: Item) -> Result | Lost:
+    """The result for one item, in this process."""
+    try:
+        return work(item)
+    except Exception as error:
+        if os.environ.get("EDGE_DEBUG"):
+            traceback.print_exc()
+        said = (str(error).strip() or "no reason given").splitlines()[0]
+        return Lost(f"{type(error).__name__}: {said}")
+
+
+def each(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result | Lost]:
+    """The result of ``work`` for each item, in the order of the items, as soon as it is there.
+
+    When the caller stops early (by ^C, for example), all workers are asked to end with SIGTERM, then killed.
+    """
+    pool = _Pool(work, items)
+    results: dict[int, Any] = {}
+    try:
+        for _ in range(min(workers, len(items))):
+            pool.start_worker()
+        for number in range(len(items)):
+            while number not in results:
+                results.update(pool.next_results())
+            yield results.pop(number)
+    finally:
+        pool.end()
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    number: int
+    """Of the item that it is working on."""
+
+
+class _Pool:
+    def __init__(self, work: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        self._work = work
+        self._waiting = deque(enumerate(items))
+        self._context = _context(work)
+        self._workers: dict[Connection, _Worker] = {}
+
+    def start_worker(self) -> None:
+        """Start one for the next item, if there is one."""
+        if not self._waiting:
+            return
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        process.start()
+        theirs.close()
+        number, item = self._waiting.popleft()
+        self._workers[ours] = _Worker(process, number)
+        self._send(ours, item)
+
+    def next_results(self) -> dict[int, Any]:
+        """Wait for one result or more, by the number of the item."""
+        results = {}
+        for connection in wait(list(self._workers)):
+            assert isinstance(connection, Connection)
+            worker = self._workers[connection]
             try:
-                yield from pool.map(check, files, chunksize=chunk)
-            except BrokenProcessPool:
-                raise OperationError(
-                    "A process that checked sites was ended from outside, most likely for lack of memory.",
-                    ("edge check --jobs 1     needs the least memory",),
-                ) from None
-            finally:
-                pool.shutdown(cancel_futures=True)
+                results[worker.number] = connection.recv()
+            except (EOFError, ConnectionError):
+                results[worker.number] = Lost(self._ended(connection))
+                self.start_worker()
+                continue
+            if self._waiting:
+                worker.number, item = self._waiting.popleft()
+                self._send(connection, item)
+            else:
+                # Its next read finds the end, and it ends.
+                del self._workers[connection]
+                connection.close()
+        return results
+
+    def end(self) -> None:
+        workers = [worker.process for worker in self._workers.values()]
+        for process in workers:
+            process.terminate()
+        for process in workers:
+            process.join(_GRACE_S)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        for connection in self._workers:
+            connection.close()
+        self._workers.clear()
+
+    def _ended(self, connection: Connection) -> str:
+        process = self._workers.pop(connection).process
+        process.join()
+        connection.close()
+        code = process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "its worker process was killed, most likely for lack of memory; --jobs 1 needs the least"
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"its worker process ended {how}"
+
+    @staticmethod
+    def _send(connection: Connection, item: Any) -> None:
+        try:
+            connection.send(item)
+        except ConnectionError:
+            # The worker is gone; the next read says so.
+            return
+
+
+def _context(work: Callable[[Any], Any]) -> ForkServerContext | SpawnContext:
+    """Workers never inherit threads or open files: they come from a server process, or start from nothing."""
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Imported once, by the server; the workers share that memory.
+    module = getattr(work, "func", work).__module__
+    context.set_forkserver_preload([module] if module != "__main__" else [])
+    return context
+
+
+def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+    """A worker: one item after another, until there is none or the caller is gone."""
+    # ^C reaches every process of the terminal; the caller decides what it means for this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:
+            return
+        connection.send(attempt(work, item))
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which in a container are often fewer than the machine has."""
+    """Cores that this process may use; in a container often fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _may_fork() -> bool:
-    """A child has only the thread that forked; another one's lock would stay closed in it for ever."""
-    return sys.platform == "linux" and threading.active_count() == 1
-
-
-def _begin() -> None:
-    # ^C reaches the whole group; this process ends when the one that collects the answers does.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+def available_mib() -> int:
+    """Memory that can be used without swapping, as far as the system tells; within a container, its own limit."""
+    free = sys.maxsize
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        (kib,) = (line.split()[1] for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
+        free = int(kib) // 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and (most := limit.read_text().strip()) != "max":
+        free = min(free, (int(most) - int(used.read_text())) // 1024**2)
+    return free

@@ -1,8 +1,8 @@
-"""One run of the `pulumi` executable: its lines as they come, its exit code, and what ^C means for it.
+"""One run of the `pulumi` executable: its lines as they are printed, its exit code, and what ^C does.
 
-Owns the process and the signals. It knows no command and no event. The process is started in a group of its own, so
-that ^C reaches it once and from here: the first asks it to stop after what is under way, the second to stop now, the
-third ends it.
+Owns the process and the signals. The process has a process group of its own, so that a ^C at the terminal reaches it
+once, through this module: the first ^C asks it to stop after the steps that are running, the second to stop now, and
+the third kills it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _END = 0
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended. ``stderr`` holds what the CLI itself had to say, as opposed to the engine."""
+    """How a run ended. ``stderr`` has the messages of the CLI itself; those of the engine are events."""
 
     code: int
     stderr: str
@@ -39,29 +39,26 @@ class Finished:
 
 @dataclass(frozen=True)
 class PulumiProcess:
-    """Where and with what environment `pulumi` runs."""
+    """Where `pulumi` runs, and with which environment."""
 
     executable: Path
     folder: Path
     variables: Mapping[str, str]
-    """On top of this process's environment."""
+    """In addition to this process's environment."""
 
     def run(
         self,
         arguments: Sequence[str],
         on_line: Callable[[str], None] | None = None,
         on_interrupt: Callable[[int], None] | None = None,
-        on_start: Callable[[Callable[[], None]], None] | None = None,
     ) -> Finished:
         """Run to the end.
 
         ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C, in a thread of its own.
-        ``on_start`` is called when the process has been started, and must not take long. It gets what asks the process
-        to stop, for any thread, where nobody pressed ^C.
         """
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
         environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
-        # A file, not a pipe: nobody has to read it while the lines of standard output are being read.
+        # A file, not a pipe: a pipe that nobody reads meanwhile could fill up and block the process.
         with (
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,
             _forwarding(on_interrupt) as interrupts,
@@ -78,8 +75,6 @@ class PulumiProcess:
                 process_group=0,
             )
             interrupts.reach(process)
-            if on_start is not None:
-                on_start(lambda: process.send_signal(signal.SIGINT))
             assert process.stdout is not None
             for line in process.stdout:
                 if on_line is not None:
@@ -92,31 +87,31 @@ class PulumiProcess:
 
 @dataclass
 class _Interrupts:
-    """Signals that asked this process to stop, and who is asked in turn."""
+    """Signals that asked this process to stop, and the process that they are passed on to."""
 
-    told: queue.SimpleQueue[int]
-    """Gets how many there have been. Nothing is said here: a signal may come in the midst of another word."""
+    counted: queue.SimpleQueue[int]
+    """Gets the number of each signal. Nothing is printed in the handler: it may interrupt another print."""
     count: int = 0
     process: subprocess.Popen[str] | None = None
     """None until it has been started."""
     _missed: bool = False
 
     def reach(self, process: subprocess.Popen[str]) -> None:
-        """It has been started, and is asked what nobody could be asked before."""
+        """The process has been started; a signal that came before is passed on now."""
         self.process = process
         if self._missed:
             self._pass_on()
 
     def take(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
-        self.told.put(self.count)
+        self.counted.put(self.count)
         self._pass_on()
 
     def _pass_on(self) -> None:
         if self.process is None:
             self._missed = True
         elif self.count <= _GRACEFUL_ATTEMPTS:
-            # Nothing, where it has ended by itself.
+            # Does nothing where the process has ended.
             self.process.send_signal(signal.SIGINT)
         elif self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -124,21 +119,21 @@ class _Interrupts:
 
 @contextmanager
 def _forwarding(on_interrupt: Callable[[int], None] | None) -> Iterator[_Interrupts]:
-    """While this holds, signals that ask this process to stop are passed on, and it waits for the other's end.
+    """Within this context, signals that ask this process to stop are passed on, and it waits for the other's end.
 
-    A terminal that closes is ignored by whoever was started so (`nohup`). ^C's signal never is, as `pulumi` has it: the
-    other would inherit that (from `&` in a script), and nobody could ask it to stop any more.
+    SIGHUP stays ignored where it was ignored before (`nohup`). SIGINT never stays ignored, as in
+    `pulumi` itself: the process would inherit that (from `&` in a script), and could not be stopped any more.
     """
-    told: queue.SimpleQueue[int] = queue.SimpleQueue()
-    interrupts = _Interrupts(told)
+    counted: queue.SimpleQueue[int] = queue.SimpleQueue()
+    interrupts = _Interrupts(counted)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    taken = [number for number in _STOPPING if not (deaf and number == signal.SIGHUP)]
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    taken = [number for number in _STOPPING if not (ignored and number == signal.SIGHUP)]
     before = {number: signal.signal(number, interrupts.take) for number in taken}
-    teller = threading.Thread(target=_tell, args=(told, on_interrupt), name="interrupts", daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=_report, args=(counted, on_interrupt), name="interrupts", daemon=True)
+    reporter.start()
     try:
         yield interrupts
     except BaseException:
@@ -149,11 +144,11 @@ def _forwarding(on_interrupt: Callable[[int], None] | None) -> Iterator[_Interru
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        told.put(_END)
-        teller.join()
+        counted.put(_END)
+        reporter.join()
 
 
-def _tell(told: queue.SimpleQueue[int], on_interrupt: Callable[[int], None] | None) -> None:
-    for count in iter(told.get, _END):
+def _report(counted: queue.SimpleQueue[int], on_interrupt: Callable[[int], None] | None) -> None:
+    for count in iter(counted.get, _END):
         if on_interrupt is not None:
             on_interrupt(count)

@@ -13,11 +13,11 @@ from sitefile.problems import Problem
 
 _SITES_NAMED = 3
 _MISSING_LISTED = 12
-"""Up to so many sites are told one by one which secrets they lack; beyond that, how many do."""
+"""Up to this many sites are listed with the secrets that they lack; beyond that, only their number."""
 
 
 class Table:
-    """Rows in columns whose widths are known before the first site has been checked, so that rows can stream."""
+    """Rows in columns of fixed width, so that each row can be printed as soon as its site has been checked."""
 
     def __init__(self, out: Console, files: Sequence[Path]) -> None:
         self._out = out
@@ -68,29 +68,31 @@ class Table:
 
 def report(out: Console, result: Report) -> None:
     """Everything below the table."""
-    _problems(out, [problem for site in result.sites for problem in site.problems])
-    _problems(out, result.between)
-    for site in result.sites:
+    _problems(out, result.problems)
+    for site in result.stacks:
         _graph(out, site)
         for finding in site.mandatory:
             out.print()
             out.print(Text.assemble((f"{site.site}: refused ", "bold red"), (finding.rule, "bold")))
             out.print(f"    {where(finding)} {finding.message}")
             out.print(f"    do: {finding.remedy}")
-    _advice(out, result.sites)
+    _advice(out, result.stacks)
+    for said in result.advice:
+        out.print()
+        out.print(Text.assemble(("advice ", "yellow"), said))
     _missing(out, result.sites)
     out.print()
     out.print(Text(f"{closing(result)}", style="bold red" if result.code else "bold green"))
 
 
 def closing(result: Report) -> str:
-    """The last line: what was looked at, what came of it, how long it took."""
-    sites = result.sites
-    resources, hosts = sum(site.resources for site in sites), sum(site.hosts for site in sites)
-    line = verdict(sites)
+    """The last line: what was checked, the verdict, how long it took."""
+    stacks = result.stacks
+    resources, hosts = sum(stack.resources for stack in stacks), sum(stack.hosts for stack in stacks)
+    line = verdict(result.sites, result.fleet)
     if result.between:
         line += f"; {len(result.between)} clash{'es' if len(result.between) > 1 else ''} between sites"
-    advisory = sum(len(site.advisory) for site in sites)
+    advisory = sum(len(stack.advisory) for stack in stacks)
     advice = f", {advisory} pieces of advice" if advisory > 1 else ", 1 piece of advice" if advisory else ""
     return f"{line} ({hosts} hosts, {resources} resources{advice}, {result.duration_s:.1f} s)"
 
@@ -110,9 +112,9 @@ def _problems(out: Console, problems: Iterable[Problem]) -> None:
 def _graph(out: Console, site: SiteCheck) -> None:
     for problem in site.graph:
         name = problem.urn.split("::", 3)[-1]
-        place = ": ".join(part for part in (name, problem.property) if part)
+        subject = ": ".join(part for part in (name, problem.property) if part)
         out.print()
-        out.print(Text.assemble((f"{site.site}: ", "bold red"), f"{place + ': ' if place else ''}{problem.reason}"))
+        out.print(Text.assemble((f"{site.site}: ", "bold red"), f"{subject + ': ' if subject else ''}{problem.reason}"))
 
 
 def _advice(out: Console, sites: Sequence[SiteCheck]) -> None:
@@ -134,11 +136,9 @@ def _missing(out: Console, sites: Sequence[SiteCheck]) -> None:
     if not lacking:
         return
     out.print()
-    out.print(
-        Text("Secrets that a real run needs and the stack's settings do not hold yet (a rehearsal needs none):", "dim")
-    )
+    out.print(Text("Secrets that a real run needs and that are not set yet (a rehearsal needs none):", "dim"))
     if len(lacking) > _MISSING_LISTED:
-        out.print(Text(f"    {len(lacking)} sites; `edge check SITE` names them", "dim"))
+        out.print(Text(f"    {len(lacking)} sites; `edge check SITE` lists them", "dim"))
         return
     for site in lacking:
         out.print(Text(f"    {site.site}: {', '.join(site.secrets_missing)}", "dim"))

@@ -1,4 +1,4 @@
-"""`edge drift` in a terminal: for each site what differs, what to write to have it put right, then one line."""
+"""`edge drift` in a terminal: for each site what differs and what to write to correct it, then one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUBJECT = {"mode": "mode of ", "link": "link ", "sysctl": "setting "}
 
 @contextmanager
 def counting() -> Iterator[Tell]:
-    """Says on standard error how far it has come, once that takes more than two seconds."""
+    """Progress on standard error, once probing takes more than two seconds."""
     line, started, told = Text(), time.monotonic(), 0.0
     live = Live(
         get_renderable=lambda: line if time.monotonic() - started > _QUIET_S else Text(),
@@ -32,7 +32,7 @@ def counting() -> Iterator[Tell]:
 
     def tell(done: int, hosts: int) -> None:
         nonlocal told
-        line.plain = f"drift  {done} of {hosts} hosts looked at"
+        line.plain = f"drift  {done} of {hosts} hosts probed"
         seconds = time.monotonic() - started
         if not sys.stderr.isatty() and seconds > _QUIET_S and seconds - told > _LINE_EACH_S:
             told = seconds
@@ -46,16 +46,16 @@ def counting() -> Iterator[Tell]:
 
 
 def report(out: Console, result: Report) -> None:
-    """Every site that is not as planned, then what came of all."""
+    """Every site that is not as planned, then the totals."""
     for site in result.sites:
         _site(out, site)
     counts = result.counts
     line = f"{counts['sites']} site{_s(counts['sites'])}, {counts['hosts']} host{_s(counts['hosts'])}: "
     parts = [f"{counts['differences']} difference{_s(counts['differences'])} on {counts['drifted']}"]
     parts = parts if counts["drifted"] else []
-    parts += [f"{counts['not_reached']} not looked at"] if counts["not_reached"] else []
-    unread = sum(1 for site in result.sites if site.problems or site.failure)
-    parts += [f"{unread} site{_s(unread)} not looked at"] if unread else []
+    parts += [f"{counts['not_reached']} not probed"] if counts["not_reached"] else []
+    failed = sum(1 for site in result.sites if site.problems or site.failure)
+    parts += [f"{failed} site{_s(failed)} not probed"] if failed else []
     line += f"{', '.join(parts) or 'all as planned'} ({result.duration_s:.1f} s)"
     out.print(Text(line, style="bold red" if result.code else "bold green"))
 
@@ -80,23 +80,21 @@ def _site(out: Console, site: SiteDrift) -> None:
             cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)]
             out.print(Text(f"  {'  '.join(cells)}  {row[3]}", style="dim" if number == 0 else ""))
     for host in site.not_reached:
-        out.print(Text(f"  {host.node}  not looked at: {host.not_reached}", style="red"))
+        out.print(Text(f"  {host.node}  not probed: {host.not_reached}", style="red"))
     if site.drifted:
         names = ", ".join(host.name for host in site.drifted)
-        write = (
-            f"reapply: {site.reapply}     in {site.file.name} at {names}: everything there is applied again, in place"
-        )
-        remedies(out, (write, f"edge up {site.site}     after that, as for any other change"))
+        reapply = f"reapply: {site.reapply}     in {site.file.name} at {names}: applies everything again, in place"
+        remedies(out, (reapply, f"edge up {site.site}     then, as for any other change"))
     out.print()
 
 
 def subject(one: Expected) -> str:
-    """What was looked at."""
+    """What was compared."""
     return _SUBJECT.get(one.kind, "") + one.name
 
 
 def shown(one: Expected, value: str | None) -> str:
-    """A value as people call it."""
+    """A value in words: a known file by its name, an unknown one by its checksum."""
     if value is None:
         return "nothing"
     if one.kind == "content":

@@ -1,4 +1,4 @@
-"""What happens, while it happens, on standard error: a live table on a terminal, plain lines elsewhere."""
+"""Progress of a run on standard error: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
 
 from edge.run.events import STACK_TYPE, ResourceChange, Step
-
-if TYPE_CHECKING:
-    from rich.console import Console, Group
+from edge.show.render import SIGNS, console
 
 _SHOWN_RUNNING = 12
 _REFRESHES_PER_SECOND = 8
 _INTERRUPT_NOTICES = (
-    "stopping: what is under way is finished first (^C again stops at once)",
-    "stopping at once: what was under way may have to be repeated",
-    "ended",
+    "stopping after the steps that are running (^C again stops at once)",
+    "stopping at once: steps that were running may be repeated later",
+    "killed",
 )
 
 
@@ -30,22 +32,25 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(title: str, *, quiet: bool = False) -> Iterator[Progress]:
-    """Progress of one run. ``quiet`` leaves out resources that stay as they are, on plain output."""
+def progress(title: str, *, quiet: bool = False, preview: bool = False) -> Iterator[Progress]:
+    """Progress of one run. ``quiet`` means no live table. A ``preview`` has no plain lines: the result repeats them."""
     if sys.stderr.isatty() and not quiet:
         live = _Live(title)
         with live:
             yield live
         return
-    yield _Lines()
+    yield _Lines(steps=not preview)
 
 
 class _Lines:
     """A line for each resource that has been changed."""
 
+    def __init__(self, *, steps: bool) -> None:
+        self._steps = steps
+
     def step(self, step: Step) -> None:
         change = step.change
-        if step.status == "running" or change.op in ("same", "refresh") or change.type == STACK_TYPE:
+        if not self._steps or step.status == "running" or change.op in ("same", "refresh") or change.type == STACK_TYPE:
             return
         print(f"{step.status:6} {change.op:8} {change.name} ({change.type})", file=sys.stderr, flush=True)
 
@@ -59,21 +64,16 @@ def notice(times: int) -> str:
 
 
 class _Live:
-    """Counts, and the resources that are being worked on with the seconds that they have taken."""
+    """Counts, and the running resources with the seconds that they have taken."""
 
     def __init__(self, title: str) -> None:
-        from rich.live import Live
-
-        from edge.show.render import console
-
         self._title = title
         self._running: dict[str, tuple[ResourceChange, float]] = {}
         self._done = self._failed = 0
         self._notice = ""
-        self._console: Console = console(stderr=True)
         self._live = Live(
             get_renderable=self._table,
-            console=self._console,
+            console=console(stderr=True),
             refresh_per_second=_REFRESHES_PER_SECOND,
             transient=True,
         )
@@ -101,14 +101,9 @@ class _Live:
         self._notice = notice(times)
 
     def _table(self) -> Group:
-        from rich.console import Group
-        from rich.text import Text
-
-        from edge.show.render import SIGNS
-
         running = list(self._running.values())
         failed = f", {self._failed} failed" if self._failed else ""
-        lines = [Text(f"{self._title}  {self._done} done, {len(running)} under way{failed}", "bold")]
+        lines = [Text(f"{self._title}  {self._done} done, {len(running)} running{failed}", "bold")]
         now = time.monotonic()
         for change, since in running[:_SHOWN_RUNNING]:
             sign, style = SIGNS[change.op]

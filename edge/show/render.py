@@ -1,4 +1,4 @@
-"""Results as people read them in a terminal. Knows rich; decides nothing."""
+"""Outcomes, findings and failures in a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from edge.hosts.doctor import Item
+from edge.exit_codes import INTERRUPTED
 from edge.run.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run, name_of
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
@@ -28,14 +28,14 @@ _CHANGING = ("create", "update", "replace", "delete")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A terminal as the user has it: no colour with NO_COLOR, no line breaks into what goes to a file."""
+    """A console that respects NO_COLOR and adds no line breaks to what is written to a file."""
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 def failure(out: Console, problem: OperationError) -> None:
     """What went wrong, and the commands that help."""
     if problem.what:
-        out.print(Text(problem.what, style="red" if problem.code != 130 else "yellow"))
+        out.print(Text(problem.what, style="red" if problem.code != INTERRUPTED else "yellow"))
     remedies(out, problem.remedies)
 
 
@@ -45,7 +45,7 @@ def remedies(out: Console, lines: Iterable[str]) -> None:
 
 
 def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
-    """A preview, or what `up` or `destroy` came to."""
+    """The result of a preview, `up` or `destroy`."""
     _headline(out, result)
     changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
     for group, changes in by_component(changed, result.run):
@@ -53,10 +53,10 @@ def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
         for change in changes:
             _resource(out, change, diff=diff)
     policies(out, result.run.policies)
-    if result.code != 130:
-        # After ^C they only say, in many words, that something was cancelled.
+    if result.code != INTERRUPTED:
+        # After ^C they only repeat that steps were cancelled.
         _diagnostics(out, result.run)
-    if result.code != 130 and result.run.resources:
+    if result.code != INTERRUPTED and result.run.resources:
         _summary(out, result)
     if result.failure is not None:
         failure(out, result.failure)
@@ -66,14 +66,14 @@ def _headline(out: Console, result: Outcome) -> None:
     line = Text.assemble((result.operation, "bold"), " ", (result.site, "bold"))
     if result.mode == "rehearsal":
         line.append("  rehearsal", style="bold cyan")
-        line.append(": the real engine, providers played on this machine; nothing is touched", style="cyan")
+        line.append(": the real engine with simulated providers; nothing real is changed", style="cyan")
     out.print(line)
     if result.placeholders:
         out.print(Text(f"  placeholders stand in for the secrets {', '.join(result.placeholders)}", style="cyan"))
 
 
 def by_component(changes: Sequence[ResourceChange], run: Run) -> list[tuple[str, list[ResourceChange]]]:
-    """Changes under the name of the nearest component around each, in the order of first appearance."""
+    """Changes grouped by the nearest component that contains them, in the order of first appearance."""
     groups: dict[str, list[ResourceChange]] = {}
     for change in changes:
         groups.setdefault(_component(change, run), []).append(change)
@@ -130,7 +130,7 @@ def policies(out: Console, findings: Sequence[PolicyFinding]) -> None:
 
 
 def _diagnostics(out: Console, run: Run) -> None:
-    """Warnings, then errors; what is said about several resources is said once."""
+    """Warnings, then errors; the same message about several resources is printed once."""
     said: dict[tuple[str, str], list[str]] = {}
     for diagnostic in sorted(run.diagnostics, key=lambda one: one.severity == "error"):
         said.setdefault((diagnostic.severity, diagnostic.message), []).append(diagnostic.urn)
@@ -144,7 +144,7 @@ def _diagnostics(out: Console, run: Run) -> None:
 
 
 def indented(message: str) -> str:
-    """A message of several lines that begins in the column where messages begin."""
+    """A message whose further lines are aligned with its first."""
     return message.replace("\n", "\n" + " " * 10)
 
 
@@ -183,23 +183,6 @@ def outputs(out: Console, values: Mapping[str, Any]) -> None:
     width = max((len(name) for name in values), default=0)
     for name, value in sorted(values.items()):
         out.print(Text.assemble((f"  {name:{width}}  ", "bold"), value if isinstance(value, str) else _json(value)))
-
-
-def doctor(out: Console, items: Sequence[Item]) -> None:
-    """What was looked at, under its subject, with what to do about what is not well."""
-    styles = {"ok": "green", "note": "cyan", "broken": "bold red"}
-    width = max((len(item.name) for item in items), default=0)
-    subject = ""
-    for item in items:
-        if item.subject != subject:
-            subject = item.subject
-            out.print(Text(subject, style="bold"))
-        out.print(Text.assemble((f"  {item.status:6}  ", styles[item.status]), f"{item.name:{width}}  {item.detail}"))
-        if item.remedy:
-            out.print(Text.assemble((f"{'':10}> ", "cyan"), item.remedy))
-    broken = sum(1 for item in items if item.status == "broken")
-    line = f"{broken} of {len(items)} would stop a real run" if broken else "ready for a real run"
-    out.print(Text(line, style="bold red" if broken else "bold green"))
 
 
 def _json(value: Any) -> str:

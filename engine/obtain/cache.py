@@ -1,4 +1,4 @@
-"""Where obtained engines are kept, and how they get there whole: built aside, then renamed into place.
+"""The cache of downloaded and built CLIs. An entry is built in a temporary folder, then renamed into place.
 
 Does not know what is kept. The folder is outside the checkout, so that clones and branches share it.
 """
@@ -28,10 +28,10 @@ def root() -> Path:
 
 @contextmanager
 def filling(destination: Path, what: str = "the Pulumi CLI") -> Iterator[Path]:
-    """A folder to fill, which becomes `destination` when the block ends without an error, and vanishes otherwise.
+    """A folder to fill, which becomes `destination` when the block ends without an error, and is removed otherwise.
 
-    One process fills at a time; what a killed one left behind goes first. The block may find `destination` there
-    already, filled by the process it waited for: check again inside. Whoever has to wait is told for `what`.
+    One process fills at a time, and removes first what a killed process left behind. The block may find `destination`
+    there already, filled by the process that it waited for: check again inside. `what` is shown while waiting.
     """
     parent = destination.parent
     parent.mkdir(parents=True, exist_ok=True)

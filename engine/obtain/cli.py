@@ -1,4 +1,4 @@
-"""Which Pulumi CLI is used, and in which order one is looked for. How it is fetched or built is in the modules beside.
+"""Which Pulumi CLI is used, and in which order one is looked for. `download` fetches one, `go_build` builds one.
 
 Order: what `make setup` installed, then a new enough `pulumi` on PATH, then the cache; only `obtain`, which
 `make setup` calls, goes on to the official download and then to a build from the Go modules pinned in pulumi_cli/.
@@ -19,19 +19,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from semver import VersionInfo
 
+from engine.obtain import download, go_build
+from engine.obtain.pin import PULUMI_VERSION, EngineError
+
 if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand
 
-# Must match `pulumi` in requirements.txt and the modules in pulumi_cli/go.mod; tests hold the three together.
-PULUMI_VERSION = "3.250.0"
 _VERSION_TIMEOUT_SECONDS = 60.0
 
 Origin = Literal["path", "download", "go-build"]
 _FORCED: dict[str, Origin] = {"path": "path", "download": "download", "build": "go-build"}
-
-
-class EngineError(Exception):
-    """No usable engine. The message names what is missing and what to do."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ def locate() -> PulumiCli:
 
 
 def obtain() -> PulumiCli:
-    """The CLI to install: one at hand, else the official download, else the pinned Go build."""
-    from engine.obtain import download, go_build
-
+    """The CLI to install: one on this machine, else the official download, else the pinned Go build."""
     tried: list[str] = []
     found = next(_at_hand(tried), None)
     if found is not None:
@@ -73,7 +68,7 @@ def obtain() -> PulumiCli:
         return PulumiCli(path=path, version=version_of(path), origin=origin)
     raise EngineError(
         _nothing(
-            f"The Pulumi CLI {PULUMI_VERSION} could not be had.",
+            f"The Pulumi CLI {PULUMI_VERSION} could not be obtained.",
             tried,
             f"Install Pulumi {PULUMI_VERSION} or newer (https://www.pulumi.com/docs/install/) so that it is on PATH, "
             "or install Go (https://go.dev/dl/), then run `make setup` again.",
@@ -82,13 +77,15 @@ def obtain() -> PulumiCli:
 
 
 def automation_command(cli: PulumiCli) -> PulumiCommand:
-    """The CLI as the Automation API wants it, without asking the executable for its version once more."""
+    """The CLI for the Automation API. It is not run to ask for its version, which is known."""
     from pulumi.automation import PulumiCommand
 
-    command = PulumiCommand.__new__(PulumiCommand)
-    command.command = str(cli.path)
-    command.version = VersionInfo.parse(cli.version)
-    return command
+    class Located(PulumiCommand):
+        def __init__(self) -> None:
+            self.command = str(cli.path)
+            self.version = VersionInfo.parse(cli.version)
+
+    return Located()
 
 
 # What `make setup` installed.
@@ -127,7 +124,7 @@ def _mark() -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-# What is at hand elsewhere.
+# What else is on this machine.
 
 
 def good_enough(version: str) -> bool:
@@ -157,8 +154,6 @@ def version_of(executable: Path) -> str:
 
 
 def _at_hand(tried: list[str]) -> Iterator[PulumiCli]:
-    from engine.obtain import download, go_build
-
     if _allowed("path"):
         yield from _on_path(tried)
     cached: dict[Origin, Path] = {"download": download.cached_path(), "go-build": go_build.cached_path()}

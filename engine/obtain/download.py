@@ -13,7 +13,7 @@ from pathlib import Path
 from semver import VersionInfo
 
 from engine.obtain import cache
-from engine.obtain.cli import PULUMI_VERSION, EngineError
+from engine.obtain.pin import PULUMI_VERSION, EngineError
 from engine.obtain.progress import Progress
 
 # Where PulumiCommand.install gets its installer; asked first, because the installer itself has no time limit.

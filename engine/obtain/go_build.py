@@ -1,4 +1,4 @@
-"""The Pulumi CLI built from the Go modules pinned in pulumi_cli/, for machines that reach a Go proxy and little else.
+"""Builds the Pulumi CLI from the Go modules pinned in pulumi_cli/, where the official download cannot be reached.
 
 About five minutes on two cores the first time, none after: the result is kept in the cache under a name that holds a
 hash of the pins.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.obtain import cache
-from engine.obtain.cli import PULUMI_VERSION, EngineError
+from engine.obtain.pin import PULUMI_VERSION, EngineError
 from engine.obtain.progress import Progress
 
 MODULE = Path(__file__).with_name("pulumi_cli")

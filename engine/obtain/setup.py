@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from engine.obtain import cli
-from engine.obtain.cli import EngineError, PulumiCli
+from engine.obtain.cli import PulumiCli
+from engine.obtain.pin import EngineError
 from engine.obtain.progress import say
 from engine.obtain.shim import HOST, SHIM, is_our_shim
 

@@ -1,45 +1,46 @@
 """Runs a Pulumi program in this process and records what it would register, answered by the rehearsal core.
 
-Owns the recording monitor and the isolation of one run from the next: settings, configuration, root resource and event
-loop live in a context of their own and are gone when `record` returns. No engine, no gRPC, no thread. Does not decide
-what is right: `engine.rehearsal.core` checks inputs and makes up outputs, here as behind the real engine.
+Uses the SDK as it is: a resource monitor of our own is handed to `pulumi.runtime.Settings`, and the program runs in
+`pulumi.runtime.run_in_stack`. Settings, configuration and event loop of a run are gone when `record` returns. No
+engine and no network. Does not decide what is right: `engine.rehearsal.core` checks inputs and makes up outputs, here
+as behind the real engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi.runtime import config as sdk_config
-from pulumi.runtime import settings as sdk_settings
-from pulumi.runtime.stack import Stack
+import grpc
+import pulumi.runtime
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import provider_pb2, resource_pb2, resource_pb2_grpc
 
 from engine.rehearsal import core
 from engine.rehearsal.core import Problem, Unanswerable, World
-from engine.rehearsal.plain_sdk import InlineLoop, Message, RunSettings, lean_sdk
-from engine.rehearsal.values import UNKNOWN, Secret, from_wire, to_wire
+from engine.rehearsal.transforms import Transforms
+from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
 
 __all__ = ["UNKNOWN", "Problem", "Recorded", "Recording", "Secret", "record"]
 
 STACK_TYPE = "pulumi:pulumi:Stack"
-_FEATURES = {
-    "secrets": True,
-    "resourceReferences": True,
-    "outputValues": True,
-    "deletedWith": True,
-    "replaceWith": True,
-    "aliasSpecs": True,
-    # These call back over gRPC into the program, which no part of the project does.
-    "transforms": False,
-    "invokeTransforms": False,
-    "parameterization": False,
-    "resourceHooks": False,
-    "errorHooks": False,
-}
+_FEATURES = frozenset(
+    {
+        "secrets",
+        "resourceReferences",
+        "outputValues",
+        "deletedWith",
+        "replaceWith",
+        "aliasSpecs",
+        "transforms",
+        # Hooks are registered and never called: nothing happens that they could be called for.
+        "resourceHooks",
+        "errorHooks",
+    }
+)
 _one_at_a_time = threading.Lock()
 
 
@@ -90,139 +91,145 @@ def record(
 ) -> Recording:
     """Runs ``program`` as if every resource were created, and returns what it registered.
 
-    ``config`` has full keys (``edge:ssh-private-key``). An exception of the program is raised as it is. Runs one after
-    the other in one process do not see each other; two threads take turns.
+    ``config`` has full keys (``edge:ssh-private-key``). An exception of the program is raised as it is. One run at a
+    time per process: a second thread waits for the first.
     """
     monitor = _Monitor(project, stack, world or World())
-    settings = RunSettings(project=project, stack=stack, monitor=monitor, features=_FEATURES)
-    with _one_at_a_time, lean_sdk(settings):
-        contextvars.copy_context().run(_run, program, settings, config, secret_keys)
+
+    async def run() -> None:
+        # Context variables of the SDK: set here, inside the task, they end with it.
+        pulumi.runtime.reset_options()
+        stub = resource_pb2_grpc.ResourceMonitorStub(_Channel(monitor))
+        pulumi.runtime.configure(pulumi.runtime.Settings(project, stack, stub, organization="organization"))
+        pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+        # A failed resource fails the outputs that depend on it, which nobody awaits any more.
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+        await pulumi.runtime.run_in_stack(program)
+
+    with _one_at_a_time:
+        asyncio.run(run())
     return monitor.recording()
 
 
-def _run(
-    program: Callable[[], Any], settings: RunSettings, config: Mapping[str, str], secret_keys: Collection[str]
-) -> None:
-    sdk_settings.ROOT.set(None)
-    sdk_config.set_all_config(dict(config), list(secret_keys))
-    loop = InlineLoop()
-    loop.set_exception_handler(lambda _loop, _context: None)
-    try:
-        loop.run_until_complete(_drive(program, settings))
-    finally:
-        _abandon(loop)
-        loop.close()
+class _Channel:
+    """A gRPC channel that ends in this process: a call is a method of ``answers``.
+
+    Answers go through their wire form, so that an SDK with newer messages reads them as it reads those of an engine.
+    """
+
+    def __init__(self, answers: object) -> None:
+        self._answers = answers
+
+    def unary_unary(self, method: str, *, response_deserializer: Callable[[bytes], Any], **_options: Any) -> Any:
+        answer: Callable[[Any], Any] = getattr(self._answers, method.rpartition("/")[2], _unimplemented)
+        return lambda request: response_deserializer(answer(request).SerializeToString())
 
 
-async def _drive(program: Callable[[], Any], settings: RunSettings) -> None:
-    failure: Exception | None = None
-    try:
-        Stack(program)
-    except Exception as error:
-        failure = error
-    try:
-        await _quiet(settings)
-    except Exception:
-        # What the program itself said is worth more than what broke because of it.
-        if failure is None:
-            raise
-    if failure is not None:
-        raise failure
+class _Unimplemented(grpc.RpcError):
+    """What the SDK takes for an older engine."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNIMPLEMENTED
+
+    def details(self) -> str:
+        return "a check without an engine does not support this call"
 
 
-async def _quiet(settings: RunSettings) -> None:
-    """Waits until nothing is under way, like the SDK's `wait_for_rpcs`, which asks every output again at each step."""
-    calls = settings.rpc_manager.rpcs
-    while calls or settings.outputs:
-        while calls:
-            await calls.pop()
-        if settings.rpc_manager.unhandled_exception is not None:
-            raise settings.rpc_manager.unhandled_exception
-        pending = list(settings.outputs)
-        settings.outputs.clear()
-        for output in pending:
-            await output
-
-
-def _abandon(loop: asyncio.AbstractEventLoop) -> None:
-    pending = asyncio.all_tasks(loop)
-    for task in pending:
-        task.cancel()
-    if pending:
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+def _unimplemented(_request: Any) -> Any:
+    raise _Unimplemented
 
 
 class _Monitor:
     """Answers the SDK as the engine's resource monitor does, and remembers."""
 
     def __init__(self, project: str, stack: str, world: World) -> None:
-        self.project = project
-        self.stack = stack
-        self.world = world
+        self._world = world
         self._suffix = f"urn:pulumi:{stack}::{project}::"
         self._resources: dict[str, Recorded] = {}
         self._problems: list[Problem] = []
         self._stack_urn = ""
         self._stack_outputs: dict[str, Any] = {}
+        self._transforms = Transforms()
+        # The SDK calls from several threads.
+        self._lock = threading.Lock()
 
     def recording(self) -> Recording:
         return Recording(tuple(self._resources.values()), self._stack_outputs, tuple(self._problems))
 
-    def RegisterResource(self, request: Any) -> Message:  # noqa: N802
+    def SupportsFeature(self, request: Any) -> Any:
+        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in _FEATURES)
+
+    def SignalAndWaitForShutdown(self, _request: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def RegisterStackTransform(self, request: Any) -> Any:
+        self._transforms.register(request)
+        return empty_pb2.Empty()
+
+    def RegisterResourceHook(self, _request: Any) -> Any:
+        return empty_pb2.Empty()
+
+    RegisterErrorHook = RegisterResourceHook
+
+    def RegisterResource(self, request: Any) -> Any:
+        if request.type != STACK_TYPE:
+            self._transforms.apply(request)
+        with self._lock:
+            return self._register(request)
+
+    def _register(self, request: Any) -> Any:
         urn = self._urn(request.parent, request.type, request.name)
         if request.type == STACK_TYPE:
             self._stack_urn = urn
-            return _registered(urn, "", {})
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        self._transforms.remember(urn, request)
         if urn in self._resources:
             self._problems.append(Problem(urn, "", "two resources have this URN; give one of them another name"))
-        inputs = from_wire(request.object)
+        inputs = from_struct(request.object)
         identity = ""
         outputs: dict[str, Any] = {}
         if request.custom:
-            inputs, problems = core.check(request.type, urn, inputs, self.world)
+            inputs, problems = core.check(request.type, urn, inputs, self._world)
             self._problems.extend(problems)
             identity, outputs = core.create(request.type, urn, inputs)
-            for name in request.additionalSecretOutputs or ():
+            for name in request.additionalSecretOutputs:
                 if name in outputs and not isinstance(outputs[name], Secret):
                     outputs[name] = Secret(outputs[name])
         self._resources[urn] = _recorded(request, urn, identity, inputs, outputs)
-        return _registered(urn, identity, to_wire(outputs))
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=to_struct(outputs))
 
-    def RegisterResourceOutputs(self, request: Any) -> None:  # noqa: N802
-        outputs = from_wire(request.outputs)
-        if request.urn == self._stack_urn:
-            self._stack_outputs = outputs
-        else:
-            self._resources[request.urn].outputs.update(outputs)
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        outputs = from_struct(request.outputs)
+        with self._lock:
+            if request.urn == self._stack_urn:
+                self._stack_outputs = outputs
+            else:
+                self._resources[request.urn].outputs.update(outputs)
+        return empty_pb2.Empty()
 
-    def ReadResource(self, request: Any) -> Message:  # noqa: N802
+    def ReadResource(self, request: Any) -> Any:
         urn = self._urn(request.parent, request.type, request.name)
-        inputs = from_wire(request.properties)
+        inputs = from_struct(request.properties)
         _, outputs = core.create(request.type, urn, inputs)
-        self._resources[urn] = Recorded(
-            urn, request.type, request.name, request.parent, True, request.id, request.provider or "", inputs, outputs
-        )
-        return Message(urn=urn, properties=to_wire(outputs))
+        with self._lock:
+            self._resources[urn] = Recorded(
+                urn, request.type, request.name, request.parent, True, request.id, request.provider, inputs, outputs
+            )
+        return resource_pb2.ReadResourceResponse(urn=urn, properties=to_struct(outputs))
 
-    def Invoke(self, request: Any) -> Message:  # noqa: N802
+    def Invoke(self, request: Any) -> Any:
         try:
-            answer = core.invoke(request.tok, from_wire(request.args), self.world)
+            answer = core.invoke(request.tok, from_struct(request.args), self._world)
         except Unanswerable as error:
-            return Message(failures=[Message(property=error.property, reason=str(error))], **{"return": {}})
-        return Message(failures=(), **{"return": to_wire(answer)})
-
-    def Call(self, request: Any) -> Message:  # noqa: N802
-        raise NotImplementedError(f"rehearsal does not run resource methods ({request.tok})")
+            failure = provider_pb2.CheckFailure(property=error.property, reason=str(error))
+            return provider_pb2.InvokeResponse(failures=[failure])
+        return provider_pb2.InvokeResponse(**{"return": to_struct(answer)})
 
     def _urn(self, parent: str, kind: str, name: str) -> str:
         if parent and parent != self._stack_urn:
             chain = parent.split("::", 3)[2]
             return f"{self._suffix}{chain}${kind}::{name}"
         return f"{self._suffix}{kind}::{name}"
-
-
-def _registered(urn: str, identity: str, outputs: dict[str, Any]) -> Message:
-    return Message(urn=urn, id=identity, object=outputs, propertyDependencies=None, result=0)
 
 
 def _recorded(request: Any, urn: str, identity: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> Recorded:
@@ -241,18 +248,16 @@ def _recorded(request: Any, urn: str, identity: str, inputs: dict[str, Any], out
         property_dependencies={
             name: tuple(sorted(found.urns)) for name, found in request.propertyDependencies.items() if found.urns
         },
-        additional_secret_outputs=tuple(request.additionalSecretOutputs or ()),
-        ignore_changes=tuple(request.ignoreChanges or ()),
-        replace_on_changes=tuple(request.replaceOnChanges or ()),
-        aliases=tuple(alias.urn or alias.spec.name for alias in request.aliases or ()),
-        protect=bool(request.protect),
-        retain_on_delete=bool(request.retainOnDelete),
+        additional_secret_outputs=tuple(request.additionalSecretOutputs),
+        ignore_changes=tuple(request.ignoreChanges),
+        replace_on_changes=tuple(request.replaceOnChanges),
+        aliases=tuple(alias.urn or alias.spec.name for alias in request.aliases),
+        protect=request.protect,
+        retain_on_delete=request.retainOnDelete,
         delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
         deleted_with=request.deletedWith,
         custom_timeouts={
             name: getattr(timeouts, name) for name in ("create", "update", "delete") if getattr(timeouts, name)
-        }
-        if timeouts is not None
-        else {},
+        },
         version=request.version,
     )

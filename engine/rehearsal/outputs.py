@@ -256,6 +256,32 @@ def _tailnet_key(token: str, urn: str, inputs: Properties) -> _Made:
     }
 
 
+def _rancher_cluster(token: str, urn: str, inputs: Properties) -> _Made:
+    """An imported cluster. Anybody who has a URL or a command of its token can register a cluster in its place."""
+    identity = f"c-{digest('id', urn)[:5]}"
+    secret = f"rehearsal-not-a-token-{digest('token', urn)[:24]}"
+    server = "https://rancher.rehearsal.invalid"
+    manifest = f"{server}/v3/import/{secret}_{identity}.yaml"
+    registration = {
+        "id": f"{identity}:default-token",
+        "name": "default-token",
+        "clusterId": identity,
+        "token": secret,
+        "manifestUrl": manifest,
+        "command": f"kubectl apply -f {manifest}",
+        "insecureCommand": f"curl --insecure -sfL {manifest} | kubectl apply -f -",
+    }
+    return identity, {
+        "clusterRegistrationToken": Secret(registration),
+        "kubeConfig": Secret(""),
+        "caCert": Secret(f"rehearsal: no certificate {digest('ca', urn)}"),
+        "driver": "imported",
+        "defaultProjectId": f"{identity}:p-{digest('default', urn)[:5]}",
+        "systemProjectId": f"{identity}:p-{digest('system', urn)[:5]}",
+        "fleetWorkspaceName": "fleet-default",
+    }
+
+
 _FRESH_ON_UPDATE = frozenset({"command:remote:Command", "command:local:Command", "kubernetes:helm.sh/v3:Release"})
 """Types whose update gives new outputs: a command runs again, a release has another revision."""
 
@@ -263,6 +289,7 @@ _MAKERS: dict[str, Callable[[str, str, Properties], _Made]] = {
     "command:remote:Command": _command,
     "command:local:Command": _command,
     "kubernetes:helm.sh/v3:Release": _release,
+    "rancher2:index/cluster:Cluster": _rancher_cluster,
     "tls:index/privateKey:PrivateKey": _private_key,
     "tailscale:index/tailnetKey:TailnetKey": _tailnet_key,
 }

@@ -10,6 +10,7 @@ PROVIDERS: Mapping[str, str] = {
     "azure-native": "pulumi-azure-native",
     "aws": "pulumi-aws",
     "tailscale": "pulumi-tailscale",
+    "rancher2": "pulumi-rancher2",
     "tls": "pulumi-tls",
 }
 """Provider -> the package of its SDK, whose version the provider reports: an older one would make the engine warn."""

@@ -1,12 +1,13 @@
 """Shapes of a resource's inputs, read from the installed SDK's own classes.
 
-A type token is looked up in the tables that each SDK package registers on import; only the one module that holds the
-resource is then loaded. Property names, types and which of them are required all come from the `*Args` class, so a
-newer SDK is checked by its own rules. Kubernetes objects are not checked here: the SDK makes every field optional.
+A type token names the module and the class of a resource. Property names, types and which of them are required come
+from the constructor of its `*Args` class, so a newer SDK is checked by its own rules. Kubernetes objects are not
+checked here: the SDK makes every field optional.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
@@ -15,10 +16,10 @@ import re
 import typing
 from collections.abc import Mapping
 from enum import Enum
+from types import ModuleType
 from typing import Any
 
 import pulumi
-from pulumi import _types
 from pulumi.runtime import rpc
 
 from engine.rehearsal import shapes
@@ -40,6 +41,8 @@ _PLAIN: dict[Any, Shape] = {
 }
 # What the engine and the SDKs put among a provider's inputs besides its own properties.
 _PROVIDER_EXTRAS = frozenset({"version", "pluginDownloadURL", "__internal", "__defaults"})
+# `pulumi.Input[T]` holds "Output[T]" as text, and the SDKs' own modules know neither name.
+_NAMES_IN_INPUT = {"Output": pulumi.Output, "T": typing.TypeVar("T")}
 
 
 class UnknownType(Exception):
@@ -65,15 +68,6 @@ def shape(token: str) -> Shape:
     return _record(_args_class(_resource_class(token)))
 
 
-@functools.cache
-def output_names(token: str) -> frozenset[str]:
-    """The names of all properties that a resource of this type has once it exists."""
-    try:
-        return frozenset(_types.resource_types(_resource_class(token)))
-    except UnknownType:
-        return frozenset()
-
-
 # azure-native's SDK has classes for one API version of each type, its plugin knows all: `kubernetes/v20240101`.
 _API_VERSION = re.compile(r"/v\d{8}\w*(?=:)")
 
@@ -86,34 +80,40 @@ def without_api_version(token: str) -> str:
 def _resource_class(token: str) -> type:
     token = without_api_version(token)
     provider, _, rest = token.partition(":")
-    module_name = rest.rpartition(":")[0]
-    package(provider)
-    modules = rpc._RESOURCE_MODULES.get(f"{provider}:{module_name}", [])
-    for module in modules:
-        info: dict[str, Any] = getattr(module, "mod_info", {})
-        found = info.get("classes", {}).get(token)
-        if found:
-            return typing.cast(type, getattr(importlib.import_module(info["fqn"]), found))
-    near = shapes.suggestion(token, _tokens(provider)) if modules else ""
+    module_name, _, name = rest.rpartition(":")
+    module = _module(package(provider), module_name)
+    found = getattr(module, name, None)
+    if isinstance(found, type) and _token(found) == token:
+        return found
+    near = shapes.suggestion(token, [known for member in vars(module).values() if (known := _token(member))])
     raise UnknownType(f'the installed SDK of "{provider}" has no resource type "{token}"{near}')
 
 
-def _tokens(provider: str) -> list[str]:
-    return [
-        token
-        for key, modules in rpc._RESOURCE_MODULES.items()
-        if key.startswith(f"{provider}:")
-        for module in modules
-        for token in getattr(module, "mod_info", {}).get("classes", {})
-    ]
+def _module(package_name: str, module_name: str) -> ModuleType:
+    """The module of a token: `ec2/instance` is in `ec2`, `index/cluster` in the package, `helm.sh/v3` in `helm.v3`."""
+    first, _, second = module_name.partition("/")
+    group, is_group, _ = first.partition(".")
+    # Never a module below: the SDKs load theirs lazily, and a part imported alone leaves the whole half loaded.
+    for name in [f"{group}.{second}"] if is_group else [first, f"{first}_"]:
+        try:
+            return importlib.import_module(f"{package_name}.{name}")
+        except ModuleNotFoundError:
+            continue
+    return importlib.import_module(package_name)
+
+
+def _token(member: Any) -> str:
+    """The type token of a resource class, which its SDK gives it with `pulumi.type_token`; otherwise nothing."""
+    is_resource = isinstance(member, type) and issubclass(member, pulumi.Resource)
+    return str(vars(member).get("pulumi_type", "")) if is_resource else ""
 
 
 def _args_class(resource: type) -> type:
     module = inspect.getmodule(resource)
     for suffix in ("InitArgs", "Args"):
         found = getattr(module, resource.__name__ + suffix, None)
-        if found is not None and _types.is_input_type(found):
-            return typing.cast(type, found)
+        if isinstance(found, type):
+            return found
     raise UnknownType(f"{resource.__module__}.{resource.__name__} has no class that describes its inputs")
 
 
@@ -165,14 +165,27 @@ def _record(args: type) -> Shape:
 
 def _fields(args: type) -> tuple[dict[str, Shape], list[str]]:
     """Pulumi property names of an args class with their shapes, and those without which it cannot be made."""
-    fields = {name: compile_type(hint) for name, hint in _types.input_type_types(args).items()}
-    names = _types.input_type_py_to_pulumi_names(args)
-    required = [
-        names.get(parameter.name, parameter.name)
-        for parameter in list(inspect.signature(args.__init__).parameters.values())[1:]  # type: ignore[misc]
-        if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+    parameters = inspect.signature(args).parameters
+    hints = typing.get_type_hints(args.__init__, localns=_NAMES_IN_INPUT)  # type: ignore[misc]
+    names = _pulumi_names(args)
+    fields = {names[name]: compile_type(hints[name]) for name in parameters}
+    required = [names[name] for name, one in parameters.items() if one.default is inspect.Parameter.empty]
     return fields, required
+
+
+def _pulumi_names(args: type) -> dict[str, str]:
+    """The names in the schema of an args class's properties: those under which the SDK serializes an instance."""
+    # Not made by its constructor, which warns of each deprecated property.
+    instance: object = object.__new__(args)
+    for name, member in vars(args).items():
+        if isinstance(member, property):
+            setattr(instance, name, name)
+    serialized = asyncio.run(rpc.serialize_property(instance, [], None))
+    return {python: pulumi_name for pulumi_name, python in serialized.items()}
+
+
+def _is_args(hint: type) -> bool:
+    return hint.__name__.endswith("Args") and hint.__module__.startswith("pulumi_")
 
 
 def compile_type(hint: Any) -> Shape:
@@ -190,7 +203,7 @@ def compile_type(hint: Any) -> Shape:
     if isinstance(hint, type):
         if issubclass(hint, Enum):
             return shapes.one_of([member.value for member in hint])
-        if _types.is_input_type(hint):
+        if _is_args(hint):
             return shapes.deferred(functools.partial(_record, hint))  # type: ignore[arg-type]
         if issubclass(hint, pulumi.Asset | pulumi.Archive):
             return shapes.asset

@@ -1,20 +1,17 @@
-"""Where a rehearsal listens: one gRPC server for each provider, on loopback.
-
-Owns ports. The providers themselves are imported when the engine first calls one.
-"""
+"""The gRPC servers of a rehearsal: one for each provider, on loopback."""
 
 from __future__ import annotations
 
 from concurrent import futures
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+
+import grpc
+from pulumi.runtime.proto import provider_pb2_grpc
 
 from engine.rehearsal.providers import PROVIDERS
-from engine.stand_in import late_grpc
-
-if TYPE_CHECKING:
-    import grpc
-
-    from engine.rehearsal.world import World
+from engine.rehearsal.server import Provider
+from engine.rehearsal.world import World
+from engine.serving import new_server
 
 _THREADS = 16
 
@@ -28,7 +25,7 @@ class RehearsalServer:
 
     def __init__(self, world: World | None = None) -> None:
         self._world = world
-        self._servers: list[grpc.Server] = []
+        self._open = ExitStack()
         self.debug_providers = ""
 
     def __enter__(self) -> RehearsalServer:
@@ -36,25 +33,29 @@ class RehearsalServer:
         ports = {}
         for name in PROVIDERS:
             server, ports[name] = serve(name, self._world, executor)
-            self._servers.append(server)
+            self._open.callback(stop, server)
         self.debug_providers = ",".join(f"{name}:{port}" for name, port in ports.items())
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for stopped in [server.stop(grace=None) for server in self._servers]:
-            stopped.wait()
-        self._servers.clear()
+        self._open.close()
 
 
 def serve(name: str, world: World | None = None, executor: futures.Executor | None = None) -> tuple[grpc.Server, int]:
     """A running server of one provider, and its port on loopback."""
+    return serve_provider(Provider(name, world or World()), executor or futures.ThreadPoolExecutor(_THREADS))
 
-    def register(server: Any) -> None:
-        from pulumi.runtime.proto import provider_pb2_grpc
 
-        from engine.rehearsal.server import Provider
-        from engine.rehearsal.world import World
+def serve_provider(
+    provider: provider_pb2_grpc.ResourceProviderServicer, executor: futures.Executor
+) -> tuple[grpc.Server, int]:
+    """A running server of this provider, and its port on loopback."""
+    server, port = new_server(executor)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+    server.start()
+    return server, port
 
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(name, world or World()), server)
 
-    return late_grpc.serve(register, executor or futures.ThreadPoolExecutor(_THREADS))
+def stop(server: grpc.Server) -> None:
+    """Stop a server now, and return when it has stopped."""
+    server.stop(grace=None).wait()

@@ -1,10 +1,10 @@
-"""Entry point of the thin Python language host: serves, prints its port, and dies with the engine.
+"""Entry point of the thin Python language host: serves, prints its port, and exits with the engine.
 
 It stands in for `pulumi-language-python` where the official one is absent (engine/obtain/setup.py decides that). What
 it answers is in language_service.py beside this file; how a program is run is in program_exec.py.
 
-The engine ends a plugin with SIGINT and waits five seconds for it before SIGKILL. A Python gRPC server would spend
-them joining worker threads that still serve a policy pack, so the signal ends the children and leaves at once.
+The engine stops a plugin with SIGINT, and with SIGKILL five seconds later. A Python gRPC server would spend that time
+joining worker threads that still serve a policy pack, so on a signal the host kills its children and exits at once.
 """
 
 from __future__ import annotations

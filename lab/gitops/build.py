@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.builds import STATIC, completed_program, go_program, module_folder, pinned
 
 FLUX_VERSION = "2.9.4"

@@ -94,7 +94,7 @@ def _operator(config: Path) -> Iterator[dict[str, Any]]:
 def _definitions(config: Path) -> Iterator[dict[str, Any]]:
     for path in sorted((config / "crd" / "bases").glob("*.yaml")):
         definition = yaml.safe_load(path.read_text())
-        # As in the original: whoever uninstalls the chart keeps the instances.
+        # As in the original: instances stay when the chart is uninstalled.
         definition["metadata"].setdefault("annotations", {})["helm.sh/resource-policy"] = "keep"
         yield definition
 

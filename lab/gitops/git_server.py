@@ -74,7 +74,7 @@ class GitServer:
         return self._path("client_key").read_text()
 
     def public_key(self, signer: Signer = "release") -> str:
-        """Armored OpenPGP key of whoever signs."""
+        """Armored OpenPGP key of the signer."""
         return self._run("gpg", "--armor", "--export", f"={_user(signer)}")
 
     def commit(self, files: Mapping[str, str | None], *, signer: Signer | None = "release") -> str:

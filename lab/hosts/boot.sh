@@ -109,5 +109,5 @@ pivot_root . .
 umount -l .
 cd /
 mount --make-rshared /
-# There is one clock for all hosts, and it is this machine's: whoever sets it is refused.
+# There is one clock for all hosts, and it is this machine's: setting it is refused.
 exec env -i container=lab PATH="$PATH" setpriv --bounding-set=-sys_time /lib/systemd/systemd

@@ -1,6 +1,6 @@
 """A cable that is long or bad: carries frames between a host and the bridge, late, and not all of them.
 
-A program of its own, of the standard library alone, so that it outlives whoever slowed the cable. It takes what
+A program of its own, of the standard library alone, so that it outlives its parent. It takes what
 a packet socket on the near end sees, and is itself a port (TAP) of the bridge: every kernel that can run the lab has
 both, and few have the queueing discipline (netem) that does this. When it ends, its port goes, and the host is cut off.
 """
@@ -85,7 +85,7 @@ def main(near: str, port: str, bridge: str, delay_ms: str, loss_percent: str) ->
     with selectors.DefaultSelector() as arriving:
         for descriptor in ways:
             arriving.register(descriptor, selectors.EVENT_READ)
-        # Whoever waits for these to be closed knows that it carries.
+        # The parent waits for these to be closed: then the cable carries frames.
         print("carries", flush=True)
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):

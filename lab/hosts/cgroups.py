@@ -1,6 +1,6 @@
 """Control groups: each host has one of its own at the top of every hierarchy, which is all that it sees of them.
 
-They are also how a host's processes are found again when nobody remembers having started them.
+They are also how `down` finds the processes of a host that another process started.
 """
 
 from __future__ import annotations

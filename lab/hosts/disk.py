@@ -80,7 +80,7 @@ def loop_devices(folder: Path) -> list[str]:
 
 
 def wait_released(folder: Path) -> None:
-    """Returns when the kernel has let go of the disks below ``folder``, whose last user is gone."""
+    """Returns when the kernel has released the disks below ``folder``; their last user is gone."""
     wait_until(lambda: not loop_devices(folder), f"the kernel lets go of the disks in {folder}", deadline_s=_RELEASED_S)
 
 

@@ -1,4 +1,4 @@
-"""One host of a lab: what it is called, how it is entered, its power, and what can be done to it on demand."""
+"""One host of a lab: its name, how to enter it, its power, and faults on demand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ dd if=/dev/zero of={_BALLAST}.rest bs=4096 2>/dev/null || true
 
 @dataclass(frozen=True)
 class LabHost:
-    """A machine as far as anything on it can tell: systemd, sshd, a disk, a network card."""
+    """A machine, as seen from inside: systemd, sshd, a disk, a network card."""
 
     name: str
     number: int
@@ -161,7 +161,7 @@ class LabHost:
             raise LabError(f"{self.name} went off while it booted:\n{tail(self.folder / 'boot.log')}")
 
     def wait_booted(self, deadline_s: float = 60) -> str:
-        """Returns when its systemd has started all there is to start: `running`, or `degraded` when a unit failed."""
+        """Returns when systemd has started everything: `running`, or `degraded` when a unit failed."""
         state = ""
 
         def settled() -> bool:
@@ -175,11 +175,11 @@ class LabHost:
     # Faults, and what puts them right.
 
     def power_off(self) -> None:
-        """Cuts the power: nothing on the host is asked, nothing is stopped in order. The disk stays."""
+        """Cuts the power: nothing on the host is stopped first. The disk stays."""
         power.off(self.layout, self.name, self.number)
 
     def power_on(self) -> None:
-        """Boots it from the disk it has; `wait_ssh` and `wait_booted` wait for that. Nothing when it is on."""
+        """Boots it from its disk; `wait_ssh` and `wait_booted` wait for that. Does nothing when it is on."""
         power.on(self.layout, self.name, self.number, self.image, plugged=self.plugged)
 
     def reimage(self) -> None:
@@ -232,7 +232,7 @@ class LabHost:
         self.run(f"rm -f /etc/ld.so.preload {_SKEW}")
 
     def drop_ssh(self) -> int:
-        """Kills every SSH session, mid-script; what ran in it may go on. Returns how many processes that were."""
+        """Kills every SSH session, scripts included; what a script started may go on. Returns how many processes."""
         return len(self.run(_DROP_SSH).stdout.split())
 
     def fill_disk(self) -> None:

@@ -50,7 +50,7 @@ def ready_image() -> Path | None:
 
 
 def image(note: Callable[[str], None] = lambda _: None) -> Path:
-    """The image's folder; builds it first where needed (some minutes, 350 MB). ``note`` hears of that.
+    """The image's folder; builds it first where needed (some minutes, 350 MB). ``note`` is told so.
 
     Raises LabError when this is not root, a program is missing, or Debian's archive cannot be reached.
     """

@@ -1,4 +1,4 @@
-"""A lab: hosts on one bridge of this machine, remembered on disk, so that another process can go on or clear away."""
+"""A lab: hosts on one bridge of this machine, remembered on disk, so that another process can use it or remove it."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ class Lab:
 
     @property
     def exists(self) -> bool:
-        """Whether `up` has made something here that `down` has not removed yet."""
+        """Whether `up` has made something here that `down` has not removed."""
         return (self.folder / _STATE).is_file()
 
     def up(
         self, names: Sequence[str], *, deadline_s: float = 120, note: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Has ``names`` made, switched on and answering on SSH; those that are, stay as they are.
+        """Makes and boots the hosts ``names`` and waits until SSH answers; hosts that are up stay as they are.
 
         ``deadline_s`` is for the boot, in seconds; the image, if it has to be built first, takes its own time.
         """
@@ -91,7 +91,7 @@ class Lab:
             self._image = self._image or made
             for name in names:
                 self._numbers.setdefault(name, max(self._numbers.values(), default=FIRST_HOST - 1) + 1)
-            # Before anything is made: whoever clears away has to know what there may be.
+            # Before anything is made: `down` has to know what there may be.
             self._write_state()
             if not self.operator_key.exists():
                 disk.new_key(self.operator_key, f"operator@{self.layout.name}")
@@ -114,7 +114,7 @@ class Lab:
         self.known_hosts.write_text("".join(lines))
 
     def cut_uplink(self) -> None:
-        """Takes the world away from all hosts, this machine with it; they still reach each other."""
+        """Cuts all hosts off from this machine and everything behind it; they still reach each other."""
         network.set_uplink(self.layout, up=False)
 
     def restore_uplink(self) -> None:
@@ -127,7 +127,7 @@ class Lab:
             host.power_off()
 
     def down(self) -> None:
-        """Removes every trace of the lab, whoever made it and whatever became of it. Nothing when there is none."""
+        """Removes every trace of the lab, also of one whose process was killed. Does nothing when there is none."""
         require_root()
         require_tools(("ip", "losetup"))
         with self._alone():
@@ -149,7 +149,7 @@ class Lab:
                     folder.rmdir()
 
     def _release_disks(self) -> None:
-        """Where the kernel keeps a disk although its host is gone, it is let go by hand."""
+        """Detaches disks that the kernel still holds although their host is gone."""
         for device in disk.loop_devices(self.folder):
             run(["losetup", "--detach", device], check=False)
         wait_until(lambda: not disk.loop_devices(self.folder), f"the disks in {self.folder} are let go", deadline_s=30)

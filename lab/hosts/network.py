@@ -95,7 +95,7 @@ def slow(layout: Layout, number: int, *, delay_ms: int, loss_percent: float) -> 
     cgroups.create(label)
     run(["ip", "link", "set", near, "nomaster"])
     program = [sys.executable, "-I", str(_CABLE), near, port, layout.bridge, str(delay_ms), str(loss_percent)]
-    # In a control group of its own it is found again, and ended, by whoever clears away.
+    # In a control group of its own it is found again, and ended, by `down`.
     done = run(cgroups.inside(label, "setsid", "--fork", *program), check=False)
     if done.stdout != "carries\n":
         ease(layout, number)

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 from engine.obtain import cache
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.builds import kept, run_tool
 from lab.hosts.image import SUITE, mirror
 from lab.hosts.system import require_root, require_tools

@@ -6,14 +6,13 @@ has the pins of a second release, for upgrades.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.obtain import cache
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.builds import STATIC, go_program, kept, module_folder, run_tool, sources, tools
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame
-from lab.kubernetes.mirror import BINARY, IMAGES
+from lab.kubernetes.mirror import BINARY, IMAGES, Release
 
 VERSION, NEXT = "v1.34.1+k3s1", "v1.35.1+k3s1"
 """The releases that the lab's k3s says it is; its Kubernetes is in fact of the part before the `+`."""
@@ -28,15 +27,6 @@ _PINS = {VERSION: None, NEXT: _HERE / "coming"}
 _PROVISIONER = "github.com/rancher/local-path-provisioner"
 # The table by which kine tells the size of the database.
 _WITH_SQLITE = {**STATIC, "CGO_ENABLED": "1", "CGO_CFLAGS": "-O2 -g -DSQLITE_ENABLE_DBSTAT_VTAB=1"}
-
-
-@dataclass(frozen=True)
-class Release:
-    """What a mirror serves of one version."""
-
-    version: str
-    binary: Path
-    images: Path
 
 
 def build(version: str = VERSION) -> Release:

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
 from lab.authority import Authority
 from lab.https import Answer, FileServer
 
-if TYPE_CHECKING:
-    from lab.kubernetes.build import Release
-
 BINARY = "k3s"
 IMAGES = "k3s-airgap-images-amd64.tar.zst"
 SUMS = "sha256sum-amd64.txt"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a mirror serves of one version."""
+
+    version: str
+    binary: Path
+    images: Path
 
 
 def sha256(path: Path) -> str:

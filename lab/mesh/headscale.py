@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.builds import run_tool
 from lab.hosts.system import LabError, tail, wait_until
@@ -150,7 +150,7 @@ class Headscale:
 def acls_of(policy: Mapping[str, Any]) -> dict[str, Any]:
     """``policy`` in the form that Headscale 0.28 takes: it refuses `grants` and `tests`.
 
-    Grants become rules that say the same. The tests are left out: whoever wants them holds the tailnet to them.
+    Grants become rules that say the same. The policy's own tests are left out; `tests/lab` runs them between hosts.
     """
     rules = [
         {"action": "accept", "proto": protocol, "src": grant["src"], "dst": [f"{one}:{port}" for one in grant["dst"]]}

@@ -11,7 +11,7 @@ _Result = TypeVar("_Result")
 
 
 class Background:
-    """Runs coroutines for threads that wait for them. ``close`` ends all that are still running."""
+    """Runs coroutines for threads that wait for them. ``close`` cancels all that are still running."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()

@@ -47,7 +47,7 @@ class Cluster:
         document = _document(kubeconfig)
         context = context or document.get("current-context")
         configuration = client.Configuration()
-        # The first answer counts: what is worth another try is decided by whoever asks.
+        # No retry here: the caller decides which failures to try again.
         configuration.retries = urllib3.Retry(total=0)
         try:
             made = config.new_client_from_config_dict(

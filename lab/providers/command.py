@@ -53,7 +53,7 @@ class CommandProvider(Protocol):
         return self._interruptions.setdefault(peer, asyncio.Event())
 
     def cancelled(self, peer: str) -> None:
-        """Pending dials end. A script that runs is left to end by itself: half a script helps nobody."""
+        """Pending dials stop. A running script is left to finish: half a script would leave the host in between."""
         self._background.loop.call_soon_threadsafe(self._interruption(peer).set)
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ class KubernetesProvider(Protocol):
             )
 
     def cancelled(self, peer: str) -> None:
-        """Waits end; what was applied stays, and the engine keeps it as not yet done."""
+        """Waits stop; what was applied stays, and the engine records it as not yet initialised."""
         self._interruption(peer).set()
 
     def close(self) -> None:
@@ -219,7 +219,7 @@ class KubernetesProvider(Protocol):
         )
 
     def _patiently(self, asked: Asked, attempt: Callable[[], Manifest]) -> Manifest:
-        """What ``attempt`` returns, tried again for a while where something is not there yet."""
+        """The result of ``attempt``, retried for ``patience_s`` while a namespace or kind does not exist yet."""
         end = time.monotonic() + self._patience_s
         while True:
             try:

@@ -1,7 +1,7 @@
 """The official Kubernetes plugin, built from its publisher's Go module, whose pins are in kubernetes_plugin/.
 
 Some minutes on two cores the first time, none after. The module is of January 2026 and has a version of that day only,
-so that the engine says of it that it is older than the SDK. Of the command plugin no module is to be had.
+so the engine warns that it is older than the SDK. The command plugin is not published as a module.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.builds import completed_program, pinned
 
 _PINS = Path(__file__).with_name("kubernetes_plugin")

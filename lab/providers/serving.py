@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 from contextlib import ExitStack
 from typing import Any
 
 from engine.rehearsal.providers import PROVIDERS
-from engine.rehearsal.serving import serve
+from engine.rehearsal.serving import serve, serve_provider, stop
 from engine.rehearsal.world import World
-from engine.stand_in import late_grpc
 
 WITH_EFFECT = ("command", "kubernetes")
 _THREADS = 128
@@ -50,11 +49,13 @@ class LabProviders:
             for name in PROVIDERS:
                 if name not in WITH_EFFECT:
                     server, ports[name] = serve(name, self._world, executor)
-                elif name in self.official:
-                    continue
-                else:
-                    server, ports[name] = late_grpc.serve(self._registration(name), executor)
-                opened.callback(_stop, server)
+                    opened.callback(stop, server)
+                elif name not in self.official:
+                    provider = _provider(name, self._world)
+                    server, ports[name] = serve_provider(provider, executor)
+                    opened.callback(stop, server)
+                    # Before the server stops: a call ends when the process that it waits for has ended.
+                    opened.callback(provider.close)
             self.debug_providers = ",".join(f"{name}:{port}" for name, port in ports.items())
             self.played = tuple(name for name in ports if name not in WITH_EFFECT)
             self._open = opened.pop_all()
@@ -63,20 +64,9 @@ class LabProviders:
     def __exit__(self, *exception: object) -> None:
         self._open.close()
 
-    def _registration(self, name: str) -> Callable[[Any], None]:
-        def register(server: Any) -> None:
-            from pulumi.runtime.proto import provider_pb2_grpc
-
-            provider = _provider(name, self._world)
-            # Closed before the server stops: a call ends when what it waits for has ended.
-            self._open.callback(provider.close)
-            provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
-
-        return register
-
     @property
     def said(self) -> str:
-        """One line for whoever reads a lab run: what is real in it."""
+        """One line for the reader of a lab run: what is real in it."""
         own = [name for name in WITH_EFFECT if name not in self.official]
         real = [
             f"{' and '.join(names)}: {whose}"
@@ -106,10 +96,6 @@ def _provider(name: str, world: World | None) -> Any:
     from lab.providers.kubernetes import KubernetesProvider
 
     return KubernetesProvider(world)
-
-
-def _stop(server: Any) -> None:
-    server.stop(grace=None).wait()
 
 
 def _require(plugins: Sequence[str]) -> None:

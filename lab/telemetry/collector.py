@@ -1,4 +1,4 @@
-"""The collector of upstream modules, by OpenTelemetry's own builder (`otelcol/builder.yaml`), and its image.
+"""OpenTelemetry's collector, made of upstream modules by its own builder (`otelcol/builder.yaml`), and its image.
 
 The image is under the name of the official one, with the lab's authority among the authorities that it trusts.
 """

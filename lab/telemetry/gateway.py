@@ -35,7 +35,7 @@ class Received:
 
 
 class Gateway:
-    """Takes OTLP over HTTP by TLS at ``address`` from who has the token, until the block ends.
+    """Takes OTLP over HTTPS at ``address`` from clients with the token, until the block ends.
 
     With ``user`` the token is the password of basic authentication, else it is a bearer token. Between `stop` and
     `start` nobody answers; what was taken before is kept. Raises LabError when it does not come up.

@@ -1,6 +1,6 @@
 """The rules: pure functions from a resource's plain values to findings. Imports nothing of Pulumi."""
 
-from policies.rules.catalogue import GROUPS, RULES, evaluate, evaluate_stack
+from policies.rules.catalogue import CATALOGUE, GROUPS, RULES, STACK_RULES, evaluate, evaluate_stack, evaluate_together
 from policies.rules.model import (
     DEFAULT_REGISTRIES,
     DEFAULT_SETTINGS,
@@ -8,23 +8,28 @@ from policies.rules.model import (
     Finding,
     HiddenError,
     Resource,
-    Rule,
     Settings,
     Violation,
 )
+from policies.rules.rule import Entry, Rule, StackRule
 
 __all__ = [
+    "CATALOGUE",
     "DEFAULT_REGISTRIES",
     "DEFAULT_SETTINGS",
     "GROUPS",
     "RULES",
+    "STACK_RULES",
     "UNKNOWN",
+    "Entry",
     "Finding",
     "HiddenError",
     "Resource",
     "Rule",
     "Settings",
+    "StackRule",
     "Violation",
     "evaluate",
     "evaluate_stack",
+    "evaluate_together",
 ]

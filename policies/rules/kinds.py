@@ -1,4 +1,4 @@
-"""Type tokens, taken apart: which kind of thing a resource is, in any API version, behind a ``...Patch`` or not."""
+"""Parses type tokens: which kind a resource is of, in any API version, with or without ``Patch``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Kind(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def kind_of(token: str) -> Kind:
-    """The kind that a type token names. Never raises: a token of another shape is a kind of its own."""
+    """The kind that a type token names. Never raises: a token of another form is a kind of its own."""
     parts = token.split(":")
     if len(parts) != 3:
         return Kind(parts[0], "", token)

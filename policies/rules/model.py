@@ -1,4 +1,4 @@
-"""The words of the catalogue: resource, rule, violation, finding, and the value that is not known yet.
+"""The values that rules take and return: resource, settings, violation, finding, and ``UNKNOWN``.
 
 Imports nothing of Pulumi, so that the same rules judge a CrossGuard preview, an in-process recording and a rendered
 manifest. Holds no rule, and does not know where a resource came from.
@@ -6,13 +6,9 @@ manifest. Holds no rule, and does not know where a resource came from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    from policies.rules.kinds import Kind
-    from policies.rules.subject import Subject
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 Level = Literal["mandatory", "advisory"]
 Group = Literal["workload", "network", "supply-chain", "secrets"]
@@ -81,7 +77,10 @@ class Resource:
     """Inputs: None, bool, int, float, str, list, dict and ``UNKNOWN``; secrets are unwrapped."""
 
     parent: str = ""
-    """URN of the parent, or nothing."""
+    """URN of the parent; empty where it has none."""
+
+    provider: str = ""
+    """URN of the provider that manages it, which tells clusters apart; empty where there is none."""
 
     additional_secret_outputs: tuple[str, ...] = ()
     """Outputs that the resource's options mark as secret."""
@@ -123,39 +122,3 @@ class Finding:
     @property
     def group(self) -> str:
         return self.rule.partition("/")[0]
-
-
-Check = Callable[["Subject"], Iterable[Violation]]
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """One entry of the catalogue."""
-
-    id: str
-    """``<group>/<name>``; frozen from the first release."""
-
-    level: Level
-    severity: Severity
-    title: str
-    """What holds when the rule is kept, in one sentence."""
-
-    why: str
-    """What goes wrong otherwise."""
-
-    remedy: str
-    """What to do about a finding."""
-
-    url: str
-    applies: Callable[[Kind], bool] = field(repr=False)
-    check: Check = field(repr=False)
-    about: str = "workloads"
-    """The kinds of resource that it judges, in words."""
-
-    unknown: Literal["fails", "warns"] = "fails"
-    """What a hidden property means: a finding at the rule's own level, or an advisory one. The latter is for rules
-    whose subject is judged again, with everything known, before anything is created."""
-
-    @property
-    def group(self) -> str:
-        return self.id.partition("/")[0]

@@ -1,17 +1,17 @@
-"""Network and mesh: what a site opens to the world, and how its parts prove who they are to each other."""
+"""Network and mesh: what a site exposes, and how its hosts and workloads authenticate to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from policies.rules.kinds import Kind
-from policies.rules.model import Rule, Violation
-from policies.rules.pods import Container, Pod, attempt, each_container, is_workload, may_hold_pods
+from policies.rules.model import Violation
+from policies.rules.pods import Container, Pod, is_workload, may_hold_pods
+from policies.rules.rule import Rule, attempt, each_container
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
 _ENCRYPTED_BACKEND = "wireguard-native"
-_MESHES = frozenset(("linkerd", "istio"))
 _LINKERD_INBOUND = frozenset(("all-authenticated", "cluster-authenticated", "deny"))
 _LINKERD_POLICY = "config.linkerd.io/default-inbound-policy"
 _LINKERD_SKIPPED = ("config.linkerd.io/skip-inbound-ports", "config.linkerd.io/skip-outbound-ports")
@@ -54,7 +54,7 @@ def _ingress_tls(subject: Subject) -> Iterator[Violation]:
     for rule in spec.get("rules").each():
         name = rule.get("host").text()
         if name and not any(_covers(host, name) for host in covered):
-            yield Violation(rule.get("host").path, "is in no entry of spec.tls: this host is served as plain HTTP")
+            yield Violation(rule.get("host").path, "is not in any entry of spec.tls: this host is served as plain HTTP")
 
 
 def _listener_tls(listener: Node) -> Iterator[Violation]:
@@ -101,7 +101,7 @@ def _mtls_strict(subject: Subject) -> Iterator[Violation]:
     elif kind.is_a("policy.linkerd.io", "Server"):
         policy = subject.get("spec", "accessPolicy")
         if policy.present and policy.text() not in _LINKERD_INBOUND:
-            yield Violation(policy.path, "admits clients that do not prove who they are")
+            yield Violation(policy.path, "accepts clients that do not authenticate")
     elif kind.is_a("helm.sh", "Release", "Chart"):
         yield from _linkerd_release(subject)
     else:
@@ -112,9 +112,8 @@ def _mtls_strict(subject: Subject) -> Iterator[Violation]:
 
 def _encrypted_between_hosts(subject: Subject) -> Iterator[Violation]:
     backend = subject.get("flannel_backend")
-    if backend.text() == _ENCRYPTED_BACKEND or subject.root.peek("service_mesh") in _MESHES:
-        return
-    yield Violation(backend.path, "leaves the traffic between the hosts unencrypted and unauthenticated")
+    if backend.text() != _ENCRYPTED_BACKEND:
+        yield Violation(backend.path, "leaves the traffic between the hosts unencrypted and unauthenticated")
 
 
 def _peer_authentication(subject: Subject) -> Iterator[Violation]:
@@ -140,7 +139,7 @@ def _linkerd_release(subject: Subject) -> Iterator[Violation]:
         return
     policy = subject.get("values", "proxy", "defaultInboundPolicy")
     if policy.text() not in _LINKERD_INBOUND:
-        yield Violation(policy.path, "admits clients that do not prove who they are")
+        yield Violation(policy.path, "accepts clients that do not authenticate")
 
 
 def _linkerd_annotations(metadata: Node) -> Iterator[Violation]:
@@ -149,7 +148,7 @@ def _linkerd_annotations(metadata: Node) -> Iterator[Violation]:
         return
     policy = annotations.get(_LINKERD_POLICY)
     if policy.present and policy.text() not in _LINKERD_INBOUND:
-        yield Violation(policy.path, "admits clients that do not prove who they are")
+        yield Violation(policy.path, "accepts clients that do not authenticate")
     for name in _LINKERD_SKIPPED:
         if annotations.get(name).present:
             yield Violation(annotations.get(name).path, "takes ports out of the mesh")
@@ -168,10 +167,10 @@ def _mesh_key(subject: Subject) -> Iterator[Violation]:
 
 
 def _made_key(subject: Subject) -> Iterator[Violation]:
-    """What the component says of its key; nothing where only the maker of a configured key can know."""
+    """What the component says of a key that it creates. It knows nothing of a configured key."""
     authorised, hours = subject.get("preauthorized"), subject.get("expiry_hours")
     if authorised.flag() is False:
-        yield Violation(authorised.path, "is false: each machine would wait for someone to admit it")
+        yield Violation(authorised.path, "is false: each machine would wait for an approval")
     if (hours.number() or 0) > subject.settings.mesh_key_hours:
         yield Violation(hours.path, f"is more than {subject.settings.mesh_key_hours} h")
 
@@ -179,7 +178,7 @@ def _made_key(subject: Subject) -> Iterator[Violation]:
 def _tagged(tags: Node, prefix: str) -> Iterator[Violation]:
     names = list(tags.each())
     if not names:
-        yield Violation(tags.path, "is empty: the machines would belong to a person")
+        yield Violation(tags.path, "is empty: the machines that join would belong to a person")
     for name in names:
         if not (name.text() or "").startswith(prefix):
             yield Violation(name.path, "is not a tag")
@@ -188,7 +187,7 @@ def _tagged(tags: Node, prefix: str) -> Iterator[Violation]:
 def _pre_authorised(subject: Subject) -> Iterator[Violation]:
     node = subject.get("preauthorized")
     if not node.flag():
-        yield Violation(node.path, "is not true: each machine would wait for someone to admit it")
+        yield Violation(node.path, "is not true: each machine would wait for an approval")
 
 
 def _short_lived(subject: Subject) -> Iterator[Violation]:
@@ -238,7 +237,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="No Service is a NodePort or a LoadBalancer, or claims external addresses.",
-        why="Each of them opens a port on the hosts, past the site's firewall rules, to whatever network it stands in.",
+        why="Each of them opens a port on every host and bypasses the site's firewall rules.",
         remedy="Use a ClusterIP Service, and an Ingress with TLS or the mesh for what must be reached from outside.",
         url="https://kubernetes.io/docs/concepts/services-networking/service/#publishing-services-service-types",
         applies=_is_service,
@@ -261,7 +260,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="Every Ingress and Gateway serves all of its hosts with TLS.",
-        why="A site's network is not a trusted one: anyone in the building can listen.",
+        why="A site's network is not trusted: anyone in the building can listen.",
         remedy="List every host in `spec.tls`; give a Gateway's listeners the protocol HTTPS or TLS.",
         url="https://kubernetes.io/docs/concepts/services-networking/ingress/#tls",
         applies=_is_ingress,
@@ -273,7 +272,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="Every Ingress and Gateway names its hosts.",
-        why="A wildcard takes over names that other workloads were given, and its certificate fits all of them.",
+        why="A wildcard captures host names of other workloads, and its certificate is valid for all of them.",
         remedy="Name each host; remove `defaultBackend`.",
         url="https://kubernetes.io/docs/concepts/services-networking/ingress/#hostname-wildcards",
         applies=_is_ingress,
@@ -284,10 +283,10 @@ RULES = (
         id="network/mtls-strict",
         level="mandatory",
         severity="high",
-        title="Traffic between hosts is encrypted and authenticated, with no way back to plain text.",
-        why="The wire between two machines in a warehouse is within reach; a permissive mode is no mode.",
-        remedy="Keep K3s' `flannel_backend: wireguard-native`, or run a service mesh: PeerAuthentication STRICT for "
-        "Istio, default inbound policy all-authenticated for Linkerd.",
+        title="Traffic between hosts is encrypted and authenticated, with no fallback to plain text.",
+        why="The cable between two machines in a warehouse can be tapped, and a permissive mode accepts plain text.",
+        remedy="Keep K3s' `flannel_backend: wireguard-native`. In a service mesh, set PeerAuthentication STRICT for "
+        "Istio, and the default inbound policy all-authenticated for Linkerd.",
         url="https://docs.k3s.io/networking/basic-network-options",
         applies=_in_a_mesh,
         check=_mtls_strict,
@@ -298,7 +297,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="A mesh key is tagged, pre-authorised, short-lived and secret.",
-        why="A key without a tag makes machines that a person owns; one that lives for months is found by others.",
+        why="Machines that join with an untagged key belong to a person, and a key that lives for months can leak.",
         remedy="Set `tags`, `preauthorized: true` and an `expiry` within the limit, and keep `key` a secret output.",
         url="https://tailscale.com/kb/1085/auth-keys",
         applies=_is_mesh_key,

@@ -1,4 +1,7 @@
-"""What a credential looks like in plain text. Names the kind of credential that was found, never the credential."""
+"""Finds credentials in plain text: by their shape (``sitefile.secret_patterns``), or by name and randomness.
+
+Returns the kind of credential that was found, never the credential.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +12,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from sitefile.secret_patterns import SECRET_KEYS, SECRET_NAME, SECRET_PATTERNS, SECRET_WORDS
 
-class _Pattern(NamedTuple):
-    marker: str
-    """Text without which the expression cannot match; looked for first, since that is fast."""
-    expression: re.Pattern[str]
-    what: str
-
-
-# Expressions begin with their marker wherever that is frequent in scripts: then the search skips to it.
-_PATTERNS = (
-    _Pattern("PRIVATE KEY", re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"), "a PEM private key"),
-    _Pattern("eyJ", re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"), "a JSON web token"),
-    _Pattern("tskey-", re.compile(r"tskey-[a-z]+-\w{6,}"), "a Tailscale key"),
-    _Pattern("glc_", re.compile(r"glc_[A-Za-z0-9+/=]{20,}"), "a Grafana Cloud token"),
-    _Pattern("glsa_", re.compile(r"glsa_\w{20,}"), "a Grafana service account token"),
-    _Pattern("AGE-SECRET-KEY-", re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]{20,}"), "an age secret key"),
-    _Pattern("K10", re.compile(r"\bK10[0-9a-f]{20,}::\w+:\w{4,}"), "a K3s token"),
-    _Pattern("AKIA", re.compile(r"\bAKIA[0-9A-Z]{16}\b"), "an AWS access key"),
-    _Pattern("ASIA", re.compile(r"\bASIA[0-9A-Z]{16}\b"), "an AWS session key"),
-    _Pattern("gh", re.compile(r"gh[pousr]_[A-Za-z0-9]{36,}"), "a GitHub token"),
-    _Pattern("github_pat_", re.compile(r"github_pat_\w{22,}"), "a GitHub token"),
-    _Pattern("glpat-", re.compile(r"glpat-[\w-]{20,}"), "a GitLab token"),
-    _Pattern("xox", re.compile(r"\bxox[abeoprs]-[\w-]{10,}"), "a Slack token"),
-    _Pattern("hvs.", re.compile(r"\bhvs\.[\w-]{20,}"), "a Vault token"),
-    _Pattern("://", re.compile(r"://[^\s/:@'\"$<{]+:(?![$<{*])[^\s/@'\"]{3,}@[^\s/]"), "a URL with a password"),
-    _Pattern("AccountKey=", re.compile(r"AccountKey=[A-Za-z0-9+/]{40,}={0,2}"), "an Azure storage key"),
-)
-
-_NAMES = ("password", "passwd", "passphrase", "secret", "token", "key")
-_BEFORE_KEY = re.compile(r"(?:api|access|auth|private)[_-]?$")
-"""What makes a key one that opens something; there are many others."""
+_NAMES = (*SECRET_WORDS, "key")
+_BEFORE_KEY = re.compile(rf"(?:{'|'.join(SECRET_KEYS)})[-_.]?$")
 
 _VALUE = r"[\"']?(?P<value>[^\s\"'`$;&|<>(){}\[\],\\]{10,})"
 _ASSIGNED = re.compile(rf"[\"']?\s*[:=]\s*{_VALUE}")
@@ -63,13 +38,11 @@ _ORDINARY = re.compile(
     r"|[*.xX_-]+"
 )
 _BITS_PER_CHARACTER = 3.0
-"""Below this a value is a word or a pattern of filler, not something that was drawn at random."""
-
-_ENCODED_PEM = re.compile(r"\bLS0tLS1CRUdJTi[A-Za-z0-9+/=]{20,}")
+"""Below this a value is a word or filler, not a random string."""
 
 _SENSITIVE_KEY = re.compile(
-    r"(?:password|passwd|passphrase|token|secret|credential|api[-_.]?key|access[-_.]?key|auth[-_.]?key|private"
-    r"|\.key$|^key$|^identity$|\.agekey$|^kubeconfig$|^\.?dockerconfigjson$|^\.dockercfg$)",
+    rf"{SECRET_NAME}|private"
+    r"|\.key$|^key$|^identity$|\.agekey$|^kubeconfig$|^\.?dockerconfigjson$|^\.dockercfg$",
     re.IGNORECASE,
 )
 _PUBLIC_KEY_NAME = re.compile(r"\.pub$|\.asc$|public|_name$|-name$|_path$|-path$", re.IGNORECASE)
@@ -78,11 +51,9 @@ _PUBLIC_KEY_NAME = re.compile(r"\.pub$|\.asc$|public|_name$|-name$|_path$|-path$
 @functools.lru_cache(maxsize=1024)
 def credential_in(text: str) -> str | None:
     """What kind of credential ``text`` holds, in words; None for none."""
-    for marker, expression, what in _PATTERNS:
-        if marker in text and expression.search(text) is not None:
-            return what
-    if "LS0tLS1CRUdJTi" in text and any("PRIVATE KEY" in decoded(match) for match in _ENCODED_PEM.findall(text)):
-        return "a PEM private key in base64"
+    for pattern in SECRET_PATTERNS:
+        if pattern.marker in text and pattern.in_script.search(text) is not None:
+            return pattern.what
     return "a password or token by its name" if any(map(looks_random, _named_values(text))) else None
 
 
@@ -119,7 +90,7 @@ def is_sensitive_key(key: str) -> bool:
 
 
 def looks_random(value: str) -> bool:
-    """Whether ``value`` was drawn rather than written: enough entropy, digits among letters, and no known shape."""
+    """Whether ``value`` is a random string: enough entropy, digits among letters, and no known harmless form."""
     if _ORDINARY.fullmatch(value) is not None or value.startswith("ssh-"):
         return False
     if not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):

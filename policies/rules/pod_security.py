@@ -1,17 +1,21 @@
 """Workloads: the Pod Security Standard *restricted*, as Kubernetes' own admission plugin reads it (1.35).
 
-Holds for init, ordinary and ephemeral containers alike. Host ports, which are part of it, are judged by the network
-group.
+Applies to init, ordinary and ephemeral containers alike. Host ports are part of the standard, but the network group
+judges them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.rules.model import Rule, Violation
-from policies.rules.pods import Container, Pod, each_container, each_pod, may_hold_pods
+from policies.rules.model import Violation
+from policies.rules.pods import Container, Pod, may_hold_pods
+from policies.rules.rule import Rule, each_container, each_pod
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
+
+POD_SECURITY_VERSION = "1.35"
+"""Kubernetes release whose reading of the standard these rules follow."""
 
 _STANDARD = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"
 
@@ -52,7 +56,7 @@ _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 def _no_privileged(pod: Pod, container: Container) -> Iterator[Violation]:
     privileged = container.security.get("privileged")
     if privileged.flag():
-        yield Violation(privileged.path, "is true: the container has the whole host")
+        yield Violation(privileged.path, "is true: the container has full access to the host")
 
 
 def _no_host_process(subject: Subject) -> Iterator[Violation]:
@@ -209,8 +213,8 @@ RULES = (
         level="mandatory",
         severity="critical",
         title="No container is privileged.",
-        why="A privileged container is root on the host: one flaw in the workload gives away the machine.",
-        remedy="Remove `privileged`; grant the one device or capability that is needed, through a device plugin.",
+        why="A privileged container is root on the host: one flaw in the workload gives an attacker the machine.",
+        remedy="Remove `privileged`; grant access to the one device that is needed, through a device plugin.",
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_container(_no_privileged),
@@ -242,7 +246,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="Every container forbids privilege escalation.",
-        why="Without it a set-uid binary in the image makes its caller root.",
+        why="Otherwise a set-uid binary in the image can make its caller root.",
         remedy="Set `securityContext.allowPrivilegeEscalation: false` on every container.",
         url=_STANDARD,
         applies=may_hold_pods,
@@ -286,7 +290,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="Volumes are of the types that stay inside the cluster.",
-        why="A hostPath hands over a part of the host; the other types carry credentials of their own.",
+        why="A hostPath exposes part of the host; the other types bypass the storage that the cluster manages.",
         remedy="Use configMap, secret, projected, downwardAPI, emptyDir, image, csi, ephemeral or "
         "persistentVolumeClaim.",
         url=_STANDARD,
@@ -298,7 +302,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="No AppArmor profile is switched off.",
-        why="Unconfined takes away the profile that the container runtime gives every container.",
+        why="Unconfined removes the profile that the container runtime applies by default.",
         remedy="Remove the profile, or use RuntimeDefault or Localhost.",
         url=_STANDARD,
         applies=may_hold_pods,
@@ -308,9 +312,9 @@ RULES = (
         id="workload/selinux",
         level="mandatory",
         severity="medium",
-        title="SELinux options keep to the types for containers.",
-        why="Another type, user or role is one of the host's, with its rights.",
-        remedy="Remove `seLinuxOptions.user` and `.role`; use container_t or one of its kin as type.",
+        title="SELinux options use only the types for containers.",
+        why="Other types, users and roles belong to the host and have its rights.",
+        remedy="Remove `seLinuxOptions.user` and `.role`; use container_t or another container type.",
         url=_STANDARD,
         applies=may_hold_pods,
         check=_selinux,
@@ -320,7 +324,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="Only safe sysctls are set.",
-        why="Others are not kept apart between pods: they change the host, or stop the pod from starting.",
+        why="Other sysctls are not isolated between pods: they change the host, or keep the pod from starting.",
         remedy="Remove the sysctl, or set it on the hosts.",
         url=_STANDARD,
         applies=may_hold_pods,
@@ -331,7 +335,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="/proc is mounted masked.",
-        why="Unmasked, it shows and sets the kernel's own state.",
+        why="An unmasked /proc exposes the state of the kernel and lets the container change it.",
         remedy="Remove `securityContext.procMount`.",
         url=_STANDARD,
         applies=may_hold_pods,

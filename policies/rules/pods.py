@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from policies.rules.kinds import Kind
-from policies.rules.model import Check, HiddenError, Violation
+from policies.rules.model import HiddenError
 from policies.rules.tree import Node
-
-if TYPE_CHECKING:
-    from policies.rules.subject import Subject
 
 _TEMPLATE = ("spec", "template")
 _WORKLOADS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -52,7 +49,7 @@ class Container:
 
 
 class Pod:
-    """A pod template, and how the object that holds it is to be read."""
+    """A pod template, with the kind of the object that holds it."""
 
     __slots__ = ("_containers", "kind", "metadata", "security", "spec")
 
@@ -65,7 +62,7 @@ class Pod:
 
     @property
     def patch(self) -> bool:
-        """Whether absent fields keep values that exist elsewhere, and are no one's fault here."""
+        """Whether the object only sets some fields: an absent field keeps its value, and is not judged."""
         return self.kind.patch
 
     @property
@@ -79,7 +76,7 @@ class Pod:
 
     @property
     def containers(self) -> tuple[Container | HiddenError, ...]:
-        """Init, ordinary and ephemeral containers; in place of what is hidden, why it cannot be judged."""
+        """Init, ordinary and ephemeral containers; an error in place of each that is hidden."""
         if self._containers is None:
             self._containers = tuple(self._find())
         return self._containers
@@ -127,39 +124,3 @@ def _below(node: Node, entries: Any) -> list[Node]:
         for key, child in entries
         if isinstance(child, dict | list)
     ]
-
-
-def attempt(found: Iterator[Violation]) -> Iterator[Violation]:
-    """``found``, ended by a violation where something is hidden that must be seen."""
-    try:
-        yield from found
-    except HiddenError as error:
-        yield hidden(error)
-
-
-def hidden(error: HiddenError) -> Violation:
-    return Violation(error.path, f"cannot be judged: it {error.reason}", hidden=True)
-
-
-def each_pod(check: Callable[[Pod], Iterator[Violation]]) -> Check:
-    """A check of every pod template of a subject."""
-
-    def over(subject: Subject) -> Iterator[Violation]:
-        for pod in subject.pods:
-            yield from attempt(check(pod))
-
-    return over
-
-
-def each_container(check: Callable[[Pod, Container], Iterator[Violation]]) -> Check:
-    """A check of every container of every pod template; one hidden container does not hide the others."""
-
-    def over(subject: Subject) -> Iterator[Violation]:
-        for pod in subject.pods:
-            for container in pod.containers:
-                if isinstance(container, HiddenError):
-                    yield hidden(container)
-                else:
-                    yield from attempt(check(pod, container))
-
-    return over

@@ -1,4 +1,4 @@
-"""Secrets: nothing that opens a door is kept, shown or passed where others can read it.
+"""Secrets: no credential is stored, shown or passed where others can read it.
 
 Plain text is judged everywhere. Whether something is *marked* as secret is judged where the source of the resources
 can tell: in-process and in manifests, not in a CrossGuard preview.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.rules.kinds import Kind
-from policies.rules.model import HiddenError, Rule, Violation
+from policies.rules.model import HiddenError, Violation
 from policies.rules.patterns import credential_in, credential_under, decoded, is_sensitive_key
-from policies.rules.pods import attempt, hidden, is_workload, may_hold_pods
+from policies.rules.pods import is_workload, may_hold_pods
+from policies.rules.rule import Rule, attempt, hidden
 from policies.rules.scripts import prints_a_secret
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
@@ -143,7 +144,7 @@ def _secret_value(subject: Subject, key: str, node: Node, *, encoded: bool) -> I
     if text.startswith("ENC["):
         return
     if (text and is_sensitive_key(key)) or credential_in(decoded(text) if encoded else text) is not None:
-        yield Violation(node.path, "is not marked as secret, nor encrypted")
+        yield Violation(node.path, "is neither marked as secret nor encrypted")
 
 
 def _unmarked(subject: Subject, node: Node) -> Iterator[Violation]:
@@ -190,7 +191,7 @@ RULES = (
         level="mandatory",
         severity="critical",
         title="No ConfigMap holds a key, token or password.",
-        why="ConfigMaps are not encrypted at rest and are readable to almost every role.",
+        why="ConfigMaps are not encrypted at rest and almost every role can read them.",
         remedy="Put the value into a Secret that is filled from the stack's secret configuration.",
         url=_KUBERNETES,
         applies=_is_config_map,
@@ -214,7 +215,7 @@ RULES = (
         level="mandatory",
         severity="critical",
         title="No container is given a key, token or password by environment value, command or argument.",
-        why="Everyone who may read the workload reads the value, and so does every tool that prints it.",
+        why="Everyone who can read the workload can read the value, and many tools print it.",
         remedy="Use `valueFrom.secretKeyRef`, or mount the Secret.",
         url=_KUBERNETES,
         applies=may_hold_pods,
@@ -250,9 +251,9 @@ RULES = (
         id="secrets/no-secret-in-facts",
         level="mandatory",
         severity="critical",
-        title="No component shows a key, token or password among its facts.",
-        why="Facts are plain text in the state, in previews and in `edge check`.",
-        remedy="Pass the value as a separate `Input[str]`; leave it out of the facts.",
+        title="No component has a key, token or password among its properties.",
+        why="Properties of a component are plain text in the state, in previews and in `edge check`.",
+        remedy="Pass the value to the component as an `Input[str]` argument, and leave it out of the properties.",
         url=_CONFIG,
         applies=_is_part,
         check=_no_secret_in_facts,
@@ -263,8 +264,8 @@ RULES = (
         id="secrets/sensitive-output",
         level="mandatory",
         severity="critical",
-        title="What a command prints is a secret where the script prints one.",
-        why="Otherwise a kubeconfig or a join token is plain text in the state, in diffs and in the log.",
+        title="The output of a command that prints a secret is marked as secret.",
+        why="Otherwise a kubeconfig or a join token appears in plain text in the state, in diffs and in the log.",
         remedy="Set `additionalSecretOutputs: [stdout]`, `logging: none` and `addPreviousOutputInEnv: false`.",
         url=_COMMAND,
         applies=_runs_script,
@@ -275,8 +276,8 @@ RULES = (
         id="secrets/marked-as-secret",
         level="mandatory",
         severity="critical",
-        title="What is a secret is marked as one.",
-        why="Pulumi encrypts only what it is told to: everything else is plain text in the state.",
+        title="Every secret is marked as secret.",
+        why="Pulumi encrypts only values that are marked; all others are plain text in the state.",
         remedy="Take it from `Config.require_secret` or wrap it in `Output.secret`; in Git, encrypt it with SOPS.",
         url=_CONFIG,
         applies=_can_be_marked,

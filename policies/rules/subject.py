@@ -1,4 +1,4 @@
-"""What a rule looks at: one Kubernetes object, component or provider resource, whatever list it came in.
+"""What a rule looks at: one Kubernetes object, component or provider resource, taken out of its list.
 
 Judges nothing.
 """
@@ -63,7 +63,7 @@ def _unfold(resource: Resource, kind: Kind, root: Node, settings: Settings) -> I
     name = kind.name.removesuffix("List")
     items = root.get("items")
     if not isinstance(items.value, list):
-        # Nothing of the list can be seen; a list of anything may hold pods, and is judged as one that does.
+        # Nothing of the list can be seen. A list of any kind may hold pods, so it is judged as one that does.
         yield Subject(resource, kind._replace(name=name or "Pod"), items, settings)
         return
     for item in items.each():

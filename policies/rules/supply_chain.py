@@ -1,4 +1,4 @@
-"""Supply chain: everything that runs at a site is known to the byte, and came from where it was meant to come from."""
+"""Supply chain: everything that runs at a site is pinned, verified and from an allowed source."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from policies.rules.kinds import Kind
-from policies.rules.model import UNKNOWN, Check, HiddenError, Rule, Violation
-from policies.rules.pods import attempt, hidden, may_hold_pods
+from policies.rules.model import UNKNOWN, HiddenError, Violation
+from policies.rules.pods import may_hold_pods
+from policies.rules.rule import Check, Rule, attempt, hidden
 from policies.rules.scripts import unchecked_downloads
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
@@ -27,7 +28,7 @@ _SCRIPTS = ("create", "update", "delete")
 
 
 class Image(NamedTuple):
-    """An image reference, taken apart."""
+    """A parsed image reference."""
 
     repository: str
     """Registry and path, with the registry that a container runtime fills in."""
@@ -37,7 +38,7 @@ class Image(NamedTuple):
 
 
 def parse_image(reference: str) -> Image:
-    """Takes any text apart as a container runtime would."""
+    """Parses any text as a container runtime would."""
     rest, _, digest = reference.partition("@")
     head, slash, tail = rest.rpartition("/")
     name, _, tag = tail.partition(":")
@@ -51,7 +52,7 @@ def parse_image(reference: str) -> Image:
 
 
 def _each_image(check: Callable[[Subject, Node, str], Iterator[Violation]]) -> Check:
-    """A check of every image that a pod is made of: its containers', and those mounted as volumes."""
+    """A check of every image of a pod: those of its containers, and those mounted as volumes."""
 
     def over(subject: Subject) -> Iterator[Violation]:
         for pod in subject.pods:
@@ -87,7 +88,7 @@ def _registry_allowlist(subject: Subject, node: Node, reference: str) -> Iterato
 def _no_latest(_: Subject, node: Node, reference: str) -> Iterator[Violation]:
     image = parse_image(reference)
     if image.tag == "latest" or (not image.tag and not image.digest):
-        yield Violation(node.path, "is whatever is newest when the host pulls it")
+        yield Violation(node.path, "is not pinned: the host pulls whatever is newest at that time")
 
 
 def _flux_source_verified(subject: Subject) -> Iterator[Violation]:
@@ -101,7 +102,7 @@ def _flux_source_verified(subject: Subject) -> Iterator[Violation]:
         if verify.present:
             yield from (_git_verify if kind.name == "GitRepository" else _oci_verify)(verify)
         elif not kind.patch:
-            yield Violation(verify.path, "is not set: whoever can push decides what runs at the site")
+            yield Violation(verify.path, "is not set: anyone who can push decides what runs at the site")
 
 
 def _git_verify(verify: Node) -> Iterator[Violation]:
@@ -139,7 +140,9 @@ def _flux_instance(subject: Subject) -> Iterator[Violation]:
         target = patch.get("target", "kind").text()
         if target in (source, None) and _PATCHES_VERIFY.search(text) and _HAS_KEY.search(text):
             return
-    yield Violation("spec.kustomize.patches", "adds no verification with a key to the source that spec.sync makes")
+    yield Violation(
+        "spec.kustomize.patches", "does not add verification with a key to the source that spec.sync creates"
+    )
 
 
 def _chart_version_pinned(subject: Subject) -> Iterator[Violation]:
@@ -224,7 +227,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="Every image is named by its digest.",
-        why="A tag is a pointer that its owner, or a thief of the owner's password, can move.",
+        why="A tag can be moved to another image by its owner, or by anyone who has the owner's password.",
         remedy="Append `@sha256:<digest>` to the image; `crane digest IMAGE` prints it.",
         url="https://kubernetes.io/docs/concepts/containers/images/#image-names",
         applies=may_hold_pods,
@@ -235,7 +238,7 @@ RULES = (
         level="mandatory",
         severity="high",
         title="Every image comes from an allowed registry.",
-        why="Anyone can publish under a name that looks right; few registries have someone who answers for them.",
+        why="Anyone can publish an image under a plausible name in a public registry.",
         remedy="Use an image of an allowed registry, or add the registry to `registries` in the pack's configuration.",
         url="https://kubernetes.io/docs/concepts/security/cloud-native-security/",
         applies=may_hold_pods,
@@ -246,7 +249,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="No image is `latest`.",
-        why="Two hosts of one site would run two programs, and no one could say which.",
+        why="Two hosts of one site could run different programs, and nobody could tell which.",
         remedy="Name the version that was tested.",
         url="https://kubernetes.io/docs/concepts/containers/images/#updating-images",
         applies=may_hold_pods,
@@ -256,8 +259,8 @@ RULES = (
         id="supply-chain/flux-source-verified",
         level="mandatory",
         severity="critical",
-        title="Flux applies only what someone with a known key has signed.",
-        why="A site pulls its workloads by itself: who can push to the source is root at every site.",
+        title="Flux applies only what is signed with a known key.",
+        why="Sites pull their workloads by themselves: anyone who can push to the source is root at every site.",
         remedy="Set `spec.verify` with a `secretRef` to public keys or an OIDC identity; patch it into a FluxInstance.",
         url="https://fluxcd.io/flux/components/source/gitrepositories/#verification",
         applies=_is_flux_source,
@@ -280,8 +283,8 @@ RULES = (
         id="supply-chain/host-binary-checksum",
         level="mandatory",
         severity="critical",
-        title="Whatever is downloaded to a host is compared with a pinned SHA-256.",
-        why="It is run as root: a mirror, a proxy or a thief of a release page would own the machine.",
+        title="Every download to a host is compared with a pinned SHA-256.",
+        why="Downloads run as root: an attacker with a mirror, a proxy or a release page would control the machine.",
         remedy="Give the component the `sha256` of each architecture; in a script, run `sha256sum -c` on it before "
         "it is used, and never pipe a download into a shell.",
         url="https://docs.k3s.io/security",

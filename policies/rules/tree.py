@@ -1,4 +1,4 @@
-"""Walking plain values by property path, so that every finding says where, and nothing hidden is taken for absent."""
+"""Walks plain values by property path. Every finding names its path; an unknown value is never treated as absent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def extend(path: str, key: str | int) -> str:
 
 
 class Node:
-    """A value and its place. Reading what is unknown, or not of the shape asked for, raises ``HiddenError``."""
+    """A value and its path. Reading an unknown value, or one of another type than asked for, raises ``HiddenError``."""
 
     __slots__ = ("_key", "_parent", "value")
 

@@ -1,4 +1,4 @@
-"""Workloads: what a site asks of them beyond the Pod Security Standard, and the whole group's rules."""
+"""Workloads: what a site requires beyond the Pod Security Standard, and all rules of the group."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from policies.rules import pod_security
 from policies.rules.kinds import Kind
-from policies.rules.model import Rule, Violation
-from policies.rules.pods import Container, Pod, each_container, each_pod, is_workload, may_hold_pods
+from policies.rules.model import Violation
+from policies.rules.pods import Container, Pod, is_workload, may_hold_pods
+from policies.rules.rule import Rule, each_container, each_pod
 from policies.rules.subject import Subject
 
 _CONCEPTS = "https://kubernetes.io/docs/concepts"
@@ -30,11 +31,11 @@ def _requests_and_limits(pod: Pod, container: Container) -> Iterator[Violation]:
 
 
 def _probes(pod: Pod, container: Container) -> Iterator[Violation]:
-    runs_to_its_end = pod.kind.name in ("Job", "CronJob") or pod.spec.get("restartPolicy").text() in (
+    completes = pod.kind.name in ("Job", "CronJob") or pod.spec.get("restartPolicy").text() in (
         "Never",
         "OnFailure",
     )
-    if pod.patch or runs_to_its_end or container.list_name != "containers":
+    if pod.patch or completes or container.list_name != "containers":
         return
     for name in ("livenessProbe", "readinessProbe"):
         probe = container.node.get(name)
@@ -78,7 +79,7 @@ RULES = (
         level="advisory",
         severity="medium",
         title="Every container's root file system is read-only.",
-        why="What an intruder cannot write does not survive, and does not fill the host's disk.",
+        why="An intruder cannot store files in the container, and the workload cannot fill the host's disk.",
         remedy="Set `readOnlyRootFilesystem: true` and mount an emptyDir where the program writes.",
         url=f"{_CONCEPTS}/security/security-checklist/",
         applies=may_hold_pods,
@@ -89,8 +90,8 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="Every container requests CPU and memory, and limits memory.",
-        why="On a small host one workload without a limit takes the others, and the node, with it. CPU needs no limit: "
-        "it is shared by request.",
+        why="On a small host, one workload without a memory limit can bring down the others and the node. CPU needs no "
+        "limit: it is shared in proportion to the requests.",
         remedy="Set `resources.requests.cpu`, `resources.requests.memory` and `resources.limits.memory`.",
         url=f"{_CONCEPTS}/configuration/manage-resources-containers/",
         applies=may_hold_pods,
@@ -100,8 +101,8 @@ RULES = (
         id="workload/probes",
         level="advisory",
         severity="low",
-        title="Every container that is meant to stay has a liveness and a readiness probe.",
-        why="Nobody is at the site to see that a process hangs.",
+        title="Every long-running container has a liveness and a readiness probe.",
+        why="Nobody is at the site to notice that a process hangs.",
         remedy="Add `livenessProbe` and `readinessProbe`.",
         url=f"{_CONCEPTS}/configuration/liveness-readiness-startup-probes/",
         applies=may_hold_pods,
@@ -112,7 +113,7 @@ RULES = (
         level="mandatory",
         severity="medium",
         title="No pod gets an API token that it did not ask for.",
-        why="Every mounted token is a way from a flaw in the workload into the cluster's API.",
+        why="With a mounted token, an attacker in the workload can use the cluster's API.",
         remedy="Set `automountServiceAccountToken: false` in the pod; one that talks to the API mounts a projected "
         "serviceAccountToken volume.",
         url=f"{_CONCEPTS}/security/service-accounts/",
@@ -124,8 +125,8 @@ RULES = (
         id="workload/not-default-namespace",
         level="mandatory",
         severity="low",
-        title="No workload lives in the namespace `default`.",
-        why="Quotas, network policies and Pod Security are set by namespace; `default` has none of its own.",
+        title="No workload runs in the namespace `default`.",
+        why="Quotas, network policies and Pod Security are set for each namespace; `default` has no owner.",
         remedy="Set `metadata.namespace` to a namespace that the site creates.",
         url=f"{_CONCEPTS}/overview/working-with-objects/namespaces/",
         applies=may_hold_pods,

@@ -1,6 +1,6 @@
 """What two sites must not have in common: an id, or a network that one mesh has to route to both.
 
-Owns the rules between sites. What one site can be judged by alone is in the specs and ``site_rules``.
+Owns the rules between sites. Rules about one site are in the specs, in the parts, and in the modules beside this one.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
+from components.view import MeshDomain, Network
 from sitefile.checked_file import CheckedFile
 from sitefile.problems import Finding, Problem, shown
 from sitefile.yaml_tree import MappingNode, ScalarNode
+from stacks.parts import networks
 from stacks.site import SiteSpec
 
 SiteFile = CheckedFile[SiteSpec]
@@ -22,14 +23,13 @@ SiteFile = CheckedFile[SiteSpec]
 class _Route:
     first: int
     last: int
-    text: str
-    index: int
+    network: Network
+    mesh: MeshDomain
     file: SiteFile
-    mesh: TailscaleSpec
 
 
 def between_sites(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
-    """Each clash once, at the file that comes later; an id belongs to the file that is named after it."""
+    """Each conflict once, at the file that comes later; an id belongs to the file that is named after it."""
     yield from _ids(files)
     yield from _routes(files)
 
@@ -56,37 +56,29 @@ def _routes(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
     widest: dict[tuple[int, str], list[_Route]] = {}
     for version, route in sorted(_advertised(files), key=lambda pair: (pair[0], pair[1].first, -pair[1].last)):
         # Sorted by their first address, two networks overlap if and only if the later one begins inside the earlier.
-        open_routes = widest.setdefault((version, (route.mesh.login_server or "").rstrip("/").lower()), [])
+        open_routes = widest.setdefault((version, route.mesh.server), [])
         open_routes[:] = [other for other in open_routes if other.last >= route.first]
         for other in open_routes:
-            if other.file is not route.file and _may_meet(other.mesh, route.mesh):
+            if other.file is not route.file and other.mesh.may_be(route.mesh):
                 yield _overlap(*sorted((other, route), key=lambda r: r.file.source.file.as_posix()))
         open_routes.append(route)
 
 
 def _advertised(files: Sequence[SiteFile]) -> Iterator[tuple[int, _Route]]:
     for file in files:
-        if file.model is None or not isinstance(file.model.mesh, TailscaleSpec):
-            continue
-        for index, text in enumerate(file.model.mesh.advertise_routes):
-            network = ipaddress.ip_network(text)
-            first, last = int(network.network_address), int(network.broadcast_address)
-            yield network.version, _Route(first, last, text, index, file, file.model.mesh)
-
-
-def _may_meet(one: TailscaleSpec, other: TailscaleSpec) -> bool:
-    """Whether both may be in one tailnet; only two that name different ones are surely apart."""
-    if isinstance(one.key, MadeKey) and isinstance(other.key, MadeKey):
-        return one.key.tailnet == other.key.tailnet
-    return True
+        for network in networks(file.model) if file.model is not None else ():
+            if network.mesh is not None:
+                parsed = ipaddress.ip_network(network.cidr)
+                first, last = int(parsed.network_address), int(parsed.broadcast_address)
+                yield parsed.version, _Route(first, last, network, network.mesh, file)
 
 
 def _overlap(earlier: _Route, later: _Route) -> tuple[SiteFile, Problem]:
     assert earlier.file.model is not None
     finding = Finding(
-        ("mesh", "advertise_routes", later.index),
-        f"the network {later.text} overlaps {earlier.text}, which {shown(earlier.file.model.site)} advertises"
-        f" to the same mesh ({earlier.file.source.file.as_posix()})",
+        later.network.path,
+        f"the network {later.network.cidr} overlaps {earlier.network.cidr}, which"
+        f" {shown(earlier.file.model.site)} advertises to the same mesh ({earlier.file.source.file.as_posix()})",
         "networks that the mesh can tell apart",
         "renumber one of the sites, advertise a smaller network, or leave the route out",
     )

@@ -1,35 +1,25 @@
 """Rules about the machines of one site: who is who, how each is reached, and what its hardware bears.
 
-Pure. Their addresses are in ``address_rules``, what runs on them is in ``site_rules``.
+Pure. Their addresses are in ``addresses``; what runs on them is the parts' business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
-from components.host.spec import HardwareProfile, HostSpec
+from components.host.systems import SYSTEMS, system_of
 from sitefile.problems import DataPath, Finding, any_of, near_miss
 from stacks.catalogue import Catalogue
 from stacks.site import SiteSpec
 
-AGENT_MEMORY_MIB = 512
-"""RAM below which not even an agent runs (an agent alone takes 268-275 MB)."""
-
-SERVER_MEMORY_MIB = 1638
-"""RAM below which a K3s server with workload does not run (about 1.6 GB)."""
-
-CLEVIS_MEMORY_MIB = 4096
-"""RAM that Fedora CoreOS needs to unlock its disk by TPM."""
-
 LONGEST_NAME = 63
 
 
-def findings(spec: SiteSpec, data: Catalogue, known: Mapping[str, HardwareProfile]) -> Iterator[Finding]:
-    """``known`` is the hardware of the hosts by name, without those whose profile does not exist."""
+def findings(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
+    """Hosts with unknown hardware are not checked further."""
     yield from _hosts(spec, data)
-    yield from _ways(spec)
-    yield from _systems(spec, known)
-    yield from _memory(spec, known)
+    yield from _jump_hosts(spec)
+    yield from _systems(spec, data)
 
 
 def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
@@ -66,7 +56,7 @@ def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
                 yield _unknown(("hosts", index, "accelerators", at), "accelerator", name, data.accelerators)
 
 
-def _unknown(path: DataPath, what: str, name: str, known: Mapping[str, object]) -> Finding:
+def _unknown(path: DataPath, what: str, name: str, known: Collection[str]) -> Finding:
     near = near_miss(name, known)
     return Finding(
         path,
@@ -76,8 +66,8 @@ def _unknown(path: DataPath, what: str, name: str, known: Mapping[str, object]) 
     )
 
 
-def _ways(spec: SiteSpec) -> Iterator[Finding]:
-    """Hosts behind other hosts: each way must end at a host that is reached directly."""
+def _jump_hosts(spec: SiteSpec) -> Iterator[Finding]:
+    """Hosts behind jump hosts: each chain must begin at a host that is reached directly."""
     by_name = {host.name: host for host in spec.hosts}
     for index, host in enumerate(spec.hosts):
         if host.via is None:
@@ -97,7 +87,7 @@ def _ways(spec: SiteSpec) -> Iterator[Finding]:
         passed = [host.name]
         while (via := by_name[passed[-1]].via) in by_name and via not in passed:
             passed.append(via)
-        # Every host of a circle finds it; the first one says so.
+        # Every host of a circle finds it; it is reported for the first one.
         if via == host.name and host.name == min(passed, key=list(by_name).index):
             yield Finding(
                 path,
@@ -107,33 +97,35 @@ def _ways(spec: SiteSpec) -> Iterator[Finding]:
             )
 
 
-def _systems(spec: SiteSpec, known: Mapping[str, HardwareProfile]) -> Iterator[Finding]:
-    """What does not go with a host's hardware; one value that is wrong for several hosts is complained about once."""
+def _systems(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
+    """Values that do not fit a host's hardware. One that is wrong for several hosts is reported once."""
     said: dict[Finding, list[str]] = {}
     for index, host in enumerate(spec.hosts):
-        if host.name in known:
-            for finding in _system(spec, index, host, known[host.name]):
+        if host.hardware in data.hardware:
+            for finding in _system(spec, index, data):
                 said.setdefault(finding, []).append(f"`{host.name}`")
     for finding, names in said.items():
         yield finding._replace(what=f"{finding.what} ({', '.join(names)})")
 
 
-def _system(spec: SiteSpec, index: int, host: HostSpec, hardware: HardwareProfile) -> Iterator[Finding]:
-    os = spec.os_of(host)
+def _system(spec: SiteSpec, index: int, data: Catalogue) -> Iterator[Finding]:
+    host = spec.hosts[index]
+    hardware, os = data.hardware[host.hardware], spec.os_of(host)
+    system = system_of(os)
 
     def at(key: str) -> DataPath:
-        """Where the value is written; one that nobody wrote is wrong for the hardware, which somebody did write."""
+        """Where the value is written. A default that does not fit is reported at the hardware, which the file names."""
         if host.os is not None and key in host.os.model_fields_set:
             return ("hosts", index, "os", key)
         return ("os", key) if key in spec.os.model_fields_set else ("hosts", index, "hardware")
 
-    is_jetson = any(name.startswith("nvidia-jetson") for name in hardware.accelerators)
-    if os.secure_boot and os.distribution == "flatcar":
+    if os.secure_boot and system.secure_boot:
+        able = [name for name, other in SYSTEMS.items() if not other.secure_boot and not other.only_on]
         yield Finding(
             at("secure_boot"),
-            "Flatcar cannot boot with Secure Boot: its images are unsigned",
+            f"{system.title} cannot boot with Secure Boot: {system.secure_boot}",
             "a signed system, or no Secure Boot",
-            "write `distribution: fedora-coreos`, or `secure_boot: false`",
+            f"write `distribution: {able[0]}`, or `secure_boot: false`",
         )
     if os.secure_boot and not hardware.secure_boot:
         yield Finding(
@@ -149,31 +141,20 @@ def _system(spec: SiteSpec, index: int, host: HostSpec, hardware: HardwareProfil
             "a TPM 2.0 for `disk: luks-tpm2`",
             "write `os: {disk: none}` for such a host, or use other hardware",
         )
-    elif os.disk == "luks-tpm2" and os.distribution == "fedora-coreos" and hardware.memory_mib < CLEVIS_MEMORY_MIB:
+    elif os.disk == "luks-tpm2" and hardware.memory_mib < system.tpm_unlock_memory_mib:
         yield Finding(
             at("disk"),
-            f"Fedora CoreOS cannot unlock a disk by TPM with the {hardware.memory_mib} MiB of RAM of {host.hardware}",
-            f"at least {CLEVIS_MEMORY_MIB} MiB",
+            f"{system.title} cannot unlock a disk by TPM with the {hardware.memory_mib} MiB of RAM of {host.hardware}",
+            f"at least {system.tpm_unlock_memory_mib} MiB",
             "use another distribution on such a host, or `disk: none`",
         )
-    if is_jetson != (os.distribution == "jetson-linux"):
+    # Decided by the kind of the built-in accelerator and not by its name: own profiles may use any name.
+    built_in = {data.accelerators[name].kind for name in hardware.accelerators if name in data.accelerators}
+    fitting = [name for name, other in SYSTEMS.items() if other.only_on in built_in]
+    if (system.name not in fitting) if fitting else (system.only_on is not None):
         yield Finding(
             at("distribution"),
-            f"{os.distribution} does not run on {host.hardware}",
+            f"{system.name} does not run on {host.hardware}",
             "jetson-linux on a Jetson, and there only",
-            f"write `os: {{distribution: {'jetson-linux' if is_jetson else 'flatcar'}}}` for such a host",
+            f"write `os: {{distribution: {fitting[0] if fitting else 'flatcar'}}}` for such a host",
         )
-
-
-def _memory(spec: SiteSpec, known: Mapping[str, HardwareProfile]) -> Iterator[Finding]:
-    if spec.k3s is None:
-        return
-    for index, host in enumerate(spec.hosts):
-        minimum = SERVER_MEMORY_MIB if host.role == "server" else AGENT_MEMORY_MIB
-        if host.name in known and (memory_mib := known[host.name].memory_mib) < minimum:
-            yield Finding(
-                ("hosts", index, "role" if "role" in host.model_fields_set else "hardware"),
-                f"`{host.name}` has {memory_mib} MiB of RAM, too little for a K3s {host.role}",
-                f"at least {minimum} MiB for a K3s {host.role}",
-                "write `role: agent`" if memory_mib >= AGENT_MEMORY_MIB else "use a machine with more memory",
-            )

@@ -1,20 +1,22 @@
-"""Hosts and specs that the tests of several components start from."""
+"""Machines, sites and specs that the tests of several components start from."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from components.host.machine import Machine
 from components.host.spec import HardwareProfile, HostSpec, OsSpec
-from components.k3s.plan import Node
 from components.k3s.spec import K3sSpec
+from components.view import Site
 from stacks.catalogue import catalogue
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgfvX0m4l3N9oYzVY0m3rT2mJ6k8Qw7p1fZ5c2b9d4e"
 VERSION = "v1.36.3+k3s1"
 
 
-def hardware(name: str = "poweredge-xr4000") -> HardwareProfile:
-    return catalogue().hardware[name]
+def hardware(name: str = "poweredge-xr4000", **figures: Any) -> HardwareProfile:
+    """A profile of the catalogue, with other ``figures`` where a test needs them."""
+    return catalogue().hardware[name].model_copy(update=figures)
 
 
 def host(name: str, address: str, **fields: Any) -> HostSpec:
@@ -23,8 +25,31 @@ def host(name: str, address: str, **fields: Any) -> HostSpec:
     )
 
 
-def node(name: str, address: str, **fields: Any) -> Node:
-    return Node(f"site-{name}", host(name, address, **fields), OsSpec(), "amd64")
+def machine(
+    name: str,
+    address: str = "10.0.0.11",
+    *,
+    site: str = "site",
+    distribution: str = "flatcar",
+    os: OsSpec | None = None,
+    figures: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Machine:
+    """A host as parts see it; ``figures`` are those of its hardware that differ from the profile's."""
+    spec = host(name, address, **fields)
+    return Machine(
+        index=0,
+        node=f"{site}-{name}",
+        spec=spec,
+        os=os or OsSpec.model_validate({"distribution": distribution}),
+        hardware=hardware(spec.hardware, **(figures or {})),
+        accelerators=catalogue().accelerators_of(spec),
+    )
+
+
+def site_of(*machines: Machine, **fields: Any) -> Site:
+    """A site as its parts see it."""
+    return Site(**{"name": "site", "tier": "near", "region": "eu-central", "machines": machines, **fields})
 
 
 def k3s(**fields: Any) -> K3sSpec:
@@ -40,6 +65,6 @@ def k3s(**fields: Any) -> K3sSpec:
     )
 
 
-SERVERS = [node("a", "10.0.0.11"), node("b", "10.0.0.12"), node("c", "10.0.0.13")]
-AGENT = node("d", "10.0.0.14", role="agent")
+SERVERS = [machine("a", "10.0.0.11"), machine("b", "10.0.0.12"), machine("c", "10.0.0.13")]
+AGENT = machine("d", "10.0.0.14", role="agent")
 """A site of three servers and an agent behind 10.0.0.10."""

@@ -10,12 +10,13 @@ import pytest
 
 from components.expected import Expected, answers, asked, differences, download, file, probe, unit
 from components.host import plan as host_plan
+from components.host.machine import Machine
 from components.host.spec import OsSpec
-from components.k3s.plan import Node, plan_cluster, plan_node
+from components.k3s.plan import plan_cluster, plan_node
 from components.shell import secret_lines
 from tests.components.host.test_plan import OS
 from tests.components.kernel import SYSCTL
-from tests.components.site_parts import AGENT, SERVERS, VERSION, hardware, host, k3s
+from tests.components.site_parts import AGENT, SERVERS, VERSION, k3s, machine
 from tests.sandbox import Sandbox, needs_root
 
 _SYSTEMCTL = """
@@ -72,18 +73,19 @@ def box(tmp_path: Path) -> Box:
 
 
 def prepared(os: OsSpec) -> host_plan.HostPlan:
-    return host_plan.plan("site-a", host("a", "10.0.0.11"), os, hardware())
+    return host_plan.plan(machine("a", os=os))
 
 
-def installed(box: Box, node: Node) -> tuple[Expected, ...]:
+def installed(box: Box, node: Machine) -> tuple[Expected, ...]:
     """K3s on the box as ``node``; what is expected of it."""
     digest = hashlib.sha256((box.mirror / "k3s").read_bytes()).hexdigest()
     spec = k3s(api_address="10.0.0.10", releases={VERSION: {"amd64": digest}})
     planned = plan_node(spec, node, SERVERS, labels={})
-    server = node.host.role == "server"
-    if server:
-        box.apply(plan_cluster(spec, SERVERS).birth)
-    box.apply(planned.install, stdin=secret_lines(["server-token", "agent-token"] if server else ["agent-token"]))
+    if node.is_server:
+        box.apply(plan_cluster(spec, SERVERS).cluster_init_permit)
+    box.apply(
+        planned.install, stdin=secret_lines(["server-token", "agent-token"] if node.is_server else ["agent-token"])
+    )
     return planned.expected
 
 
@@ -127,7 +129,7 @@ def test_a_host_is_as_expected_once_it_has_been_prepared(box: Box, distribution:
 
 @needs_root
 @pytest.mark.parametrize("node", [SERVERS[0], AGENT], ids=["server", "agent"])
-def test_a_node_is_as_expected_once_k3s_has_been_installed(box: Box, node: Node) -> None:
+def test_a_node_is_as_expected_once_k3s_has_been_installed(box: Box, node: Machine) -> None:
     assert box.differences(installed(box, node)) == {}
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -40,6 +40,7 @@ def test_only_ascii_and_nothing_after_the_end(kind: Any, good: str, bad: str) ->
     assert not accepts(kind, bad)
 
 
+@settings(deadline=None)
 @given(value=st.text(alphabet="aZ0-._/é\n", max_size=70))
 @pytest.mark.parametrize("kind", [LabelValue, LabelKey, SemVer])
 def test_an_editor_underlines_what_the_loader_refuses(kind: Any, value: str) -> None:

@@ -65,7 +65,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     own = Project(tmp_path / "project")
     own.sites.mkdir(parents=True)
     (own.root / "stacks" / "profiles").symlink_to(PROJECT_ROOT / "stacks" / "profiles")
-    shutil.copy(PROJECT_ROOT / "Pulumi.yaml", own.root)
+    for file in ("Pulumi.yaml", "__main__.py"):
+        shutil.copy(PROJECT_ROOT / file, own.root)
     for name in ("_defaults", "demo"):
         shutil.copy(SITES / f"{name}.yaml", own.sites)
     monkeypatch.setattr("engine.environment.PROJECT_ROOT", own.root)

@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import runpy
 import shutil
 from pathlib import Path
 
 import pytest
 
-from edge.run import pool as crew
-from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, verdict
+from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, verdict
 from edge.run.failure import OperationError
 from edge.run.selection import selected
-from edge.run.stack_settings import NAMESPACE, placeholders
-from engine.rehearsal.in_process import Recording, record
-from engine.rehearsal.world import World
 from sitefile.problems import Problem
 from stacks.catalogue import PROJECT_ROOT
-from stacks.loader import load_site, site_files
-from stacks.program import program
-from stacks.site import SiteSpec
+from stacks.loader import site_files
+from tests.edge.conftest import Project
 from tests.edge.sites import SITES, broken_site, refused_site, site
 
 
@@ -25,23 +19,6 @@ from tests.edge.sites import SITES, broken_site, refused_site, site
 def files(tmp_path: Path) -> list[Path]:
     shutil.copy(SITES / "_defaults.yaml", tmp_path)
     return [site(tmp_path, f"shop-{number}") for number in range(6)] + [refused_site(tmp_path), broken_site(tmp_path)]
-
-
-def recorded(spec: SiteSpec, run: object) -> Recording:
-    config = {NAMESPACE + key: value for key, value in placeholders(spec).items()} | {"edge:site": spec.site}
-    world = World.of(spec.model_dump(mode="json"))
-    assert callable(run)
-    return record(run, project="edge", stack=spec.site, config=config, secret_keys=set(config), world=world)
-
-
-@pytest.mark.parametrize("name", ["demo", "outpost-seattle"])
-def test_what_is_checked_is_what_the_pulumi_program_makes(name: str) -> None:
-    spec = load_site(name)
-    ours = recorded(spec, program(spec))
-    real = recorded(spec, lambda: runpy.run_path(str(PROJECT_ROOT / "__main__.py"), run_name="__main__"))
-    # In which order independent resources are registered is up to the event loop.
-    assert {resource.urn: resource for resource in ours.resources} == {r.urn: r for r in real.resources}
-    assert (ours.outputs, ours.problems) == (real.outputs, real.problems)
 
 
 @pytest.mark.parametrize("file", site_files(), ids=lambda file: str(file.stem))
@@ -72,43 +49,60 @@ def test_secrets_that_are_missing_are_named_and_no_fault(tmp_path: Path) -> None
     assert found.code == 0
 
 
-def test_a_secret_in_plain_text_in_the_stacks_settings_is_refused(tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    (root / "stacks").mkdir(parents=True)
-    for part in ("profiles", "sites"):
-        (root / "stacks" / part).symlink_to(PROJECT_ROOT / "stacks" / part)
-    (root / "Pulumi.demo.yaml").write_text("config:\n  edge:k3s-token: hunter2\n")
-    found = check_file(root / "stacks" / "sites" / "demo.yaml", root)
+def test_a_secret_in_plain_text_in_the_stacks_settings_is_refused(project: Project) -> None:
+    (project.root / "Pulumi.demo.yaml").write_text("config:\n  edge:k3s-token: hunter2\n")
+    found = check_file(project.sites / "demo.yaml", project.root)
     assert found.code == 1
     assert [problem.property for problem in found.graph] == ["Pulumi.demo.yaml: edge:k3s-token"]
     assert "hunter2" not in str(found)
 
 
-def test_a_program_that_stops_is_a_finding_about_its_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_spec: SiteSpec) -> object:
-        def run() -> None:
-            raise RuntimeError("no such part\nand more")
+def test_a_stack_whose_settings_name_another_site_is_refused_by_check_and_up(project: Project) -> None:
+    (project.root / "Pulumi.demo.yaml").write_text("config:\n  edge:site: prod\n")
+    found = check_file(project.sites / "demo.yaml", project.root)
+    assert [problem.property for problem in found.graph] == ["Pulumi.demo.yaml: edge:site"]
+    ran = project.edge("up", "demo", "--rehearse")
+    assert ran.code == 2
+    assert "edge:site in Pulumi.demo.yaml is `prod`" in ran.stderr
+    (project.root / "Pulumi.demo.yaml").write_text("config:\n  edge:site: demo\n")
+    assert check_file(project.sites / "demo.yaml", project.root).code == 0
 
-        return run
 
-    monkeypatch.setattr("edge.run.check.program", broken)
-    found = check_file(site(tmp_path, "shop"))
+def test_a_program_that_stops_is_a_finding_about_its_site(project: Project) -> None:
+    with (project.root / "__main__.py").open("a") as program:
+        program.write('raise RuntimeError("no such part\\nand more")\n')
+    found = check_file(project.sites / "demo.yaml", project.root)
     assert found.code == 1
     assert [problem.reason for problem in found.graph] == ["the program stops: RuntimeError: no such part"]
+
+
+def test_a_program_that_builds_no_site_is_a_finding(project: Project) -> None:
+    (project.root / "__main__.py").write_text("import pulumi\n")
+    found = check_file(project.sites / "demo.yaml", project.root)
+    assert found.code == 1
+    assert [problem.property for problem in found.graph] == ["__main__.py"]
 
 
 def undated(found: SiteCheck) -> dict[str, object]:
     return {**found.as_dict(), "duration_s": 0}
 
 
-@pytest.mark.parametrize("fork", [True, False], ids=["forked", "spawned"])
-def test_processes_find_what_one_process_finds_in_the_same_order(
-    files: list[Path], monkeypatch: pytest.MonkeyPatch, fork: bool
-) -> None:
-    alone = [undated(found) for found in crew.check_files(files, PROJECT_ROOT, 1)]
-    monkeypatch.setattr(crew, "_may_fork", lambda: fork)
-    assert [undated(found) for found in crew.check_files(files, PROJECT_ROOT, 2)] == alone
+def test_processes_find_what_one_process_finds_in_the_same_order(files: list[Path]) -> None:
+    alone = [undated(found) for found in check_files(files, PROJECT_ROOT, 1)]
+    assert [undated(found) for found in check_files(files, PROJECT_ROOT, 2)] == alone
     assert [found["exit"] for found in alone] == [0, 0, 0, 0, 0, 0, 1, 2]
+
+
+def test_a_process_that_crashes_is_the_result_of_its_site_and_the_others_are_checked(project: Project) -> None:
+    with (project.root / "__main__.py").open("a") as program:
+        program.write("import os, pulumi\nif pulumi.get_stack() == 'shop-1':\n    os.kill(os.getpid(), 9)\n")
+    (project.sites / "demo.yaml").unlink()
+    for number in range(4):
+        site(project.sites, f"shop-{number}")
+    ran = project.edge("check", "--jobs", 2, "--json")
+    assert ran.code == 1
+    assert [one["exit"] for one in ran.document["sites"]] == [0, 1, 0, 0]
+    assert "killed" in ran.document["sites"][1]["graph"][0]["reason"]
 
 
 def test_two_files_with_one_site_id_clash(tmp_path: Path) -> None:
@@ -160,3 +154,72 @@ def test_a_path_without_a_site_is_bad_input(name: str, tmp_path: Path, monkeypat
     with pytest.raises(OperationError) as error:
         selected([name], PROJECT_ROOT)
     assert error.value.code == 2
+
+
+@pytest.fixture
+def fleet(project: Project) -> Project:
+    """A project with a fleet file."""
+    (project.root / "stacks" / "fleet.yaml").write_text(
+        "tailnet:\n  id: acme.example.com\n  operators: [ops@acme.example.com]\n"
+    )
+    return project
+
+
+def test_the_fleet_file_is_checked_with_all_sites_and_its_resources_are_recorded(fleet: Project) -> None:
+    ran = fleet.edge("check", "--json")
+    document = ran.document
+    assert (ran.code, document["fleet"]["exit"], document["fleet"]["problems"]) == (0, 0, [])
+    assert document["fleet"]["resources"] == 3, "the component, its provider and the tailnet's policy file"
+    assert document["counts"]["resources"] == document["sites"][0]["resources"] + 3
+    assert [one["site"] for one in document["sites"]] == ["demo"]
+
+
+def test_the_fleet_can_be_checked_alone_and_is_left_out_where_sites_are_named(fleet: Project) -> None:
+    alone = fleet.edge("check", "fleet", "--json").document
+    assert (alone["sites"], alone["fleet"]["site"]) == ([], "fleet")
+    assert fleet.edge("check", fleet.sites / "demo.yaml", "--json").document["fleet"] is None
+    assert "1 site and the fleet: all good" in fleet.edge("check").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("tailnett:\n  id: acme.example.com\n", 1, "did you mean `tailnet`"),
+        ("tailnet:\n  id: acme.example.com\n  operators: 7\n", 3, "7"),
+        ('aws_account_id: "123456789012"\nzone_groups:\n  - {region: 4, group: us-west-2-lax-1}\n', 3, "4"),
+    ],
+    ids=["unknown key", "wrong type", "wrong type in a list"],
+)
+def test_an_error_in_the_fleet_file_is_bad_input_with_its_position(
+    fleet: Project, text: str, line: int, says: str
+) -> None:
+    (fleet.root / "stacks" / "fleet.yaml").write_text(text)
+    ran = fleet.edge("check")
+    assert ran.code == 2
+    (found,) = [one for one in ran.stdout.splitlines() if one.startswith("stacks/fleet.yaml:")]
+    assert found.startswith(f"stacks/fleet.yaml:{line}:")
+    assert says in ran.stdout
+    document = fleet.edge("check", "--json").document
+    assert document["exit"] == 2
+    assert document["fleet"]["problems"][0]["line"] == line
+    assert document["sites"][0]["exit"] == 0, "the sites are checked nevertheless"
+
+
+def test_an_error_in_a_site_is_shown_once_though_the_fleet_is_built_from_it_too(fleet: Project) -> None:
+    broken_site(fleet.sites)
+    ran = fleet.edge("check")
+    assert ran.code == 2
+    assert len([one for one in ran.stdout.splitlines() if one.startswith("stacks/sites/broken.yaml:2:")]) == 1
+
+
+def test_a_policy_judges_the_fleets_resources_too(fleet: Project) -> None:
+    with (fleet.root / "__main__.py").open("a") as program:
+        program.write(
+            "import pulumi_command as command\n"
+            "command.local.Command('fetch', create='curl https://get.example.com | sh')\n"
+        )
+    document = fleet.edge("check", "fleet", "--json").document
+    assert document["exit"] == 1
+    assert {found["rule"] for found in document["fleet"]["policies"] if found["level"] == "mandatory"} == {
+        "supply-chain/host-binary-checksum"
+    }

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from edge.cli import app
 from edge.run.events import Run
 from edge.run.operation import Outcome
-from engine.obtain.cli import PULUMI_VERSION, EngineError, PulumiCli
+from engine.obtain.cli import PulumiCli
+from engine.obtain.pin import PULUMI_VERSION, EngineError
 from tests.edge.sites import broken_site, refused_site, site
 
 
@@ -91,7 +92,7 @@ def test_a_fault_of_edge_is_called_one_and_shows_no_trace(edge: Any, monkeypatch
 
 @pytest.mark.parametrize("command", ["up", "destroy"])
 def test_nothing_real_is_changed_unasked(edge: Any, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    monkeypatch.setattr("edge.run.operation.opened", lambda *_, **__: pytest.fail("opened"))
+    monkeypatch.setattr("edge.run.operation.opened_stack", lambda *_, **__: pytest.fail("opened"))
     result = edge(command, "demo")
     assert result.exit_code == 2
     assert "--yes" in result.stderr

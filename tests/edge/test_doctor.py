@@ -8,6 +8,7 @@ import pytest
 from edge.hosts import doctor
 from edge.hosts.doctor import Item
 from engine.obtain.cli import PulumiCli
+from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_site
 from stacks.site import SiteSpec
 from tests.edge.conftest import Project
@@ -96,7 +97,7 @@ def test_a_plugin_on_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_plugins_looked_for_are_those_of_the_sites_resources(demo: SiteSpec) -> None:
-    assert doctor._providers(demo) == {"command", "kubernetes"}
+    assert doctor._providers(demo, PROJECT_ROOT) == {"command", "kubernetes"}
 
 
 def test_credentials_in_a_backends_address_are_not_shown() -> None:
@@ -118,7 +119,7 @@ def test_doctor_for_people_ends_with_the_verdict(project: Project) -> None:
 
 @pytest.mark.parametrize(("query", "status"), [("", "note"), ("?metadata=skip", "ok")])
 def test_a_state_folder_that_a_killed_run_can_spoil_is_noted(tmp_path: Path, query: str, status: str) -> None:
-    cli = PulumiCli(tmp_path / "pulumi", "3.250.0", "path")
+    cli = PulumiCli(tmp_path / "pulumi", "3.990.0", "path")
     found = doctor._backend(cli, {"PULUMI_BACKEND_URL": f"file://{tmp_path}{query}"}, tmp_path)
     assert found.status == status
     assert ("metadata=skip" in (found.remedy or "")) == (status == "note")

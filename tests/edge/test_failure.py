@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 import socket
 
+from components.view import SecretNeed
 from edge.run import failure
 from edge.run.events import Diagnostic
-from stacks.secrets import SecretNeed
 
 VARIABLES = {"PULUMI_BACKEND_URL": "file:///some where/state"}
 LOCK = (
@@ -30,7 +30,7 @@ def test_a_lock_names_its_owner_and_the_command_that_takes_it_away() -> None:
 
 def test_a_lock_of_a_process_that_has_ended_is_called_stale_but_left_alone() -> None:
     # The highest pid that Linux ever gives is 2**22; this one is nobody's.
-    assert "not running any more" in locked(2**22 + 1).what
+    assert "no longer running" in locked(2**22 + 1).what
 
 
 def test_a_lock_of_a_process_that_runs_is_not_called_stale() -> None:

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from edge.run.operation import opened
 from edge.run.stack_settings import placeholders
 from engine.environment import environment
 from engine.obtain.cli import locate
-from engine.rehearsal import RehearsalServer
+from engine.rehearsal.serving import RehearsalServer
 from engine.rehearsal.workspace import rehearsal_workspace
 from engine.rehearsal.world import World
 from stacks.catalogue import PROJECT_ROOT
+from stacks.configuration import PLACEHOLDER
 from stacks.loader import load_site
 from tests.edge.conftest import Project
 from tests.edge.sites import broken_site, refused_site
@@ -97,14 +98,10 @@ def test_a_rehearsal_has_no_hosts_to_look_at(project: Project) -> None:
 
 
 def test_plain_pulumi_finds_nothing_to_change_in_what_edge_brought_up(project: Project) -> None:
-    """The SDK as it is and the quicker one inside `edge` make the same resources."""
+    """`edge`, which runs the program in its own process, makes the same resources as the language host."""
     assert project.edge("up", "demo", "--rehearse").code == 0
     spec = load_site("demo")
     paths = rehearsal_workspace("demo", project.root, placeholders(spec))
-    described = yaml.safe_load((paths.work_dir / "Pulumi.yaml").read_text())
-    # The project's own __main__.py: a test's project has none.
-    described["main"] = os.path.relpath(PROJECT_ROOT, paths.work_dir)
-    (paths.work_dir / "Pulumi.yaml").write_text(yaml.safe_dump(described))
     with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
         done = subprocess.run(
             [str(locate().path), "preview", "--non-interactive", "--stack", "demo", "--expect-no-changes"],
@@ -136,6 +133,26 @@ def test_a_policy_stops_up_before_anything_exists(project: Project) -> None:
     assert {finding["rule"] for finding in found} == {"supply-chain/registry-allowlist"}
     assert "demo-a-telemetry" in found[0]["urn"]
     assert "resources" not in json.loads(project.state.read_text())["checkpoint"]["latest"]
+
+
+@pytest.mark.parametrize("operation", ["preview", "up"])
+def test_every_run_of_the_program_is_judged_by_the_policies_up_without_a_preview_too(
+    project: Project, operation: str
+) -> None:
+    """`edge up` previews first; this holds the second run to the policies, whatever the first one said."""
+    refused_site(project.sites, "demo")
+    with opened("demo", rehearse=True, root=project.root) as session:
+        done = getattr(session, operation)(lambda _step: None)
+    assert done.code == 1
+    (refused,) = done.run.violations
+    assert refused.rule == "supply-chain/registry-allowlist"
+    resources = json.loads(project.state.read_text())["checkpoint"]["latest"].get("resources", [])
+    assert refused.urn not in [resource["urn"] for resource in resources]
+
+
+def test_no_secret_is_in_the_state_in_plain_text(project: Project) -> None:
+    assert project.edge("up", "demo", "--rehearse").code == 0
+    assert PLACEHOLDER not in project.state.read_text()
 
 
 @pytest.mark.parametrize("command", ["preview", "up"])
@@ -194,7 +211,7 @@ def test_a_lock_is_shown_with_its_owner_and_stays(project: Project) -> None:
     ran = project.edge("up", "demo", "--rehearse")
     assert ran.code == 1
     assert "ada" in ran.stdout
-    assert "not running any more" in ran.stdout
+    assert "no longer running" in ran.stdout
     assert "pulumi cancel --yes --stack demo" in ran.stdout
     assert lock.exists()
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from edge.run.stack_settings import placeholders, read_settings
+from stacks.configuration import PLACEHOLDER
 from stacks.loader import load_site
-from stacks.secrets import PLACEHOLDER, required
+from stacks.parts import required
 from stacks.site import SiteSpec
 
 

@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.obtain.go_build import wanted_go
+from engine.obtain.pin import PULUMI_VERSION
+
+WANTED_GO = ".".join(map(str, wanted_go()))
+"""The oldest version that builds the pinned modules."""
+
 _PULUMI = '#!/bin/sh\necho "v{version}"\n'
 # Answers like go, and builds an executable that answers like pulumi.
 _GO = """#!/bin/sh
@@ -22,7 +28,7 @@ case "$1" in
       shift
     done
     /bin/mkdir -p "${{target%/*}}"
-    printf '#!/bin/sh\\necho v3.250.0\\n' > "$target"
+    printf '#!/bin/sh\\necho v{pulumi}\\n' > "$target"
     {then}
     /bin/chmod +x "$target"
     echo a/one >&2
@@ -65,8 +71,8 @@ class Machine:
     def official_host(self, folder: str) -> Path:
         return write_executable(self.on_path(folder) / "pulumi-language-python", "#!/bin/sh\necho official\n")
 
-    def go(self, version: str = "1.25.11", toolchain: str = "local", then: str = ":") -> Path:
-        text = _GO.format(version=version, toolchain=toolchain, then=then)
+    def go(self, version: str = WANTED_GO, toolchain: str = "local", then: str = ":") -> Path:
+        text = _GO.format(pulumi=PULUMI_VERSION, version=version, toolchain=toolchain, then=then)
         return write_executable(self.on_path("go") / "go", text)
 
 

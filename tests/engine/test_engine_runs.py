@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from engine.environment import environment
-from engine.obtain.cli import EngineError, PulumiCli, automation_command, locate
+from engine.obtain.cli import PulumiCli, automation_command, locate
+from engine.obtain.pin import EngineError
 from engine.obtain.shim import is_our_shim
 from engine.rehearsal.workspace import rehearsal_workspace
 from tests.engine.conftest import write_executable

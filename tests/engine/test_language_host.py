@@ -20,7 +20,7 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
-from engine.obtain.cli import PULUMI_VERSION
+from engine.obtain.pin import PULUMI_VERSION
 from engine.stand_in import python_environment
 from tests.engine.conftest import write_executable
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from engine.obtain import cache, download, go_build
-from engine.obtain.cli import EngineError
-from tests.engine.conftest import Machine, write_executable
+from engine.obtain.pin import EngineError
+from tests.engine.conftest import WANTED_GO, Machine, write_executable
 
 _BUILD = "from engine.obtain import go_build; print(go_build.build())"
 
@@ -88,7 +89,7 @@ def test_a_second_build_waits_and_takes_the_result_of_the_first(machine: Machine
 
 
 @pytest.mark.parametrize(
-    ("version", "toolchain"), [("1.25.11", "local"), ("1.26.0", "local"), ("1.21.0", "auto"), ("1.27rc1", "local")]
+    ("version", "toolchain"), [(WANTED_GO, "local"), ("1.99.0", "local"), ("1.21.0", "auto"), ("1.99rc1", "local")]
 )
 def test_go_is_usable_when_it_is_new_enough_or_may_fetch_a_newer_toolchain(
     machine: Machine, version: str, toolchain: str
@@ -100,7 +101,7 @@ def test_go_is_usable_when_it_is_new_enough_or_may_fetch_a_newer_toolchain(
 @pytest.mark.parametrize(("version", "toolchain"), [("1.24.9", "local"), ("1.20.1", "auto")])
 def test_an_old_go_is_refused_with_both_versions(machine: Machine, version: str, toolchain: str) -> None:
     machine.go(version, toolchain)
-    with pytest.raises(EngineError, match=rf"needs go >= 1\.25\.11; .* is version {version}"):
+    with pytest.raises(EngineError, match=rf"needs go >= {re.escape(WANTED_GO)}; .* is version {version}"):
         go_build.find_go()
 
 

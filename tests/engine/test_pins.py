@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.obtain.cli import PULUMI_VERSION
 from engine.obtain.go_build import MODULE
+from engine.obtain.pin import PULUMI_VERSION
 
 ROOT = Path(__file__).parents[2]
 

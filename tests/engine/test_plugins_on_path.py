@@ -15,20 +15,20 @@ from pathlib import Path
 import pytest
 
 from engine.environment import PROJECT_ROOT
-from tests.engine_run import Stack, stack
+from tests.engine_run import Rehearsed, stack
 
 pytestmark = pytest.mark.engine
 
 _NEEDED = ("command", "kubernetes")
 
 
-def _real(run: Stack, path: str) -> Stack:
+def _real(run: Rehearsed, path: str) -> Rehearsed:
     """The same stack as in a run without rehearsal: nothing is attached, plugins come from ``path``."""
     variables: Mapping[str, str] = {
         **{key: value for key, value in run.variables.items() if key != "PULUMI_DEBUG_PROVIDERS"},
         "PATH": path + os.pathsep + run.variables["PATH"],
     }
-    return Stack(run.home, run.spec, variables)
+    return Rehearsed(run.name, run.home, variables)
 
 
 def _plugin(folder: Path, name: str, log: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_program_runs_unchanged_on_plugins_that_the_engine_starts(tmp_path: 
         real = _real(run, str(folder))
         first = real.up()
         assert "created" in first.stdout
-        second = real.pulumi("preview", "--non-interactive", "--expect-no-changes", "--stack", real.name)
+        second = real.pulumi("preview", "--non-interactive", "--expect-no-changes")
         assert "unchanged" in second.stdout
     assert set(log.read_text().split()) == set(_NEEDED), "these plugins, not an attached rehearsal, did the work"
 
@@ -57,7 +57,7 @@ def test_the_program_runs_unchanged_on_plugins_that_the_engine_starts(tmp_path: 
 def test_without_a_plugin_the_engine_says_which_one_is_missing(tmp_path: Path) -> None:
     with stack(tmp_path / "stack", "demo") as run:
         real = _real(run, str(tmp_path))
-        done = real.pulumi("preview", "--non-interactive", "--stack", real.name, check=False)
+        done = real.pulumi("preview", "--non-interactive", check=False)
     assert done.returncode != 0
     assert "command" in done.stdout + done.stderr
 
@@ -69,5 +69,5 @@ _OFFICIAL = {name: shutil.which(f"pulumi-resource-{name}") for name in _NEEDED}
 def test_the_official_plugins_preview_the_demo_site(tmp_path: Path) -> None:
     with stack(tmp_path / "stack", "demo") as run:
         real = _real(run, os.environ["PATH"])
-        done = real.pulumi("preview", "--non-interactive", "--stack", real.name)
+        done = real.pulumi("preview", "--non-interactive")
     assert "to create" in done.stdout

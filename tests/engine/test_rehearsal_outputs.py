@@ -7,9 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pulumi
+import pulumi_rancher2 as rancher2
 import pytest
 
 from engine.rehearsal import core
+from engine.rehearsal.in_process import record
 from engine.rehearsal.keys import public_key
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, from_wire, leaves, to_struct, to_wire
 
@@ -31,6 +34,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("aws:eks/cluster:Cluster", {"name": "c", "region": "eu-west-2"}),
     ("tls:index/privateKey:PrivateKey", {"algorithm": "RSA", "rsaBits": 4096}),
     ("tailscale:index/tailnetKey:TailnetKey", {"preauthorized": True}),
+    ("rancher2:index/cluster:Cluster", {"name": "berlin", "labels": {"tier": "near"}}),
     ("example:index:Thing", {"a": 1}),
 ]
 
@@ -160,3 +164,25 @@ def test_a_secret_hides_itself_from_whoever_prints_it() -> None:
 
 def test_paths_quote_what_the_notation_uses() -> None:
     assert [path for path, _ in leaves({"a": [{"b.c": 1}], 'd"e': 2})] == ['a[0]["b.c"]', '["d\\"e"]']
+
+
+def test_what_registers_a_cluster_with_rancher_is_secret_and_plainly_made_up() -> None:
+    identity, made = core.create("rancher2:index/cluster:Cluster", URN, {"name": "berlin"})
+    registration = made["clusterRegistrationToken"]
+    assert isinstance(registration, Secret)
+    assert registration.value["manifestUrl"] == (
+        f"https://rancher.rehearsal.invalid/v3/import/{registration.value['token']}_{identity}.yaml"
+    )
+    assert registration.value["token"].startswith("rehearsal-not-a-token-")
+
+
+def test_a_program_reads_the_manifest_url_of_a_rancher_cluster_as_a_secret() -> None:
+    def program() -> None:
+        cluster = rancher2.Cluster("berlin", annotations={"rancher.io/imported-cluster-version-management": "false"})
+        pulumi.export("url", cluster.cluster_registration_token.manifest_url)
+
+    recording = record(program, project="small", stack="one", config={})
+    assert not recording.problems
+    url = recording.outputs["url"]
+    assert isinstance(url, Secret)
+    assert url.value.startswith("https://rancher.rehearsal.invalid/v3/import/rehearsal-not-a-token-")

@@ -14,13 +14,12 @@ import pulumi
 import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 import pytest
-from pulumi.runtime import settings as sdk_settings
 
-from engine.rehearsal import plain_sdk
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from engine.rehearsal.values import reveal
 from engine.rehearsal.world import World
 from tests.engine.programs import small
+from tests.engine.sdk_attributes import changed, sdk_attributes
 
 CONFIG = {"small:token": "marker"}
 WORLD = World(outposts={small.OUTPOST: {}})
@@ -193,16 +192,26 @@ def _stop() -> None:
     raise ValueError("stop")
 
 
-def test_the_sdk_is_as_it_was_afterwards() -> None:
-    before = [getattr(module, name) for module, name, _ in plain_sdk._SWAPS]
-    settings = sdk_settings.SETTINGS
+def test_nothing_of_the_sdk_is_patched_by_a_run() -> None:
+    run(small.program, world=WORLD)
+    before = sdk_attributes()
+    during = []
+
+    def program() -> None:
+        during.append(sdk_attributes())
+        small.program()
+
+    run(program, world=WORLD)
     with pytest.raises(ValueError, match="stop"):
         run(_stop)
+    assert changed(before, during[0]) == changed(before, sdk_attributes()) == []
+
+
+def test_no_setting_of_a_run_is_left() -> None:
     run(small.program, world=WORLD)
-    assert [getattr(module, name) for module, name, _ in plain_sdk._SWAPS] == before
-    assert sdk_settings.SETTINGS is settings
-    assert sdk_settings.get_monitor() is None
-    assert sdk_settings.get_root_resource() is None
+    assert pulumi.runtime.get_root_resource() is None
+    assert pulumi.get_stack() == "stack", "the default of an SDK without an engine"
+    assert pulumi.Config("small").get("token") is None
 
 
 def test_no_event_loop_and_no_thread_is_left_behind() -> None:
@@ -252,3 +261,42 @@ def test_the_same_program_is_recorded_the_same_every_time(recorded: Recording) -
     again = run(small.program, world=WORLD)
     assert {r.urn: r for r in again.resources} == {r.urn: r for r in recorded.resources}
     assert again.outputs == recorded.outputs
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_transform_of_the_stack_changes_inputs_and_options_of_every_resource(times: int) -> None:
+    def transform(given: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
+        if given.type_ != "command:local:Command":
+            return None
+        given.opts.protect = True
+        given.opts.ignore_changes = ["create"]
+        return pulumi.ResourceTransformResult({**given.props, "update": "transformed"}, given.opts)
+
+    def program() -> None:
+        pulumi.runtime.register_resource_transform(transform)
+        site = pulumi.ComponentResource("small:index:Site", "site")
+        first = command.local.Command("first", create="true", opts=pulumi.ResourceOptions(parent=site))
+        command.local.Command("second", create=first.stdout, opts=pulumi.ResourceOptions(parent=site))
+
+    for _ in range(times):
+        recording = run(program)
+        assert recording.problems == ()
+        for name in ("first", "second"):
+            resource = named(recording, name)
+            assert resource.inputs["update"] == "transformed"
+            assert (resource.protect, resource.ignore_changes) == (True, ("create",))
+        assert named(recording, "second").dependencies == (named(recording, "first").urn,)
+
+
+def test_a_transform_of_a_resource_holds_for_its_children() -> None:
+    def transform(given: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
+        return pulumi.ResourceTransformResult({**given.props, "update": "transformed"}, given.opts)
+
+    def program() -> None:
+        site = pulumi.ComponentResource("small:index:Site", "site", opts=pulumi.ResourceOptions(transforms=[transform]))
+        command.local.Command("below", create="true", opts=pulumi.ResourceOptions(parent=site))
+        command.local.Command("beside", create="true")
+
+    recording = run(program)
+    assert named(recording, "below").inputs["update"] == "transformed"
+    assert "update" not in named(recording, "beside").inputs

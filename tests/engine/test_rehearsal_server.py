@@ -15,8 +15,9 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc
 from pulumi.runtime.proto import provider_pb2 as pb
 
-from engine.rehearsal import RehearsalServer, core
+from engine.rehearsal import core
 from engine.rehearsal.providers import PROVIDERS
+from engine.rehearsal.serving import RehearsalServer
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
 from engine.rehearsal.world import World
 

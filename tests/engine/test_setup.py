@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.obtain import cli, setup, shim
+from engine.obtain.pin import PULUMI_VERSION, EngineError
 from tests.engine.conftest import Machine, write_executable
 
 
@@ -18,7 +19,7 @@ def a_virtual_environment(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_without_an_official_host_the_executable_itself_and_the_thin_host_are_installed(machine: Machine) -> None:
-    source = machine.pulumi("usr", "3.250.0")
+    source = machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
     installed = machine.venv_bin / "pulumi"
     assert not installed.is_symlink(), "the engine looks for plugins beside the file that a link points to"
@@ -29,7 +30,7 @@ def test_without_an_official_host_the_executable_itself_and_the_thin_host_are_in
 
 @pytest.mark.parametrize("where", ["usr", "elsewhere-on-path"])
 def test_with_an_official_host_pulumi_is_linked_to_and_no_host_is_installed(machine: Machine, where: str) -> None:
-    source = machine.pulumi("usr", "3.250.0")
+    source = machine.pulumi("usr", PULUMI_VERSION)
     machine.official_host(where)
     assert setup.main() == 0
     assert (machine.venv_bin / "pulumi").readlink() == source
@@ -37,7 +38,7 @@ def test_with_an_official_host_pulumi_is_linked_to_and_no_host_is_installed(mach
 
 
 def test_an_official_host_that_appears_later_replaces_ours(machine: Machine) -> None:
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
     machine.official_host("usr")
     assert setup.main() == 0
@@ -46,7 +47,7 @@ def test_an_official_host_that_appears_later_replaces_ours(machine: Machine) -> 
 
 
 def test_ours_comes_back_when_the_official_host_goes(machine: Machine) -> None:
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     official = machine.official_host("usr")
     assert setup.main() == 0
     official.unlink()
@@ -55,7 +56,7 @@ def test_ours_comes_back_when_the_official_host_goes(machine: Machine) -> None:
 
 
 def test_an_official_host_inside_the_environment_is_left_alone(machine: Machine) -> None:
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     official = write_executable(machine.venv_bin / shim.HOST, "#!/bin/sh\necho official\n")
     assert setup.main() == 0
     assert "official" in official.read_text()
@@ -64,7 +65,7 @@ def test_an_official_host_inside_the_environment_is_left_alone(machine: Machine)
 def test_a_second_setup_changes_nothing_and_asks_no_executable(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
     before = {path.name: path.stat().st_mtime_ns for path in machine.venv_bin.iterdir()}
     capsys.readouterr()
@@ -79,32 +80,32 @@ def test_a_second_setup_changes_nothing_and_asks_no_executable(
 
 
 def test_what_setup_installed_is_what_locate_finds(machine: Machine) -> None:
-    machine.pulumi("usr", "3.260.0")
+    machine.pulumi("usr", "3.990.0")
     assert setup.main() == 0
     found = cli.locate()
-    assert (found.path, found.version, found.origin) == (machine.venv_bin / "pulumi", "3.260.0", "path")
+    assert (found.path, found.version, found.origin) == (machine.venv_bin / "pulumi", "3.990.0", "path")
 
 
 def test_an_upgrade_of_a_linked_pulumi_is_noticed(machine: Machine) -> None:
     machine.official_host("usr")
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
-    machine.pulumi("usr", "3.260.10")
+    machine.pulumi("usr", "3.990.10")
     assert setup.main() == 0
-    assert cli.locate().version == "3.260.10"
+    assert cli.locate().version == "3.990.10"
 
 
 def test_a_linked_pulumi_that_is_uninstalled_is_not_found_any_more(machine: Machine) -> None:
     machine.official_host("usr")
-    source = machine.pulumi("usr", "3.250.0")
+    source = machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
     source.unlink()
-    with pytest.raises(cli.EngineError):
+    with pytest.raises(EngineError):
         cli.locate()
 
 
 def test_a_forced_origin_replaces_what_is_installed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
     machine.go()
     monkeypatch.setenv("EDGE_PULUMI", "build")
@@ -117,7 +118,7 @@ def test_setup_without_any_cli_ends_1_with_the_reasons_and_no_trace(
 ) -> None:
     assert setup.main() == 1
     said = capsys.readouterr().err
-    assert "could not be had" in said
+    assert "could not be obtained" in said
     assert "Traceback" not in said
 
 
@@ -130,7 +131,7 @@ def test_setup_refuses_to_install_outside_a_virtual_environment(
 
 
 def test_the_thin_host_is_started_by_the_python_beside_it(machine: Machine) -> None:
-    machine.pulumi("usr", "3.250.0")
+    machine.pulumi("usr", PULUMI_VERSION)
     assert setup.main() == 0
     write_executable(machine.venv_bin / "python", '#!/bin/sh\necho "$@"\n')
     said = subprocess.check_output([machine.venv_bin / shim.HOST, "127.0.0.1:1"], cwd=machine.root, text=True)

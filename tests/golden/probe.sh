@@ -73,7 +73,7 @@ fetch() {
   say "installed $dest"
 }
 
-# Looks at what standard input names (kind, tab, name) and prints kind, tab, name, tab, what it is. Reads only.
+# Reads lines of kind, tab, name from standard input. Prints kind, tab, name, tab, value for each. Changes nothing.
 contents=() modes=() links=() sysctls=() units=()
 while IFS=$'\t' read -r kind name; do
   case $kind in
@@ -85,9 +85,9 @@ while IFS=$'\t' read -r kind name; do
   esac
 done
 
-# One call for all of a kind. What is not there makes no line, and no failure.
+# One call for each kind. What does not exist prints no line and is no failure.
 if [ "${#contents[@]}" -gt 0 ]; then
-  # The same sums; but openssl knows the processor's instructions for them, which is five times as fast.
+  # The same checksums, but five times as fast: openssl uses the processor's instructions for them.
   sums=(sha256sum --)
   command -v openssl >/dev/null && sums=(openssl dgst -sha256 -r)
   { "${sums[@]}" "${contents[@]}" 2>/dev/null || true; } | sed -n 's/^\([0-9a-f]*\) [ *]\(.*\)$/content\t\2\t\1/p'

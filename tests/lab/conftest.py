@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, require_root
 from lab.whole import NAMES, Whole, whole_site

@@ -21,7 +21,7 @@ import asyncssh
 import urllib3
 import yaml
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.kubernetes.build import build
 
 _DEADLINE_S = 90

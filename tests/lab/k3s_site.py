@@ -11,17 +11,18 @@ from functools import cached_property
 import pytest
 
 from components.host import plan as host_plan
-from components.host.spec import HostSpec, OsSpec
-from components.k3s.plan import ClusterPlan, Node, NodePlan, plan_cluster, plan_node
+from components.host.machine import Machine
+from components.k3s.plan import ClusterPlan, NodePlan, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.hosts.system import wait_until
 from lab.kubernetes import build
-from lab.kubernetes.mirror import Mirror, release_files
+from lab.kubernetes.mirror import Mirror, Release, release_files
+from tests.components.site_parts import machine
 
 TOKEN, AGENT_TOKEN = "servers-only", "agents-too"
 READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
@@ -34,7 +35,7 @@ class Site:
     lab: Lab
     authority: Authority
     mirror: Mirror
-    release: build.Release
+    release: Release
     roles: Mapping[str, str]
     installed: list[str] = field(default_factory=list)
 
@@ -44,26 +45,22 @@ class Site:
         return K3sSpec.model_validate({**self.mirror.site_block(self.release), **several})
 
     @cached_property
-    def nodes(self) -> dict[str, Node]:
+    def nodes(self) -> dict[str, Machine]:
         return {
-            name: Node(
-                f"lab-{name}",
-                HostSpec(
-                    name=name,
-                    hardware="poweredge-xr4000",
-                    address=self.lab[name].address,
-                    host_key=self.lab[name].host_key,
-                    role="server" if role == "server" else "agent",
-                ),
-                OsSpec(distribution="debian", disk="none"),
-                "amd64",
+            name: machine(
+                name,
+                self.lab[name].address,
+                site="lab",
+                distribution="debian",
+                host_key=self.lab[name].host_key,
+                role="server" if role == "server" else "agent",
             )
             for name, role in self.roles.items()
         }
 
     @property
-    def servers(self) -> list[Node]:
-        return [node for node in self.nodes.values() if node.host.role == "server"]
+    def servers(self) -> list[Machine]:
+        return [node for node in self.nodes.values() if node.is_server]
 
     @property
     def cluster(self) -> ClusterPlan:
@@ -112,7 +109,7 @@ def wait_for(what: str, holds: Callable[[], bool], *, seconds: float = 120) -> N
 
 
 @contextmanager
-def release_on_mirror(lab: Lab) -> Iterator[tuple[Authority, Mirror, build.Release]]:
+def release_on_mirror(lab: Lab) -> Iterator[tuple[Authority, Mirror, Release]]:
     """The lab's release, and the mirror on this machine's side of the lab's network that serves it."""
     try:
         release = build.build()

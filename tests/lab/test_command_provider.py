@@ -27,7 +27,7 @@ from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi_command import remote
 
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
-from engine.stand_in.late_grpc import UNLIMITED
+from engine.serving import UNLIMITED
 from lab.providers.serving import LabProviders
 from tests.lab.inline_run import InlineRun, inline_run
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from components.host.machine import Machine
 from components.host.plan import KUBELET_SYSCTLS, plan
 from components.host.spec import Envelope, HardwareProfile, HostSpec, OsSpec
 from components.shell import as_root
@@ -324,7 +325,7 @@ def scripts_of(host: LabHost) -> dict[str, str]:
     )
     spec = HostSpec(name=host.name, hardware="lab", address=host.address, host_key=host.host_key)
     system = OsSpec(distribution="debian", disk="none", ntp_servers=(host.layout.gateway,))
-    scripts = plan(f"shop-{host.name}", spec, system, profile)
+    scripts = plan(Machine(index=0, node=f"shop-{host.name}", spec=spec, os=system, hardware=profile))
     return {"reachable": scripts.reachable, "facts": scripts.facts, "base": scripts.base}
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from components.inference.placement import Placement
+from components.inference.spec import InferenceSpec
 from components.inference.triton import plan as inference
-from components.inference.triton.spec import InferenceSpec, catalogue
+from components.inference.triton.spec import catalogue
+from components.view import Demand
 from lab.hosts.system import LabError, require_root
 from lab.inference import client, server, site
 from tests.lab import inference_answers
@@ -72,13 +74,15 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def plan() -> inference.InferencePlan:
-    spec = InferenceSpec.model_validate(site.block())
-    return inference.plan(spec, Placement(platform="server", hosts=("a",), eligible=("a",)), scraper=None)
+def plan() -> inference.TritonPlan:
+    spec = InferenceSpec.model_validate(site.block()).triton
+    assert spec is not None
+    placement = Placement(platform="server", hosts=("a",), demands={"a": Demand()})
+    return inference.plan(spec, placement, scraper=None)
 
 
 @contextmanager
-def started(plan: inference.InferencePlan, folder: Path) -> Iterator[Server]:
+def started(plan: inference.TritonPlan, folder: Path) -> Iterator[Server]:
     """A server that is ready; ``folder`` takes its volumes and its log."""
     try:
         require_root()
@@ -105,7 +109,7 @@ def started(plan: inference.InferencePlan, folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def running(plan: inference.InferencePlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def running(plan: inference.TritonPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with started(plan, tmp_path_factory.mktemp("inference")) as made:
         yield made
 
@@ -172,7 +176,7 @@ def test_its_metrics_count_the_inferences_of_the_model(running: Server) -> None:
 
 
 def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_ready(
-    plan: inference.InferencePlan, tmp_path: Path
+    plan: inference.TritonPlan, tmp_path: Path
 ) -> None:
     (container,) = plan.deployment["spec"]["template"]["spec"]["containers"]
     probe = container["livenessProbe"]
@@ -187,7 +191,7 @@ def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_r
         assert running.probe(probe).returncode == 1
 
 
-def test_a_server_that_hangs_is_not_alive(plan: inference.InferencePlan, tmp_path: Path) -> None:
+def test_a_server_that_hangs_is_not_alive(plan: inference.TritonPlan, tmp_path: Path) -> None:
     (container,) = plan.deployment["spec"]["template"]["spec"]["containers"]
     with started(plan, tmp_path) as running:
         os.kill(running.first_process, signal.SIGSTOP)

@@ -58,10 +58,10 @@ def one(lab: Lab) -> Iterator[Site]:
         release_on_mirror(lab) as (authority, mirror, release),
         uninstalled_at_the_end(Site(lab, authority, mirror, release, {"a": "server", "b": "agent"})) as site,
     ):
-        site.script("a", site.cluster.birth)
+        site.script("a", site.cluster.cluster_init_permit)
         site.install("a")
         site.install("b")
-        site.script("a", site.plan("b").member)
+        site.script("a", site.plan("b").wait_ready)
         site.script("a", site.cluster.ready)
         yield site
 
@@ -192,8 +192,8 @@ def test_another_machine_of_the_same_name_is_refused_until_the_node_is_forgotten
         lambda: "True" not in one.kubectl("get", "node", "lab-b", "--output", READY),
         seconds=180,
     )
-    one.script("a", one.plan("b").admit)
-    one.script("a", one.plan("b").member)
+    one.script("a", one.plan("b").forget_old_node)
+    one.script("a", one.plan("b").wait_ready)
 
 
 def test_a_wrong_token_is_refused(one: Site) -> None:
@@ -208,7 +208,7 @@ def test_a_wrong_token_is_refused(one: Site) -> None:
         assert "token CA hash does not match the Cluster CA certificate hash" in tried.stderr
     finally:
         agent.run("systemctl start k3s-agent")
-        one.script("a", one.plan("b").member)
+        one.script("a", one.plan("b").wait_ready)
 
 
 def test_the_only_server_that_lost_its_data_founds_no_second_cluster(one: Site) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from engine.obtain import go_build
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.kubernetes import mirror as mirror_module
 from lab.kubernetes.archive import Image, docker_archive, zstd_frame

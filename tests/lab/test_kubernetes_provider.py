@@ -21,8 +21,8 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi.runtime.proto import provider_pb2_grpc, status_pb2
 
+from engine.rehearsal.serving import serve_provider, stop
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
-from engine.stand_in import late_grpc
 from lab.providers import objects, readiness
 from lab.providers.cluster import Absent, Cluster
 from lab.providers.kubernetes import KubernetesProvider
@@ -86,12 +86,8 @@ def bare() -> Iterator[Run]:
     """A provider that has no configuration yet, and little patience."""
     with ExitStack() as opened:
         provider = KubernetesProvider(patience_s=0.5, poll_s=0.02)
-
-        def register(server: Any) -> None:
-            provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
-
-        server, port = late_grpc.serve(register, opened.enter_context(ThreadPoolExecutor(8)))
-        opened.callback(lambda: server.stop(None).wait())
+        server, port = serve_provider(provider, opened.enter_context(ThreadPoolExecutor(8)))
+        opened.callback(stop, server)
         opened.callback(provider.close)
         channel = opened.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
         yield Run(provider_pb2_grpc.ResourceProviderStub(channel))

@@ -20,14 +20,14 @@ def three(lab: Lab) -> Iterator[Site]:
         ) as site,
     ):
         single = Site(lab, authority, mirror, release, {"a": "server"})
-        single.script("a", single.cluster.birth)
+        single.script("a", single.cluster.cluster_init_permit)
         single.install("a")
         single.kubectl("create", "configmap", "from-sqlite")
         site.install("a")
         for name in ("b", "c"):
-            site.script("a", site.plan(name).admit)
+            site.script("a", site.plan(name).forget_old_node)
             site.install(name)
-            site.script("a", site.plan(name).member)
+            site.script("a", site.plan(name).wait_ready)
         site.script("a", site.cluster.ready)
         yield site
 
@@ -67,8 +67,8 @@ def test_a_reimaged_first_server_joins_the_cluster_that_it_once_founded(three: S
     three.host("a").wait_booted()
     wait_for("b answers", lambda: "ok" in three.kubectl("get", "--raw", "/readyz", on="b", check=False))
     wait_for("a is missed", lambda: "True" not in three.kubectl("get", "node", "lab-a", "--output", READY, on="b"))
-    three.script("b", three.plan("a").admit)
+    three.script("b", three.plan("a").forget_old_node)
     assert members(three, on="b") == ["lab-b", "lab-c"], "its member of the etcd went with its Node"
     three.install("a")
-    three.script("b", three.plan("a").member)
+    three.script("b", three.plan("a").wait_ready)
     assert "while-a-is-off" in three.kubectl("get", "configmap", "--output", "name", on="a")

@@ -21,10 +21,10 @@ def one(lab: Lab) -> Iterator[Site]:
         release_on_mirror(lab) as (authority, mirror, release),
         uninstalled_at_the_end(Site(lab, authority, mirror, release, {"a": "server", "b": "agent"})) as site,
     ):
-        site.script("a", site.cluster.birth)
+        site.script("a", site.cluster.cluster_init_permit)
         site.install("a")
         site.install("b")
-        site.script("a", site.plan("b").member)
+        site.script("a", site.plan("b").wait_ready)
         site.script("a", site.cluster.ready)
         yield site
 

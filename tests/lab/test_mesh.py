@@ -18,7 +18,7 @@ import pytest
 
 from components.mesh.tailscale.plan import site_tags
 from components.mesh.tailscale.spec import TailscaleSpec
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.cluster import Cluster
 from lab.hosts.host import LabHost
@@ -29,7 +29,8 @@ from lab.mesh import programs
 from lab.mesh.headscale import DOMAIN, Headscale
 from lab.mesh.release import FOLDER, Release, release
 from lab.site import Site, lab_site, sessions
-from stacks.fleet.component import MeshSite, TailnetSpec, acl
+from stacks.fleet.plan import MeshSite, acl
+from stacks.fleet.spec import TailnetSpec
 from tests.lab.conftest import own_lab
 
 NEXT = "1.90.1"

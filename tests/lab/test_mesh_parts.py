@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.mesh import programs
 from lab.mesh.headscale import acls_of
-from stacks.fleet.component import MeshSite, TailnetSpec, acl
+from stacks.fleet.plan import MeshSite, acl
+from stacks.fleet.spec import TailnetSpec
 
 POLICY = acl(
     TailnetSpec(id="lab", operators=("ada@lab.example",)),

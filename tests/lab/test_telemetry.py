@@ -22,7 +22,7 @@ import pytest
 from components.telemetry import collector as rendered
 from components.telemetry.plan import NAMESPACE
 from components.telemetry.spec import TelemetrySpec
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.host import LabHost
@@ -129,9 +129,7 @@ def alone(lab: Lab, authority: Authority) -> Iterator[Alone]:
     spec = TelemetrySpec.model_validate(
         {"gateway": f"https://{lab.layout.gateway}:4319", "image": f"docker.io/x/y@sha256:{'0' * 64}"}
     )
-    text = rendered.configuration(
-        spec, site="lab", tier="near", region="lab", labels={"customer": "acme"}, inference_namespace=None
-    )
+    text = rendered.configuration(spec, site="lab", tier="near", region="lab", labels={"customer": "acme"}, scrapes=())
     with Gateway(authority, lab.layout.gateway, TOKEN, port=4319) as gateway, ExitStack() as stack:
         stack.callback(host.run, REMOVE)
         host.run(authority.trust_script())

@@ -12,7 +12,8 @@ import yaml
 
 from components.telemetry.collector import configuration
 from components.telemetry.spec import TelemetrySpec
-from engine.obtain.cli import EngineError
+from components.view import Scrape
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.hosts.system import LabError, require_root
 from lab.telemetry import collector
@@ -25,13 +26,14 @@ ENVIRONMENT = {
     "K8S_NODE_NAME": "lab-a",
     "GOMEMLIMIT": "300MiB",
 }
-SPECS: dict[str, tuple[dict[str, Any], str | None]] = {
-    "bearer token": ({}, None),
-    "basic authentication": ({"instance_id": "123456"}, None),
-    "with Triton": ({}, "edge-inference"),
-    "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, None),
-    "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, None),
-    "a dollar in the URL": ({"gateway": "https://collect.example.com/a$b/${env:HOME}"}, None),
+TRITON = (Scrape("inference-server", "edge-inference", 8002, interval_s=15, keep="nv_.*"),)
+SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
+    "bearer token": ({}, ()),
+    "basic authentication": ({"instance_id": "123456"}, ()),
+    "with Triton": ({}, TRITON),
+    "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, ()),
+    "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, ()),
+    "a dollar in the URL": ({"gateway": "https://collect.example.com/a$b/${env:HOME}"}, ()),
 }
 
 
@@ -73,12 +75,10 @@ def validate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Validate]:
         yield done
 
 
-def rendered(changes: dict[str, Any], inference_namespace: str | None) -> str:
+def rendered(changes: dict[str, Any], scrapes: tuple[Scrape, ...]) -> str:
     spec = TelemetrySpec.model_validate({"gateway": "https://collect.example.com", "image": IMAGE, **changes})
     labels = {"customer": "acme", "price": "a$b"}
-    return configuration(
-        spec, site="lab", tier="near", region="lab", labels=labels, inference_namespace=inference_namespace
-    )
+    return configuration(spec, site="lab", tier="near", region="lab", labels=labels, scrapes=scrapes)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -88,7 +88,7 @@ def test_the_collector_accepts_the_rendered_configuration(validate: Validate, na
 
 
 def test_the_collector_refuses_a_setting_that_it_does_not_know(validate: Validate) -> None:
-    done = validate(rendered({}, None).replace("max_elapsed_time", "max_elapsed_tme"))
+    done = validate(rendered({}, ()).replace("max_elapsed_time", "max_elapsed_tme"))
     assert done.returncode != 0
     assert "max_elapsed_tme" in done.stderr
 

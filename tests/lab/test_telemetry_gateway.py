@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from engine.obtain.cli import EngineError
+from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway

@@ -30,6 +30,7 @@ class Recorded:
     name: str = "x"
     urn: str = "urn:x"
     parent: str = ""
+    provider: str = ""
     additional_secret_outputs: tuple[str, ...] = field(default=())
 
 
@@ -74,3 +75,16 @@ def test_a_secret_object_marked_as_a_whole_is_marked_in_every_value() -> None:
     assert findings_of([Recorded({"stringData": Secret(values)}, type=kind)], DEFAULT_SETTINGS) == ()
     (found,) = findings_of([Recorded({"stringData": values}, type=kind)], DEFAULT_SETTINGS)
     assert (found.rule, found.path) == ("secrets/marked-as-secret", "stringData.password")
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("name", ["privateKey", "privateKeyPassword", "password"])
+@pytest.mark.parametrize("proxy", [True, False])
+def test_every_secret_of_a_connection_and_of_its_jump_host_must_be_marked(proxy: bool, name: str, marked: bool) -> None:
+    secret = {name: Secret("hunter2") if marked else "hunter2"}
+    inputs = {"create": "true", "logging": "none", "connection": {"proxy": secret} if proxy else secret}
+    found = findings_of([Recorded(inputs)], DEFAULT_SETTINGS)
+    path = f"connection.proxy.{name}" if proxy else f"connection.{name}"
+    assert [(finding.rule, finding.path) for finding in found] == (
+        [] if marked else [("secrets/marked-as-secret", path)]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.reference import PAGE, page
-from policies.rules import RULES
+from policies.rules import CATALOGUE
 
 
 def test_the_committed_page_is_up_to_date() -> None:
@@ -12,6 +12,6 @@ def test_the_committed_page_is_up_to_date() -> None:
 
 def test_every_rule_is_on_the_page_with_its_level_and_remedy() -> None:
     text = page()
-    for rule in RULES:
+    for rule in CATALOGUE:
         assert f"`{rule.id}`](#{rule.id.replace('/', '')}) | {rule.level} |" in text
         assert rule.remedy in text

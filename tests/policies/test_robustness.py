@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.rules import RULES, UNKNOWN, Finding, Resource, Violation, evaluate
 from tests.policies.cases import base, base_names, cases
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=150)
 KEYS = st.sampled_from(
     """
     annotations apiVersion add capabilities chart connection containers create data drop env host image initContainers

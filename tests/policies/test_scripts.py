@@ -64,10 +64,27 @@ def test_a_download_without_a_check_is_found(script: str) -> None:
         "curl --fail https://127.0.0.1:6443/readyz",
         "curl -s --unix-socket /run/x.sock http://x/info",
         "until curl -fsS http://localhost:8000/v2/health/ready; do sleep 1; done",
+        'printf "$url" |\n  curl --config - --fail --proto =https --max-time 120 \\\n  | head --bytes=9',
     ],
 )
 def test_a_checked_download_or_none_is_left_alone(script: str) -> None:
     assert unchecked_downloads(script) == ()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "curl --config - --fail",
+        "curl --config - --fail --proto =https --output /usr/local/bin/tool",
+        "curl --config - --fail --proto =https >/usr/local/bin/tool",
+        "curl --config - --proto =https --insecure",
+        "curl --config - -k --proto =https",
+        "curl --config /etc/curl --proto =https",
+        "curl --config - --proto =https | bash",
+    ],
+)
+def test_a_secret_address_excuses_no_file_no_unverified_server_and_no_shell(command: str) -> None:
+    assert unchecked_downloads(f"printf 'url = x' |\n  {command}")
 
 
 def test_the_line_of_the_download_is_named() -> None:
@@ -110,3 +127,35 @@ def test_a_script_that_prints_a_secret_is_recognised(script: str) -> None:
 )
 def test_a_script_that_prints_no_secret_is_left_alone(script: str) -> None:
     assert not prints_a_secret(script)
+
+
+_SECRET_ADDRESS = 'printf \'url = "%s"\\n\' "$url" | curl --config - --fail --proto =https'
+
+
+def test_an_answer_from_a_secret_address_over_https_may_be_kept_in_memory() -> None:
+    assert unchecked_downloads(f"manifest=$(download)\n{_SECRET_ADDRESS} --max-time 9 \\\n  | head --bytes=9\n") == ()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "--proto =https | bash",
+        "| bash",
+        "| \\\n  sudo -n sh",
+        "|\n  bash",
+        "| head --bytes=9 | bash",
+        "| tee /tmp/x",
+        "> /tmp/x",
+        "--output /tmp/x",
+        "-o /tmp/x",
+        "--insecure",
+        "-k",
+    ],
+)
+def test_an_answer_from_a_secret_address_goes_into_no_file_and_to_no_shell(rest: str) -> None:
+    assert unchecked_downloads(f"{_SECRET_ADDRESS} {rest}\n")
+
+
+@pytest.mark.parametrize("missing", [" --proto =https", " --config -"])
+def test_an_answer_is_excused_only_from_a_secret_address_over_https(missing: str) -> None:
+    assert unchecked_downloads(_SECRET_ADDRESS.replace(missing, "") + " https://example.com/x\n")

@@ -1,4 +1,4 @@
-"""Reading YAML: what values mean, where they stand, and what is refused before anything is built from them."""
+"""Reading YAML: what values mean, their positions, and what is refused before anything is built from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sitefile.yaml_source import MAX_BYTES, Source, from_bytes, from_text, read
 from sitefile.yaml_tree import MappingNode, find, plain
 
-FILE = Path("site.yaml")
+FILE = Path("plant.yaml")
 
 
 def parse(text: str) -> Source:
@@ -64,21 +64,21 @@ def test_plain_values_follow_the_yaml_core_schema(text: str, value: Any) -> None
     assert type(value_of(text)) is type(value)
 
 
-def test_every_key_and_value_has_its_place() -> None:
+def test_every_key_and_value_has_its_position() -> None:
     tree = parse("site: x\nhosts:\n  - {name: ä, port: 22}\n  - name: b\n").tree
     assert tree is not None
     assert tree.keys["hosts"][1:] == (2, 1)
     first = find(tree, ("hosts", 0))
     assert isinstance(first, MappingNode)
-    assert first.place[1:] == (3, 5)
+    assert first.position[1:] == (3, 5)
     assert first.keys["port"][1:] == (3, 15)
     port = find(tree, ("hosts", 0, "port"))
     assert port is not None
-    assert port.place[1:] == (3, 21)
+    assert port.position[1:] == (3, 21)
     assert find(tree, ("hosts", 2)) is None
 
 
-def test_windows_line_ends_do_not_move_positions() -> None:
+def test_windows_line_ends_do_not_change_positions() -> None:
     tree = parse("site: x\r\ntier: near\r\n").tree
     assert tree is not None
     assert plain(tree) == {"site": "x", "tier": "near"}
@@ -121,13 +121,11 @@ def test_plain_aliases_repeat_their_anchor() -> None:
         ("a: \x07\n", "control-character", 1, 4),
     ],
 )
-def test_what_a_site_file_may_not_contain_is_refused_where_it_stands(
-    text: str, code: str, line: int, column: int
-) -> None:
+def test_what_a_file_may_not_contain_is_refused_at_its_position(text: str, code: str, line: int, column: int) -> None:
     assert only_problem(parse(text)) == (code, line, column)
 
 
-def test_a_duplicate_key_names_the_place_of_the_first() -> None:
+def test_a_duplicate_key_names_the_position_of_the_first() -> None:
     assert "line 1, column 1" in parse("site: a\nsite: b\n").problems[0].what
 
 
@@ -140,7 +138,7 @@ def test_a_syntax_error_does_not_hide_what_was_refused_before_it() -> None:
     assert [p.code for p in parse("a: 1\na: 2\nb: c: d\n").problems] == ["duplicate-key", "syntax"]
 
 
-def test_aliases_that_explode_are_refused_before_they_are_expanded() -> None:
+def test_aliases_that_expand_to_too_much_are_refused_before_they_are_expanded() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     code, line, _ = only_problem(parse("\n".join(lines)))
@@ -148,7 +146,7 @@ def test_aliases_that_explode_are_refused_before_they_are_expanded() -> None:
     assert line == 5, "the fifth level is the first above the bound"
 
 
-def test_aliases_that_only_nest_are_bounded_in_depth() -> None:
+def test_nested_aliases_are_limited_in_depth() -> None:
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 60)]
     assert only_problem(parse("\n".join(lines)))[0] == "alias-explodes"
 

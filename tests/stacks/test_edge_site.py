@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from engine.rehearsal.in_process import Recording, record
+import pytest
+
+from edge.run import program
+from edge.run.program import Configuration
+from engine.rehearsal.in_process import Recorded, Recording
 from engine.rehearsal.values import reveal
-from engine.rehearsal.world import World
 from stacks.loader import load_site
-from stacks.program import program
-from stacks.secrets import required
+from stacks.parts import required
 from stacks.site import SiteSpec
+from tests.components.registration.registration_parts import arc
 
 
 def recorded(spec: SiteSpec) -> Recording:
     config = {f"edge:{need.key}": f"placeholder-{need.key}" for need in required(spec)}
-    return record(
-        program(spec),
-        project="edge",
-        stack=spec.site,
-        config=config,
-        secret_keys=config.keys(),
-        world=World.of(spec.model_dump(mode="json")),
-    )
+    recording, _ = program.recorded(spec, Configuration(config, frozenset(config)))
+    return recording
 
 
 def test_an_instance_on_an_outpost_boots_with_what_its_own_system_reads() -> None:
@@ -42,3 +39,38 @@ def test_a_site_that_goes_takes_leave_of_the_first_server_last() -> None:
 
     for other in ("b", "c"):
         assert "prod-a-k3s-member" in all_before(f"prod-{other}-k3s-member")
+
+
+def _in_kubernetes(resource: Recorded) -> bool:
+    return resource.custom and resource.type.startswith("kubernetes:")
+
+
+def _registered(site: str) -> Recording:
+    """``site``, registered with Arc."""
+    return recorded(load_site(site).model_copy(update={"registrations": (arc(),)}))
+
+
+@pytest.mark.parametrize("site", ["demo", "outpost-seattle", "shelf-lyon"])
+def test_what_lives_in_a_k3s_cluster_is_not_taken_down_piece_by_piece_when_k3s_goes(site: str) -> None:
+    resources = _registered(site).resources
+    (cluster,) = (resource for resource in resources if resource.type == "edge:index:K3s")
+    inside = [resource for resource in resources if _in_kubernetes(resource)]
+    assert {resource.type.rpartition(":")[2] for resource in inside} >= {"Release"}
+    assert {resource.name for resource in inside if resource.deleted_with != cluster.urn} == set()
+
+
+def test_what_lives_in_an_eks_cluster_is_deleted_itself_for_it_may_own_volumes_and_load_balancers() -> None:
+    resources = _registered("outpost-frankfurt").resources
+    inside = [resource for resource in resources if _in_kubernetes(resource)]
+    assert len(inside) > 3
+    assert {resource.name for resource in resources if resource.deleted_with} == set()
+
+
+@pytest.mark.parametrize("site", ["demo", "outpost-seattle", "shelf-lyon"])
+def test_what_is_done_on_a_host_or_in_a_cloud_is_always_undone_itself(site: str) -> None:
+    outside = [resource for resource in _registered(site).resources if resource.custom and not _in_kubernetes(resource)]
+    assert {resource.type for resource in outside} >= {
+        "command:remote:Command",
+        "azure-native:kubernetes/v20240101:ConnectedCluster",
+    }
+    assert {resource.name for resource in outside if resource.deleted_with} == set()

@@ -1,7 +1,7 @@
-"""Whoever adds a refusal adds the site file that shows it, and with it where and how it is said.
+"""Each refusal has a site file that shows it, with the position and the message that a user sees.
 
-A refusal is a place in the code: where a rule makes a ``Finding``, or where a spec's validator raises. All fixtures are
-loaded once, and each such place must have spoken in a problem that reached the reader.
+A refusal is a line of code where a rule makes a ``Finding`` or a spec's validator raises. All fixtures are loaded once,
+and each such line must have led to a problem that the user sees.
 """
 
 from __future__ import annotations
@@ -19,29 +19,36 @@ import pytest
 
 from sitefile import checked_file
 from sitefile.explanation import explain
-from sitefile.problems import Finding, Problem
-from stacks.loader import PROJECT_ROOT, SiteError, load_all, load_site, site_files
+from sitefile.problems import FileError, Finding, Problem
+from stacks.catalogue import PROJECT_ROOT
+from stacks.loader import load_all, load_site, site_files
+from stacks.parts import PARTS
 from stacks.rules import addresses as address_rules
 from stacks.rules import between_sites
 from stacks.rules import hosts as host_rules
 from stacks.rules import site as site_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
-RULES = (address_rules, between_sites, host_rules, site_rules)
+RULES = (
+    *(address_rules, between_sites, host_rules, site_rules),
+    *(module for part in PARTS if hasattr(module := sys.modules[type(part).__module__], "Finding")),
+)
+"""Modules with rules: those between parts, and each part's own."""
+
 SPECS = (*sorted((PROJECT_ROOT / "components").rglob("spec.py")), PROJECT_ROOT / "components" / "types.py")
 
 SHOWN_ELSEWHERE = {
-    "Fedora CoreOS cannot unlock": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
-    "a source for each figure": "no site file holds a hardware profile; whoever adds one is told when it is read",
+    "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
+    "a source for each figure": "no site file holds a hardware profile; a wrong one is refused when it is read",
 }
-"""Words of a refusal that no site file can bring about -> why."""
+"""Words of a refusal that no site file can cause -> why."""
 
 Line = tuple[Path, int]
 
 
 @dataclass
-class Spoken:
-    """Lines of code that took part in a refusal."""
+class Seen:
+    """Lines of code that contributed to a refusal."""
 
     findings: set[Line] = field(default_factory=set)
     raised: set[Line] = field(default_factory=set)
@@ -64,8 +71,8 @@ class Refusal:
 def _problems_of_all_fixtures() -> Iterator[Sequence[Problem]]:
     for path in site_files(folder=INVALID):
         if path.stem == "many-faults":
-            continue  # It shows how faults read together; each needs a file that breaks nothing else.
-        with pytest.raises(SiteError) as refused:
+            continue  # It shows several faults together; each of them needs a file of its own.
+        with pytest.raises(FileError) as refused:
             load_site(path)
         yield refused.value.problems
     for folder in sorted(path for path in INVALID.iterdir() if path.is_dir()):
@@ -73,8 +80,8 @@ def _problems_of_all_fixtures() -> Iterator[Sequence[Problem]]:
 
 
 @pytest.fixture(scope="module")
-def spoken() -> Spoken:
-    result = Spoken()
+def seen() -> Seen:
+    result = Seen()
     made: list[tuple[str, set[Line]]] = []
 
     def recorded(*arguments: Any) -> Finding:
@@ -96,7 +103,7 @@ def spoken() -> Spoken:
         patch.setattr(checked_file, "explain", explained)
         for problems in _problems_of_all_fixtures():
             for what, lines in made:
-                # A rule may add to what was found, such as the names of the hosts.
+                # A rule may add to the text of a finding, such as the names of the hosts.
                 if any(problem.what.startswith(what) for problem in problems):
                     result.findings |= lines
             made.clear()
@@ -104,7 +111,7 @@ def spoken() -> Spoken:
 
 
 def _callers(frame: FrameType | None) -> Iterator[Line]:
-    """The lines that led here: a finding made by a helper is shown where the helper is asked, too."""
+    """The lines that led here, so that a finding made by a helper also counts for the caller of the helper."""
     while frame is not None:
         yield Path(frame.f_code.co_filename), frame.f_lineno
         frame = frame.f_back
@@ -143,23 +150,23 @@ def _shown_elsewhere(refusal: Refusal) -> bool:
     return any(words in refusal.source for words in SHOWN_ELSEWHERE)
 
 
-def test_every_finding_of_the_rules_has_a_fixture(spoken: Spoken) -> None:
-    silent = [str(r) for r in FINDINGS if not r.among(spoken.findings) and not _shown_elsewhere(r)]
+def test_every_finding_of_the_rules_has_a_fixture(seen: Seen) -> None:
+    silent = [str(r) for r in FINDINGS if not r.among(seen.findings) and not _shown_elsewhere(r)]
     assert silent == [], f"no file below {INVALID.relative_to(PROJECT_ROOT)} shows what is refused here"
 
 
-def test_every_refusal_of_the_specs_has_a_fixture(spoken: Spoken) -> None:
-    silent = [str(r) for r in RAISED if not r.among(spoken.raised) and not _shown_elsewhere(r)]
+def test_every_refusal_of_the_specs_has_a_fixture(seen: Seen) -> None:
+    silent = [str(r) for r in RAISED if not r.among(seen.raised) and not _shown_elsewhere(r)]
     assert silent == [], f"no file below {INVALID.relative_to(PROJECT_ROOT)} shows what is refused here"
 
 
-def test_what_is_shown_elsewhere_is_still_refused_there_and_by_no_fixture(spoken: Spoken) -> None:
+def test_each_exception_is_still_needed(seen: Seen) -> None:
     for words in SHOWN_ELSEWHERE:
         (refusal,) = (r for r in (*FINDINGS, *RAISED) if words in r.source)
-        assert not refusal.among(spoken.findings | spoken.raised), f"{refusal} needs no exception any more"
+        assert not refusal.among(seen.findings | seen.raised), f"{refusal} needs no exception any more"
 
 
-def test_the_places_of_refusals_are_found() -> None:
-    # A rename of `Finding`, or rules in another file, must not leave these tests with nothing to look at.
+def test_the_refusals_are_found() -> None:
+    # After a rename of `Finding` or a move of the rules, these tests must not pass because they find nothing.
     assert len(FINDINGS) > 35
     assert len(RAISED) > 30

@@ -12,8 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from engine.rehearsal.in_process import Recording, record
-from sitefile.problems import SiteError
-from stacks.fleet.component import Fleet, FleetSpec, MeshSite, TailnetSpec, acl, load_fleet, mesh_sites
+from sitefile.problems import FileError
+from stacks.fleet.component import Fleet, FleetArgs
+from stacks.fleet.load import load_fleet
+from stacks.fleet.plan import MeshSite, acl, mesh_sites
+from stacks.fleet.spec import FleetSpec, TailnetSpec
 from stacks.site import SiteSpec
 from tests.components.mesh.mesh_parts import tailscale
 
@@ -28,7 +31,7 @@ def _site(name: str, **mesh: Any) -> SiteSpec:
 
 
 def _record(spec: FleetSpec, sites: tuple[SiteSpec, ...] = ()) -> Recording:
-    recording = record(lambda: Fleet("fleet", spec, sites=sites), project="edge", stack="fleet", config={})
+    recording = record(lambda: Fleet("fleet", FleetArgs(spec, sites)), project="edge", stack="fleet", config={})
     assert not recording.problems, recording.problems
     return recording
 
@@ -140,5 +143,5 @@ def test_the_projects_own_fleet_file_is_sound() -> None:
 def test_a_wrong_fleet_file_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks" / "fleet.yaml").write_text("tailnet:\n  id: example.com\n  operatorz: [a@example.com]\n")
-    with pytest.raises(SiteError, match=r"stacks/fleet\.yaml:3:3.*operatorz"):
+    with pytest.raises(FileError, match=r"stacks/fleet\.yaml:3:3.*operatorz"):
         load_fleet(tmp_path)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
+
+from components.host.plan import plan
 from components.host.spec import HardwareProfile
 from sitefile.problems import Finding
-from stacks.catalogue import catalogue
+from stacks.catalogue import Catalogue, catalogue
+from stacks.parts import machine_of
 from stacks.rules import site as site_rules
 from stacks.site import SiteSpec
 
@@ -29,6 +33,18 @@ def _findings(spec: SiteSpec, **hardware: Any) -> list[Finding]:
     known = catalogue()
     box = HardwareProfile.model_validate({**known.hardware["hpe-el8000"].model_dump(), **hardware})
     return list(site_rules.findings(spec, dataclasses.replace(known, hardware={**known.hardware, "box": box})))
+
+
+def _with_own_jetson() -> Catalogue:
+    """The catalogue of a company that describes its Jetson as `box`, and its GPU under a name of its own."""
+    known = catalogue()
+    gpu = known.accelerators["nvidia-jetson-orin"]
+    jetson = known.hardware["jetson-agx-orin"].model_copy(update={"accelerators": ("our-orin",)})
+    return dataclasses.replace(
+        known,
+        hardware={**known.hardware, "box": jetson},
+        accelerators={**known.accelerators, "our-orin": gpu},
+    )
 
 
 def test_fedora_coreos_unlocks_no_disk_by_tpm_with_little_memory() -> None:
@@ -66,3 +82,33 @@ def test_what_a_host_says_of_its_system_leaves_the_rest_as_the_site_has_it() -> 
     )
     assert spec.os_of(spec.hosts[0]) == spec.os.model_copy(update={"disk": "none"})
     assert spec.os_of(spec.hosts[1]) == spec.os
+
+
+def test_a_jetson_whose_accelerator_has_another_name_runs_jetson_linux() -> None:
+    spec, own = _site({}, os={"distribution": "jetson-linux", "disk": "none"}), _with_own_jetson()
+    assert list(site_rules.findings(spec, own)) == []
+    machine = machine_of(spec, 0, own)
+    assert machine.system.title == "Jetson Linux"
+    assert "jetson-linux" in plan(machine).facts
+
+
+@pytest.mark.parametrize("distribution", ["flatcar", "fedora-coreos", "debian"])
+def test_a_jetson_whose_accelerator_has_another_name_is_never_told_to_run_flatcar(distribution: str) -> None:
+    spec = _site({}, os={"distribution": distribution, "disk": "none"})
+    (finding,) = site_rules.findings(spec, _with_own_jetson())
+    assert finding.what == f"{distribution} does not run on box (`h1`)"
+    assert finding.remedy == "write `os: {distribution: jetson-linux}` for such a host"
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"hardware": "boks"}, {"accelerators": ["nvidia-l5"]}], ids=["hardware", "accelerator"]
+)
+def test_a_host_of_unknown_hardware_hides_nothing_else_and_its_own_figures_are_not_judged(
+    unknown: dict[str, Any],
+) -> None:
+    k3s = {"version": "v1.36.3+k3s1", "releases": {"v1.36.3+k3s1": {"arm64": "1" * 64}}, "api_address": "10.10.0.9"}
+    alone, beside = _findings(_site(unknown, k3s=k3s)), _findings(_site(unknown, {}, k3s=k3s))
+    assert [finding.what.partition(" `")[0].partition(":")[0] for finding in alone] == [
+        f"there is no {'hardware profile' if 'hardware' in unknown else 'accelerator'}"
+    ]
+    assert {finding.path for finding in beside} == {alone[0].path, ("hosts",), ("k3s", "version")}

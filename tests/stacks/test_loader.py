@@ -1,4 +1,4 @@
-"""Site files as they are: every site of the project loads, every fixture is refused where and as it says."""
+"""Every site of the project loads, and every fixture is refused at the position and with the message that it names."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sitefile.problems import render
-from stacks import loader
-from stacks.loader import PROJECT_ROOT, SiteError, load_all, load_site, site_files, site_names
+from sitefile.problems import FileError, Problem, render
+from stacks.catalogue import PROJECT_ROOT
+from stacks.loader import load_all, load_site, site_files, site_names
 
 FIXTURES = PROJECT_ROOT / "tests" / "fixtures" / "sites"
 INVALID = FIXTURES / "invalid"
@@ -25,12 +25,12 @@ def _expectations(path: Path) -> list[tuple[str, int, int, str, str]]:
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if match := _EXPECTED.match(line):
-            place = match["file"] or path.name
-            found.append((place, int(match["line"]), int(match["column"]), match["code"], match["text"] or ""))
+            file = match["file"] or path.name
+            found.append((file, int(match["line"]), int(match["column"]), match["code"], match["text"] or ""))
     return found
 
 
-def _check(problems: list[loader.Problem], expected: list[tuple[str, int, int, str, str]]) -> None:
+def _check(problems: list[Problem], expected: list[tuple[str, int, int, str, str]]) -> None:
     said = render(problems)
     assert [(p.file.name, p.line, p.column, p.code) for p in problems] == [entry[:4] for entry in expected], said
     for problem, (*_, text) in zip(problems, expected, strict=True):
@@ -41,11 +41,11 @@ def _check(problems: list[loader.Problem], expected: list[tuple[str, int, int, s
 
 
 @pytest.mark.parametrize("path", site_files(), ids=lambda path: path.stem)
-def test_every_site_of_the_project_is_sound(path: Path) -> None:
+def test_every_site_of_the_project_is_valid(path: Path) -> None:
     assert load_site(path).site == path.stem
 
 
-def test_the_sites_of_the_project_get_along() -> None:
+def test_the_sites_of_the_project_do_not_clash() -> None:
     sites, problems = load_all()
     assert problems == [], render(problems)
     assert [site.site for site in sites] == site_names()
@@ -53,24 +53,24 @@ def test_the_sites_of_the_project_get_along() -> None:
 
 
 @pytest.mark.parametrize("path", site_files(folder=FIXTURES / "valid"), ids=lambda path: path.stem)
-def test_what_looks_odd_but_is_right_is_accepted(path: Path) -> None:
+def test_an_unusual_but_valid_site_is_accepted(path: Path) -> None:
     assert load_site(path).site == path.stem
 
 
 @pytest.mark.parametrize(
     "folder", sorted(path for path in (FIXTURES / "valid").iterdir() if path.is_dir()), ids=lambda folder: folder.name
 )
-def test_sites_that_look_like_clashing_but_do_not_are_accepted(folder: Path) -> None:
+def test_similar_sites_that_do_not_clash_are_accepted(folder: Path) -> None:
     sites, problems = load_all(folder=folder)
     assert problems == [], render(problems)
     assert [site.site for site in sites] == [path.stem for path in site_files(folder=folder)]
 
 
 @pytest.mark.parametrize("path", site_files(folder=INVALID), ids=lambda path: path.stem)
-def test_each_fault_is_refused_at_its_place_with_reason_and_remedy(path: Path) -> None:
+def test_each_fault_is_refused_at_its_position_with_reason_and_remedy(path: Path) -> None:
     expected = _expectations(path)
     assert expected, f"{path.name} does not say what to expect"
-    with pytest.raises(SiteError) as refused:
+    with pytest.raises(FileError) as refused:
         load_site(path)
     _check(list(refused.value.problems), expected)
 
@@ -78,23 +78,23 @@ def test_each_fault_is_refused_at_its_place_with_reason_and_remedy(path: Path) -
 @pytest.mark.parametrize(
     "folder", sorted(path for path in INVALID.iterdir() if path.is_dir()), ids=lambda folder: folder.name
 )
-def test_each_fault_between_sites_is_refused_at_its_place(folder: Path) -> None:
+def test_each_fault_between_sites_is_refused_at_its_position(folder: Path) -> None:
     expected = [entry for path in site_files(folder=folder) for entry in _expectations(path)]
     assert expected, f"no file of {folder.name} says what to expect"
     sites, problems = load_all(folder=folder)
     _check(problems, expected)
     clashing = {entry[0] for entry in expected}
-    assert not clashing & {f"{site.site}.yaml" for site in sites}, "a site that clashes is not handed out"
+    assert not clashing & {f"{site.site}.yaml" for site in sites}, "a site that clashes is not returned"
 
 
 def test_several_faults_of_one_file_read_as_one_report(golden: Callable[[str, str], None]) -> None:
-    with pytest.raises(SiteError) as refused:
+    with pytest.raises(FileError) as refused:
         load_site(INVALID / "many-faults.yaml")
     golden("stacks/many-faults.txt", str(refused.value) + "\n")
 
 
 def _secrets(path: Path) -> set[str]:
-    """The made-up secrets of a fixture and of the defaults beside it: words that say so."""
+    """The made-up secrets of a fixture and of its defaults, recognised by their words."""
     text = "".join(
         file.read_text(encoding="utf-8", errors="replace") for file in (path, path.parent / "_defaults.yaml")
     )
@@ -114,7 +114,7 @@ WITH_SECRETS = [
 def test_no_fixture_shows_its_secret(path: Path) -> None:
     secrets = _secrets(path)
     assert secrets, f"{path.name} holds no secret that this test knows"
-    with pytest.raises(SiteError) as refused:
+    with pytest.raises(FileError) as refused:
         load_site(path)
     said = str(refused.value) + str([problem.as_dict() for problem in refused.value.problems])
     assert [secret for secret in sorted(secrets) if secret in said] == []
@@ -126,7 +126,7 @@ def test_a_link_out_of_the_sites_folder_is_refused(tmp_path: Path) -> None:
     outside = tmp_path / "demo.yaml"
     shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "demo.yaml", outside)
     (sites / "demo.yaml").symlink_to(outside)
-    with pytest.raises(SiteError) as refused:
+    with pytest.raises(FileError) as refused:
         load_site("demo", root=tmp_path)
     problem = refused.value.problems[0]
     assert (problem.file.as_posix(), problem.line, problem.column, problem.code) == (
@@ -137,8 +137,8 @@ def test_a_link_out_of_the_sites_folder_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_an_unknown_name_is_answered_with_the_near_one() -> None:
-    with pytest.raises(SiteError) as refused:
+def test_for_an_unknown_name_a_similar_one_is_suggested() -> None:
+    with pytest.raises(FileError) as refused:
         load_site("prodd")
     assert "did you mean `prod`?" in str(refused.value)
 
@@ -147,14 +147,14 @@ def test_a_site_is_found_by_name_and_by_path() -> None:
     assert load_site("prod") == load_site(PROJECT_ROOT / "stacks" / "sites" / "prod.yaml")
 
 
-def test_a_file_that_would_be_overlooked_is_a_problem(tmp_path: Path) -> None:
+def test_a_file_that_would_be_ignored_is_a_problem(tmp_path: Path) -> None:
     shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "demo.yaml", tmp_path / "demo.yml")
     _, problems = load_all(folder=tmp_path)
     assert [p.code for p in problems] == ["suffix"]
 
 
 def test_problems_are_plain_data_for_machines() -> None:
-    with pytest.raises(SiteError) as refused:
+    with pytest.raises(FileError) as refused:
         load_site(INVALID / "unknown-tier.yaml")
     assert refused.value.problems[0].as_dict() == {
         "file": "tests/fixtures/sites/invalid/unknown-tier.yaml",

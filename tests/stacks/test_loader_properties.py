@@ -1,4 +1,4 @@
-"""Whatever a file holds, the answer is a site or a list of problems, each at a place that the file has."""
+"""For any file, the result is a site or a list of problems, each at a position inside the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sitefile.problems import Problem
 from sitefile.yaml_source import from_bytes, from_text
-from stacks.loader import PROJECT_ROOT, site_checker, site_files
+from stacks.catalogue import PROJECT_ROOT
+from stacks.loader import site_checker, site_files
 
 SITES = [path.read_text(encoding="utf-8") for path in site_files()]
 SMALL = [text for text in SITES if len(text) < 2600]
@@ -19,7 +20,7 @@ FILE = Path("stacks/sites/x.yaml")
 CHECKER = site_checker()
 
 pytestmark = pytest.mark.filterwarnings("error")
-_SETTINGS = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+_SETTINGS = settings(max_examples=150)
 
 keys = st.sampled_from(
     [
@@ -70,6 +71,13 @@ def _judge(text: str) -> None:
         assert problem.render()
 
 
+def test_no_property_test_fails_on_a_slow_machine() -> None:
+    for used in (settings.default, _SETTINGS):
+        assert used is not None
+        assert used.deadline is None
+        assert HealthCheck.too_slow in used.suppress_health_check
+
+
 @_SETTINGS
 @given(st.text(max_size=300))
 def test_any_text(text: str) -> None:
@@ -110,7 +118,7 @@ def test_any_edit_of_a_real_site(text: str, data: st.DataObject) -> None:
 
 @_SETTINGS
 @given(st.sampled_from(SMALL), st.data())
-def test_any_value_in_the_place_of_a_right_one(text: str, data: st.DataObject) -> None:
+def test_any_value_instead_of_a_right_one(text: str, data: st.DataObject) -> None:
     site = yaml.safe_load(text)
     where = site
     for _ in range(data.draw(st.integers(0, 3))):

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from engine.rehearsal.in_process import Recorded, Recording, Secret, record
+from edge.run import program
+from edge.run.program import Configuration
+from engine.rehearsal.in_process import Recorded, Recording, Secret
 from engine.rehearsal.values import SECRET_SIGNATURE, SIGNATURE, from_wire, reveal
-from engine.rehearsal.world import World
+from stacks.configuration import PLACEHOLDER
 from stacks.loader import load_site, site_names
-from stacks.program import program
-from stacks.secrets import required
+from stacks.parts import required
 from stacks.site import SiteSpec
 from tests.engine_run import stack
 
@@ -22,15 +23,9 @@ _ENGINES_OWN = frozenset({"__internal", "version"})
 
 
 def recorded(spec: SiteSpec) -> Recording:
-    config = {f"edge:{need.key}": f"placeholder-{need.key}" for need in required(spec)}
-    return record(
-        program(spec),
-        project="edge",
-        stack=spec.site,
-        config=config,
-        secret_keys=config.keys(),
-        world=World.of(spec.model_dump(mode="json")),
-    )
+    config = {f"edge:{need.key}": PLACEHOLDER + need.key for need in required(spec)}
+    recording, _ = program.recorded(spec, Configuration(config, frozenset(config)))
+    return recording
 
 
 def of_recording(resource: Recorded) -> dict[str, Any]:
@@ -83,7 +78,7 @@ def _secrets(inputs: dict[str, Any]) -> list[str]:
 def test_check_and_engine_agree_on_every_resource(site: str, tmp_path: Path) -> None:
     with stack(tmp_path / "stack", site) as run:
         run.up()
-        state = {r["urn"]: of_state(r) for r in run.resources() if not _is_the_engines(r)}
+        state = {r["urn"]: of_state(r) for r in run.resources("--show-secrets") if not _is_the_engines(r)}
     recording = recorded(load_site(site))
     assert not recording.problems
     checked = {r.urn: of_recording(r) for r in recording.resources}

@@ -1,4 +1,4 @@
-"""The JSON Schema that editors use: up to date, and of one mind with the loader about files that people write."""
+"""The JSON Schema for editors is up to date, and agrees with the loader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from sitefile.yaml_source import read
 from sitefile.yaml_tree import plain
 from stacks import schema
-from stacks.loader import PROJECT_ROOT, site_files
+from stacks.catalogue import PROJECT_ROOT
+from stacks.loader import site_files
 
 COMMITTED = PROJECT_ROOT / schema.FILE
 VALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "valid"
@@ -48,7 +49,7 @@ def test_every_site_satisfies_the_schema_and_names_it(path: Path, validator: jso
 
 
 @pytest.mark.parametrize("path", site_files(folder=VALID), ids=lambda path: path.stem)
-def test_what_looks_odd_but_is_right_is_not_underlined(path: Path, validator: jsonschema.Draft7Validator) -> None:
+def test_an_unusual_but_valid_site_is_not_underlined(path: Path, validator: jsonschema.Draft7Validator) -> None:
     assert _complaints(validator, _written(path)) == []
 
 

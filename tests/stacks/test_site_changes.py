@@ -91,7 +91,7 @@ def test_a_reimaged_host_gets_its_labels_again_since_its_node_is_a_new_one(prod:
 
 
 def test_a_secret_that_changes_replaces_nothing(prod: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stacks.program.PLACEHOLDER", "another-placeholder-")
+    monkeypatch.setattr("edge.run.stack_settings.PLACEHOLDER", "another-placeholder-")
     found = changed(prod)
     assert found
     # The provider replaces a Secret object whose data changes; nothing else may go.

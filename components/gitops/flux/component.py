@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.base import EdgeComponent
 from components.gitops.flux import plan as flux
 from components.gitops.flux.spec import FluxSpec, GitSource
 from components.manifests import HelmRelease, Manifest
 from components.objects import create, release
+from components.view import Site
+
+
+@dataclass(frozen=True)
+class FluxArgs:
+    """What Flux in a site's cluster is made from. Secrets are those that ``plan.required_secrets`` names."""
+
+    spec: FluxSpec
+    site: Site
+    git_ssh_key: pulumi.Input[str] | None = None
+    git_password: pulumi.Input[str] | None = None
+    sops_age_key: pulumi.Input[str] | None = None
 
 
 class Flux(EdgeComponent):
-    """Namespace, operator, instance, then the source and the Kustomization that follow it.
+    """``edge:index:Flux``: namespace, operator, instance, then the source and the Kustomization that follow it.
 
-    Secrets are taken only where the spec asks for them (``plan.required_secrets``); a missing one is a
-    ``pulumi.RunError``, since Flux would otherwise wait for it for ever.
+    The site's cluster is the Kubernetes provider of ``opts``. A missing secret is a ``pulumi.RunError``, since Flux
+    would otherwise wait for it for ever.
     """
 
     kustomization: pulumi.CustomResource
     """The Kustomization that applies the site's workloads."""
 
-    def __init__(
-        self,
-        name: str,
-        spec: FluxSpec,
-        *,
-        site: str,
-        tier: str,
-        region: str,
-        labels: Mapping[str, str],
-        cluster: kubernetes.Provider,
-        git_ssh_key: pulumi.Input[str] | None = None,
-        git_password: pulumi.Input[str] | None = None,
-        sops_age_key: pulumi.Input[str] | None = None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        given = {"git-ssh-key": git_ssh_key, "git-password": git_password, "sops-age-key": sops_age_key}
+    def __init__(self, name: str, args: FluxArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        spec, site = args.spec, args.site
+        given = {
+            "git-ssh-key": args.git_ssh_key,
+            "git-password": args.git_password,
+            "sops-age-key": args.sops_age_key,
+        }
         for key in flux.required_secrets(spec):
             if given[key] is None:
-                raise pulumi.RunError(f"{site}: Flux needs the secret {key}: pulumi config set --secret edge:{key}")
-        planned = flux.plan(spec, site=site, tier=tier, region=region, labels=labels)
-        super().__init__("Flux", name, planned.facts, opts)
+                raise pulumi.RunError(
+                    f"{site.name}: Flux needs the secret {key}: pulumi config set --secret edge:{key}"
+                )
+        planned = flux.plan(spec, site=site.name, tier=site.tier, region=site.region, labels=site.labels)
+        super().__init__("Flux", name, {}, opts)
 
         def make(role: str, manifest: Manifest, *after: pulumi.Resource) -> pulumi.CustomResource:
-            return create(self, f"{name}-{role}", manifest, provider=cluster, depends_on=after)
+            return create(self, f"{name}-{role}", manifest, depends_on=after)
 
         namespace = make("namespace", planned.namespace)
         closed = [
@@ -63,7 +67,6 @@ class Flux(EdgeComponent):
                 namespace=flux.NAMESPACE,
                 values=planned.operator_values,
             ),
-            provider=cluster,
             depends_on=(namespace, *closed),
         )
         instance = make("instance", planned.instance, operator)
@@ -71,7 +74,7 @@ class Flux(EdgeComponent):
         needed_by_source: list[pulumi.Resource] = [instance]
         if (public := flux.credentials(spec)) is not None:
             over_ssh = isinstance(spec.source, GitSource) and spec.source.ssh
-            private = {"identity": git_ssh_key} if over_ssh else {"password": git_password}
+            private = {"identity": args.git_ssh_key} if over_ssh else {"password": args.git_password}
             credentials = flux.secret(flux.CREDENTIALS, {**public, **private})
             needed_by_source.append(make("credentials", credentials, namespace))
         if planned.signers:
@@ -80,7 +83,7 @@ class Flux(EdgeComponent):
 
         needed_by_kustomization: list[pulumi.Resource] = [source, make("variables", planned.variables, namespace)]
         if spec.decryption == "sops-age":
-            age_key = flux.secret(flux.AGE_KEY, {"age.agekey": sops_age_key})
+            age_key = flux.secret(flux.AGE_KEY, {"age.agekey": args.sops_age_key})
             needed_by_kustomization.append(make("age-key", age_key, namespace))
         self.kustomization = make("kustomization", planned.kustomization, *needed_by_kustomization)
         self.register_outputs({})

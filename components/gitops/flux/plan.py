@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from components import ports
 from components.gitops.flux.spec import FluxSpec, GitSource, OciSource
 from components.manifests import Manifest
-from components.restricted import API_SERVER_PORT, DNS, allow, default_deny, namespace, tcp
+from components.restricted import DNS, allow, default_deny, namespace, tcp
 
 NAMESPACE = "flux-system"
 SOURCE = "edge-configs"
@@ -39,7 +40,6 @@ class FluxPlan:
     variables: Manifest
     source: Manifest
     kustomization: Manifest
-    facts: Mapping[str, Any]
 
 
 def required_secrets(spec: FluxSpec) -> tuple[str, ...]:
@@ -73,16 +73,6 @@ def plan(spec: FluxSpec, *, site: str, tier: str, region: str, labels: Mapping[s
         if isinstance(spec.source, GitSource)
         else _oci_repository(spec, spec.source),
         kustomization=_kustomization(spec),
-        facts={
-            "source": spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci,
-            "verified": spec.source.verify is not None,
-            "path": spec.path,
-            "interval": spec.interval,
-            "decryption": spec.decryption,
-            "operator_chart": spec.operator.chart,
-            "operator_version": spec.operator.version,
-            "flux_version": spec.distribution.version,
-        },
     )
 
 
@@ -125,7 +115,7 @@ def secret(name: str, values: Mapping[str, Any]) -> Manifest:
 
 def _allowed(spec: FluxSpec) -> Manifest:
     url = urlsplit(spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci)
-    port = url.port or (22 if url.scheme == "ssh" else 443)
+    port = url.port or (ports.SSH if url.scheme == "ssh" else ports.HTTPS)
     return allow(
         NAMESPACE,
         {},
@@ -135,7 +125,7 @@ def _allowed(spec: FluxSpec) -> Manifest:
             {"to": [{"podSelector": {}}]},
             DNS,
             # Registries and the source have names, not addresses that a policy could hold.
-            {"ports": tcp(443, API_SERVER_PORT, port)},
+            {"ports": tcp(ports.HTTPS, ports.KUBERNETES_API, port)},
         ),
     )
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from components import ports
 from components.specs import Spec
 from components.types import DnsLabel, ImageRef, NonEmpty, SemVer
 
@@ -164,8 +165,8 @@ class GitSource(Spec):
             raise ValueError("`known_hosts` is for ssh; an https server is known by its certificate")
         if self.ssh:
             url = urlsplit(self.git)
-            host, port = url.hostname or "", url.port or 22
-            name = host if port == 22 else f"[{host}]:{port}"
+            host, port = url.hostname or "", url.port or ports.SSH
+            name = host if port == ports.SSH else f"[{host}]:{port}"
             if not self.known_hosts:
                 raise ValueError(f"ssh needs `known_hosts`, the output of `ssh-keyscan -p {port} {host}`")
             named = [line.split()[0] for line in self.known_hosts.splitlines()]

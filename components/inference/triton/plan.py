@@ -1,7 +1,6 @@
 """Triton and its models as Kubernetes objects.
 
-Owns the namespace `edge-inference` and how the server starts. Where it may run is ``placement``'s; what Flux brings
-to the site beside it is Flux's.
+Owns the namespace `edge-inference` and how the server starts. Where it may run is decided in ``placement``.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.inference.placement import SERVER_MEMORY_MIB, Placement
+from components import ports
+from components.inference.device_plugin import GPU_LABEL, DevicePluginSpec
+from components.inference.needs import Platform
+from components.inference.placement import Load, Placement, Server
 from components.inference.triton.contract import model_files
 from components.inference.triton.spec import (
     ClaimRepository,
-    DevicePluginSpec,
     ImageRepository,
-    InferenceSpec,
     Model,
-    Platform,
     S3Repository,
     TritonSpec,
 )
@@ -37,12 +36,16 @@ from components.restricted import (
     service_account,
     tcp,
 )
+from components.view import Scraper
 
 NAMESPACE = "edge-inference"
 NAME = "triton"
 MODELS = "triton-models"
 STORE_CREDENTIALS = "model-store"
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
+
+SERVER_MEMORY_MIB = 512
+"""RAM of a Triton without models, in MiB (assumption for sizing)."""
 
 HOST_LABEL = "edge/inference"
 """Node label of the hosts that fit; its value is the platform."""
@@ -52,9 +55,6 @@ INSTALLATION = "edge/installation"
 
 CLIENT_LABEL = "edge/inference-client"
 """Namespaces with this label set to `true` may call the server."""
-
-GPU_LABEL = "nvidia.com/gpu.present"
-"""Node label that the device plugin's DaemonSet asks for."""
 
 _ALIVE = """\
 exec 3<>/dev/tcp/127.0.0.1/{port}
@@ -76,15 +76,7 @@ _REPOSITORY = "/models"
 
 
 @dataclass(frozen=True)
-class Scraper:
-    """Who reads the server's metrics."""
-
-    namespace: str
-    service_account: str
-
-
-@dataclass(frozen=True)
-class InferencePlan:
+class TritonPlan:
     """Everything that makes a site answer with a model."""
 
     namespace: Manifest
@@ -96,22 +88,33 @@ class InferencePlan:
     deployment: Manifest
     service: Manifest
     device_plugin: DevicePluginSpec | None
-    facts: Mapping[str, Any]
 
 
-def required_secrets(spec: InferenceSpec) -> tuple[str, ...]:
+def required_secrets(spec: TritonSpec) -> tuple[str, ...]:
     """Config keys without which the site cannot be brought up."""
-    if isinstance(spec.triton.repository, S3Repository):
+    if isinstance(spec.repository, S3Repository):
         return ("model-store-access-key", "model-store-secret-key")
     return ()
 
 
-def plan(spec: InferenceSpec, placement: Placement, *, scraper: Scraper | None) -> InferencePlan:
+def server(spec: TritonSpec) -> Server:
+    """Triton with its models, as it weighs on a host."""
+    on_gpu = spec.device == "gpu"
+    return Server(
+        title="Triton",
+        memory_mib=SERVER_MEMORY_MIB,
+        loads=tuple(Load(model.name, model.gpu if on_gpu else model.cpu) for model in spec.contracts),
+        device=spec.device,
+        replicas=spec.replicas,
+    )
+
+
+def plan(triton: TritonSpec, placement: Placement, *, scraper: Scraper | None) -> TritonPlan:
     """The objects for models that were placed. Raises ValueError when the platform has no image."""
-    triton, models = spec.triton, spec.triton.contracts
+    models = triton.contracts
     image = _image(triton, placement.platform)
     on_gpu = triton.device == "gpu"
-    return InferencePlan(
+    return TritonPlan(
         namespace=namespace(NAMESPACE),
         network_policies=(default_deny(NAMESPACE), _allowed(triton, scraper)),
         service_account=service_account(NAME, NAMESPACE),
@@ -125,16 +128,6 @@ def plan(spec: InferenceSpec, placement: Placement, *, scraper: Scraper | None) 
         deployment=_deployment(triton, placement.platform, image),
         service=_service(),
         device_plugin=triton.device_plugin if on_gpu else None,
-        facts={
-            "models": [model.name for model in models],
-            "image": image,
-            "platform": placement.platform,
-            "gpu": on_gpu,
-            "replicas": triton.replicas,
-            "placed_on": list(placement.hosts),
-            "repository": triton.repository.kind,
-            "needs": _needs(models, on_gpu=on_gpu),
-        },
     )
 
 
@@ -160,29 +153,12 @@ def store_credentials(access_key: Any, secret_key: Any) -> Manifest:
     }
 
 
-def device_plugin_values(spec: DevicePluginSpec) -> dict[str, Any]:
-    """Helm values: NVIDIA's runtime, and only on labelled nodes."""
-    values: dict[str, Any] = {
-        "runtimeClassName": "nvidia",
-        "nodeSelector": {GPU_LABEL: "true"},
-        "resources": {
-            "requests": {"cpu": "20m", "memory": "64Mi"},
-            "limits": {"cpu": "200m", "memory": "256Mi"},
-        },
-    }
-    if spec.image:
-        # The chart joins repository and tag with a colon, which is also what a digest has before its hex digits.
-        repository, _, digest = spec.image.rpartition(":")
-        values["image"] = {"repository": repository, "tag": digest}
-    return values
-
-
 def repository_url(repository: S3Repository) -> str:
     """Triton's spelling of an S3 address: `s3://bucket/path`, or `s3://https://host:port/bucket/path`."""
     if repository.endpoint is None:
         return repository.url
     endpoint = urlsplit(repository.endpoint)
-    return f"s3://https://{endpoint.hostname}:{endpoint.port or 443}/{repository.url.removeprefix('s3://')}"
+    return f"s3://https://{endpoint.hostname}:{endpoint.port or ports.HTTPS}/{repository.url.removeprefix('s3://')}"
 
 
 def _image(triton: TritonSpec, platform: Platform) -> str:
@@ -225,7 +201,7 @@ def _allowed(triton: TritonSpec, scraper: Scraper | None) -> Manifest:
         ingress.append({"from": from_namespace(scraper.namespace), "ports": tcp(METRICS_PORT)})
     egress: list[Mapping[str, Any]] = []
     if isinstance(triton.repository, S3Repository):
-        port = (urlsplit(triton.repository.endpoint).port if triton.repository.endpoint else None) or 443
+        port = (urlsplit(triton.repository.endpoint).port if triton.repository.endpoint else None) or ports.HTTPS
         egress = [DNS, {"ports": tcp(port)}]
     return allow(NAMESPACE, _LABELS, ingress=ingress, egress=egress)
 
@@ -250,7 +226,7 @@ def _scrape_access(scraper: Scraper) -> tuple[Manifest, ...]:
 
 
 def _service() -> Manifest:
-    ports = [
+    offered = [
         {"name": "http", "port": HTTP_PORT, "targetPort": "http"},
         {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "grpc"},
         {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"},
@@ -259,7 +235,7 @@ def _service() -> Manifest:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
-        "spec": {"type": "ClusterIP", "selector": _LABELS, "ports": ports},
+        "spec": {"type": "ClusterIP", "selector": _LABELS, "ports": offered},
     }
 
 

@@ -1,4 +1,4 @@
-"""What a human writes about the models that a site serves.
+"""What a human writes about the models that Triton serves.
 
 The keys of a model store are the stack's secrets `model-store-access-key` and `model-store-secret-key`.
 """
@@ -13,16 +13,13 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from components.inference.device_plugin import DevicePluginSpec
+from components.inference.needs import CpuNeeds, GpuNeeds, Platform
 from components.specs import Spec
-from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty, SemVer
-
-Platform = Literal["server", "jetson"]
-"""server: CUDA on a discrete GPU (amd64 or arm64), or CPU only. jetson: CUDA on a Jetson's integrated GPU."""
+from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty
 
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 Count = Annotated[int, Field(ge=0)]
-Size = Annotated[int, Field(gt=0)]
-Amount = Annotated[float, Field(ge=0)]
 
 
 class Tensor(Spec):
@@ -36,29 +33,6 @@ class Tensor(Spec):
 
     dims: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1)]
     """Shape; -1 stands for a dimension that varies. With `max_batch` 0 the batch dimension is part of it."""
-
-
-class CpuNeeds(Spec):
-    """What one copy of a model asks of a host when it runs on the CPU."""
-
-    cores: Amount
-    """CPU cores."""
-
-    memory_mib: Size
-    """RAM in MiB."""
-
-    watts: Amount
-    """Power under load in W, above what the host draws without it."""
-
-
-class GpuNeeds(CpuNeeds):
-    """What one copy of a model asks of a host when it runs on an accelerator."""
-
-    accelerator_memory_mib: Size
-    """Accelerator memory in MiB: weights, context and workspace."""
-
-    tops_int8: Amount
-    """Throughput in TOPS at INT8."""
 
 
 class ModelContract(Spec):
@@ -164,28 +138,6 @@ class ClaimRepository(Spec):
 Repository = Annotated[ImageRepository | S3Repository | ClaimRepository, Field(discriminator="kind")]
 
 
-class DevicePluginSpec(Spec):
-    """NVIDIA's device plugin, which offers a host's GPUs to the cluster."""
-
-    version: SemVer
-    """Exact version of the Helm chart."""
-
-    chart: NonEmpty = "nvidia-device-plugin"
-    """Chart in `repository`, or the oci:// address of a mirror."""
-
-    repository: HttpsUrl | None = "https://nvidia.github.io/k8s-device-plugin"
-    """Chart repository; null when `chart` is an oci:// address."""
-
-    image: ImageRef | None = None
-    """Image with its digest, instead of the one that the chart names."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> DevicePluginSpec:
-        if self.chart.startswith("oci://") != (self.repository is None):
-            raise ValueError("expected a chart name with `repository`, or an oci:// chart with `repository: null`")
-        return self
-
-
 class TritonSpec(Spec):
     """NVIDIA Triton on ports 8000 (HTTP), 8001 (gRPC) and 8002 (metrics) of `triton.edge-inference.svc`."""
 
@@ -218,10 +170,3 @@ class TritonSpec(Spec):
     def contracts(self) -> tuple[Model, ...]:
         """The models, each described in full."""
         return tuple(catalogue()[model] if isinstance(model, str) else model for model in self.models)
-
-
-class InferenceSpec(Spec):
-    """Models served at the site."""
-
-    triton: TritonSpec
-    """NVIDIA Triton Inference Server."""

@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_command import remote
 
 from components.base import EdgeComponent
 from components.host.component import Host
-from components.mesh.tailscale.plan import KeyPlan, facts, key_plan, plan, site_tags
-from components.mesh.tailscale.spec import TailscaleSpec, required_secrets
+from components.mesh.tailscale.plan import KeyPlan, key_plan, plan, props, site_tags
+from components.mesh.tailscale.spec import TailscaleSpec
 from components.shell import secret_lines
 
-__all__ = ["Tailscale", "required_secrets"]
+
+@dataclass(frozen=True)
+class TailscaleArgs:
+    """What a site's devices are made from."""
+
+    spec: TailscaleSpec
+    site: str
+    """Site id: the hosts' own tag."""
+    hosts: Sequence[Host]
+    auth_key: pulumi.Input[str] | None = None
+    """What lets hosts join, for ``key: {source: config}``. Becomes a secret if it is not one yet."""
 
 
 class Tailscale(EdgeComponent):
     """``edge:index:Tailscale``: one command for each host; and the key, where the site has one made.
 
-    ``auth_key`` is the secret `tailscale-auth-key`, for ``key: {source: config}``.
     Attributes: ``joined`` (command by node name).
     """
 
-    def __init__(
-        self,
-        name: str,
-        spec: TailscaleSpec,
-        *,
-        site: str,
-        hosts: Sequence[Host],
-        auth_key: pulumi.Input[str] | None = None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("Tailscale", name, facts(site, spec), opts)
+    def __init__(self, name: str, args: TailscaleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        spec, site = args.spec, args.site
+        super().__init__("Tailscale", name, props(site, spec), opts)
         to_make = key_plan(site, spec)
-        key = auth_key if to_make is None else self._make_key(f"{name}-key", to_make)
+        key = args.auth_key if to_make is None else self._make_key(f"{name}-key", to_make)
         if key is None:
             raise ValueError(f"{name}: the secret tailscale-auth-key is missing")
         # An Output of its own: the key is the only secret in it, and it goes to the hosts by standard input.
         stdin = pulumi.Output.secret(key).apply(lambda value: secret_lines([value]))
         self.joined: dict[str, remote.Command] = {}
-        for host in hosts:
-            scripts = plan(site, host.node, spec, arch=host.arch, distribution=host.os.distribution)
+        for host in args.hosts:
+            scripts = plan(site, host.machine, spec)
             self.joined[host.node] = host.command(
                 self, "tailscale", scripts.join, delete=scripts.leave, expected=scripts.expected, stdin=stdin
             )

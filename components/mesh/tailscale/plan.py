@@ -1,4 +1,4 @@
-"""What joining a tailnet comes to on a host: what is fetched, which settings hold, how it is undone. Pure."""
+"""Joining a tailnet, as scripts for one host: what is downloaded, which settings apply, how to leave. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.expected import Expected, file, unit
+from components.host.machine import Machine
 from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
 from components.shell import here_document, render
-from components.types import Arch
 
 HOME = "/opt/tailscale"
 """Where releases live: writable on Flatcar and Fedora CoreOS too, whose /usr is not."""
@@ -18,9 +18,6 @@ STATE = "/var/lib/tailscale"
 
 TAILSCALE_URL = "https://controlplane.tailscale.com"
 """Tailscale's own control plane, as a host names it in its settings."""
-
-_COMMAND_FOLDER = {"flatcar": "/opt/bin"}
-"""Where people find the command, where it is not /usr/local/bin."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +47,14 @@ def site_tags(site: str, spec: TailscaleSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys([f"tag:edge-{site}", *(f"tag:{name}" for name in spec.tags)]))
 
 
-def facts(site: str, spec: TailscaleSpec) -> dict[str, Any]:
-    """What policies may know. None stands for what only the maker of a configured key knows."""
+def props(site: str, spec: TailscaleSpec) -> dict[str, Any]:
+    """What policies read. None: only the person who made a configured key knows."""
     made = spec.key if isinstance(spec.key, MadeKey) else None
     return {
-        "version": spec.version,
         "sha256": dict(spec.sha256),
-        "mirror": spec.mirror,
         "tags": list(site_tags(site, spec)),
-        "key_source": spec.key.source,
         "preauthorized": True if made else None,
-        "ephemeral": False if made else None,
         "expiry_hours": made.expiry_hours if made else None,
-        "login_server": spec.login_server,
-        "ssh": spec.ssh,
-        "advertise_routes": list(spec.advertise_routes),
     }
 
 
@@ -81,8 +71,9 @@ def key_plan(site: str, spec: TailscaleSpec) -> KeyPlan | None:
     )
 
 
-def plan(site: str, node: str, spec: TailscaleSpec, *, arch: Arch, distribution: str) -> HostPlan:
-    """Scripts for the host ``node``. Raises ValueError if there is no checksum for its architecture."""
+def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
+    """Scripts for one host. Raises ValueError if there is no checksum for its architecture."""
+    node, arch = machine.node, machine.arch
     if arch not in spec.sha256:
         raise ValueError(
             f"{node}: mesh.sha256 has no checksum for {arch}; "
@@ -93,7 +84,7 @@ def plan(site: str, node: str, spec: TailscaleSpec, *, arch: Arch, distribution:
         "node": node,
         "home": HOME,
         "state": STATE,
-        "command": f"{_COMMAND_FOLDER.get(distribution, '/usr/local/bin')}/tailscale",
+        "command": f"{machine.system.bin_dir}/tailscale",
         "version": version,
     }
     settings, system_unit = _settings(node, spec), _unit(spec)
@@ -137,7 +128,7 @@ def _flag(value: bool) -> str:
 
 
 def _unit(spec: TailscaleSpec) -> str:
-    # By itself the daemon sends its logs to Tailscale, whoever's tailnet it is in: they do not leave an own one.
+    # By default the daemon sends its logs to Tailscale, also from a Headscale tailnet. There they stay on the host.
     own = " --no-logs-no-support" if spec.login_server else ""
     # Restart=always: for many sites the mesh is the only way in.
     return f"""[Unit]

@@ -25,7 +25,7 @@ TagName = Annotated[
 
 
 class ConfiguredKey(Spec):
-    """The auth key is the secret `tailscale-auth-key`, made by whoever runs the tailnet (Headscale: a pre-auth key).
+    """The auth key is the secret `tailscale-auth-key`, made by the tailnet's operators (Headscale: a pre-auth key).
 
     It must be reusable, pre-authorised, short-lived, and carry all tags of the site: hosts refuse to join untagged.
     """
@@ -81,10 +81,3 @@ class TailscaleSpec(Spec):
 
     advertise_routes: tuple[Cidr, ...] = ()
     """Networks behind the hosts that the tailnet may reach through them."""
-
-
-def required_secrets(spec: TailscaleSpec) -> tuple[str, ...]:
-    """Configuration keys whose secrets the mesh needs."""
-    if isinstance(spec.key, ConfiguredKey):
-        return ("tailscale-auth-key",)
-    return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -10,37 +11,45 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 
 from components.base import EdgeComponent
-from components.host.spec import HostSpec
+from components.host.machine import Machine
 from components.place.outposts import plan as plans
 from components.place.outposts.eks import LocalCluster
 from components.place.outposts.plan import METADATA_OPTIONS, Opening, plan
 from components.place.outposts.spec import EksLocalCompute, InstanceCompute, OutpostsSpec
 
 
-class OutpostsRegistration(EdgeComponent):
+@dataclass(frozen=True)
+class InstanceArgs:
+    """The host of the site that an instance on the Outpost is."""
+
+    machine: Machine
+    ssh_user: str
+    private_key: pulumi.Input[str]
+    """Secret half of the host key that the site file pins. Becomes a secret if it is not one yet."""
+
+
+@dataclass(frozen=True)
+class OutpostsArgs:
+    """What a site on an Outpost is made from."""
+
+    spec: OutpostsSpec
+    site: str
+    instance: InstanceArgs | None = None
+    """For ``compute: {kind: instance}``."""
+
+
+class Outposts(EdgeComponent):
     """``edge:index:OutpostsRegistration``: subnet, local gateway, security group, and an instance or an EKS cluster.
 
-    ``host`` is the site's host that the instance is, ``host_private_key`` the secret half of its pinned host key; both
-    are for an instance only. Credentials for AWS are those of the operator or the pipeline.
-    Attributes: ``instance_ready`` (what the host ``host_name`` waits for; both None with EKS); ``kubeconfig`` (holds no
-    token) and
-    ``kubernetes_provider`` (both None with an instance).
+    Credentials for AWS are those of the operator or the pipeline. Attributes: ``instance_ready`` (what the host waits
+    for; None with EKS); ``kubeconfig`` (holds no token) and ``kubernetes_provider`` (both None with an instance).
     """
 
-    def __init__(
-        self,
-        name: str,
-        spec: OutpostsSpec,
-        *,
-        site: str,
-        distribution: str,
-        ssh_user: str,
-        host: HostSpec | None = None,
-        host_private_key: pulumi.Input[str] | None = None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, name: str, args: OutpostsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        spec, site = args.spec, args.site
         place = plan(site, spec)
-        super().__init__("OutpostsRegistration", name, place.facts, opts)
+        # The type is older than `place`, and frozen: another type would be another resource.
+        super().__init__("OutpostsRegistration", name, {}, opts)
         self._name, self._spec, self._site = name, spec, site
         self._aws = aws.Provider(
             f"{name}-aws",
@@ -64,13 +73,12 @@ class OutpostsRegistration(EdgeComponent):
         network = self._network(invoke)
         self._group = self._security_group(place)
         self.instance_ready: pulumi.Resource | None = None
-        self.host_name = host.name if host else None
         self.kubeconfig: pulumi.Output[str] | None = None
         self.kubernetes_provider: kubernetes.Provider | None = None
         if isinstance(spec.compute, InstanceCompute):
-            if host is None or host_private_key is None:
+            if args.instance is None:
                 raise ValueError(f"{name}: an instance needs its host and the secret outposts-host-key")
-            self.instance_ready = self._instance(spec.compute, host, host_private_key, distribution, ssh_user, network)
+            self.instance_ready = self._instance(spec.compute, args.instance, network)
         else:
             self._cluster(spec.compute, network)
         self.register_outputs({"subnet_id": self._subnet.id})
@@ -127,13 +135,10 @@ class OutpostsRegistration(EdgeComponent):
     def _instance(
         self,
         compute: InstanceCompute,
-        host: HostSpec,
-        private_key: pulumi.Input[str],
-        distribution: str,
-        ssh_user: str,
+        args: InstanceArgs,
         network: Sequence[pulumi.Resource],
     ) -> aws.ec2.Instance:
-        node = f"{self._site}-{host.name}"
+        node, host = args.machine.node, args.machine.spec
         instance = aws.ec2.Instance(
             f"{node}-instance",
             ami=compute.ami,
@@ -152,11 +157,11 @@ class OutpostsRegistration(EdgeComponent):
                 volume_type="gp2",
                 delete_on_termination=True,
             ),
-            user_data=pulumi.Output.secret(private_key).apply(
+            user_data=pulumi.Output.secret(args.private_key).apply(
                 lambda key: plans.user_data(
-                    distribution=distribution,
+                    first_boot=args.machine.system.first_boot,
                     node=node,
-                    user=ssh_user,
+                    user=args.ssh_user,
                     host_key=host.host_key,
                     private_key=key,
                     authorized_keys=compute.authorized_keys,

@@ -1,4 +1,4 @@
-"""What a site on an AWS Outpost comes to, as far as it is known before AWS answers. Pure."""
+"""A site on an AWS Outpost: routes, security group, first-boot data; all that is known before AWS answers. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from components import ports
 from components.place.outposts.spec import InstanceCompute, OutpostsSpec
-
-IGNITION_DISTRIBUTIONS = frozenset({"flatcar", "fedora-coreos"})
-"""Systems that read Ignition at first boot; the others read cloud-init."""
 
 METADATA_OPTIONS: Mapping[str, Any] = {
     "http_endpoint": "enabled",
@@ -46,19 +44,18 @@ class OutpostsPlan:
     """Name suffix of each route to the local gateway -> its destination."""
     ingress: tuple[Opening, ...]
     egress: tuple[Opening, ...]
-    facts: Mapping[str, Any]
 
 
 def plan(site: str, spec: OutpostsSpec) -> OutpostsPlan:
-    """Network, rules and facts of ``site``."""
+    """Routes and rules of ``site``."""
     tags = {**spec.tags, "edge-site": site}
-    api_port = 6443 if isinstance(spec.compute, InstanceCompute) else 443
+    api_port = ports.KUBERNETES_API if isinstance(spec.compute, InstanceCompute) else ports.HTTPS
     return OutpostsPlan(
         region=spec.region,
         tags=tags,
         routes={f"route-{_slug(cidr)}": cidr for cidr in spec.local_gateway.on_premises},
         ingress=(
-            Opening("tcp", 22, 22, spec.admin_cidrs, description="SSH from the operators"),
+            Opening("tcp", ports.SSH, ports.SSH, spec.admin_cidrs, description="SSH from the operators"),
             Opening("tcp", api_port, api_port, spec.admin_cidrs, description="Kubernetes API from the operators"),
             Opening("-1", 0, 0, within=True, description="between the machines of the site"),
         ),
@@ -66,15 +63,6 @@ def plan(site: str, spec: OutpostsSpec) -> OutpostsPlan:
             Opening("-1", 0, 0, spec.egress_cidrs, description="what the site needs"),
             Opening("-1", 0, 0, within=True, description="between the machines of the site"),
         ),
-        facts={
-            "region": spec.region,
-            "outpost_arn": spec.outpost_arn,
-            "compute": spec.compute.kind,
-            "imdsv2": True,
-            "encrypted": True,
-            "public_ip": False,
-            "tags": tags,
-        },
     )
 
 
@@ -94,7 +82,13 @@ def address_problem(spec: OutpostsSpec, address: str) -> str | None:
 
 
 def user_data(
-    *, distribution: str, node: str, user: str, host_key: str, private_key: str, authorized_keys: tuple[str, ...]
+    *,
+    first_boot: Literal["ignition", "cloud-init"],
+    node: str,
+    user: str,
+    host_key: str,
+    private_key: str,
+    authorized_keys: tuple[str, ...],
 ) -> str:
     """First-boot configuration: host name, operators' keys, and the SSH host key that the site file pins.
 
@@ -102,7 +96,7 @@ def user_data(
     """
     algorithm = host_key.split()[0].removeprefix("ssh-").split("-")[0]
     private_key = private_key.strip() + "\n"
-    if distribution in IGNITION_DISTRIBUTIONS:
+    if first_boot == "ignition":
         return _ignition(node, user, algorithm, host_key, private_key, authorized_keys)
     return _cloud_init(node, user, algorithm, host_key, private_key, authorized_keys)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_azure_native as azure
@@ -16,28 +16,29 @@ from components.registration.arc.spec import ArcSpec
 
 _CLUSTER_TIMEOUT = "20m"
 _RELEASE_MARGIN_MINUTES = 10
-"""Helm's own limit must strike first: then the release's state is on record, and the next `up` goes on from it."""
+"""Helm's own time limit must come first: then the release's state is recorded, and the next `up` continues from it."""
+
+
+@dataclass(frozen=True)
+class ArcArgs:
+    """What a registration is made from."""
+
+    spec: ArcSpec
+    site: str
 
 
 class ArcRegistration(EdgeComponent):
     """``edge:index:ArcRegistration``: key, connected cluster, agents, in this order.
 
-    ``kubernetes_provider`` reaches the site's cluster. Credentials for Azure are those of the operator or the pipeline
-    (``az login``, ``ARM_*``); subscription and tenant are the site's. Attributes: ``cluster_id`` (Azure resource id).
+    The site's cluster is the Kubernetes provider of ``opts``. Credentials for Azure are those of the operator or the
+    pipeline (``az login``, ``ARM_*``); subscription and tenant are the site's.
+    Attributes: ``cluster_id`` (Azure resource id).
     """
 
-    def __init__(
-        self,
-        name: str,
-        spec: ArcSpec,
-        *,
-        site: str,
-        kubernetes_provider: kubernetes.Provider,
-        depends_on: Sequence[pulumi.Resource] = (),
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        registration = plan(site, spec)
-        super().__init__("ArcRegistration", name, registration.facts, opts)
+    def __init__(self, name: str, args: ArcArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        spec = args.spec
+        registration = plan(args.site, spec)
+        super().__init__("ArcRegistration", name, {}, opts)
         subscription = azure.Provider(
             f"{name}-azure", subscription_id=spec.subscription_id, tenant_id=spec.tenant_id, opts=self.under()
         )
@@ -63,9 +64,7 @@ class ArcRegistration(EdgeComponent):
             atomic=False,
             cleanup_on_fail=False,
             timeout=release.timeout_s,
-            opts=self.under(
-                *depends_on, cluster, provider=kubernetes_provider, custom_timeouts=_release_timeouts(spec)
-            ),
+            opts=self.in_cluster(cluster, custom_timeouts=_release_timeouts(spec)),
         )
         self.cluster_id = cluster.id
         self.register_outputs({"cluster_id": cluster.id})

@@ -1,4 +1,4 @@
-"""What registering with Azure Arc comes to: the cluster's resource in Azure and the agents' release. Pure."""
+"""Registering with Azure Arc: the cluster's resource in Azure, and the Helm release of the agents. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ class ArcPlan:
     tags: Mapping[str, str]
     private_link: bool
     release: AgentsRelease
-    facts: Mapping[str, Any]
 
 
 def plan(site: str, spec: ArcSpec) -> ArcPlan:
@@ -59,18 +58,6 @@ def plan(site: str, spec: ArcSpec) -> ArcPlan:
             timeout_s=spec.onboarding_minutes * 60,
             values=_values(cluster_name, spec),
         ),
-        facts={
-            "cluster_name": cluster_name,
-            "resource_group": spec.resource_group,
-            "location": spec.location,
-            "api_version": API_VERSION,
-            "chart_version": spec.chart_version,
-            "auto_update": spec.auto_update,
-            "identity": "SystemAssigned",
-            "private_link": private_link,
-            "admin_groups": list(spec.admin_groups),
-            "tags": tags,
-        },
     )
 
 

@@ -101,5 +101,5 @@ class ArcSpec(Spec):
     @model_validator(mode="after")
     def _rbac_has_administrators(self) -> ArcSpec:
         if self.azure_rbac and not self.admin_groups:
-            raise ValueError("azure_rbac without admin_groups leaves nobody who may administer: name a group")
+            raise ValueError("azure_rbac without admin_groups leaves no administrator: name a group")
         return self

@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package tools pins the Pulumi CLI that engine/go_build.py builds where neither a `pulumi` nor a download is to be had.
+// Package tools pins the Pulumi CLI that engine/obtain/go_build.py builds where there is no `pulumi` and no download.
 package tools
 
 import _ "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from components.gitops.flux.spec import FluxSpec
+from components.view import Site
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPvExampleHostKeyOfTheGitServer0000000000000"
 PGP_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEExample\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
@@ -35,6 +36,8 @@ SITE: dict[str, Any] = {
     "region": "eu-central",
     "labels": {"customer": "acme", "edge.example.com/ring": "canary"},
 }
+VIEW = Site(name="warehouse-berlin-01", **{key: SITE[key] for key in ("tier", "region", "labels")})
+"""The same site, as parts see it."""
 
 
 def flux(source: dict[str, Any], **changes: Any) -> FluxSpec:

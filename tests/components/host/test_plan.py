@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from components.host.plan import plan
 from components.host.spec import HardwareProfile, OsSpec, UpdateWindow
 from stacks.catalogue import catalogue
-from tests.components.site_parts import hardware, host
+from tests.components.site_parts import hardware, machine
 
 OS = {
     "flatcar": OsSpec(),
@@ -22,22 +23,20 @@ OS = {
 @pytest.mark.parametrize("distribution", OS)
 def test_scripts_are_as_reviewed(distribution: str, golden: Callable[[str, str], None]) -> None:
     profile = hardware("jetson-agx-orin" if distribution == "jetson-linux" else "poweredge-xr4000")
-    scripts = plan("site-a", host("a", "10.0.0.11"), OS[distribution], profile)
+    scripts = plan(dataclasses.replace(machine("a", os=OS[distribution]), hardware=profile))
     for name in ("reachable", "facts", "base", "leave"):
         golden(f"host/{distribution}-{name}.sh", getattr(scripts, name))
 
 
 def test_a_new_host_key_is_a_new_identity_and_changes_no_script() -> None:
-    profile = hardware()
-    old = plan("site-a", host("a", "10.0.0.11"), OsSpec(), profile)
-    new = plan("site-a", host("a", "10.0.0.11", host_key="ssh-ed25519 AAAAother"), OsSpec(), profile)
+    old, new = plan(machine("a")), plan(machine("a", host_key="ssh-ed25519 AAAAother"))
     assert old.identity != new.identity
     assert (old.reachable, old.facts, old.base, old.leave) == (new.reachable, new.facts, new.base, new.leave)
 
 
 def test_secure_boot_and_encryption_are_checked_only_where_they_are_asked_for() -> None:
-    strict = plan("site-a", host("a", "10.0.0.11"), OS["fedora-coreos"], hardware()).facts
-    lax = plan("site-a", host("a", "10.0.0.11"), OS["jetson-linux"], hardware()).facts
+    strict = plan(machine("a", os=OS["fedora-coreos"])).facts
+    lax = plan(machine("a", os=OS["jetson-linux"])).facts
     assert 'expect "Secure Boot"' in strict
     assert 'expect "disk encryption' in strict
     assert 'expect "Secure Boot"' not in lax

@@ -6,19 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from components.host.plan import plan
-from components.host.spec import HardwareProfile, OsSpec
+from components.host.plan import HostPlan, plan
+from components.host.spec import OsSpec
 from tests.components.kernel import SYSCTL
-from tests.components.site_parts import hardware, host
+from tests.components.site_parts import machine
 from tests.sandbox import Sandbox, needs_root
 
 pytestmark = needs_root
 
 SMALL = {"arch": "amd64", "cores": 1, "memory_mib": 1, "disk_gib": 1, "tpm": False}
-
-
-def profile(**fields: object) -> HardwareProfile:
-    return HardwareProfile.model_validate(hardware().model_dump() | SMALL | fields)
 
 
 @pytest.fixture
@@ -31,8 +27,8 @@ def box(tmp_path: Path) -> Sandbox:
     return sandbox
 
 
-def scripts(os: OsSpec | None = None, **fields: object):  # type: ignore[no-untyped-def]
-    return plan("site-a", host("a", "10.0.0.11"), os or OsSpec(disk="none"), profile(**fields))
+def scripts(os: OsSpec | None = None, **figures: object) -> HostPlan:
+    return plan(machine("a", os=os or OsSpec(disk="none"), figures=SMALL | figures))
 
 
 def test_a_host_that_is_what_the_file_says_prints_its_facts(box: Sandbox) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -12,36 +11,32 @@ import pytest
 from pulumi_kubernetes.core.v1 import ConfigMap
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.inference.placement import HostCapacity
-from components.inference.triton.component import Inference
-from components.inference.triton.plan import Scraper
-from components.inference.triton.spec import InferenceSpec
+from components.host.machine import Machine
+from components.inference.triton.component import Triton, TritonArgs
+from components.inference.triton.spec import TritonSpec
+from components.view import Scraper
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from tests.components.inference.test_inference_plan import CASES, spec
-from tests.components.inference.test_placement import PLAIN, XR4000
+from tests.components.inference.test_placement import PLAIN, XR4000, B
+from tests.components.site_parts import site_of
 
-B = replace(XR4000, name="b")
 ON_GPU = CASES["gpu-image"][0]
 FROM_STORE = CASES["gpu-replicas-s3"][0]
 
 
-def run(inference_spec: InferenceSpec, hosts: Sequence[HostCapacity], **secrets: Any) -> Recording:
+def run(spec: TritonSpec, hosts: Sequence[Machine], **secrets: Any) -> Recording:
     def program() -> None:
         cluster = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="site")
         metadata = ObjectMetaArgs(name="node", namespace="kube-system")
         options = pulumi.ResourceOptions(provider=cluster)
-        Inference(
-            "site-inference",
-            inference_spec,
-            site="site",
-            hosts=hosts,
-            nodes={host.name: f"site-{host.name}" for host in hosts},
+        args = TritonArgs(
+            spec,
+            site_of(*hosts, scraper=Scraper("edge-telemetry", "otel")),
             installations={host.name: "1f" for host in hosts},
             joined={host.name: ConfigMap(f"{host.name}-joined", metadata=metadata, opts=options) for host in hosts},
-            scraper=Scraper("edge-telemetry", "otel"),
-            cluster=cluster,
             **secrets,
         )
+        Triton("site-inference", args, pulumi.ResourceOptions(providers=[cluster]))
 
     return record(program, project="edge", stack="site", config={}, secret_keys=())
 
@@ -95,9 +90,3 @@ def test_store_keys_are_secret_and_asked_for() -> None:
     assert "MARKER" not in repr(others)
     with pytest.raises(pulumi.RunError, match="edge:model-store-access-key"):
         run(FROM_STORE, [XR4000, B])
-
-
-def test_the_component_tells_policies_what_it_needs_and_where_it_starts() -> None:
-    facts = by_name(run(ON_GPU, [PLAIN, XR4000, B]))["site-inference"].inputs
-    assert facts["placed_on"] == ["a"]
-    assert facts["needs"]["accelerator_memory_mib"] == 2048

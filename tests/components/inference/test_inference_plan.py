@@ -11,19 +11,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.inference import device_plugin
 from components.inference.placement import Placement
 from components.inference.triton import plan as inference
 from components.inference.triton.contract import model_configuration
-from components.inference.triton.plan import InferencePlan, Scraper
-from components.inference.triton.spec import InferenceSpec, Model, S3Repository, catalogue
+from components.inference.triton.plan import TritonPlan
+from components.inference.triton.spec import Model, S3Repository, TritonSpec, catalogue
 from components.manifests import Manifest
+from components.view import Demand, Scraper
 from tests.components.cluster_objects import as_yaml, findings, image, problems
 
 IMAGES = {"server": image("triton"), "jetson": image("triton-igpu")}
 FROM_IMAGE = {"kind": "image", "reference": image("models")}
 SCRAPER = Scraper("edge-telemetry", "otel")
-SERVER = Placement(platform="server", hosts=("a",), eligible=("a", "b", "c"))
-JETSON = Placement(platform="jetson", hosts=("eye",), eligible=("eye",))
+SERVER = Placement(platform="server", hosts=("a",), demands=dict.fromkeys("abc", Demand()))
+JETSON = Placement(platform="jetson", hosts=("eye",), demands={"eye": Demand()})
 CAPTION: dict[str, Any] = {
     "name": "caption",
     "source": "made up for tests",
@@ -39,13 +41,13 @@ CAPTION: dict[str, Any] = {
 }
 
 
-def spec(**triton: Any) -> InferenceSpec:
-    return InferenceSpec.model_validate(
-        {"triton": {"models": ["yolov9-spatial"], "repository": FROM_IMAGE, "images": IMAGES, **triton}}
+def spec(**fields: Any) -> TritonSpec:
+    return TritonSpec.model_validate(
+        {"models": ["yolov9-spatial"], "repository": FROM_IMAGE, "images": IMAGES, **fields}
     )
 
 
-CASES: dict[str, tuple[InferenceSpec, Placement, Scraper | None]] = {
+CASES: dict[str, tuple[TritonSpec, Placement, Scraper | None]] = {
     "gpu-image": (spec(device_plugin={"version": "0.20.0", "image": image("plugin")}), SERVER, SCRAPER),
     "gpu-replicas-s3": (
         spec(
@@ -65,9 +67,9 @@ CASES: dict[str, tuple[InferenceSpec, Placement, Scraper | None]] = {
 }
 
 
-def planned(name: str) -> InferencePlan:
-    inference_spec, placement, scraper = CASES[name]
-    return inference.plan(inference_spec, placement, scraper=scraper)
+def planned(name: str) -> TritonPlan:
+    triton_spec, placement, scraper = CASES[name]
+    return inference.plan(triton_spec, placement, scraper=scraper)
 
 
 def manifests(name: str) -> list[Manifest]:
@@ -92,8 +94,8 @@ def pod(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_objects_are_the_reviewed_ones(name: str, golden: Callable[[str, str], None]) -> None:
     plugin = planned(name).device_plugin
-    values = [inference.device_plugin_values(plugin)] if plugin else []
-    golden(f"inference/{name}.yaml", as_yaml([dict(planned(name).facts), *values, *manifests(name)]))
+    values = [device_plugin.values(plugin)] if plugin else []
+    golden(f"inference/{name}.yaml", as_yaml([*values, *manifests(name)]))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -197,13 +199,6 @@ def test_hosts_that_fit_are_labelled_for_the_server_and_on_a_gpu_for_the_device_
     assert inference.host_labels(SERVER, "site-a", "1f", on_gpu=False)["metadata"]["labels"] == {
         "edge/inference": "server"
     }
-
-
-def test_facts_say_what_is_served_and_name_only_the_hosts_that_it_starts_on() -> None:
-    facts = planned("gpu-image").facts
-    assert facts["models"] == ["yolov9-spatial"]
-    assert facts["gpu"] is True
-    assert facts["placed_on"] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,49 @@
-"""Which hosts a model may run on: accelerator, its memory, RAM, cores, and what the box can turn into heat."""
+"""Which hosts a server may run on: accelerator, its memory, RAM, cores, and what the box can turn into heat."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from components.inference.placement import (
-    SERVER_MEMORY_MIB,
-    SYSTEM_MEMORY_MIB,
-    HostAccelerator,
-    HostCapacity,
-    Placement,
-    Refused,
-    place,
-)
-from components.inference.triton.spec import GpuNeeds, Model, catalogue
+from components.host.machine import Machine
+from components.inference.needs import GpuNeeds
+from components.inference.placement import SYSTEM_MEMORY_MIB, Device, Placement, Refused, Server, demand, place
+from components.inference.triton.plan import SERVER_MEMORY_MIB, server
+from components.inference.triton.spec import Model, catalogue
+from components.view import Demand
+from tests.components.inference.test_inference_plan import CAPTION, spec
+from tests.components.site_parts import machine
 
 YOLO = catalogue()["yolov9-spatial"]
-L4 = HostAccelerator("nvidia-l4", "nvidia-gpu", 485, 72, 24576)
-ORIN = HostAccelerator("nvidia-jetson-orin", "nvidia-igpu", 275, 60, 57344)
-CORAL = HostAccelerator("google-coral", "google-coral", 4, 2, 8)
-XR4000 = HostCapacity("a", "amd64", 16, 131072, (L4,), sustained_watts=300, base_watts=160)
-JETSON = HostCapacity("eye", "arm64", 12, 65536, (ORIN,), sustained_watts=60, base_watts=20)
-PLAIN = replace(XR4000, name="plain", accelerators=())
+SMALL = Model.model_validate(CAPTION)
+XR4000 = machine("a", accelerators=["nvidia-l4"])
+B = machine("b", accelerators=["nvidia-l4"])
+PLAIN = machine("plain")
+JETSON = machine("eye", hardware="jetson-agx-orin")
 
 
-def refused(*models: Model, host: HostCapacity, device: str = "gpu") -> list[str]:
-    outcome = place(models, [host], device="cpu" if device == "cpu" else "gpu")
+def triton(*models: Model, device: Device = "gpu", replicas: int = 1) -> Server:
+    """Triton with ``models``, the reference model alone where there are none."""
+    contracts = [model.model_dump() for model in models or (YOLO,)]
+    return server(spec(models=contracts, device=device, replicas=replicas))
+
+
+def built(host: Machine, **figures: Any) -> Machine:
+    """``host`` with other figures of its hardware."""
+    return replace(host, hardware=host.hardware.model_copy(update=figures))
+
+
+def placed(outcome: Placement | Refused) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    assert isinstance(outcome, Placement), outcome
+    return outcome.platform, outcome.hosts, outcome.eligible
+
+
+def refused(*models: Model, host: Machine, device: Device = "gpu", taken: Demand | None = None) -> list[str]:
+    outcome = place(triton(*models, device=device), [host], {host.name: taken} if taken else {})
     assert isinstance(outcome, Refused)
     return [str(refusal) for refusal in outcome.refusals]
 
@@ -40,20 +54,16 @@ def needing(**needs: float) -> Model:
 
 
 def test_a_gpu_model_goes_to_the_first_host_that_has_what_it_needs() -> None:
-    outcome = place([YOLO], [PLAIN, XR4000, replace(XR4000, name="b")])
-    assert outcome == Placement(platform="server", hosts=("a",), eligible=("a", "b"))
+    assert placed(place(triton(), [PLAIN, XR4000, B])) == ("server", ("a",), ("a", "b"))
 
 
 def test_a_jetson_takes_its_own_image_and_a_site_keeps_to_one_image() -> None:
-    assert place([YOLO], [JETSON, XR4000]) == Placement(platform="jetson", hosts=("eye",), eligible=("eye",))
+    assert placed(place(triton(), [JETSON, XR4000])) == ("jetson", ("eye",), ("eye",))
 
 
 def test_a_host_added_at_the_end_changes_nothing_for_the_others() -> None:
-    before, after = place([YOLO], [XR4000]), place([YOLO], [XR4000, replace(XR4000, name="z"), JETSON])
-    assert isinstance(before, Placement)
-    assert isinstance(after, Placement)
-    assert (after.platform, after.hosts) == (before.platform, before.hosts)
-    assert after.eligible[: len(before.eligible)] == before.eligible
+    platform, hosts, eligible = placed(place(triton(), [XR4000]))
+    assert placed(place(triton(), [XR4000, B, JETSON])) == (platform, hosts, (*eligible, "b"))
 
 
 def test_a_host_without_accelerator_is_refused_by_name() -> None:
@@ -63,7 +73,7 @@ def test_a_host_without_accelerator_is_refused_by_name() -> None:
 
 
 def test_an_accelerator_that_triton_cannot_use_does_not_count() -> None:
-    (message,) = refused(YOLO, host=replace(XR4000, accelerators=(CORAL,)))
+    (message,) = refused(YOLO, host=machine("a", accelerators=["google-coral"]))
     assert message.endswith("available 0 (it has google-coral, which Triton cannot use)")
 
 
@@ -93,19 +103,19 @@ def test_an_accelerator_that_triton_cannot_use_does_not_count() -> None:
         ),
         (
             needing(memory_mib=3000),
-            replace(XR4000, memory_mib=4096),
+            built(XR4000, memory_mib=4096),
             "yolov9-spatial on a: needs 3512 MiB RAM, available 2458 MiB (4096 MiB less 1638 MiB for system and K3s)",
         ),
     ],
 )
-def test_each_shortage_says_what_was_needed_and_what_is_there(model: Model, host: HostCapacity, message: str) -> None:
+def test_each_shortage_says_what_was_needed_and_what_is_there(model: Model, host: Machine, message: str) -> None:
     assert refused(model, host=host) == [message]
 
 
 def test_an_integrated_gpu_takes_its_memory_from_the_hosts_ram() -> None:
-    tight = replace(JETSON, memory_mib=SYSTEM_MEMORY_MIB + SERVER_MEMORY_MIB + 1536 + 2048)
-    assert isinstance(place([YOLO], [tight]), Placement)
-    (message,) = refused(YOLO, host=replace(tight, memory_mib=tight.memory_mib - 1))
+    just_enough = SYSTEM_MEMORY_MIB + SERVER_MEMORY_MIB + 1536 + 2048
+    assert isinstance(place(triton(), [built(JETSON, memory_mib=just_enough)]), Placement)
+    (message,) = refused(YOLO, host=built(JETSON, memory_mib=just_enough - 1))
     assert "shared with the accelerator" in message
 
 
@@ -117,13 +127,13 @@ def test_models_of_one_server_are_counted_together_and_the_one_too_many_is_named
 
 
 def test_of_two_accelerators_the_weaker_one_must_do() -> None:
-    weak = HostAccelerator("nvidia-t4", "nvidia-gpu", 130, 70, 16384)
-    (message,) = refused(needing(accelerator_memory_mib=20000), host=replace(XR4000, accelerators=(L4, weak)))
+    two = machine("a", accelerators=["nvidia-l4", "nvidia-t4"])
+    (message,) = refused(needing(accelerator_memory_mib=20000), host=two)
     assert message.endswith("available 16384 MiB (nvidia-t4)")
 
 
 def test_replicas_need_a_host_each() -> None:
-    outcome = place([YOLO], [XR4000, PLAIN], replicas=2)
+    outcome = place(triton(replicas=2), [XR4000, PLAIN])
     assert isinstance(outcome, Refused)
     first, second = map(str, outcome.refusals)
     assert first.startswith("yolov9-spatial on the site: needs 2 hosts, available 1 (one replica for each host")
@@ -131,11 +141,11 @@ def test_replicas_need_a_host_each() -> None:
 
 
 def test_a_site_without_hosts_is_refused() -> None:
-    assert str(place([YOLO], [])) == "yolov9-spatial on the site: needs 1 hosts, available 0 (the site lists none)"
+    assert str(place(triton(), [])) == "yolov9-spatial on the site: needs 1 hosts, available 0 (the site lists none)"
 
 
 def test_a_cpu_site_serves_a_model_that_can_run_there() -> None:
-    assert place([YOLO], [PLAIN], device="cpu") == Placement(platform="server", hosts=("plain",), eligible=("plain",))
+    assert placed(place(triton(device="cpu"), [PLAIN])) == ("server", ("plain",), ("plain",))
 
 
 def test_a_gpu_only_model_is_refused_on_the_cpu() -> None:
@@ -143,37 +153,96 @@ def test_a_gpu_only_model_is_refused_on_the_cpu() -> None:
     assert message == "yolov9-spatial on plain: needs 1 `cpu` entry in its contract, available 0"
 
 
-hosts = st.builds(
-    HostCapacity,
-    name=st.sampled_from("abcdefgh"),
-    arch=st.just("amd64"),
-    cores=st.integers(1, 64),
-    memory_mib=st.integers(512, 262144),
-    accelerators=st.lists(st.sampled_from([L4, ORIN, CORAL]), max_size=2).map(tuple),
-    sustained_watts=st.floats(1, 500),
-    base_watts=st.floats(1, 500),
+def test_what_a_server_takes_of_a_host_is_the_sum_of_its_models_and_itself() -> None:
+    assert YOLO.cpu is not None
+    assert demand(triton(YOLO, SMALL, device="cpu"), shared=False) == Demand(
+        memory_mib=SERVER_MEMORY_MIB + YOLO.cpu.memory_mib + 256,
+        cores=YOLO.cpu.cores + 0.5,
+        watts=YOLO.cpu.watts + 5,
+    )
+    assert demand(triton(), shared=False).accelerators == 1
+    assert demand(triton(), shared=True).memory_mib - demand(triton(), shared=False).memory_mib == 2048
+
+
+@pytest.mark.parametrize(
+    ("taken", "needs", "message"),
+    [
+        (
+            Demand(memory_mib=100000),
+            {"memory_mib": 29000},
+            "needs 29512 MiB RAM, available 29434 MiB"
+            " (131072 MiB less 1638 MiB for system and K3s, less 100000 MiB for other servers of the site)",
+        ),
+        (Demand(cores=14), {"cores": 3}, "needs 3 cores CPU, available 2 cores (less 14 cores for other servers of"),
+        (
+            Demand(watts=100),
+            {"watts": 72},
+            "needs 72 W power and cooling, available 40 W"
+            " (300 W sustained less 160 W base load, less 100 W for other servers of the site)",
+        ),
+        (
+            Demand(accelerators=1),
+            {},
+            "needs 1 NVIDIA accelerator, available 0 (other servers of the site may take all that it has)",
+        ),
+    ],
+    ids=["RAM", "cores", "watts", "accelerators"],
 )
+def test_what_another_server_takes_of_a_host_is_not_there_for_this_one(
+    taken: Demand, needs: dict[str, float], message: str
+) -> None:
+    model = needing(**needs)
+    assert isinstance(place(triton(model), [XR4000]), Placement), "it fits where nobody takes anything"
+    (said,) = refused(model, host=XR4000, taken=taken)
+    assert said.startswith(f"yolov9-spatial on a: {message}")
 
 
-@settings(deadline=None)
-@given(listed=st.lists(hosts, max_size=6, unique_by=lambda host: host.name), more=hosts)
-def test_more_hosts_never_turn_a_placement_into_a_refusal(listed: list[HostCapacity], more: HostCapacity) -> None:
-    before = place([YOLO], listed)
+def test_of_two_accelerators_one_is_left_for_a_second_server_and_none_for_a_third() -> None:
+    host = machine("a", accelerators=["nvidia-l4", "nvidia-t4"])
+    first = place(triton(), [host])
+    assert isinstance(first, Placement)
+    second = place(triton(), [host], first.demands)
+    assert isinstance(second, Placement)
+    assert isinstance(place(triton(), [host], {"a": first.demands["a"] + second.demands["a"]}), Refused)
+
+
+def test_what_is_taken_of_one_host_leaves_the_others_as_they_are() -> None:
+    assert placed(place(triton(), [XR4000, B], {"a": Demand(accelerators=1)})) == ("server", ("b",), ("b",))
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> Machine:
+    watts = {"sustained_watts": draw(st.floats(1, 500)), "base_watts": draw(st.floats(1, 500))}
+    named = machine(
+        draw(st.sampled_from("abcdefgh")),
+        accelerators=draw(st.lists(st.sampled_from(["nvidia-l4", "nvidia-jetson-orin", "google-coral"]), max_size=2)),
+    )
+    return built(
+        named,
+        cores=draw(st.integers(1, 64)),
+        memory_mib=draw(st.integers(512, 262144)),
+        envelope=named.hardware.envelope.model_copy(update=watts),
+    )
+
+
+@given(listed=st.lists(hosts(), max_size=6, unique_by=lambda host: host.name), more=hosts())
+def test_more_hosts_never_turn_a_placement_into_a_refusal(listed: list[Machine], more: Machine) -> None:
+    before = place(triton(), listed)
     if isinstance(before, Placement) and more.name not in {host.name for host in listed}:
-        after = place([YOLO], [*listed, more])
+        after = place(triton(), [*listed, more])
         assert isinstance(after, Placement)
         assert after.hosts == before.hosts
 
 
-@settings(deadline=None)
-@given(listed=st.lists(hosts, min_size=1, max_size=6, unique_by=lambda host: host.name))
-def test_a_placed_host_bears_the_power_and_a_refusal_names_every_host(listed: list[HostCapacity]) -> None:
-    outcome = place([YOLO], listed)
+@given(listed=st.lists(hosts(), min_size=1, max_size=6, unique_by=lambda host: host.name))
+def test_a_placed_host_bears_the_power_and_a_refusal_names_every_host(listed: list[Machine]) -> None:
+    outcome = place(triton(), listed)
     assert YOLO.gpu is not None
     if isinstance(outcome, Refused):
         assert {refusal.host for refusal in outcome.refusals} == {host.name for host in listed}
     else:
         by_name = {host.name: host for host in listed}
         for name in outcome.eligible:
-            assert by_name[name].base_watts + YOLO.gpu.watts <= by_name[name].sustained_watts
+            envelope = by_name[name].hardware.envelope
+            assert envelope.base_watts + YOLO.gpu.watts <= envelope.sustained_watts
             assert by_name[name].accelerators

@@ -7,36 +7,44 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.host.spec import OsSpec
+from components.host.machine import Machine
 from components.k3s import hardening
-from components.k3s.plan import Node, encryption_provider, files, plan_cluster, plan_node, registries, server_config
+from components.k3s.plan import encryption_provider, files, plan_cluster, plan_node, registries, server_config
+from components.k3s.spec import K3sSpec
 from components.shell import as_root
-from tests.components.site_parts import AGENT, SERVERS, host, k3s, node
+from tests.components.site_parts import AGENT, SERVERS, k3s, machine
 
 HA = k3s(api_address="10.0.0.10")
 
 
-def config_of(spec: object, which: Node, servers: list[Node]) -> dict[str, object]:
-    _, text = files(spec, which, servers, {}, ())["/etc/rancher/k3s/config.yaml"]  # type: ignore[arg-type]
+def config_of(spec: K3sSpec, which: Machine, servers: list[Machine]) -> dict[str, object]:
+    _, text = files(spec, which, servers, {}, ())["/etc/rancher/k3s/config.yaml"]
     loaded: dict[str, object] = yaml.safe_load(text)
     return loaded
 
 
 @pytest.mark.parametrize(("variant", "servers"), [("ha", SERVERS), ("one", SERVERS[:1])])
 def test_rendered_files_and_scripts_are_as_reviewed(
-    variant: str, servers: list[Node], golden: Callable[[str, str], None]
+    variant: str, servers: list[Machine], golden: Callable[[str, str], None]
 ) -> None:
     spec = HA if variant == "ha" else k3s()
     cluster = plan_cluster(spec, servers)
-    for name in ("birth", "ready", "kubeconfig"):
-        golden(f"k3s/{variant}/cluster-{name}.sh", getattr(cluster, name))
+    for name, text in {"birth": cluster.cluster_init_permit, "ready": cluster.ready}.items():
+        golden(f"k3s/{variant}/cluster-{name}.sh", text)
+    golden(f"k3s/{variant}/cluster-kubeconfig.sh", cluster.kubeconfig)
     for which in (servers[0], AGENT):
         planned = plan_node(spec, which, servers, labels={"region": "eu"}, psa_exempt=["azure-arc"])
-        for name in ("install", "uninstall", "admit", "member", "remove"):
-            golden(f"k3s/{variant}/{which.name}-{name}.sh", getattr(planned, name))
+        for name, text in {
+            "install": planned.install,
+            "uninstall": planned.uninstall,
+            "admit": planned.forget_old_node,
+            "member": planned.wait_ready,
+            "remove": planned.remove,
+        }.items():
+            golden(f"k3s/{variant}/{which.node}-{name}.sh", text)
 
 
 def test_uninstalling_does_not_kill_the_shell_that_runs_it() -> None:
@@ -81,12 +89,12 @@ def test_the_first_server_joins_through_another_one_when_it_comes_back() -> None
 
 def test_a_server_that_is_added_changes_nothing_on_the_others() -> None:
     before = [plan_node(HA, server, SERVERS, labels={}) for server in SERVERS]
-    more = [*SERVERS, node("e", "10.0.0.15"), node("f", "10.0.0.16")]
+    more = [*SERVERS, machine("e", "10.0.0.15"), machine("f", "10.0.0.16")]
     assert [plan_node(HA, server, more, labels={}) for server in SERVERS] == before
 
 
 def test_a_version_for_one_host_changes_that_host_alone() -> None:
-    trial = node("b", "10.0.0.12", k3s_version="v1.37.1+k3s1")
+    trial = machine("b", "10.0.0.12", k3s_version="v1.37.1+k3s1")
     servers = [SERVERS[0], trial, SERVERS[2]]
     plans = [plan_node(HA, server, servers, labels={}) for server in servers]
     assert "v1.37.1%2Bk3s1/k3s" in plans[1].install
@@ -94,14 +102,14 @@ def test_a_version_for_one_host_changes_that_host_alone() -> None:
 
 
 def test_an_architecture_takes_its_own_binary_and_checksum() -> None:
-    arm = Node("site-x", host("x", "10.0.0.9"), OsSpec(), "arm64")
+    arm = machine("x", "10.0.0.9", figures={"arch": "arm64"})
     script = plan_node(k3s(), arm, [arm], labels={}).install
     assert f"v1.36.3%2Bk3s1/k3s-arm64 {'b' * 64}" in script
 
 
 def test_a_read_only_usr_gets_its_binaries_below_opt() -> None:
     assert "/opt/bin/k3s 0755" in plan_node(HA, SERVERS[0], SERVERS, labels={}).install
-    coreos = Node("site-x", host("x", "10.0.0.9"), OsSpec(distribution="fedora-coreos"), "amd64")
+    coreos = machine("x", "10.0.0.9", distribution="fedora-coreos")
     assert "/usr/local/bin/k3s 0755" in plan_node(k3s(), coreos, [coreos], labels={}).install
 
 
@@ -140,11 +148,12 @@ def test_spegel_gets_the_mirror_entry_without_which_it_serves_nothing() -> None:
     assert registries(k3s()) == {"mirrors": {}}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), min_size=1, max_size=7, unique=True))
 def test_a_server_is_never_its_own_seed(names: list[str]) -> None:
-    servers = [node(name, f"10.0.0.{ord(name)}") for name in names]
+    servers = [machine(name, f"10.0.0.{ord(name)}") for name in names]
     spec = k3s(api_address="10.0.0.10" if len(servers) > 1 else None)
     for server in servers:
         script = plan_node(spec, server, servers, labels={}).install
         seeds = [line for line in script.splitlines() if line.strip().startswith("for seed in")]
-        assert all(server.address not in line.split() for line in seeds)
+        assert all(server.node_address not in line.split() for line in seeds)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.k3s.plan import Node, plan_cluster, plan_node
+from components.host.machine import Machine
+from components.k3s.plan import plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
 from tests.components.site_parts import AGENT, SERVERS, VERSION, k3s
@@ -64,13 +65,13 @@ def spec_for(box: Sandbox, **fields: object) -> K3sSpec:
     return k3s(api_address="10.0.0.10", releases={VERSION: {"amd64": digest}}, **fields)
 
 
-def install(spec: K3sSpec, node: Node) -> str:
+def install(spec: K3sSpec, node: Machine) -> str:
     return plan_node(spec, node, SERVERS, labels={}).install
 
 
 def found(box: Sandbox, spec: K3sSpec) -> None:
     """Bring the first server up as a new site does."""
-    assert box.run(plan_cluster(spec, SERVERS).birth).code == 0
+    assert box.run(plan_cluster(spec, SERVERS).cluster_init_permit).code == 0
     done = box.run(install(spec, SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
 
@@ -91,7 +92,7 @@ def test_a_first_server_founds_the_cluster_once_and_a_second_run_changes_nothing
 def test_a_lost_first_server_never_founds_a_second_cluster(box: Sandbox) -> None:
     done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code != 0
-    assert "may not found a second cluster" in done.stderr
+    assert "may not start a second cluster" in done.stderr
     assert not [call for call in done.calls if call.startswith("systemctl restart")]
 
 
@@ -104,7 +105,7 @@ def test_a_lost_first_server_joins_through_the_others(box: Sandbox) -> None:
 def test_a_second_permit_is_not_given_to_a_host_that_has_a_cluster(box: Sandbox) -> None:
     spec = spec_for(box)
     found(box, spec)
-    assert box.run(plan_cluster(spec, SERVERS).birth).code == 0
+    assert box.run(plan_cluster(spec, SERVERS).cluster_init_permit).code == 0
     assert not box.path("/var/lib/edge/k3s/birth").exists()
 
 
@@ -137,7 +138,7 @@ def test_a_changed_setting_restarts_the_service_and_touches_no_data(box: Sandbox
 
 def test_a_service_that_starts_only_at_its_second_try_is_waited_for(box: Sandbox) -> None:
     box.install("/usr/local/sbin/systemctl", _SYSTEMCTL + "[ $1 != restart ]")
-    assert box.run(plan_cluster(spec_for(box), SERVERS).birth).code == 0
+    assert box.run(plan_cluster(spec_for(box), SERVERS).cluster_init_permit).code == 0
     done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert f"k3s runs {VERSION}" in done.stdout
@@ -147,11 +148,11 @@ def test_a_service_that_cannot_start_is_given_up_with_its_own_last_words(box: Sa
     failing = "case $1 in is-active | restart) exit 1 ;; show) echo 5 ;; esac"
     box.install("/usr/local/sbin/systemctl", failing)
     box.install("/usr/local/sbin/journalctl", "echo 'fatal: bad flag; token K10abc::server:marker'")
-    assert box.run(plan_cluster(spec_for(box), SERVERS).birth).code == 0
+    assert box.run(plan_cluster(spec_for(box), SERVERS).cluster_init_permit).code == 0
     done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code != 0
     assert "fatal: bad flag" in done.stderr
-    assert "k3s ended 5 times by itself" in done.stderr
+    assert "k3s has stopped by itself 5 times" in done.stderr
     assert "marker" not in done.stderr
 
 
@@ -202,13 +203,13 @@ def test_uninstalling_leaves_no_file_of_k3s_behind(box: Sandbox) -> None:
     assert box.run(scripts.uninstall).code == 0, "a second removal must be fine"
 
 
-@pytest.mark.parametrize("script", ["member", "ready"])
+@pytest.mark.parametrize("script", ["wait ready", "cluster ready"])
 def test_a_node_is_ready_when_its_kubelet_is_of_the_planned_release(box: Sandbox, script: str) -> None:
     kubelet = f"echo . >>$SANDBOX/asked; [ $(wc -l <$SANDBOX/asked) -lt 3 ] && echo v1.0.0+k3s1 || echo {VERSION}"
     box.install("/usr/local/sbin/k3s", f'case "$*" in *kubeletVersion*) {kubelet} ;; esac')
     spec = spec_for(box)
-    text = plan_cluster(spec, SERVERS).ready if script == "ready" else plan_node(spec, AGENT, SERVERS, labels={}).member
-    done = box.run(text)
+    cluster, agent = plan_cluster(spec, SERVERS), plan_node(spec, AGENT, SERVERS, labels={})
+    done = box.run(cluster.ready if script == "cluster ready" else agent.wait_ready)
     assert done.code == 0, done.stderr
     assert len([call for call in done.calls if "kubeletVersion" in call]) == 3
     assert "kubeletVersion" not in done.calls[-1], "only after that it is asked whether the node is Ready"
@@ -216,7 +217,7 @@ def test_a_node_is_ready_when_its_kubelet_is_of_the_planned_release(box: Sandbox
 
 def test_a_node_that_is_ready_is_not_forgotten(box: Sandbox) -> None:
     box.install("/usr/local/sbin/k3s", 'case "$*" in *renewTime*) date +%s%N ;; *jsonpath*) echo True ;; esac')
-    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).forget_old_node)
     assert done.code == 0, done.stderr
     assert not [call for call in done.calls if "delete" in call]
 
@@ -224,14 +225,14 @@ def test_a_node_that_is_ready_is_not_forgotten(box: Sandbox) -> None:
 def test_a_node_that_was_ready_until_its_host_was_reimaged_is_forgotten(box: Sandbox) -> None:
     box.install("/usr/local/sbin/k3s", 'case "$*" in *renewTime*) echo noon ;; *jsonpath*) echo True ;; esac')
     box.install("/usr/local/sbin/sleep", "")
-    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).forget_old_node)
     assert done.code == 0, done.stderr
     assert any("delete node site-b" in call for call in done.calls)
 
 
 def test_a_stale_node_and_its_password_are_forgotten_before_it_joins_again(box: Sandbox) -> None:
     box.install("/usr/local/sbin/k3s", "")
-    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).forget_old_node)
     assert done.code == 0, done.stderr
     deleted = [call for call in done.calls if " delete " in call]
     assert any("delete node site-b" in call for call in deleted)
@@ -241,7 +242,7 @@ def test_a_stale_node_and_its_password_are_forgotten_before_it_joins_again(box: 
 def test_what_a_forgotten_node_kept_on_its_own_disk_is_forgotten_with_it(box: Sandbox) -> None:
     volumes = "printf '%s\\n' 'pvc-1 shop queue-0 site-b' 'pvc-2 shop queue-1 site-c' 'unclaimed site-b'"
     box.install("/usr/local/sbin/k3s", f'case "$*" in *persistentvolumes*) {volumes} ;; esac')
-    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).admit)
+    done = box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).forget_old_node)
     assert done.code == 0, done.stderr
     deleted = [call for call in done.calls if " delete " in call]
     claims = [call for call in deleted if "persistentvolumeclaim" in call]
@@ -251,5 +252,5 @@ def test_what_a_forgotten_node_kept_on_its_own_disk_is_forgotten_with_it(box: Sa
 
 
 def test_admission_is_free_where_no_cluster_runs_yet(box: Sandbox) -> None:
-    done = box.run(plan_node(spec_for(box), SERVERS[0], SERVERS, labels={}).admit)
+    done = box.run(plan_node(spec_for(box), SERVERS[0], SERVERS, labels={}).forget_old_node)
     assert (done.code, done.stdout) == (0, "no cluster runs here: nothing to forget\n")

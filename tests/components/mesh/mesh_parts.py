@@ -7,7 +7,10 @@ import io
 import tarfile
 from typing import Any
 
+from components.host.machine import Machine
 from components.mesh.tailscale.spec import TailscaleSpec
+from components.types import Arch
+from tests.components.site_parts import machine
 
 VERSION = "1.102.3"
 
@@ -91,6 +94,11 @@ def archive(version: str = VERSION, *, broken: str | None = None) -> bytes:
             member.size, member.mode, member.uid = len(text), 0o755, 1000
             tar.addfile(member, io.BytesIO(text.encode()))
     return buffer.getvalue()
+
+
+def berlin(name: str, distribution: str = "flatcar", *, address: str = "10.20.0.10", arch: Arch = "amd64") -> Machine:
+    """A host of the site `berlin`."""
+    return machine(name, address, site="berlin", distribution=distribution, figures={"arch": arch})
 
 
 def tailscale(**fields: Any) -> TailscaleSpec:

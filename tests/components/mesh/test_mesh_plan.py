@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from components.mesh.tailscale.plan import facts, key_plan, plan, site_tags
-from components.mesh.tailscale.spec import required_secrets
-from tests.components.mesh.mesh_parts import tailscale
+from components.mesh.tailscale.part import PART
+from components.mesh.tailscale.plan import key_plan, plan, props, site_tags
+from tests.components.mesh.mesh_parts import berlin, tailscale
 
 SPECS = {
     "flatcar": tailscale(),
@@ -23,7 +23,7 @@ SPECS = {
 
 @pytest.mark.parametrize("distribution", SPECS)
 def test_scripts_are_as_reviewed(distribution: str, golden: Callable[[str, str], None]) -> None:
-    scripts = plan("berlin", "berlin-a", SPECS[distribution], arch="amd64", distribution=distribution)
+    scripts = plan("berlin", berlin("a", distribution), SPECS[distribution])
     golden(f"mesh/{distribution}-join.sh", scripts.join)
     golden(f"mesh/{distribution}-leave.sh", scripts.leave)
 
@@ -31,7 +31,7 @@ def test_scripts_are_as_reviewed(distribution: str, golden: Callable[[str, str],
 @pytest.mark.parametrize("distribution", SPECS)
 @pytest.mark.parametrize("script", ["join", "leave"])
 def test_scripts_satisfy_shellcheck(distribution: str, script: str, tmp_path: Path) -> None:
-    scripts = plan("berlin", "berlin-a", SPECS[distribution], arch="amd64", distribution=distribution)
+    scripts = plan("berlin", berlin("a", distribution), SPECS[distribution])
     file = tmp_path / "script.sh"
     file.write_text("#!/bin/bash\n" + getattr(scripts, script))
     subprocess.run(["bash", "-n", file], check=True)
@@ -54,19 +54,19 @@ def test_a_tag_with_its_prefix_or_of_another_site_is_refused(tag: str) -> None:
 def test_an_architecture_without_checksum_is_refused_with_the_file_to_add() -> None:
     spec = tailscale(sha256={"amd64": "a" * 64})
     with pytest.raises(ValueError, match=r"tailscale_1\.102\.3_arm64\.tgz"):
-        plan("berlin", "berlin-a", spec, arch="arm64", distribution="flatcar")
+        plan("berlin", berlin("a", arch="arm64"), spec)
 
 
 def test_hosts_of_an_own_tailnet_send_their_logs_to_nobody() -> None:
     for distribution, spec in SPECS.items():
-        join = plan("berlin", "berlin-a", spec, arch="amd64", distribution=distribution).join
+        join = plan("berlin", berlin("a", distribution), spec).join
         # Tailscale may refuse devices whose logs it does not get; Headscale has no use for them.
         assert ("--no-logs-no-support" in join) == (spec.login_server is not None)
 
 
 def test_the_key_is_never_part_of_a_command_line_and_never_forces_a_new_login() -> None:
     for distribution, spec in SPECS.items():
-        join = plan("berlin", "berlin-a", spec, arch="amd64", distribution=distribution).join
+        join = plan("berlin", berlin("a", distribution), spec).join
         assert '--auth-key="file:$key_file"' in join
         assert "--force-reauth" not in join
         assert "--timeout=60s" in join
@@ -74,8 +74,8 @@ def test_the_key_is_never_part_of_a_command_line_and_never_forces_a_new_login() 
 
 def test_a_key_from_the_configuration_is_a_required_secret_and_a_made_one_is_not() -> None:
     made = tailscale(key={"source": "tailscale-provider", "tailnet": "example.com"})
-    assert required_secrets(tailscale()) == ("tailscale-auth-key",)
-    assert required_secrets(made) == ()
+    assert [need.key for need in PART.secrets(tailscale())] == ["tailscale-auth-key"]
+    assert PART.secrets(made) == []
 
 
 def test_a_made_key_is_short_lived_and_tagged() -> None:
@@ -89,10 +89,10 @@ def test_a_made_key_is_short_lived_and_tagged() -> None:
         tailscale(key={"source": "tailscale-provider", "tailnet": "example.com", "expiry_hours": 2000})
 
 
-def test_facts_do_not_claim_what_only_the_maker_of_a_key_knows() -> None:
+def test_policies_are_not_told_what_only_the_maker_of_a_key_knows() -> None:
     configured, made = (
-        facts("berlin", tailscale()),
-        facts("berlin", tailscale(key={"source": "tailscale-provider", "tailnet": "t"})),
+        props("berlin", tailscale()),
+        props("berlin", tailscale(key={"source": "tailscale-provider", "tailnet": "t"})),
     )
     assert (configured["preauthorized"], configured["expiry_hours"]) == (None, None)
-    assert (made["preauthorized"], made["expiry_hours"], made["ephemeral"]) == (True, 24, False)
+    assert (made["preauthorized"], made["expiry_hours"]) == (True, 24)

@@ -12,7 +12,7 @@ from components.expected import answers, asked, differences, probe
 from components.mesh.tailscale.plan import HostPlan, plan
 from components.mesh.tailscale.spec import TailscaleSpec
 from components.shell import secret_lines
-from tests.components.mesh.mesh_parts import BROKEN, COMMANDS, VERSION, archive, tailscale, tailscale_of
+from tests.components.mesh.mesh_parts import BROKEN, COMMANDS, VERSION, archive, berlin, tailscale, tailscale_of
 from tests.sandbox import Run, Sandbox, needs_root
 
 pytestmark = needs_root
@@ -55,7 +55,7 @@ class Device:
 
 
 def _scripts(spec: TailscaleSpec) -> HostPlan:
-    return plan("berlin", "berlin-a", spec, arch="amd64", distribution="debian")
+    return plan("berlin", berlin("a", "debian"), spec)
 
 
 def _changes(run: Run) -> list[str]:

@@ -4,35 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.place.outposts.spec import OutpostsSpec
 from components.registration.arc.spec import ArcSpec
 
 SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 TENANT = "00000000-0000-4000-8000-000000000002"
 GROUP = "00000000-0000-4000-8000-000000000003"
 SCOPE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/edge-eu/providers/Microsoft.Kubernetes/privateLinkScopes/edge-eu"
-OUTPOST = "arn:aws:outposts:us-west-2:123456789012:outpost/op-0123456789abcdef0"
-AUTHORIZED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINTWiYiR2vaT5nwMs4X216nyK1ddzroCBic+de+EilT7 operators"
-
-INSTANCE = {
-    "kind": "instance",
-    "host": "a",
-    "instance_type": "g4dn.2xlarge",
-    "ami": "ami-0123456789abcdef0",
-    "authorized_keys": [AUTHORIZED],
-}
-EKS = {
-    "kind": "eks-local",
-    "version": "1.32",
-    "cluster_role_arn": "arn:aws:iam::123456789012:role/edge-eks-cluster",
-    "control_plane_instance_type": "m5.xlarge",
-    "nodes": {
-        "instance_type": "m5.2xlarge",
-        "ami": "ami-0fedcba9876543210",
-        "instance_profile": "edge-eks-node",
-        "role_arn": "arn:aws:iam::123456789012:role/edge-eks-node",
-    },
-}
 
 
 def arc(**fields: Any) -> ArcSpec:
@@ -44,23 +21,6 @@ def arc(**fields: Any) -> ArcSpec:
             "resource_group": "edge-eu",
             "location": "westeurope",
             "chart_version": "1.33.0",
-            **fields,
-        }
-    )
-
-
-def outposts(**fields: Any) -> OutpostsSpec:
-    return OutpostsSpec.model_validate(
-        {
-            "kind": "outposts",
-            "outpost_arn": OUTPOST,
-            "account_id": "123456789012",
-            "vpc_id": "vpc-0123456789abcdef0",
-            "subnet_cidr": "10.60.1.0/24",
-            "local_gateway": {"on_premises": ["192.168.40.0/22"]},
-            "admin_cidrs": ["10.60.0.0/16"],
-            "egress_cidrs": ["10.60.0.0/16", "192.168.40.0/22"],
-            "compute": INSTANCE,
             **fields,
         }
     )

@@ -6,14 +6,15 @@ import json
 import subprocess
 from collections.abc import Callable
 
+import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
 from pydantic import ValidationError
 
-from components.registration.arc.component import ArcRegistration
+from components.registration.arc.component import ArcArgs, ArcRegistration
+from components.registration.arc.part import PART
 from components.registration.arc.plan import RESOURCE_TYPE, plan
 from components.registration.arc.spec import ArcSpec
-from components.registration.spec import required_secrets
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from tests.components.registration.registration_parts import GROUP, SCOPE, arc
 
@@ -32,7 +33,8 @@ SPECS = {
 def _record(spec: ArcSpec) -> Recording:
     def program() -> None:
         cluster = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="berlin")
-        ArcRegistration("berlin-arc", spec, site="berlin", kubernetes_provider=cluster)
+        opts = pulumi.ResourceOptions(providers=[cluster])
+        ArcRegistration("berlin-arc", ArcArgs(spec, site="berlin"), opts)
 
     recording = record(program, project="edge", stack="berlin", config={})
     assert not recording.problems, recording.problems
@@ -110,7 +112,7 @@ def test_the_public_half_of_the_key_is_what_azure_gets() -> None:
 
 
 def test_registering_needs_no_secret_of_the_site() -> None:
-    assert required_secrets(arc()) == ()
+    assert PART.secrets(arc()) == ()
 
 
 @pytest.mark.parametrize(

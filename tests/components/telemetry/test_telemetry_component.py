@@ -9,16 +9,17 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import ConfigMap
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.telemetry.component import Telemetry
-from components.telemetry.plan import CollectorHost
+from components.host.machine import Machine
+from components.telemetry.component import Telemetry, TelemetryArgs
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
-from tests.components.telemetry.test_telemetry_plan import SITE, spec
+from tests.components.site_parts import machine
+from tests.components.telemetry.test_telemetry_plan import NAME, berlin, spec
 
-A = CollectorHost("a", "warehouse-berlin-01-a", 131072)
-B = CollectorHost("b", "warehouse-berlin-01-b", 131072)
+A = machine("a", site=NAME)
+B = machine("b", site=NAME)
 
 
-def run(*hosts: CollectorHost, **changes: Any) -> Recording:
+def run(*hosts: Machine, **changes: Any) -> Recording:
     def program() -> None:
         cluster = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="warehouse-berlin-01")
         metadata = ObjectMetaArgs(name="node", namespace="kube-system")
@@ -26,13 +27,8 @@ def run(*hosts: CollectorHost, **changes: Any) -> Recording:
         joined = {host.name: ConfigMap(f"{host.name}-joined", metadata=metadata, opts=options) for host in hosts}
         Telemetry(
             "warehouse-berlin-01-telemetry",
-            spec(**changes),
-            **SITE,
-            hosts=hosts,
-            joined=joined,
-            inference_namespace="edge-inference",
-            cluster=cluster,
-            telemetry_token="TOKEN-MARKER",
+            TelemetryArgs(spec(**changes), berlin(*hosts), token="TOKEN-MARKER", joined=joined),
+            pulumi.ResourceOptions(providers=[cluster]),
         )
 
     return record(program, project="edge", stack="warehouse-berlin-01", config={}, secret_keys=())
@@ -65,10 +61,3 @@ def test_the_token_is_marked_even_when_it_was_given_as_plain_text() -> None:
     assert isinstance(secret, Secret) or isinstance(secret["token"], Secret)
     others = [item for item in recording.resources if item.name != "warehouse-berlin-01-telemetry-credentials"]
     assert "TOKEN-MARKER" not in repr(others)
-
-
-def test_the_component_tells_policies_that_the_queue_is_persistent() -> None:
-    component = by_name(run(A, offline_hours=48))["warehouse-berlin-01-telemetry"]
-    assert component.type == "edge:index:Telemetry"
-    assert component.inputs["queue"]["persistent"] is True
-    assert component.inputs["offline_hours"] == 48

@@ -7,26 +7,28 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from components.host.machine import Machine
+from components.inference.triton.part import PART as TRITON
 from components.manifests import Manifest
 from components.telemetry import collector
 from components.telemetry import plan as telemetry
-from components.telemetry.plan import CollectorHost, TelemetryPlan
+from components.telemetry.part import PART
+from components.telemetry.plan import TelemetryPlan
 from components.telemetry.spec import TelemetrySpec
+from components.view import Scrape, Site
 from tests.components.cluster_objects import as_yaml, findings, image, problems
+from tests.components.inference.test_inference_plan import spec as triton
+from tests.components.site_parts import machine, site_of
 
-SITE: dict[str, Any] = {
-    "site": "warehouse-berlin-01",
-    "tier": "near",
-    "region": "eu-central",
-    "labels": {"customer": "acme"},
-}
+NAME = "warehouse-berlin-01"
 GRAFANA = "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp"
-XR4000 = CollectorHost("a", "warehouse-berlin-01-a", 131072)
-PI = CollectorHost("hall", "warehouse-berlin-01-hall", 512)
+XR4000 = machine("a", site=NAME)
+PI = machine("hall", site=NAME, figures={"memory_mib": 512})
+OF_TRITON = tuple(TRITON.scrapes(triton()))
 
 
 def spec(**changes: Any) -> TelemetrySpec:
@@ -35,8 +37,12 @@ def spec(**changes: Any) -> TelemetrySpec:
     )
 
 
-def planned(telemetry_spec: TelemetrySpec, inference_namespace: str | None = "edge-inference") -> TelemetryPlan:
-    return telemetry.plan(telemetry_spec, **SITE, inference_namespace=inference_namespace)
+def berlin(*machines: Machine, scrapes: tuple[Scrape, ...] = OF_TRITON) -> Site:
+    return site_of(*machines, name=NAME, labels={"customer": "acme"}, scrapes=scrapes)
+
+
+def planned(telemetry_spec: TelemetrySpec, scrapes: tuple[Scrape, ...] = OF_TRITON) -> TelemetryPlan:
+    return telemetry.plan(telemetry_spec, berlin(scrapes=scrapes))
 
 
 def configuration(plan: TelemetryPlan) -> dict[str, Any]:
@@ -59,21 +65,24 @@ def manifests(telemetry_spec: TelemetrySpec, plan: TelemetryPlan) -> list[Manife
 
 
 GATEWAY_AT_SITE = spec(gateway="https://collect.example.com:4318", instance_id=None, offline_hours=72)
-CASES = {"grafana-with-triton": (spec(), "edge-inference"), "own-gateway-without-triton": (GATEWAY_AT_SITE, None)}
+CASES: dict[str, tuple[TelemetrySpec, tuple[Scrape, ...]]] = {
+    "grafana-with-triton": (spec(), OF_TRITON),
+    "own-gateway-without-triton": (GATEWAY_AT_SITE, ()),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_manifests_and_configuration_are_the_reviewed_ones(name: str, golden: Callable[[str, str], None]) -> None:
-    telemetry_spec, namespace = CASES[name]
-    plan = planned(telemetry_spec, namespace)
+    telemetry_spec, scrapes = CASES[name]
+    plan = planned(telemetry_spec, scrapes)
     golden(f"telemetry/{name}/objects.yaml", as_yaml(manifests(telemetry_spec, plan)))
     golden(f"telemetry/{name}/collector.yaml", plan.configuration)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_api_server_accepts_every_object(name: str) -> None:
-    telemetry_spec, namespace = CASES[name]
-    objects = manifests(telemetry_spec, planned(telemetry_spec, namespace))
+    telemetry_spec, scrapes = CASES[name]
+    objects = manifests(telemetry_spec, planned(telemetry_spec, scrapes))
     assert [(item["kind"], problem) for item in objects for problem in problems(item)] == []
 
 
@@ -97,7 +106,7 @@ def test_a_collector_scrapes_only_the_triton_of_its_own_node() -> None:
 
 
 def test_a_site_without_models_has_no_scrape_of_triton_and_no_way_to_its_namespace() -> None:
-    plan = planned(spec(), None)
+    plan = planned(spec(), ())
     jobs = configuration(plan)["receivers"]["prometheus"]["config"]["scrape_configs"]
     assert [job["job_name"] for job in jobs] == ["otel-collector"]
     assert "edge-inference" not in as_yaml(plan.network_policies)
@@ -145,7 +154,6 @@ def test_the_queues_hold_the_stated_rate_for_the_stated_hours() -> None:
 rates = st.floats(min_value=0.01, max_value=10240)
 
 
-@settings(deadline=None)
 @given(hours=st.integers(1, 720), metrics=rates, logs=rates, traces=rates)
 def test_the_volume_holds_full_queues_twice(hours: int, metrics: float, logs: float, traces: float) -> None:
     sized = spec(offline_hours=hours, rate={"metrics": metrics, "logs": logs, "traces": traces})
@@ -169,7 +177,7 @@ def test_the_token_is_read_from_a_file_and_is_in_no_configuration() -> None:
     }
     bearer = configuration(planned(spec(instance_id=None)))
     assert bearer["extensions"]["bearertokenauth"] == {"scheme": "Bearer", "filename": collector.TOKEN_FILE}
-    assert telemetry.required_secrets(spec()) == ("telemetry-token",)
+    assert [need.key for need in PART.secrets(spec())] == ["telemetry-token"]
 
 
 def test_a_dollar_in_a_url_is_not_taken_for_a_variable() -> None:
@@ -188,7 +196,7 @@ def test_a_changed_configuration_replaces_the_pod_and_an_equal_one_does_not() ->
 
 def test_nothing_shared_names_a_host() -> None:
     plan = planned(spec())
-    shared = as_yaml([*manifests(spec(), plan)[:-2], dict(plan.facts)])
+    shared = as_yaml(manifests(spec(), plan)[:-2])
     assert XR4000.node not in shared
     assert f"otel-{XR4000.name}\n" not in shared
 

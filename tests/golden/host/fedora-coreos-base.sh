@@ -122,7 +122,7 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet chronyd; then
   say "started chronyd"
 fi
 
-# A board without a battery wakes up years ago, and certificates that are made or checked then are worth nothing later.
+# A board without a battery boots with a clock that is years behind, and certificates made or checked then are useless.
 early() { [ "$(date +%s)" -lt 1767225600 ]; }
 if early; then
   say "the clock says $(date -u +%F): waiting for chronyd to set it"

@@ -116,7 +116,7 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet systemd-timesyncd; then
   say "started systemd-timesyncd"
 fi
 
-# A board without a battery wakes up years ago, and certificates that are made or checked then are worth nothing later.
+# A board without a battery boots with a clock that is years behind, and certificates made or checked then are useless.
 early() { [ "$(date +%s)" -lt 1767225600 ]; }
 if early; then
   say "the clock says $(date -u +%F): waiting for systemd-timesyncd to set it"

@@ -73,10 +73,10 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: take away what preparing it left. Kernel settings are in force until the next boot; the host name stays.
+# site-a: removes the files that prepared it. Kernel settings stay in force until the next boot; the host name stays.
 for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/flatcar/update.conf; do
-  # Where /usr holds what the system came with (ostree), that is put back.
+  # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
 systemctl try-restart locksmithd
-say "site-a is as it was before"
+say "removed the files that prepared site-a"

@@ -102,10 +102,10 @@ settled() { case $(backend) in '' | NoState | Starting) return 1 ;; esac; }
 lacks() { [[ $(status) != *"\"$1\""* ]]; }
 idle() { ! systemctl is-active --quiet "edge-tailscale-$1.timer" "edge-tailscale-$1.service"; }
 
-# A host that was told to leave does so on its own a little later, and would take what is set up here along.
+# Leaving runs in the background, after the command that asked for it. It would remove what is set up here.
 wait_for 60 idle leave || fail "berlin-a is still leaving a tailnet; see: journalctl -u edge-tailscale-leave"
 
-# A release is whole or not there: verified archive, unpacked aside, moved in one step, and checked again on every run.
+# A release is complete or absent: its archive is verified, unpacked aside and moved in one step. Checked on every run.
 if ! (cd "$release" 2>/dev/null && sha256sum -c --status SHA256SUMS); then
   fetch https://mirror.example.com/tailscale/tailscale_1.102.3_amd64.tgz aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "$archive" 0600
   rm -rf -- "$unpacked"
@@ -125,7 +125,7 @@ fi
 
 put_file "$home/switch" 0700 <<'EDGE_SWITCH'
 #!/bin/bash
-# switch PREVIOUS NEXT: restarts tailscaled as release NEXT; back to PREVIOUS if NEXT does not connect within two minutes.
+# switch PREVIOUS NEXT: restarts tailscaled as NEXT. Goes back to PREVIOUS if NEXT does not connect within two minutes.
 set -uo pipefail
 home=/opt/tailscale
 previous=$1 next=$2
@@ -143,7 +143,7 @@ was_connected=no
 if connected; then was_connected=yes; fi
 start "$next"
 [ "$was_connected" = yes ] || exit 0
-# By the clock, and not by the number of questions: a daemon that is down or hangs takes its time for each answer.
+# Limited by time and not by the number of tries: a daemon that hangs takes long for each answer.
 export home
 export -f connected
 if timeout 120 bash -c 'until connected; do sleep 1; done'; then exit 0; fi
@@ -180,14 +180,14 @@ wait_for 120 idle switch || fail "an earlier switch of releases is still running
 previous=$(readlink -- "$home/current" || true)
 systemctl is-enabled --quiet tailscaled.service 2>/dev/null || systemctl enable --quiet tailscaled.service
 if ! systemctl is-active --quiet tailscaled.service; then
-  # Nothing is up that could be cut.
+  # The daemon does not run, so no connection can be cut.
   ln -sfn -- 1.102.3 "$home/.current"
   mv -T -- "$home/.current" "$home/current"
   systemctl restart tailscaled.service
   say "started tailscaled 1.102.3"
 elif [ "$previous" != 1.102.3 ] || [ "$unit_changed" = 1 ]; then
-  # This session may come in over the mesh. The switch runs outside of it, so it ends even if the session does not live
-  # to see it, and takes the previous release back if the new one does not connect.
+  # This session may use the mesh. The switch runs outside of it, so that it completes even if the session is cut. It
+  # goes back to the previous release if the new one does not connect.
   systemd-run --quiet --collect --unit=edge-tailscale-switch --on-active=2s --timer-property=AccuracySec=100ms \
     "$home/switch" "${previous:-1.102.3}" 1.102.3
   say "switching tailscaled from ${previous:-none} to 1.102.3"
@@ -219,10 +219,10 @@ if [ "$(backend)" = Running ]; then
   # The auth key is not used: a host that has joined never joins again because its key was renewed.
   tailscale set "${settings[@]}"
   for tag in "${tags[@]}"; do
-    if lacks "$tag"; then say "warning: the tailnet does not know berlin-a as $tag: set its tags there"; fi
+    if lacks "$tag"; then say "warning: berlin-a does not have $tag in the tailnet: set its tags there"; fi
   done
 else
-  # A file in memory, for as long as the call takes: a key on a command line is there for every process to read.
+  # A temporary file in memory: every process could read a key on a command line.
   key_file=$(mktemp /run/edge-tailscale.XXXXXX)
   printf '%s' "$auth_key" >"$key_file"
   tailscale up --auth-key="file:$key_file" --timeout=60s --reset --login-server=https://headscale.example.com "${settings[@]}" ||
@@ -230,10 +230,10 @@ else
   rm -f -- "$key_file"
   key_file=
   [ "$(backend)" = Running ] ||
-    fail "berlin-a has joined but is not let in (state: $(backend)): approve it, or use a pre-authorised key"
+    fail "berlin-a has joined but is not approved (state: $(backend)): approve it, or use a pre-authorised key"
   for tag in "${tags[@]}"; do
     if lacks "$tag"; then
-      # Untagged, the host would belong to a person and leave with their key: out again, so that a right key can join.
+      # Without tags the host would belong to a person and expire with that key. Log out, so that a right key can join.
       tailscale logout || true
       fail "the auth key does not carry $tag: make one with the tags tag:edge-berlin, tag:edge, tag:warehouse"
     fi

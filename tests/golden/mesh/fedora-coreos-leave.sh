@@ -73,11 +73,11 @@ fetch() {
   say "installed $dest"
 }
 
-# berlin-a: out of the tailnet, and nothing of Tailscale left.
+# berlin-a: leaves the tailnet and removes Tailscale.
 home=/opt/tailscale
 [ -d "$home" ] || [ -e /etc/systemd/system/tailscaled.service ] || exit 0
 
-# Leaving cuts the session if it came in over the mesh: everything is done from outside of it, once it has ended.
+# Leaving cuts this session if it uses the mesh: everything is done outside of it, once it has ended.
 put_file "$home/leave" 0700 <<'EDGE_FILE'
 #!/bin/bash
 # Best effort: the daemon, the network or the files may be gone already.

@@ -73,10 +73,10 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: the permit to found a cluster. Granted once in the cluster's life, to this installation of this host
-# alone: a first server that was lost and reinstalled does not have it, and can only join.
+# site-a: the cluster-init permit, which allows this host to start a new cluster. Granted once in the cluster's life,
+# to this installation of this host: a first server that was lost and reinstalled has no permit, and can only join.
 if [ -d /var/lib/rancher/k3s/server/db ]; then
-  say "a cluster is here already"
+  say "this host already has a cluster"
 else
   put_file /var/lib/edge/k3s/birth 0600 <<<"this host may found the cluster"
 fi

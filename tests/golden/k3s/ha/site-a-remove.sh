@@ -73,14 +73,14 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a leaves: move its pods, then forget it.
+# site-a leaves the cluster: drain it, then delete its Node.
 kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 
 forget() {
   kubectl delete node site-a --ignore-not-found --wait=true --timeout=120s
   kubectl --namespace kube-system delete secret site-a.node-password.k3s --ignore-not-found
-  # Its local volumes went with its disk, and a claim on one would hold up its pod for ever. The claims go before the
-  # pods, or a pod that is made anew would take hold of them again.
+  # Its local volumes are lost with its disk, and a claim on one would keep its pod pending for ever. Claims are deleted
+  # before pods, so that a new pod cannot use an old claim.
   kubectl get persistentvolumes --output jsonpath='{range .items[?(@.spec.storageClassName=="local-path")]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]}{"\n"}{end}' |
     while read -r volume namespace claim node; do
       [ "$node" = site-a ] || continue
@@ -90,14 +90,14 @@ forget() {
   kubectl delete pods --all-namespaces --field-selector=spec.nodeName=site-a --force --wait=false
 }
 if ! command -v k3s >/dev/null; then
-  say "no cluster runs here any more"
+  say "no cluster runs here"
   exit 0
 fi
-# A server that is busy or starting is waited for: a member that nobody took leave of counts in every later vote.
+# Wait for a server that is busy or starting: an etcd member that is not removed still counts towards the quorum.
 for attempt in $(seq 1 13); do
   ! kubectl get --raw /readyz >/dev/null 2>&1 || break
   if [ "$attempt" = 13 ] || ! systemctl is-active --quiet k3s; then
-    say "the cluster does not answer here: site-a stays on its list"
+    say "the API server does not answer here: the Node site-a is not removed"
     exit 0
   fi
   sleep 5
@@ -106,7 +106,7 @@ if [ -z "$(kubectl get node site-a --ignore-not-found --output name)" ]; then
   say "site-a is not a node"
   exit 0
 fi
-# A host that is gone for good cannot evict its pods; that must not keep it in the cluster.
+# A host that is gone cannot evict its pods. Its Node is removed nevertheless.
 kubectl drain site-a --ignore-daemonsets --delete-emptydir-data --force --timeout=120s ||
-  say "could not drain site-a: removed all the same"
+  say "could not drain site-a: removing it nevertheless"
 forget

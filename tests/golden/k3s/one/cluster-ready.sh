@@ -74,7 +74,7 @@ fetch() {
 }
 
 # site-a: the control plane answers, its node is Ready with K3s v1.36.3+k3s1, and names resolve.
-# Until the kubelet of a new release has spoken, the cluster goes by what the one before it said.
+# After an upgrade the Node shows the status of the old kubelet until the new one reports.
 runs_release() {
   [ "$(k3s kubectl get node site-a --output 'jsonpath={.status.nodeInfo.kubeletVersion}' 2>/dev/null)" = v1.36.3+k3s1 ]
 }

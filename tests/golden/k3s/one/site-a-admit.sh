@@ -73,15 +73,15 @@ fetch() {
   say "installed $dest"
 }
 
-# Before a new installation of site-a joins: forget what an earlier one left in the cluster (its Node, with which
-# goes its etcd member, and its node password), or it would be refused.
+# Runs before a new installation of site-a joins: deletes what the earlier one left in the cluster (its Node, with
+# that its etcd member, and its node password). Otherwise the new one would be refused.
 kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 
 forget() {
   kubectl delete node site-a --ignore-not-found --wait=true --timeout=120s
   kubectl --namespace kube-system delete secret site-a.node-password.k3s --ignore-not-found
-  # Its local volumes went with its disk, and a claim on one would hold up its pod for ever. The claims go before the
-  # pods, or a pod that is made anew would take hold of them again.
+  # Its local volumes are lost with its disk, and a claim on one would keep its pod pending for ever. Claims are deleted
+  # before pods, so that a new pod cannot use an old claim.
   kubectl get persistentvolumes --output jsonpath='{range .items[?(@.spec.storageClassName=="local-path")]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]}{"\n"}{end}' |
     while read -r volume namespace claim node; do
       [ "$node" = site-a ] || continue
@@ -95,7 +95,7 @@ if ! command -v k3s >/dev/null || ! kubectl get --raw /readyz >/dev/null 2>&1; t
   exit 0
 fi
 if [ "$(kubectl get node site-a --ignore-not-found --output jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]; then
-  # It says so for most of a minute after its host has gone; a kubelet that lives renews its lease every ten seconds.
+  # A Node stays Ready for most of a minute after its host is lost. A running kubelet renews its lease every 10 s.
   renewed() {
     kubectl --namespace kube-node-lease get lease site-a --ignore-not-found --output jsonpath='{.spec.renewTime}'
   }
@@ -107,6 +107,6 @@ if [ "$(kubectl get node site-a --ignore-not-found --output jsonpath='{.status.c
     fi
     sleep 2
   done
-  say "site-a was Ready until its host went"
+  say "site-a is still marked Ready, but its kubelet does not renew the lease"
 fi
 forget

@@ -307,19 +307,19 @@ RestartSec=5s
 WantedBy=multi-user.target
 EDGE_FILE
 
-# Found, go on, or join: what is on this disk decides. Without data and without the permit this host never founds a
-# cluster, since a second one beside the first would split the site.
+# Start a cluster, continue, or join: the disk decides. Without data and without the permit this host never starts a
+# new cluster, since a second one would split the site.
 db=/var/lib/rancher/k3s/server/db
 permit=/var/lib/edge/k3s/birth
 join=/etc/rancher/k3s/config.yaml.d/20-join.yaml
 if [ ! -f "$db/state.db" ] && [ ! -f "$permit" ]; then
-  fail "this was the only server and its datastore is gone: restore $db from a backup, or found a new cluster on purpose (docs/operations.md, 'A lost only server')"
+  fail "this was the only server and its datastore is gone: restore $db from a backup, or start a new cluster on purpose (docs/operations.md, 'A lost only server')"
 fi
 systemctl is-enabled --quiet k3s 2>/dev/null || systemctl enable --quiet k3s
 if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
   systemctl daemon-reload
   say "starting k3s"
-  # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
+  # A failed start is not final: systemd tries again, and what was missing may arrive meanwhile.
   systemctl restart k3s || say "k3s did not start at once; waiting for it"
 fi
 
@@ -330,7 +330,7 @@ until ready; do
   restarts=$(systemctl show --property=NRestarts --value k3s)
   if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
     journalctl --unit=k3s --lines=20 --no-pager --output=cat | sed 's/K10[0-9a-f]*::[^ ]*/K10<hidden>/g' >&2 || true
-    [ "$SECONDS" -ge "$deadline" ] || fail "k3s ended $restarts times by itself"
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s has stopped by itself $restarts times"
     fail "k3s is not ready after 300 s"
   fi
   sleep 2

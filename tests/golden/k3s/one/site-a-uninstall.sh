@@ -73,11 +73,11 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: take K3s away and leave a clean host. Each step is fine when its object is gone.
+# site-a: removes K3s and everything that it made on the host. No step fails where there is nothing to remove.
 systemctl disable --now k3s 2>/dev/null || true
 
-# Containers outlive the unit (KillMode=process): end their shims and whatever runs below them. In brackets, because this
-# script's own text is on the command line of the shell that runs it, and would match as well.
+# Containers keep running when the unit stops (KillMode=process): kill their shims and everything below them. Brackets,
+# because the text of this script is on the command line of its own shell, which must not match.
 pkill -KILL -f '/var/lib/rancher/k3s/data/[^/]*/bin/[c]ontainerd-shim' || true
 for cgroup in /sys/fs/cgroup/kubepods* /sys/fs/cgroup/*/kubepods*; do
   [ -d "$cgroup" ] || continue
@@ -102,7 +102,7 @@ for tool in iptables ip6tables; do
 done
 
 rm -rf -- /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet /var/lib/edge/k3s
-rmdir -- /etc/rancher /var/lib/rancher 2>/dev/null || true # unless somebody keeps something there
+rmdir -- /etc/rancher /var/lib/rancher 2>/dev/null || true # where they are empty
 rm -f -- /etc/systemd/system/k3s.service
 for name in kubectl crictl ctr; do
   [ "$(readlink -- /opt/bin/"$name" || true)" = k3s ] && rm -f -- /opt/bin/"$name"

@@ -129,7 +129,7 @@ systemctl is-enabled --quiet k3s-agent 2>/dev/null || systemctl enable --quiet k
 if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s-agent; then
   systemctl daemon-reload
   say "starting k3s-agent"
-  # A start that fails is not the end: the unit tries again by itself, and what it lacked may be on its way.
+  # A failed start is not final: systemd tries again, and what was missing may arrive meanwhile.
   systemctl restart k3s-agent || say "k3s-agent did not start at once; waiting for it"
 fi
 
@@ -140,7 +140,7 @@ until ready; do
   restarts=$(systemctl show --property=NRestarts --value k3s-agent)
   if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
     journalctl --unit=k3s-agent --lines=20 --no-pager --output=cat | sed 's/K10[0-9a-f]*::[^ ]*/K10<hidden>/g' >&2 || true
-    [ "$SECONDS" -ge "$deadline" ] || fail "k3s-agent ended $restarts times by itself"
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s-agent has stopped by itself $restarts times"
     fail "k3s-agent is not ready after 300 s"
   fi
   sleep 2

@@ -74,7 +74,7 @@ fetch() {
 }
 
 # site-d, seen from another server: wait until it is Ready with K3s v1.36.3+k3s1.
-# Until the kubelet of a new release has spoken, the cluster goes by what the one before it said.
+# After an upgrade the Node shows the status of the old kubelet until the new one reports.
 runs_release() {
   [ "$(k3s kubectl get node site-d --output 'jsonpath={.status.nodeInfo.kubeletVersion}' 2>/dev/null)" = v1.36.3+k3s1 ]
 }

@@ -1,0 +1,31 @@
+"""Flatcar Container Linux."""
+
+from __future__ import annotations
+
+from components.host.operating_system import HostFile, OperatingSystem, timesyncd
+from components.host.spec import UpdateWindow
+
+
+def _locksmith(updates: UpdateWindow) -> HostFile:
+    day, start = updates.window.split()
+    return HostFile(
+        "/etc/flatcar/update.conf",
+        "REBOOT_STRATEGY=reboot\n"
+        f'LOCKSMITHD_REBOOT_WINDOW_START="{day} {start}"\n'
+        f"LOCKSMITHD_REBOOT_WINDOW_LENGTH={updates.hours}h\n",
+    )
+
+
+SYSTEM = OperatingSystem(
+    name="flatcar",
+    title="Flatcar",
+    ids=("flatcar",),
+    time_unit="systemd-timesyncd",
+    time_config=timesyncd,
+    first_boot="ignition",
+    # /usr is read-only; /opt/bin is on root's PATH.
+    bin_dir="/opt/bin",
+    update_unit="locksmithd",
+    update_config=_locksmith,
+    secure_boot="its images are unsigned",
+)

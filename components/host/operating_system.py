@@ -1,0 +1,69 @@
+"""What the parts of a site must know of an operating system. One module beside this one for each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from components.host.spec import UpdateWindow
+from components.shell import here_document
+
+
+@dataclass(frozen=True)
+class HostFile:
+    """A file of ours on a host."""
+
+    path: str
+    text: str
+
+    @property
+    def body(self) -> str:
+        """A here-document, ready to follow ``put_file``."""
+        return here_document(self.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingSystem:
+    """How one operating system does things."""
+
+    name: str
+    """As in a site file's `os.distribution`."""
+
+    title: str
+    """As its publisher writes it."""
+
+    ids: tuple[str, ...]
+    """Values of `ID` in /etc/os-release."""
+
+    time_unit: str
+    """systemd unit of the time service, without `.service`."""
+
+    time_config: Callable[[Sequence[str]], HostFile]
+    """The time service's configuration for a site's own time servers."""
+
+    first_boot: Literal["ignition", "cloud-init"]
+    """What reads the configuration of a cloud instance at its first boot."""
+
+    bin_dir: str = "/usr/local/bin"
+    """Folder for commands: writable, and on the PATH of root."""
+
+    update_unit: str | None = None
+    """systemd unit that reboots into updates, without `.service`; None where nothing of the system does."""
+
+    update_config: Callable[[UpdateWindow], HostFile] | None = None
+    """The update service's reboot window, in its own format."""
+
+    secure_boot: str | None = None
+    """Why it cannot boot with Secure Boot; None where it can."""
+
+    tpm_unlock_memory_mib: int = 0
+    """RAM that it needs to unlock an encrypted disk by TPM, in MiB."""
+
+    only_on: str | None = None
+    """Kind of built-in accelerator of the only hardware that it runs on."""
+
+
+def timesyncd(servers: Sequence[str]) -> HostFile:
+    """Time servers of systemd-timesyncd."""
+    return HostFile("/etc/systemd/timesyncd.conf.d/50-edge.conf", f"[Time]\nNTP={' '.join(servers)}\n")

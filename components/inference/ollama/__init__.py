@@ -1,0 +1,1 @@
+"""Ollama, which serves language models."""

@@ -1,0 +1,66 @@
+"""Ollama as a part of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, server
+from components.inference.ollama.spec import OllamaSpec
+from components.inference.placement import Placement, Refused, place
+from components.part import Building, Part, Phase
+from components.view import Demand, Site
+from sitefile.problems import DataPath, Finding
+
+
+class OllamaPart(Part[OllamaSpec]):
+    """Ollama with the site's language models. It offers no metrics: its release has none in Prometheus' format."""
+
+    spec = OllamaSpec
+    phase = Phase.IN_CLUSTER
+    module = "components.inference.ollama.component"
+    per_host = True
+
+    def build(self, spec: OllamaSpec, building: Building) -> None:
+        from components.inference.ollama.component import Ollama, OllamaArgs
+
+        site = building.site
+        installations = {name: host.identity for name, host in building.hosts.items()}
+        Ollama(
+            f"{site.name}-ollama",
+            OllamaArgs(spec=spec, site=site, installations=installations, joined=building.joined),
+            building.in_cluster(),
+        )
+
+    def outputs(self, spec: OllamaSpec, site: Site) -> Mapping[str, Any]:
+        return {"ollama_endpoint": f"{NAME}.{NAMESPACE}.svc:{PORT}"}
+
+    def demands(self, spec: OllamaSpec, site: Site) -> Mapping[str, Demand]:
+        placed = place(server(spec), site.machines, site.taken)
+        return {host_of(placed): placed.demands[host_of(placed)]} if isinstance(placed, Placement) else {}
+
+    def rules(self, spec: OllamaSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        if not site.machines:
+            return
+        placed = place(server(spec), site.machines, site.taken)
+        if isinstance(placed, Refused):
+            yield Finding(
+                (*at, "models"),
+                f"no host can run the language models: {'; '.join(str(refusal) for refusal in placed.refusals)}",
+                f"a host with {'accelerator' if spec.device == 'gpu' else 'cores'}, memory, power and cooling for all "
+                "of them, beside what other servers of the site take",
+                "use fewer or smaller models, a smaller `context` or `parallel`, or a larger host",
+            )
+            return
+        (machine,) = (machine for machine in site.machines if machine.name == host_of(placed))
+        disk = machine.hardware.disk_gib
+        if disk <= spec.storage_gib:
+            yield Finding(
+                (*at, "storage_gib"),
+                f"the volume for models is larger than the disk of {machine.name}, which has {disk} GiB",
+                "a volume that the host has room for",
+                "lower `storage_gib`, or use smaller models",
+            )
+
+
+PART = OllamaPart()

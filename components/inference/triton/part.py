@@ -1,0 +1,121 @@
+"""Triton as a part of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.inference.placement import Placement, Refused, place
+from components.inference.triton.plan import (
+    GRPC_PORT,
+    HTTP_PORT,
+    METRICS_PORT,
+    NAME,
+    NAMESPACE,
+    required_secrets,
+    server,
+)
+from components.inference.triton.spec import ImageRepository, TritonSpec
+from components.part import Building, Part, Phase
+from components.view import Demand, Scrape, SecretNeed, Site
+from sitefile.problems import DataPath, Finding
+
+IMAGE_VOLUMES_MINOR = 35
+"""Kubernetes 1.x from which on a pod can mount an image as a volume."""
+
+_REASONS = {
+    "model-store-access-key": "key id of the model store",
+    "model-store-secret-key": "key of the model store",
+}
+
+
+class TritonPart(Part[TritonSpec]):
+    """NVIDIA Triton with the site's models."""
+
+    spec = TritonSpec
+    phase = Phase.IN_CLUSTER
+    module = "components.inference.triton.component"
+    per_host = True
+
+    def build(self, spec: TritonSpec, building: Building) -> None:
+        from components.inference.triton.component import Triton, TritonArgs
+
+        site = building.site
+        secrets = {key: building.secret(key) for key in required_secrets(spec)}
+        Triton(
+            f"{site.name}-inference",
+            TritonArgs(
+                spec=spec,
+                site=site,
+                installations={name: host.identity for name, host in building.hosts.items()},
+                joined=building.joined,
+                model_store_access_key=secrets.get("model-store-access-key"),
+                model_store_secret_key=secrets.get("model-store-secret-key"),
+            ),
+            building.in_cluster(),
+        )
+
+    def secrets(self, spec: TritonSpec) -> Sequence[SecretNeed]:
+        return [SecretNeed(key, _REASONS[key]) for key in required_secrets(spec)]
+
+    def outputs(self, spec: TritonSpec, site: Site) -> Mapping[str, Any]:
+        return {
+            f"inference_{protocol}_endpoint": f"{NAME}.{NAMESPACE}.svc:{port}"
+            for protocol, port in (("http", HTTP_PORT), ("grpc", GRPC_PORT), ("metrics", METRICS_PORT))
+        }
+
+    def scrapes(self, spec: TritonSpec) -> Sequence[Scrape]:
+        return [Scrape("inference-server", NAMESPACE, METRICS_PORT, interval_s=15, keep="nv_.*")]
+
+    def demands(self, spec: TritonSpec, site: Site) -> Mapping[str, Demand]:
+        placed = place(server(spec), site.machines, site.taken)
+        return placed.demands if isinstance(placed, Placement) else {}
+
+    def rules(self, spec: TritonSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        # Any host may be the one that fits, so all must be known.
+        if not site.machines or not all(machine.known for machine in site.machines):
+            return
+        placed = place(server(spec), site.machines, site.taken)
+        if isinstance(placed, Refused):
+            needed, more = (
+                "accelerator",
+                "add an accelerator to a host, use fewer or smaller models, or write `device: cpu`",
+            )
+            if spec.device == "cpu":
+                needed, more = "cores", "use fewer or smaller models, or a larger host"
+            yield Finding(
+                (*at, "models"),
+                f"no host can run the models: {'; '.join(str(refusal) for refusal in placed.refusals)}",
+                f"a host with {needed}, memory, power and cooling for all of them",
+                more,
+            )
+        elif placed.platform not in spec.images:
+            yield Finding(
+                (*at, "images"),
+                f"no `{placed.platform}` image, which the hosts that fit need",
+                f"an image for `{placed.platform}`",
+                f"add `{placed.platform}:` with digest",
+            )
+        if isinstance(spec.repository, ImageRepository):
+            yield from _image_volumes(site)
+
+
+def _image_volumes(site: Site) -> Iterator[Finding]:
+    """A server may be placed on any host that fits, so each must be new enough."""
+    versions: dict[str, DataPath] = {}
+    for machine in site.machines:
+        own = ("hosts", machine.index, "k3s_version")
+        path: DataPath = own if machine.spec.k3s_version else ("k3s", "version")
+        if version := site.kubernetes.get(machine.name):
+            versions.setdefault(version, path)
+    for version, path in versions.items():
+        if int(version.split(".")[1]) < IMAGE_VOLUMES_MINOR:
+            yield Finding(
+                path,
+                f"models in an image need image volumes, which {version} has not",
+                f"Kubernetes 1.{IMAGE_VOLUMES_MINOR} or newer",
+                "upgrade K3s, or keep the models in `kind: s3` or `kind: claim`",
+            )
+
+
+PART = TritonPart()

@@ -1,0 +1,175 @@
+"""K3s as a part of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components import ports
+from components.host.machine import Machine
+from components.k3s.plan import version_of
+from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
+from components.part import Building, Cluster, Part, Phase
+from components.view import Network, SecretNeed, Site
+from sitefile.problems import DataPath, Finding
+
+AGENT_MEMORY_MIB = 512
+"""RAM below which not even an agent runs (an agent alone takes 268-275 MB)."""
+
+SERVER_MEMORY_MIB = 1638
+"""RAM below which a K3s server with workload does not run (about 1.6 GB)."""
+
+
+class K3sPart(Part[K3sSpec]):
+    """One cluster on all hosts of a site."""
+
+    spec = K3sSpec
+    phase = Phase.CLUSTER
+    module = "components.k3s.component"
+    per_host = True
+
+    def build(self, spec: K3sSpec, building: Building) -> None:
+        from components.k3s.component import K3s, K3sArgs
+
+        site = building.site
+        k3s = K3s(
+            f"{site.name}-k3s",
+            K3sArgs(
+                spec=spec,
+                site=site.name,
+                hosts=[building.hosts[machine.name] for machine in site.machines],
+                token=building.secret("k3s-token"),
+                agent_token=building.secret("k3s-agent-token"),
+                datastore_endpoint=building.secret("k3s-datastore-endpoint") if _is_external(spec) else None,
+                labels={"edge.site": site.name, "edge.tier": site.tier, "edge.region": site.region, **site.labels},
+                psa_exempt=site.exempt_namespaces,
+            ),
+            building.child(),
+        )
+        # Removing K3s from the hosts removes all objects in it, and none of them owns anything outside.
+        building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s)
+
+    def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
+        needs = [
+            SecretNeed("k3s-token", "servers join the cluster with it"),
+            SecretNeed("k3s-agent-token", "agents join the cluster with it"),
+        ]
+        if _is_external(spec):
+            needs.append(SecretNeed("k3s-datastore-endpoint", "connection string of the cluster's datastore"))
+        return needs
+
+    def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:
+        return version_of(spec, machine)
+
+    def outputs(self, spec: K3sSpec, site: Site) -> Mapping[str, Any]:
+        api_address = spec.api_address or site.servers[0].spec.address
+        return {"kubernetes_endpoint": f"https://{api_address}:{ports.KUBERNETES_API}", "k3s_version": spec.version}
+
+    def networks(self, spec: K3sSpec, at: DataPath) -> Iterator[Network]:
+        for key, role in (("pod_cidr", "network of the pods"), ("service_cidr", "network of the services")):
+            default = key not in spec.model_fields_set
+            yield Network((*at, key), getattr(spec, key), role, of_cluster=True, default=default)
+
+    def rules(self, spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        yield from _servers(spec, at, site)
+        yield from _releases(spec, at, site)
+        yield from _agents_ahead(spec, site)
+        yield from _memory(site)
+
+
+def _is_external(spec: K3sSpec) -> bool:
+    return isinstance(spec.datastore, ExternalDatastore)
+
+
+def _servers(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    servers = site.servers
+    if site.machines and not servers:
+        yield Finding(("hosts",), "no host is a server", "one server, or three", "write `role: server` for one host")
+    if isinstance(spec.datastore, EmbeddedDatastore) and servers and len(servers) % 2 == 0:
+        yield Finding(
+            ("hosts",),
+            f"{len(servers)} servers with embedded etcd tolerate no more failures than {len(servers) - 1}",
+            "an odd number of servers (1, 3, 5), or an external datastore",
+            "make one an agent or add one, or write `datastore: {kind: external, engine: postgresql}` below `k3s`",
+        )
+    if len(servers) > 1 and spec.api_address is None:
+        yield Finding(
+            (*at, "api_address"),
+            f"{len(servers)} servers need an API address that survives the loss of any one of them",
+            "a virtual IP, a load balancer, or a name with several records",
+            "add `api_address` below `k3s`",
+        )
+    for server in servers if len(servers) > 1 else ():
+        if spec.api_address is not None and spec.api_address in (server.spec.address, server.spec.node_ip):
+            yield Finding(
+                (*at, "api_address"),
+                f"{spec.api_address} is the address of `{server.name}`: the API would be lost with that server",
+                "an address that no one server owns: a virtual IP, a load balancer, or a name with several records",
+                "set up one of these and name it here",
+            )
+
+
+def _releases(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    """Each host's release has checksums for its architecture."""
+    asked: dict[tuple[str, str], DataPath] = {}
+    for machine in (machine for machine in site.machines if machine.known):
+        own = ("hosts", machine.index, "k3s_version")
+        path: DataPath = own if machine.spec.k3s_version else (*at, "version")
+        asked.setdefault((version_of(spec, machine), machine.arch), path)
+    for (version, arch), path in asked.items():
+        suffix = "" if arch == "amd64" else f"-{arch}"
+        if arch not in spec.releases.get(version, {}):
+            yield Finding(
+                path,
+                f"k3s.releases has no SHA-256 of {version} for {arch}",
+                "a checksum of each release and architecture that is installed",
+                f"add that of `k3s{suffix}` from the release's sha256sum-{arch}.txt to `k3s.releases`",
+            )
+        if spec.airgap_images and arch not in spec.airgap_images.get(version, {}):
+            yield Finding(
+                path if path[0] == "hosts" else (*at, "airgap_images"),
+                f"k3s.airgap_images has no SHA-256 of {version} for {arch}",
+                "a checksum of the images for each release and architecture that is installed",
+                f"add that of k3s-airgap-images-{arch}.tar.zst to `k3s.airgap_images`",
+            )
+
+
+def _agents_ahead(spec: K3sSpec, site: Site) -> Iterator[Finding]:
+    """No agent may be newer than a server; reported where the version that differs is written."""
+    oldest = min(site.servers, key=lambda server: _minor(version_of(spec, server)), default=None)
+    if oldest is None:
+        return
+    minor = _minor(version_of(spec, oldest))
+    ahead: dict[DataPath, list[str]] = {}
+    for machine in site.machines:
+        if not machine.is_server and _minor(version_of(spec, machine)) > minor:
+            odd = machine if machine.spec.k3s_version else oldest
+            ahead.setdefault(("hosts", odd.index, "k3s_version"), []).append(f"`{machine.name}`")
+    for path, names in ahead.items():
+        yield Finding(
+            path,
+            f"the agent{'s' if len(names) > 1 else ''} {', '.join(names)} would be newer than the server"
+            f" `{oldest.name}` (1.{minor})",
+            "agents of the servers' minor version or an older one",
+            "upgrade the servers first",
+        )
+
+
+def _memory(site: Site) -> Iterator[Finding]:
+    for machine in site.machines:
+        role, memory_mib = machine.spec.role, machine.hardware.memory_mib
+        minimum = SERVER_MEMORY_MIB if machine.is_server else AGENT_MEMORY_MIB
+        if machine.known and memory_mib < minimum:
+            yield Finding(
+                ("hosts", machine.index, "role" if "role" in machine.spec.model_fields_set else "hardware"),
+                f"`{machine.name}` has {memory_mib} MiB of RAM, too little for a K3s {role}",
+                f"at least {minimum} MiB for a K3s {role}",
+                "write `role: agent`" if memory_mib >= AGENT_MEMORY_MIB else "use a machine with more memory",
+            )
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+PART = K3sPart()

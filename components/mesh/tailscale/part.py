@@ -1,0 +1,75 @@
+"""Tailscale as a part of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
+from components.part import Building, Part, Phase
+from components.view import MeshDomain, Network, SecretNeed, Site
+from sitefile.problems import DataPath, Finding
+
+AUTH_KEY = "tailscale-auth-key"
+
+DEVICES = "100.64.0.0/10"
+"""Addresses that Tailscale gives to its devices (RFC 6598)."""
+
+
+class TailscalePart(Part[TailscaleSpec]):
+    """All hosts of a site as devices of a tailnet."""
+
+    spec = TailscaleSpec
+    phase = Phase.ON_HOSTS
+    module = "components.mesh.tailscale.component"
+    per_host = True
+
+    def build(self, spec: TailscaleSpec, building: Building) -> None:
+        from components.mesh.tailscale.component import Tailscale, TailscaleArgs
+
+        site = building.site
+        Tailscale(
+            f"{site.name}-mesh",
+            TailscaleArgs(
+                spec=spec,
+                site=site.name,
+                hosts=[building.hosts[machine.name] for machine in site.machines],
+                auth_key=building.secret(AUTH_KEY) if _is_configured(spec) else None,
+            ),
+            building.child(),
+        )
+
+    def secrets(self, spec: TailscaleSpec) -> Sequence[SecretNeed]:
+        return [SecretNeed(AUTH_KEY, "hosts join the tailnet with it")] if _is_configured(spec) else []
+
+    def outputs(self, spec: TailscaleSpec, site: Site) -> Mapping[str, Any]:
+        return {"tailscale_version": spec.version}
+
+    def networks(self, spec: TailscaleSpec, at: DataPath) -> Iterator[Network]:
+        yield Network(
+            (*at, "kind"),
+            DEVICES,
+            "network of the tailnet's devices",
+            default=True,
+            fixed="the addresses of the tailnet's devices",
+        )
+        tenant = spec.key.tailnet if isinstance(spec.key, MadeKey) else None
+        domain = MeshDomain((spec.login_server or "").rstrip("/").lower(), tenant)
+        for index, route in enumerate(spec.advertise_routes):
+            yield Network((*at, "advertise_routes", index), route, "network that the mesh routes", mesh=domain)
+
+    def rules(self, spec: TailscaleSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        for arch in sorted({machine.arch for machine in site.machines if machine.known} - spec.sha256.keys()):
+            yield Finding(
+                (*at, "sha256"),
+                f"no SHA-256 of tailscale_{spec.version}_{arch}.tgz, which hosts of this site need",
+                "a checksum for each architecture of the site",
+                f"add `{arch}:` with the one from {spec.mirror}",
+            )
+
+
+def _is_configured(spec: TailscaleSpec) -> bool:
+    return isinstance(spec.key, ConfiguredKey)
+
+
+PART = TailscalePart()

@@ -1,0 +1,152 @@
+"""What a part of a site tells the rest of the program: one object in each part's folder, listed in ``stacks.parts``.
+
+A part is found by the type of its spec. Everything that differs from part to part is asked of the part here, so that
+nothing outside its folder names its spec. Pure, but for ``build``, which makes the resources.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from components.host.machine import Machine
+from components.specs import Spec
+from components.view import Demand, Network, Scrape, Scraper, SecretNeed, Site
+from sitefile.problems import DataPath, Finding
+
+if TYPE_CHECKING:
+    import pulumi
+    import pulumi_kubernetes as kubernetes
+
+    from components.host.component import Host
+
+S = TypeVar("S", bound=Spec)
+
+
+class Phase(IntEnum):
+    """When a part is built."""
+
+    PLACE = 1
+    """What the machines stand on."""
+    ON_HOSTS = 2
+    """What runs on the machines beside Kubernetes. The machines themselves come before it."""
+    CLUSTER = 3
+    """Kubernetes on the machines."""
+    IN_CLUSTER = 4
+    """What runs in Kubernetes."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Kubernetes cluster that parts can be put into."""
+
+    provider: kubernetes.Provider
+    joined: Mapping[str, pulumi.Resource] = field(default_factory=dict)
+    """By host name, the resource after which that host is a node."""
+    goes_with: pulumi.Resource | None = None
+    """The resource whose deletion wipes the cluster, with all objects in it. None where objects in the cluster may own
+    things outside of it, which are only freed when the object itself is deleted."""
+
+
+@dataclass
+class Building:
+    """A site that is being built: what the parts so far have made, for those after them."""
+
+    site: Site
+    secret: Callable[[str], pulumi.Input[str]]
+    """Gives the secret under a key of the stack's configuration; KeyError for one that no part has asked for."""
+    parent: pulumi.Resource
+    hosts: dict[str, Host] = field(default_factory=dict)
+    """By name."""
+    gates: dict[str, pulumi.Resource] = field(default_factory=dict)
+    """By name of a host, what must be there before it can be reached."""
+    cluster: Cluster | None = None
+
+    def child(self) -> pulumi.ResourceOptions:
+        """Options of a component that does not run in the cluster."""
+        import pulumi
+
+        return pulumi.ResourceOptions(parent=self.parent)
+
+    def in_cluster(self) -> pulumi.ResourceOptions:
+        """Options of a component that runs in the cluster."""
+        import pulumi
+
+        assert self.cluster is not None
+        return pulumi.ResourceOptions(
+            parent=self.parent, providers=[self.cluster.provider], deleted_with=self.cluster.goes_with
+        )
+
+    @property
+    def joined(self) -> Mapping[str, pulumi.Resource]:
+        """By host name, the resource after which that host is a node of the cluster."""
+        return self.cluster.joined if self.cluster else {}
+
+
+class Part(Generic[S]):
+    """A part of a site. Subclasses set the three attributes, write ``build``, and answer what concerns them."""
+
+    spec: type[S]
+    """The block of the site file that asks for it."""
+
+    phase: Phase
+
+    module: str
+    """The module with the component. It is imported when a site needs it, and in one thread: SDKs are large."""
+
+    per_host: bool = False
+    """Whether it is set up host by host, and so needs hosts of the site."""
+
+    manages_fleet: bool = False
+    """Whether it shows the site to a manager of many clusters."""
+
+    def build(self, spec: S, building: Building) -> None:
+        """Make the resources."""
+        raise NotImplementedError
+
+    def secrets(self, spec: S) -> Sequence[SecretNeed]:
+        """Secrets without which the site cannot be brought up."""
+        return ()
+
+    def rules(self, spec: S, at: DataPath, site: Site) -> Iterator[Finding]:
+        """Conflicts between the block at ``at`` and the rest of the site. The spec checks what one field may hold."""
+        return iter(())
+
+    def networks(self, spec: S, at: DataPath) -> Iterator[Network]:
+        """Networks that it uses."""
+        return iter(())
+
+    def outputs(self, spec: S, site: Site) -> Mapping[str, Any]:
+        """Its outputs of the site's stack: flat, without secrets, and not dependent on the list of hosts."""
+        return {}
+
+    def exempt_namespaces(self, spec: S) -> Sequence[str]:
+        """Namespaces whose pods do not meet the restricted Pod Security Standard."""
+        return ()
+
+    def own_cluster(self, spec: S) -> str | None:
+        """The cluster that comes with it, for messages (`an EKS local cluster`); None where K3s on hosts is needed."""
+        return None
+
+    def kubernetes(self, spec: S, machine: Machine) -> str | None:
+        """The Kubernetes release that it puts on a host."""
+        return None
+
+    def scrapes(self, spec: S) -> Sequence[Scrape]:
+        """Metrics that it offers."""
+        return ()
+
+    def scraper(self, spec: S) -> Scraper | None:
+        """Who reads metrics, where this is the part that does."""
+        return None
+
+    def demands(self, spec: S, site: Site) -> Mapping[str, Demand]:
+        """By host, what it takes of each that it may run on."""
+        return {}
+
+    def load(self) -> Any:
+        """Its component's module."""
+        return importlib.import_module(self.module)

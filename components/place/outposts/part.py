@@ -1,0 +1,76 @@
+"""AWS Outposts as a part of a site: the place where its machines stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from components.part import Building, Cluster, Part, Phase
+from components.place.outposts.plan import address_problem
+from components.place.outposts.spec import InstanceCompute, OutpostsSpec
+from components.view import Network, SecretNeed, Site
+from sitefile.problems import DataPath, Finding, near_miss
+
+HOST_KEY = "outposts-host-key"
+
+
+class OutpostsPart(Part[OutpostsSpec]):
+    """An instance that is one of the site's hosts, or an EKS local cluster that needs none."""
+
+    spec = OutpostsSpec
+    phase = Phase.PLACE
+    module = "components.place.outposts.component"
+
+    def build(self, spec: OutpostsSpec, building: Building) -> None:
+        from components.place.outposts.component import InstanceArgs, Outposts, OutpostsArgs
+
+        site = building.site
+        instance = None
+        if isinstance(spec.compute, InstanceCompute):
+            machine = next(machine for machine in site.machines if machine.name == spec.compute.host)
+            instance = InstanceArgs(machine, site.ssh.user, building.secret(HOST_KEY))
+        outposts = Outposts(
+            f"{site.name}-outposts", OutpostsArgs(spec=spec, site=site.name, instance=instance), building.child()
+        )
+        if instance is not None and outposts.instance_ready is not None:
+            building.gates[instance.machine.name] = outposts.instance_ready
+        if outposts.kubernetes_provider is not None:
+            # Objects in it may own AWS volumes and load balancers, which are only freed when the object is deleted.
+            building.cluster = Cluster(outposts.kubernetes_provider)
+
+    def secrets(self, spec: OutpostsSpec) -> Sequence[SecretNeed]:
+        if not isinstance(spec.compute, InstanceCompute):
+            return []
+        return [SecretNeed(HOST_KEY, "SSH host key that the Outpost's instance starts with")]
+
+    def own_cluster(self, spec: OutpostsSpec) -> str | None:
+        return None if isinstance(spec.compute, InstanceCompute) else "an EKS local cluster"
+
+    def networks(self, spec: OutpostsSpec, at: DataPath) -> Iterator[Network]:
+        yield Network((*at, "subnet_cidr"), spec.subnet_cidr, "Outpost's subnet")
+        for index, text in enumerate(spec.local_gateway.on_premises):
+            yield Network((*at, "local_gateway", "on_premises", index), text, "network behind the local gateway")
+
+    def rules(self, spec: OutpostsSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        if not isinstance(spec.compute, InstanceCompute) or not site.machines:
+            return
+        by_name = {machine.name: machine for machine in site.machines}
+        if spec.compute.host not in by_name:
+            near = near_miss(spec.compute.host, by_name)
+            yield Finding(
+                (*at, "compute", "host"),
+                f"there is no host `{spec.compute.host}`" + (f": did you mean `{near}`?" if near else ""),
+                "the name of the host that the instance is",
+                "describe the instance below `hosts` as well",
+            )
+            return
+        index, host = by_name[spec.compute.host].index, by_name[spec.compute.host].spec
+        if problem := address_problem(spec, host.node_ip or host.address):
+            yield Finding(
+                ("hosts", index, "node_ip" if host.node_ip else "address"),
+                f"`{host.name}` cannot be the instance with {host.node_ip or host.address}",
+                problem.removeprefix("expected "),
+                "give the host an address from the subnet, or correct `subnet_cidr`",
+            )
+
+
+PART = OutpostsPart()

@@ -1,0 +1,30 @@
+"""Azure Arc as a part of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.part import Building, Part, Phase
+from components.registration.arc.plan import NAMESPACES
+from components.registration.arc.spec import ArcSpec
+
+
+class ArcPart(Part[ArcSpec]):
+    """The site's cluster as a resource in Azure. Its key is made by the tls provider: no secret to set."""
+
+    spec = ArcSpec
+    phase = Phase.IN_CLUSTER
+    module = "components.registration.arc.component"
+    manages_fleet = True
+
+    def build(self, spec: ArcSpec, building: Building) -> None:
+        from components.registration.arc.component import ArcArgs, ArcRegistration
+
+        site = building.site.name
+        ArcRegistration(f"{site}-arc", ArcArgs(spec=spec, site=site), building.in_cluster())
+
+    def exempt_namespaces(self, spec: ArcSpec) -> Sequence[str]:
+        return NAMESPACES
+
+
+PART = ArcPart()

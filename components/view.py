@@ -1,0 +1,118 @@
+"""A site as its parts see it, and what parts tell of themselves as plain values. Names no part. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from components.host.machine import Machine
+from components.host.spec import SshSpec
+from sitefile.problems import DataPath
+
+
+@dataclass(frozen=True)
+class SecretNeed:
+    """One secret that a stack must hold: its key in the configuration, and what it is for. Never its value."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that a part uses or makes reachable."""
+
+    path: DataPath
+    """Where the site file has it."""
+    cidr: str
+    role: str
+    """What it is, for messages: `network of the pods`."""
+    of_cluster: bool = False
+    """Made by the cluster, so that nothing else at the site may be in it."""
+    default: bool = False
+    """Comes from the defaults. If it overlaps with one of the site file, the error is shown at the latter."""
+    fixed: str = ""
+    """For a network that cannot be changed: what it is, for messages."""
+    mesh: MeshDomain | None = None
+    """The mesh that routes it, where one does."""
+
+
+@dataclass(frozen=True)
+class MeshDomain:
+    """A mesh, as far as a site file tells: two networks in one must not overlap."""
+
+    server: str
+    """What coordinates it; empty for the publisher's own service."""
+    tenant: str | None = None
+    """Which of the server's meshes; None where the site file does not say."""
+
+    def may_be(self, other: MeshDomain) -> bool:
+        """Whether both may be the same mesh. They are certainly different only if their names differ."""
+        tenants = {self.tenant, other.tenant} - {None}
+        return self.server == other.server and len(tenants) < 2
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """Metrics that a part offers, in Prometheus' format, on each of its pods."""
+
+    job: str
+    namespace: str
+    port: int
+    interval_s: int
+    keep: str
+    """Regular expression: names of the metrics that are sent over the uplink."""
+
+
+@dataclass(frozen=True)
+class Scraper:
+    """Who reads metrics: the pods of a namespace, and the identity that finds what to read."""
+
+    namespace: str
+    service_account: str
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a part takes of one host that it may run on."""
+
+    memory_mib: float = 0
+    cores: float = 0
+    watts: float = 0
+    accelerators: int = 0
+
+    def __add__(self, other: Demand) -> Demand:
+        return Demand(
+            self.memory_mib + other.memory_mib,
+            self.cores + other.cores,
+            self.watts + other.watts,
+            self.accelerators + other.accelerators,
+        )
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site as its parts see it. Names no part."""
+
+    name: str
+    tier: str
+    region: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    machines: tuple[Machine, ...] = ()
+    """In the order of the file."""
+    ssh: SshSpec = field(default_factory=SshSpec)
+    kubernetes: Mapping[str, str] = field(default_factory=dict)
+    """By host, the Kubernetes release that it runs; empty where a cloud brings the cluster."""
+    exempt_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods do not meet the restricted Pod Security Standard, of all parts."""
+    scrapes: tuple[Scrape, ...] = ()
+    """Metrics of all parts."""
+    scraper: Scraper | None = None
+    """The part that reads them; None where no part does."""
+    taken: Mapping[str, Demand] = field(default_factory=dict)
+    """By host, what the parts before this one take of it."""
+
+    @property
+    def servers(self) -> tuple[Machine, ...]:
+        """The control plane; the first one starts the cluster."""
+        return tuple(machine for machine in self.machines if machine.is_server)

@@ -1,0 +1,46 @@
+"""`edge check`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from edge.commands.options import Json, Sites
+
+EXAMPLES = "edge check   |   edge check prod demo   |   edge check fleet   |   edge check some/folder --json"
+
+
+def run(
+    sites: Sites = None,
+    as_json: Json = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; by default as many as help.")
+    ] = None,
+) -> int:
+    """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
+    started = time.monotonic()
+    from edge.run.check import Report, check_between, check_files
+    from edge.run.selection import selected_with_fleet
+    from edge.show.check import Table, report
+    from edge.show.document import print_json
+    from edge.show.render import console
+    from engine.environment import PROJECT_ROOT
+
+    files = selected_with_fleet(sites or [], PROJECT_ROOT)
+    result, out = Report(), console()
+    table = None if as_json else Table(out, files)
+    if table is not None:
+        table.header()
+    for found in check_files(files, PROJECT_ROOT, jobs):
+        result.add(found, PROJECT_ROOT)
+        if table is not None:
+            table.row(found)
+    result.between = check_between(result.sites, PROJECT_ROOT)
+    result.duration_s = time.monotonic() - started
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        report(out, result)
+    return result.code

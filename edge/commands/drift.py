@@ -1,0 +1,26 @@
+"""`edge drift`."""
+
+from __future__ import annotations
+
+from edge.commands.options import Json, Sites
+
+EXAMPLES = "edge drift   |   edge drift prod demo   |   edge drift prod --json"
+
+
+def run(sites: Sites = None, as_json: Json = False) -> int:
+    """Compare hosts with what their site files plan: files, settings, units, releases. Read-only."""
+    from edge.hosts.drift import find_drift
+    from edge.run.selection import selected
+    from edge.show.document import print_json
+    from edge.show.drift import counting, report
+    from edge.show.render import console
+    from engine.environment import PROJECT_ROOT
+
+    files = selected(sites or [], PROJECT_ROOT)
+    with counting() as tell:
+        result = find_drift(files, PROJECT_ROOT, tell)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        report(console(), result)
+    return result.code

@@ -1,0 +1,43 @@
+"""`edge preview`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.commands.options import Json, Rehearse, Site
+
+if TYPE_CHECKING:
+    from edge.run.operation import Outcome, Session
+
+EXAMPLES = "edge preview prod --rehearse   |   edge preview prod --rehearse --json | jq .counts"
+
+
+def run(
+    site: Site,
+    rehearse: Rehearse = False,
+    as_json: Json = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show each property that changes, old and new.")] = False,
+) -> int:
+    """Show what `up` would do to a site, with the findings of the policies and the cost. Changes nothing."""
+    from edge.run.operation import opened
+    from edge.show.document import print_json
+    from edge.show.render import console, outcome
+    from engine.environment import PROJECT_ROOT
+
+    with opened(site, rehearse=rehearse, root=PROJECT_ROOT) as session:
+        found = preview(session, quiet=as_json)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        outcome(console(), found, diff=diff)
+    return found.code
+
+
+def preview(session: Session, *, quiet: bool) -> Outcome:
+    """A preview with its progress."""
+    from edge.show.progress import progress
+
+    with progress(f"preview {session.site}", quiet=quiet, preview=True) as shown:
+        return session.preview(shown.step, shown.interrupted)

@@ -1,0 +1,119 @@
+"""The project's own `__main__.py`, run in this process: behind an engine, or recorded without one.
+
+Owns what the program is given here: its site, its configuration in a rehearsal, and a standard output of its own. What
+the program builds is ``stacks.program``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from pulumi.runtime import set_all_config
+
+from edge.run.stack_settings import placeholders
+from engine.environment import PROJECT_ROOT
+from engine.rehearsal.in_process import Recording, record
+from engine.rehearsal.world import World
+from stacks.configuration import full_key
+from stacks.edge_site import EdgeSite
+from stacks.parts import entries
+from stacks.program import Built, observed
+from stacks.site import SiteSpec
+
+PROJECT = "edge"
+"""Name of the Pulumi project, as in `Pulumi.yaml`."""
+
+_SDKS = ("pulumi_command.remote", "pulumi_kubernetes.helm.v3")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A stack's configuration in a rehearsal, by full key."""
+
+    values: Mapping[str, str]
+    secret_keys: frozenset[str] = frozenset()
+
+
+def rehearsed(spec: SiteSpec, plain: Mapping[str, str], file: Path, root: Path) -> Configuration:
+    """The settings of a site's stack, ``plain``, with a placeholder for every secret that the site requires.
+
+    `edge:site` says where the site is, unless its name says so already.
+    """
+    secrets = {full_key(key): value for key, value in placeholders(spec).items()}
+    own = root / "stacks" / "sites" / f"{spec.site}.yaml"
+    site = {} if file.resolve() == own.resolve() else {full_key("site"): str(file.resolve())}
+    return Configuration({**plain, **site, **secrets}, frozenset(secrets))
+
+
+def main_program(
+    root: Path,
+    site: SiteSpec | None = None,
+    *,
+    built: Built = lambda _site: None,
+    configuration: Configuration | None = None,
+) -> Callable[[], None]:
+    """A Pulumi program that runs ``root/__main__.py``.
+
+    ``site`` and ``built`` are those of ``observed``. ``configuration`` takes the place of the stack's own. What
+    `__main__.py` prints goes to standard error: standard output belongs to `edge`.
+    """
+
+    def run() -> None:
+        if configuration is not None:
+            set_all_config(dict(configuration.values), list(configuration.secret_keys))
+        if str(root) not in sys.path:
+            sys.path.insert(0, str(root))
+        with contextlib.redirect_stdout(sys.stderr), observed(built, site):
+            runpy.run_path(str(root / "__main__.py"), run_name="__main__")
+
+    return run
+
+
+def recorded(
+    spec: SiteSpec, configuration: Configuration, root: Path = PROJECT_ROOT
+) -> tuple[Recording, EdgeSite | None]:
+    """Run the program of a site without an engine.
+
+    Returns what it registered, and the site that it built (None where `__main__.py` built none). Raises what the
+    program raises.
+    """
+    import_sdks(spec)
+    made: list[EdgeSite] = []
+    recording = record(
+        main_program(root, spec, built=made.append),
+        project=PROJECT,
+        stack=spec.site,
+        config=configuration.values,
+        secret_keys=configuration.secret_keys,
+        world=world_of(spec),
+    )
+    return recording, made[0] if made else None
+
+
+def world_of(spec: SiteSpec) -> World:
+    """What a rehearsal knows of the clouds around a site: what its file declares."""
+    return World.of(spec.model_dump(mode="json"))
+
+
+def import_sdks(spec: SiteSpec) -> None:
+    """Import the provider SDKs that a site's resources use.
+
+    The SDKs load their modules when they are first used, which is not safe in several threads: they are loaded before
+    the program's threads start.
+    """
+    for name in _SDKS:
+        _load(importlib.import_module(name))
+    for entry in entries(spec):
+        _load(entry.part.load())
+
+
+def _load(module: ModuleType) -> None:
+    """A module that loads lazily is executed when its first attribute is read."""
+    getattr(module, "__all__", None)

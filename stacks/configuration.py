@@ -1,0 +1,14 @@
+"""Keys of the program in a stack's configuration (`Pulumi.<stack>.yaml`)."""
+
+from __future__ import annotations
+
+NAMESPACE = "edge"
+"""Namespace of all keys: ``pulumi config set --secret edge:<key> -s SITE``."""
+
+PLACEHOLDER = "rehearsal-placeholder-"
+"""What stands in for a secret in a rehearsal, before its key."""
+
+
+def full_key(key: str) -> str:
+    """A key with its namespace, as the stack's settings file spells it."""
+    return f"{NAMESPACE}:{key}"

@@ -1,0 +1,46 @@
+"""Where a secret belongs that was written into a site file: the key of the stack's configuration, by kind and part."""
+
+from __future__ import annotations
+
+from sitefile.problems import DataPath
+
+_KEYS = {
+    "private key": "ssh-private-key",
+    "private key in base64": "ssh-private-key",
+    "Tailscale key": "tailscale-auth-key",
+    "age key": "sops-age-key",
+    "K3s token": "k3s-token",
+    "Grafana Cloud token": "telemetry-token",
+    "Grafana service account token": "telemetry-token",
+    "Git token": "git-password",
+    "AWS key": "model-store-access-key",
+    "JSON web token": "telemetry-token",
+}
+_KEYS_OF_PARTS = {
+    ("private key", "gitops"): "git-ssh-key",
+    ("private key", "place"): "outposts-host-key",
+    ("password in a URL", "gitops"): "git-password",
+    ("password in a URL", "k3s"): "k3s-datastore-endpoint",
+}
+"""Kind of secret and part of the site -> the key for such a secret of that part."""
+_KNOWN = {*_KEYS.values(), *_KEYS_OF_PARTS.values()}
+
+
+def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str]:
+    """What was expected and what to do; ``stem`` is the name of the stack, None where there are many."""
+    expected = "no secret in a site file: the stack's configuration holds them, encrypted"
+    key = _key_by_name(path) if kind is None else _KEYS_OF_PARTS.get((kind, str(path[0] if path else "")))
+    key = key or _KEYS.get(kind or "")
+    if path[:1] == ("gitops",) and "verify" in path:
+        return expected, "remove it here and revoke it, and write the public key of a new one"
+    if key is None:
+        return expected, "remove it here and revoke it"
+    command = f"pulumi config set --secret {key} -s {stem or 'STACK'}"
+    return expected, f"remove it here, revoke it, and set a new one with `{command}`"
+
+
+def _key_by_name(path: DataPath) -> str:
+    """`token` in `k3s` is `k3s-token`; a name that no part of a site knows stays as it is."""
+    name = str(path[-1]).lower().replace("_", "-")
+    parent = f"{path[-2]}-" if len(path) > 1 and isinstance(path[-2], str) else ""
+    return parent + name if parent + name in _KNOWN else name

@@ -1,0 +1,148 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# Rancher's agent leaves, and what it made goes with it. Its CRDs stay: other programs may use them.
+if ! command -v k3s >/dev/null; then
+  say "no cluster runs here any more"
+  exit 0
+fi
+kubectl() { k3s kubectl "$@"; }
+
+# wait_for_api SECONDS: until the API of this server answers.
+wait_for_api() {
+  local deadline=$((SECONDS + $1))
+  until kubectl get --raw /readyz >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 2
+  done
+}
+# release KIND: takes off the finalizers of Rancher, which nobody removes once the agent is gone.
+release() {
+  local kind=$1 found namespace name finalizers
+  found=$(kubectl get "$kind" --all-namespaces --output \
+    'jsonpath={range .items[*]}{.metadata.namespace}{"|"}{.metadata.name}{"|"}{.metadata.finalizers}{"\n"}{end}')
+  while IFS='|' read -r namespace name finalizers; do
+    [[ $finalizers == *cattle.io/* ]] || continue
+    finalizers=$(sed -E 's|"[^"]*cattle\.io/[^"]*",?||g; s|,\]|]|' <<<"$finalizers")
+    # Gone in the meantime is as good.
+    kubectl ${namespace:+--namespace "$namespace"} patch "$kind" "$name" --type merge \
+      --patch "{\"metadata\":{\"finalizers\":$finalizers}}" >/dev/null ||
+      [ -z "$(kubectl ${namespace:+--namespace "$namespace"} get "$kind" "$name" --ignore-not-found --output name)" ]
+  done <<<"$found"
+}
+
+# drop_named KIND PATTERN: deletes the cluster-wide objects whose names match.
+drop_named() {
+  local kind=$1 pattern=$2 found name
+  found=$(kubectl get "$kind" --output 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}')
+  while IFS= read -r name; do
+    [[ $name =~ $pattern ]] || continue
+    kubectl delete "$kind" "$name" --ignore-not-found --wait=false
+  done <<<"$found"
+}
+
+remove_agent() {
+  local kind namespace
+  local namespaces=(cattle-system cattle-fleet-system cattle-impersonation-system)
+  # First what would put the rest back.
+  for namespace in "${namespaces[@]}"; do
+    kubectl --namespace "$namespace" delete deployments,statefulsets,daemonsets,jobs --all --cascade=foreground \
+      --timeout=60s || say "warning: some pods in $namespace are slow to end"
+  done
+  # Then the webhooks: with nobody behind them they refuse every change of a namespace or a role.
+  for kind in validatingwebhookconfigurations mutatingwebhookconfigurations; do
+    drop_named "$kind" '(^|\.)cattle\.io$'
+  done
+  kubectl delete namespaces "${namespaces[@]}" --ignore-not-found --wait=false
+  for kind in clusterrolebindings clusterroles; do
+    kubectl delete "$kind" --selector=cattle.io/creator=norman --ignore-not-found --wait=false
+    drop_named "$kind" '^(cattle-|fleet-agent|rancher-webhook|proxy-clusterrole-kubeapiserver$|proxy-role-binding-kubernetes-master$)'
+    release "$kind"
+  done
+  # Rancher marks every namespace and the roles in it, not only its own: they could never be deleted again.
+  for kind in rolebindings roles namespaces; do release "$kind"; done
+  for namespace in "${namespaces[@]}"; do
+    kubectl wait --for=delete "namespace/$namespace" --timeout=120s ||
+      fail "namespace $namespace does not go; see: k3s kubectl describe namespace $namespace"
+  done
+}
+
+# K3s is about to go as well when a whole site is destroyed: a cluster that does not answer must not hold that up.
+if ! wait_for_api 60; then
+  say "warning: the cluster does not answer here: Rancher's agent stays in it"
+  exit 0
+fi
+remove_agent
+say "Rancher's agent is gone"

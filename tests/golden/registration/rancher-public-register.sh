@@ -1,0 +1,205 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# On mill-tampere-a: Rancher's agent, registered at https://rancher.example.com. A manifest that is applied twice
+# disconnects the agent, so the cluster is asked first. URL and manifest hold the registration's token: both stay in
+# this shell's memory.
+manifest_url=
+cluster_id=
+read_secret manifest_url
+read_secret cluster_id
+kubectl() { k3s kubectl "$@"; }
+
+# wait_for_api SECONDS: until the API of this server answers.
+wait_for_api() {
+  local deadline=$((SECONDS + $1))
+  until kubectl get --raw /readyz >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 2
+  done
+}
+mark=edge.rancher-cluster # annotation of the agent's namespace: the id under which this program registered the cluster
+
+agent() { kubectl --namespace cattle-system get deployment cattle-cluster-agent --ignore-not-found --output name; }
+registered_as() {
+  kubectl get namespace cattle-system --ignore-not-found --output 'jsonpath={.metadata.annotations.edge\.rancher-cluster}'
+}
+# release KIND: takes off the finalizers of Rancher, which nobody removes once the agent is gone.
+release() {
+  local kind=$1 found namespace name finalizers
+  found=$(kubectl get "$kind" --all-namespaces --output \
+    'jsonpath={range .items[*]}{.metadata.namespace}{"|"}{.metadata.name}{"|"}{.metadata.finalizers}{"\n"}{end}')
+  while IFS='|' read -r namespace name finalizers; do
+    [[ $finalizers == *cattle.io/* ]] || continue
+    finalizers=$(sed -E 's|"[^"]*cattle\.io/[^"]*",?||g; s|,\]|]|' <<<"$finalizers")
+    # Gone in the meantime is as good.
+    kubectl ${namespace:+--namespace "$namespace"} patch "$kind" "$name" --type merge \
+      --patch "{\"metadata\":{\"finalizers\":$finalizers}}" >/dev/null ||
+      [ -z "$(kubectl ${namespace:+--namespace "$namespace"} get "$kind" "$name" --ignore-not-found --output name)" ]
+  done <<<"$found"
+}
+
+# drop_named KIND PATTERN: deletes the cluster-wide objects whose names match.
+drop_named() {
+  local kind=$1 pattern=$2 found name
+  found=$(kubectl get "$kind" --output 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}')
+  while IFS= read -r name; do
+    [[ $name =~ $pattern ]] || continue
+    kubectl delete "$kind" "$name" --ignore-not-found --wait=false
+  done <<<"$found"
+}
+
+remove_agent() {
+  local kind namespace
+  local namespaces=(cattle-system cattle-fleet-system cattle-impersonation-system)
+  # First what would put the rest back.
+  for namespace in "${namespaces[@]}"; do
+    kubectl --namespace "$namespace" delete deployments,statefulsets,daemonsets,jobs --all --cascade=foreground \
+      --timeout=60s || say "warning: some pods in $namespace are slow to end"
+  done
+  # Then the webhooks: with nobody behind them they refuse every change of a namespace or a role.
+  for kind in validatingwebhookconfigurations mutatingwebhookconfigurations; do
+    drop_named "$kind" '(^|\.)cattle\.io$'
+  done
+  kubectl delete namespaces "${namespaces[@]}" --ignore-not-found --wait=false
+  for kind in clusterrolebindings clusterroles; do
+    kubectl delete "$kind" --selector=cattle.io/creator=norman --ignore-not-found --wait=false
+    drop_named "$kind" '^(cattle-|fleet-agent|rancher-webhook|proxy-clusterrole-kubeapiserver$|proxy-role-binding-kubernetes-master$)'
+    release "$kind"
+  done
+  # Rancher marks every namespace and the roles in it, not only its own: they could never be deleted again.
+  for kind in rolebindings roles namespaces; do release "$kind"; done
+  for namespace in "${namespaces[@]}"; do
+    kubectl wait --for=delete "namespace/$namespace" --timeout=120s ||
+      fail "namespace $namespace does not go; see: k3s kubectl describe namespace $namespace"
+  done
+}
+
+# https, and no character that has a meaning to curl's configuration.
+[[ $manifest_url =~ ^https://[A-Za-z0-9._~:/?%\&=+-]+$ ]] ||
+  fail "the import manifest's address from Rancher is not a plain https:// URL; see the server-url setting of Rancher"
+[[ $cluster_id =~ ^[A-Za-z0-9][A-Za-z0-9.:_-]*$ ]] || fail "Rancher's id of the cluster is malformed"
+
+wait_for_api 300 || fail "the Kubernetes API does not answer on this server"
+present=$(agent)
+registered=$(registered_as)
+phase=$(kubectl get namespace cattle-system --ignore-not-found --output 'jsonpath={.status.phase}')
+if [ -n "$present" ] && [ "$registered" = "$cluster_id" ] && [ "$phase" != Terminating ]; then
+  say "registered as $cluster_id"
+  exit 0
+fi
+if [ -n "$present" ] && [ -z "$registered" ] && [ "$phase" != Terminating ]; then
+  fail "an agent of Rancher is here that this site did not install: delete the cluster in that Rancher, or remove" \
+    "namespace cattle-system, then run \`edge up\` again"
+fi
+
+ca_file=
+trap 'rm -f -- ${ca_file:+"$ca_file"}' EXIT
+trap 'exit 1' HUP INT TERM
+# The URL goes in by standard input: a command line is there for every process to read. head bounds an answer whose
+# length is not announced.
+download() {
+  printf 'url = "%s"\n' "$manifest_url" |
+    curl --config - --fail --silent --show-error --proto =https \
+      --connect-timeout 15 --max-time 120 --max-filesize 1048576 \
+      | head --bytes=1048576
+}
+for attempt in 1 2 3; do
+  if manifest=$(download); then break; fi
+  [ "$attempt" -lt 3 ] ||
+    fail "could not download the import manifest from https://rancher.example.com: can this host reach it, and is its certificate" \
+      "signed by an authority that this host trusts?"
+  sleep 2
+done
+[ "${#manifest}" -lt 1048576 ] || fail "the import manifest from https://rancher.example.com is too large"
+[[ $manifest == *cattle-cluster-agent* ]] || fail "what https://rancher.example.com sent is not an import manifest"
+
+# Only now, with a manifest at hand: an agent of an earlier registration, or one that is being removed, goes first.
+if [ -n "$present" ] || [ "$phase" = Terminating ]; then
+  say "removing the agent of ${registered:-an earlier registration}"
+  remove_agent
+fi
+[ -n "$(kubectl get namespace cattle-system --ignore-not-found --output name)" ] || kubectl create namespace cattle-system
+kubectl annotate --overwrite namespace cattle-system "$mark=$cluster_id" >/dev/null
+token=${manifest_url##*/}
+token=${token%%_*}
+token=${token%.yaml}
+# By a pipe: bash may write a here-string to the disk.
+if ! applied=$(printf '%s\n' "$manifest" |
+  kubectl apply --server-side --force-conflicts --field-manager=edge-rancher --filename=- 2>&1); then
+  applied=${applied//"$token"/(token)}
+  fail "the import manifest could not be applied: ${applied//"$(printf '%s' "$token" | base64 --wrap=0)"/(token)}"
+fi
+say "registered as $cluster_id"

@@ -1,0 +1,397 @@
+"""The mutants: what each would break, where it is put, and the tests that must catch it.
+
+A text is short and found in one file, so that a rewrite around it leaves it alone; every occurrence is replaced. Where
+a file or a text moves, move it here too: `tests/mutants/test_catalogue.py` says which are stale.
+"""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.policies import POLICIES
+
+_PROMISES = "tests/promises"
+_SSH = f"{_PROMISES}/test_ssh.py"
+_K3S = f"{_PROMISES}/test_k3s.py"
+_SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
+_CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
+_CLOUDS = f"{_PROMISES}/test_clouds.py"
+_DOWNLOADS = f"{_PROMISES}/test_downloads.py"
+_ROLLOUT = f"{_PROMISES}/test_rollout.py"
+
+_HOST = "components/host/component.py"
+_K3S_COMPONENT = "components/k3s/component.py"
+_K3S_PLAN = "components/k3s/plan.py"
+_HARDENING = "components/k3s/hardening.py"
+_OBJECTS = "components/objects.py"
+_RESTRICTED = "components/restricted.py"
+_FLUX = "components/gitops/flux/component.py"
+_FLUX_PLAN = "components/gitops/flux/plan.py"
+_TRITON = "components/inference/triton/component.py"
+_TRITON_PLAN = "components/inference/triton/plan.py"
+_TELEMETRY = "components/telemetry/component.py"
+_TELEMETRY_PLAN = "components/telemetry/plan.py"
+_TAILSCALE = "components/mesh/tailscale/component.py"
+_ARC = "components/registration/arc/component.py"
+_OUTPOSTS = "components/place/outposts/component.py"
+_OUTPOSTS_PLAN = "components/place/outposts/plan.py"
+_EKS = "components/place/outposts/eks.py"
+_PRELUDE = "components/prelude.sh.j2"
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    *POLICIES,
+    # How hosts are reached.
+    Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
+    Mutant("the jump host's key is pinned", _HOST, "host_key=jump.spec.host_key,", "", (_SSH,)),
+    Mutant("the gate of a host retries", _HOST, "dial_attempts=args.ssh.dial_attempts,", "", (_SSH,)),
+    Mutant(
+        "each attempt to connect has a time limit", _HOST, "per_dial_timeout=self._ssh.dial_timeout_s,", "", (_SSH,)
+    ),
+    Mutant(
+        "a jump host is prepared before the host behind it is tried",
+        _HOST,
+        "*([args.jump_host.ready] if args.jump_host else [])",
+        "",
+        (_SSH,),
+    ),
+    Mutant(
+        "commands of one host are serial",
+        _HOST,
+        "*([before] if before is not None else []),",
+        "",
+        (_SSH,),
+    ),
+    Mutant("a host installed anew is waited for again", _HOST, "triggers=[scripts.identity],", "", (_SSH,)),
+    Mutant("preparing a host is undone on destroy", _HOST, "delete=scripts.leave, ", "", (_SSH,)),
+    Mutant("a host leaves the mesh on destroy", _TAILSCALE, "delete=scripts.leave, ", "", (_SSH,)),
+    # Secrets.
+    Mutant(
+        "secrets reach a host by standard input",
+        _HOST,
+        "stdin=None if stdin is None else pulumi.Output.secret(stdin),",
+        "",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "no secret is in a command's environment",
+        _HOST,
+        "add_previous_output_in_env=False,",
+        'add_previous_output_in_env=False, environment=None if stdin is None else {"SECRET": stdin},',
+        (_SECRETS,),
+    ),
+    Mutant(
+        "no secret is a trigger",
+        _HOST,
+        "triggers=None if triggers is None else list(triggers),",
+        "triggers=list(triggers or ()) if stdin is None else [stdin],",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "what a command with secrets prints is secret",
+        _HOST,
+        '["stdout", "stderr"] if hidden else None',
+        "None",
+        (_SECRETS,),
+    ),
+    Mutant("the kubeconfig is in no log", _HOST, "remote.Logging.NONE if secret_stdout else ", "", (_SECRETS,)),
+    Mutant("the kubeconfig is secret", _K3S_COMPONENT, "secret_stdout=True", "secret_stdout=False", (_SECRETS,)),
+    Mutant(
+        "earlier output is in no environment",
+        _HOST,
+        "add_previous_output_in_env=False",
+        "add_previous_output_in_env=True",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "values of Kubernetes Secrets are marked",
+        _OBJECTS,
+        "pulumi.Output.secret(body[key]) for key",
+        "body[key] for key",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "values of Kubernetes Secrets are marked in the outputs too",
+        _OBJECTS,
+        '{"additional_secret_outputs": values, **options}',
+        "{**options}",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "no process on a host has the mesh's key as an argument",
+        "components/mesh/tailscale/join.sh.j2",
+        '--auth-key="file:$key_file"',
+        '--auth-key="$auth_key"',
+        (_SECRETS,),
+    ),
+    Mutant(
+        "a token is readable by root only",
+        "components/k3s/install.sh.j2",
+        "put_file /etc/rancher/k3s/token 0600",
+        "put_file /etc/rancher/k3s/token 0644",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "a made key of the tailnet is a secret output",
+        _TAILSCALE,
+        ', additional_secret_outputs=["key"]',
+        "",
+        (_SECRETS,),
+        "the SDK's own class marks `key` as well, so nothing is shown without it",
+    ),
+    Mutant(
+        "the host key in user data is a secret output",
+        _OUTPOSTS,
+        'additional_secret_outputs=["userData", "userDataBase64"],',
+        "",
+        (_CLOUDS,),
+    ),
+    # Downloads.
+    Mutant(
+        "a download is checked before it is installed",
+        _PRELUDE,
+        'if ! printf \'%s  %s\\n\' "$sha256" "$tmp" | sha256sum -c --status -; then',
+        "if false; then",
+        (_DOWNLOADS,),
+    ),
+    Mutant(
+        "a file that is there is checked before it is kept",
+        _PRELUDE,
+        '&& printf \'%s  %s\\n\' "$sha256" "$dest" | sha256sum -c --status -; then',
+        "; then",
+        (_DOWNLOADS,),
+    ),
+    Mutant(
+        "K3s is downloaded with its checksum",
+        "components/k3s/install.sh.j2",
+        "{{ binary_sha256 }}",
+        "none",
+        (_K3S,),
+    ),
+    # The cluster.
+    Mutant(
+        "Secrets are encrypted at rest", _K3S_PLAN, '"secrets-encryption": True', '"secrets-encryption": False', (_K3S,)
+    ),
+    Mutant(
+        "the API server has its audit policy", _HARDENING, 'f"audit-policy-file={SERVER_DIR}/audit.yaml",', "", (_K3S,)
+    ),
+    Mutant(
+        "the API server writes its audit log", _HARDENING, 'f"audit-log-path={SERVER_DIR}/logs/audit.log",', "", (_K3S,)
+    ),
+    Mutant("the audit policy records requests", _HARDENING, '{"level": "Metadata"},', '{"level": "None"},', (_K3S,)),
+    Mutant(
+        "the audit policy is on the server",
+        _K3S_PLAN,
+        'f"{hardening.SERVER_DIR}/audit.yaml": (',
+        'f"{hardening.SERVER_DIR}/other.yaml": (',
+        (_K3S,),
+    ),
+    Mutant(
+        "pods are restricted by default",
+        _HARDENING,
+        '(("", "restricted"), ("-version", "latest"))',
+        '(("", "privileged"), ("-version", "latest"))',
+        (_K3S,),
+    ),
+    Mutant(
+        "the kubelet insists on its kernel settings",
+        _K3S_PLAN,
+        '"protect-kernel-defaults": True',
+        '"protect-kernel-defaults": False',
+        (_K3S,),
+    ),
+    Mutant(
+        "the kubeconfig on a server is for root only",
+        _K3S_PLAN,
+        '"write-kubeconfig-mode": "0600"',
+        '"write-kubeconfig-mode": "0644"',
+        (_K3S,),
+    ),
+    Mutant("a node that goes is drained", "components/k3s/remove.sh.j2", "kubectl drain", ": drain", (_K3S,)),
+    Mutant("a node that goes is forgotten", _K3S_COMPONENT, ", delete=scripts.remove", "", (_K3S,)),
+    Mutant("a node is drained before K3s leaves it", _K3S_COMPONENT, "depends_on=installed, ", "", (_K3S,)),
+    Mutant("K3s is uninstalled on destroy", _K3S_COMPONENT, "delete=scripts.uninstall,", "", (_SSH, _K3S)),
+    Mutant(
+        "other nodes are drained before the first server",
+        _K3S_COMPONENT,
+        "before = [self._wait_ready(first, planned(first), before)]",
+        "self._wait_ready(first, planned(first), before)",
+        (_K3S,),
+    ),
+    Mutant(
+        "a cluster is founded once", _K3S_COMPONENT, "                update=cluster.cluster_init_used,\n", "", (_K3S,)
+    ),
+    Mutant(
+        "an unreachable cluster holds up nothing else", _K3S_COMPONENT, "skip_update_unreachable=True,", "", (_K3S,)
+    ),
+    Mutant(
+        "a new kubeconfig replaces nothing in the cluster", _K3S_COMPONENT, "cluster_identifier=args.site,", "", (_K3S,)
+    ),
+    # What runs in it.
+    Mutant("Helm releases are atomic", _OBJECTS, "atomic=True", "atomic=False", (_CLUSTER,)),
+    Mutant("a failed release is cleaned up", _OBJECTS, "cleanup_on_fail=True", "cleanup_on_fail=False", (_CLUSTER,)),
+    Mutant("Arc's onboarding goes on where it stopped", _ARC, "atomic=False", "atomic=True", (_CLUSTER,)),
+    Mutant(
+        "Helm's limit strikes before Pulumi's",
+        _ARC,
+        "_RELEASE_MARGIN_MINUTES = 10",
+        "_RELEASE_MARGIN_MINUTES = 0",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the inference server's image has an hour to arrive",
+        _TRITON,
+        'custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m"),',
+        "",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "a collector has half an hour to start",
+        _TELEMETRY,
+        'custom_timeouts=pulumi.CustomTimeouts(create="30m", update="30m"),',
+        "",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "default-deny is for both directions",
+        _RESTRICTED,
+        '"policyTypes": ["Ingress", "Egress"]',
+        '"policyTypes": ["Ingress"]',
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "Flux's namespace is closed",
+        _FLUX_PLAN,
+        "(default_deny(NAMESPACE), _allowed(spec))",
+        "(_allowed(spec),)",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the models' namespace is closed",
+        _TRITON_PLAN,
+        "(default_deny(NAMESPACE), _allowed(triton, scraper))",
+        "(_allowed(triton, scraper),)",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the collectors' namespace is closed",
+        _TELEMETRY_PLAN,
+        "(default_deny(NAMESPACE), _allowed(spec, site.scrapes))",
+        "(_allowed(spec, site.scrapes),)",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "Flux starts behind closed doors",
+        _FLUX,
+        "depends_on=(namespace, *closed)",
+        "depends_on=(namespace,)",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "a namespace refuses pods that are not restricted",
+        _RESTRICTED,
+        '"pod-security.kubernetes.io/enforce": "restricted"',
+        '"pod-security.kubernetes.io/enforce": "baseline"',
+        (_CLUSTER,),
+    ),
+    Mutant("containers have no capability", _RESTRICTED, '"capabilities": {"drop": ["ALL"]},', "", (_CLUSTER,)),
+    Mutant(
+        "containers write only to volumes",
+        _RESTRICTED,
+        '"readOnlyRootFilesystem": True',
+        '"readOnlyRootFilesystem": False',
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "no pod has a token by default",
+        _RESTRICTED,
+        '"automountServiceAccountToken": False',
+        '"automountServiceAccountToken": True',
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the inference server starts while the uplink is down",
+        _TRITON_PLAN,
+        '"imagePullPolicy": "IfNotPresent"',
+        '"imagePullPolicy": "Always"',
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "unsent telemetry outlives its collector",
+        _TELEMETRY_PLAN,
+        '"whenDeleted": "Retain"',
+        '"whenDeleted": "Delete"',
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "one GPU is not asked for twice",
+        _TRITON_PLAN,
+        '{"type": "Recreate"}',
+        '{"type": "RollingUpdate"}',
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the inference server is ready only with its models",
+        _TRITON_PLAN,
+        '"--strict-readiness=true",',
+        "",
+        (_CLUSTER,),
+    ),
+    Mutant("sources are verified", _FLUX_PLAN, "if source.verify:", "if not source.verify:", (_CLUSTER,)),
+    Mutant("Flux removes what left the repository", _FLUX_PLAN, '"prune": True', '"prune": False', (_CLUSTER,)),
+    Mutant(
+        "custom objects wait for their definitions",
+        _FLUX,
+        "needed_by_source: list[pulumi.Resource] = [instance]",
+        "needed_by_source: list[pulumi.Resource] = [namespace]",
+        (_CLUSTER,),
+    ),
+    # Clouds.
+    Mutant("an instance's volume is encrypted", _OUTPOSTS, "encrypted=True", "encrypted=False", (_CLOUDS,)),
+    Mutant("a node's volume is encrypted", _EKS, 'encrypted="true"', 'encrypted="false"', (_CLOUDS,)),
+    Mutant(
+        "no pod gets its machine's credentials",
+        _OUTPOSTS_PLAN,
+        '"http_tokens": "required"',
+        '"http_tokens": "optional"',
+        (_CLOUDS,),
+    ),
+    Mutant(
+        "an instance gives up its address first",
+        _OUTPOSTS,
+        "delete_before_replace=True",
+        "delete_before_replace=False",
+        (_CLOUDS,),
+    ),
+    Mutant("user data does not restart a site", _OUTPOSTS, 'ignore_changes=["userData"],', "", (_CLOUDS,)),
+    Mutant(
+        "a local cluster's API is private",
+        _EKS,
+        "endpoint_public_access=False",
+        "endpoint_public_access=True",
+        (_CLOUDS,),
+    ),
+    Mutant(
+        "no edit makes another key for Arc",
+        _ARC,
+        ', ignore_changes=["algorithm", "rsaBits", "ecdsaCurve"]',
+        "",
+        (_CLOUDS,),
+    ),
+    Mutant("Arc's registration can be protected", _ARC, "protect=spec.protect", "protect=False", (_CLOUDS,)),
+    Mutant(
+        "registering with Arc has its time",
+        _ARC,
+        "create=_CLUSTER_TIMEOUT, update=_CLUSTER_TIMEOUT, delete=_CLUSTER_TIMEOUT",
+        "",
+        (_CLOUDS,),
+    ),
+    Mutant("a device stays when it is offline", _TAILSCALE, "ephemeral=False", "ephemeral=True", (_CLOUDS,)),
+    # Rolling out.
+    Mutant(
+        "`edge up` is judged by the policies",
+        "edge/run/operation.py",
+        'arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]',
+        "arguments = [*command, *self.program]",
+        (_ROLLOUT,),
+    ),
+)

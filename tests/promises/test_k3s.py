@@ -1,0 +1,159 @@
+"""The cluster of a site: hardened as CIS asks, founded once, left in order."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from tests.promises.recordings import (
+    COMMAND,
+    all_resources,
+    before,
+    commands,
+    files,
+    k3s_servers,
+    of_type,
+    plain,
+    recorded,
+    script,
+)
+
+
+def api_server(config: dict[str, Any]) -> dict[str, str]:
+    """Flags of the API server."""
+    return dict(flag.split("=", 1) for flag in config["kube-apiserver-arg"])
+
+
+def test_secrets_are_encrypted_at_rest_on_every_server() -> None:
+    for command, config, _ in k3s_servers():
+        assert config.get("secrets-encryption") is True, command.name
+        assert config.get("secrets-encryption-provider") in ("secretbox", "aescbc"), command.name
+
+
+def test_every_request_to_the_api_is_audited() -> None:
+    for command, config, written in k3s_servers():
+        flags = api_server(config)
+        assert flags.get("audit-log-path"), command.name
+        policy = yaml.safe_load(written[flags["audit-policy-file"]])
+        assert policy["kind"] == "Policy"
+        # The last rule is for all that no earlier one names.
+        assert policy["rules"][-1] == {"level": "Metadata"}, command.name
+
+
+def test_the_audit_leaves_out_leases_and_events_only() -> None:
+    for _, config, written in k3s_servers():
+        policy = yaml.safe_load(written[api_server(config)["audit-policy-file"]])
+        left_out = [rule for rule in policy["rules"] if rule["level"] == "None"]
+        resources = {name for rule in left_out for group in rule["resources"] for name in group["resources"]}
+        assert resources == {"leases", "events"}
+
+
+def test_pods_are_restricted_in_every_namespace_that_is_not_exempt_by_name() -> None:
+    for command, config, written in k3s_servers():
+        admission = yaml.safe_load(written[api_server(config)["admission-control-config-file"]])
+        (security,) = [one["configuration"] for one in admission["plugins"] if one["name"] == "PodSecurity"]
+        assert security["defaults"]["enforce"] == "restricted", command.name
+        assert "kube-system" in security["exemptions"]["namespaces"]
+        assert "default" not in security["exemptions"]["namespaces"]
+
+
+def test_the_administrators_kubeconfig_is_readable_by_root_only() -> None:
+    for command, config, _ in k3s_servers():
+        assert config["write-kubeconfig-mode"] == "0600", command.name
+
+
+def test_the_kubelet_refuses_a_host_with_other_kernel_settings() -> None:
+    for command in commands("k3s"):
+        config = yaml.safe_load(files(script(command))["/etc/rancher/k3s/config.yaml"])
+        assert config.get("protect-kernel-defaults") is True, command.name
+
+
+def test_a_node_that_goes_is_drained_before_it_is_forgotten() -> None:
+    for command in commands("k3s-member"):
+        text = script(command, "delete")
+        node = command.name.removesuffix("-k3s-member")
+        assert f"kubectl drain {node}" in text, command.name
+        assert text.index(f"kubectl drain {node}") < text.rindex("\nforget"), command.name
+
+
+def test_a_node_is_drained_before_k3s_leaves_it_and_before_it_leaves_the_host_that_drains() -> None:
+    installations = {
+        plain(command)["connection"]["host"]: command.name
+        for command in of_type(COMMAND)
+        if command.name[-4:] == "-k3s"
+    }
+    drained = 0
+    for site, resource in all_resources():
+        if resource.type == COMMAND and "kubectl drain" in script(resource, "delete"):
+            drained += 1
+            needed = before(site, resource)
+            assert resource.name.removesuffix("-member") in needed, resource.name
+            assert installations[plain(resource)["connection"]["host"]] in needed, resource.name
+    assert drained, "no node is drained"
+
+
+def test_on_destroy_all_other_nodes_are_drained_before_the_first_server() -> None:
+    # Each node is drained through another one: two that leave through each other at the same time lose the cluster.
+    nodes = {
+        (site, plain(one)["connection"]["host"]): one.name.removesuffix("-reachable")
+        for site, one in all_resources()
+        if one.name.endswith("-reachable")
+    }
+    compared = 0
+    for site, ready in all_resources():
+        if ready.name == f"{site}-k3s-ready":
+            first = f"{nodes[site, plain(ready)['connection']['host']]}-k3s-member"
+            drained = [one for one in recorded(site).resources if one.name.endswith("-k3s-member")]
+            if first in [one.name for one in drained]:
+                for other in drained:
+                    compared += 1
+                    assert other.name == first or first in before(site, other), other.name
+    assert compared > 1, "no site has a first server among others"
+
+
+def test_k3s_is_uninstalled_with_all_its_data_on_destroy() -> None:
+    for command in commands("k3s"):
+        text = script(command, "delete")
+        assert "/var/lib/rancher/k3s" in text, command.name
+        assert "systemctl disable --now k3s" in text, command.name
+
+
+def test_the_permit_to_found_a_cluster_is_granted_once() -> None:
+    for command in commands("k3s-birth"):
+        assert "cluster" in script(command), command.name
+        again = script(command, "update")
+        assert again, f"{command.name} would run again after a change"
+        after_prelude = again.rpartition("\n}\n")[2]
+        assert "put_file" not in after_prelude, command.name
+
+
+def test_an_unreachable_cluster_does_not_stop_an_update_of_the_rest() -> None:
+    for provider in of_type("pulumi:providers:kubernetes"):
+        if "k3s" in provider.name:
+            assert plain(provider).get("skipUpdateUnreachable") in (True, "true"), provider.name
+
+
+def test_a_new_kubeconfig_does_not_replace_what_is_in_the_cluster() -> None:
+    for site, provider in all_resources():
+        if provider.type == "pulumi:providers:kubernetes":
+            assert plain(provider).get("clusterIdentifier") == site, provider.name
+
+
+def test_a_download_is_verified_before_it_is_installed() -> None:
+    for name, _, text in _scripts_that_fetch():
+        for line in re.findall(r"^\s*fetch .*", text, re.MULTILINE):
+            assert re.search(r"\b[0-9a-f]{64}\b", line), f"{name}: {line}"
+        outside = [line for line in text.splitlines() if re.search(r"\b(curl|wget)\b.*--output(?! /dev/null)", line)]
+        assert len(outside) <= 1, f"{name} downloads without `fetch`: {outside}"
+
+
+def _scripts_that_fetch() -> list[tuple[str, str, str]]:
+    found = [
+        (command.name, "create", script(command))
+        for command in of_type(COMMAND)
+        if re.search(r"^\s*fetch \S", script(command), re.MULTILINE)
+    ]
+    assert found, "no script downloads anything"
+    return found

@@ -1,0 +1,123 @@
+"""How the program reaches a host: only that host, patiently once, one command after the other."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from engine.rehearsal.in_process import Recorded
+from stacks.loader import load_site
+from tests.promises.recordings import COMMAND, SITES, before, commands, plain, recorded, with_changes
+
+
+def hosts(site: str) -> dict[str, str]:
+    """Pinned host keys of a site by address."""
+    return {host.address: host.host_key for host in load_site(site).hosts}
+
+
+def connections() -> list[tuple[str, Recorded, dict[str, Any]]]:
+    return [
+        (site, resource, plain(resource)["connection"])
+        for site in SITES
+        for resource in recorded(site).resources
+        if resource.type == COMMAND
+    ]
+
+
+def gate(command: str) -> bool:
+    return command.endswith("-reachable")
+
+
+def test_every_connection_pins_the_host_key_of_the_site_file() -> None:
+    for site, command, connection in connections():
+        assert connection.get("hostKey") == hosts(site)[connection["host"]], command.name
+
+
+def test_a_connection_through_a_jump_host_pins_the_jump_hosts_key_too() -> None:
+    through = [(site, command, found["proxy"]) for site, command, found in connections() if found.get("proxy")]
+    assert through, "no site has a host behind a jump host"
+    for site, command, proxy in through:
+        assert proxy.get("hostKey") == hosts(site)[proxy["host"]], command.name
+
+
+def test_the_gate_of_a_host_tries_more_often_than_any_command_after_it() -> None:
+    for site in SITES:
+        attempts = {
+            command.name: (connection["host"], connection["dialErrorLimit"])
+            for one, command, connection in connections()
+            if one == site
+        }
+        for name, (host, tries) in attempts.items():
+            if gate(name):
+                others = [limit for other, (at, limit) in attempts.items() if at == host and not gate(other)]
+                assert tries > max(others), name
+
+
+def test_every_attempt_to_connect_has_the_time_limit_of_the_site_file() -> None:
+    # Not the SDK's own default, which the example sites happen to share.
+    limit = 7
+
+    def patient(content: dict[str, Any]) -> None:
+        content["ssh"]["dial_timeout_s"] = limit
+
+    found = [one for one in with_changes("shelf-lyon", patient).resources if one.type == COMMAND]
+    assert found
+    for command in found:
+        connection = plain(command)["connection"]
+        for dial in (connection, connection.get("proxy") or connection):
+            assert dial.get("perDialTimeout") == limit, command.name
+
+
+def node_at(site: str) -> dict[str, str]:
+    """Name of each host outside its site, by address."""
+    return {
+        plain(command)["connection"]["host"]: command.name.removesuffix("-reachable")
+        for command in commands("reachable")
+        if command.name.startswith(f"{site}-") and command in recorded(site).resources
+    }
+
+
+def test_nothing_is_done_on_a_host_before_its_gate() -> None:
+    for site, command, connection in connections():
+        reachable = f"{node_at(site)[connection['host']]}-reachable"
+        assert command.name == reachable or reachable in before(site, command), command.name
+
+
+def test_a_host_behind_a_jump_host_is_tried_once_the_jump_host_is_prepared() -> None:
+    for site, command, connection in connections():
+        if proxy := connection.get("proxy"):
+            assert f"{node_at(site)[proxy['host']]}-base" in before(site, command), command.name
+
+
+def test_commands_of_one_host_run_one_after_the_other() -> None:
+    for site in SITES:
+        nodes = node_at(site)
+        own: dict[str, list[Recorded]] = {}
+        for one, command, connection in connections():
+            # A command that is about another host waits for that host instead.
+            others = [f"{node}-" for at, node in nodes.items() if at != connection["host"]]
+            if one == site and not command.name.startswith(tuple(others)):
+                own.setdefault(connection["host"], []).append(command)
+        for queue in own.values():
+            ordered = sorted(queue, key=lambda command: len(before(site, command)))
+            for earlier, later in itertools.pairwise(ordered):
+                assert earlier.name in before(site, later), f"{earlier.name} and {later.name} may run at the same time"
+
+
+def test_a_host_that_was_installed_anew_is_waited_for_and_prepared_again() -> None:
+    def reinstalled(content: dict[str, Any]) -> None:
+        content["hosts"][0]["host_key"] = content["hosts"][1]["host_key"]
+
+    site = "store-madrid"
+    (now,) = [one for one in recorded(site).resources if one.name == f"{site}-a-reachable"]
+    (then,) = [one for one in with_changes(site, reinstalled).resources if one.name == now.name]
+    assert plain(now).get("triggers"), "nothing makes the gate run again"
+    assert plain(now)["triggers"] != plain(then)["triggers"]
+
+
+@pytest.mark.parametrize("role", ["base", "tailscale", "k3s"])
+def test_what_is_put_on_a_host_is_taken_away_on_destroy(role: str) -> None:
+    for command in commands(role):
+        assert plain(command).get("delete"), f"{command.name} leaves what it installed"
