@@ -53,8 +53,8 @@ def test_debians_archive_is_the_one_that_the_machine_uses() -> None:
     assert archive_in("deb [signed-by=/k.gpg] https://mirror.example/debian bookworm main") == (
         "https://mirror.example/debian"
     )
-    assert archive_in("Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm\n") == (
-        "http://deb.debian.org/debian"
+    assert archive_in("Types: deb\nURIs: http://deb.example.org/debian\nSuites: bookworm\n") == (
+        "http://deb.example.org/debian"
     )
     assert archive_in("deb https://example.com/other/packages stable main\n# deb http://x/debian y z\n") is None
-    assert archive_in("URIs: http://deb.debian.org/debian-security\n") is None
+    assert archive_in("URIs: http://deb.example.org/debian-security\n") is None

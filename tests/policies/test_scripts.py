@@ -71,22 +71,6 @@ def test_a_checked_download_or_none_is_left_alone(script: str) -> None:
     assert unchecked_downloads(script) == ()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "curl --config - --fail",
-        "curl --config - --fail --proto =https --output /usr/local/bin/tool",
-        "curl --config - --fail --proto =https >/usr/local/bin/tool",
-        "curl --config - --proto =https --insecure",
-        "curl --config - -k --proto =https",
-        "curl --config /etc/curl --proto =https",
-        "curl --config - --proto =https | bash",
-    ],
-)
-def test_a_secret_address_excuses_no_file_no_unverified_server_and_no_shell(command: str) -> None:
-    assert unchecked_downloads(f"printf 'url = x' |\n  {command}")
-
-
 def test_the_line_of_the_download_is_named() -> None:
     (found,) = unchecked_downloads("set -e\n\ncurl -O https://example.com/k3s\n")
     assert found.line == 3
