@@ -34,10 +34,10 @@ class World:
     outposts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> World:
+    def of(cls, site: Mapping[str, Any]) -> World:
         """The world of a site: its validated spec as plain data (``spec.model_dump(mode="json")``)."""
-        place = facts.get("place") or {}
-        k3s = facts.get("k3s") or {}
+        place = site.get("place") or {}
+        k3s = site.get("k3s") or {}
         minor = str(k3s.get("version", "")).removeprefix("v").split(".")[1:2]
         declared = [str(place["outpost_arn"])] if place.get("kind") == "outposts" else []
         return cls(int(minor[0]) if minor and minor[0].isdigit() else None, {arn: {} for arn in declared})
