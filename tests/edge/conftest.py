@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,14 @@ import yaml
 from typer.testing import CliRunner
 
 from edge.cli import app
+from edge.run.stack_settings import placeholders
+from engine.environment import environment
+from engine.obtain.cli import locate
+from engine.rehearsal.serving import RehearsalServer
+from engine.rehearsal.workspace import rehearsal_workspace
+from engine.rehearsal.world import World
 from stacks.catalogue import PROJECT_ROOT
+from stacks.loader import load_site
 from tests.edge.sites import SITES
 
 
@@ -51,6 +60,22 @@ class Project:
     def edge(self, *arguments: object) -> Ran:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         return Ran(result.exit_code, result.stdout, result.stderr)
+
+    def pulumi(self, *arguments: str) -> str:
+        """What plain `pulumi` prints on the rehearsed demo site; fails when it fails."""
+        spec = load_site("demo", root=self.root)
+        paths = rehearsal_workspace("demo", self.root, placeholders(spec))
+        with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
+            done = subprocess.run(
+                [str(locate().path), *arguments, "--non-interactive", "--stack", "demo"],
+                cwd=paths.work_dir,
+                env={**os.environ, **environment(rehearsal=server.debug_providers, project_root=self.root)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def change(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Edit a site file."""

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from typing import Any
 
 import pytest
 
 from edge.run.program import recorded, rehearsed
-from edge.run.stack_settings import placeholders
-from engine.environment import environment
-from engine.obtain.cli import locate
-from engine.rehearsal.serving import RehearsalServer
 from engine.rehearsal.values import Secret, reveal
-from engine.rehearsal.workspace import rehearsal_workspace
-from engine.rehearsal.world import World
 from stacks.loader import load_site
 from tests.edge.conftest import Project
 
@@ -66,23 +58,6 @@ def state(project: Project) -> dict[str, Any]:
     return {f"{one['type']} {one['urn'].rpartition('::')[2]}": one for one in resources}
 
 
-def pulumi(project: Project, *arguments: str) -> str:
-    """Plain `pulumi` on the project's rehearsed stack."""
-    spec = load_site("demo", root=project.root)
-    paths = rehearsal_workspace("demo", project.root, placeholders(spec))
-    with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
-        done = subprocess.run(
-            [str(locate().path), *arguments, "--non-interactive", "--stack", "demo"],
-            cwd=paths.work_dir,
-            env={**os.environ, **environment(rehearsal=server.debug_providers, project_root=project.root)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def assert_has_additions(resources: dict[str, Any], outputs: dict[str, Any]) -> None:
     assert resources["edge:index:Host demo-a"]["protect"] is True
     labels = resources["kubernetes:core/v1:Namespace demo-telemetry-namespace"]["inputs"]["metadata"]["labels"]
@@ -126,13 +101,13 @@ def test_a_companys_additions_are_in_a_rehearsed_preview_and_up_and_plain_pulumi
     assert ran.code == 0, ran.stdout + ran.stderr
     assert_has_additions(state(company), ran.document["outputs"])
 
-    pulumi(company, "preview", "--expect-no-changes")
+    company.pulumi("preview", "--expect-no-changes")
 
 
 @pytest.mark.engine
 def test_a_companys_additions_are_in_plain_pulumi_up_and_edge_agrees(company: Project) -> None:
     assert company.edge("preview", "demo", "--rehearse").code == 0, "creates the stack"
-    pulumi(company, "up", "--yes", "--skip-preview")
+    company.pulumi("up", "--yes", "--skip-preview")
     outputs = company.edge("outputs", "demo", "--rehearse", "--json").document["outputs"]
     assert_has_additions(state(company), outputs)
     again = company.edge("preview", "demo", "--rehearse", "--json").document

@@ -15,11 +15,6 @@ import pytest
 
 from edge.run.operation import opened
 from edge.run.stack_settings import placeholders
-from engine.environment import environment
-from engine.obtain.cli import locate
-from engine.rehearsal.serving import RehearsalServer
-from engine.rehearsal.workspace import rehearsal_workspace
-from engine.rehearsal.world import World
 from stacks.catalogue import PROJECT_ROOT
 from stacks.configuration import PLACEHOLDER
 from stacks.loader import load_site
@@ -100,18 +95,7 @@ def test_a_rehearsal_has_no_hosts_to_look_at(project: Project) -> None:
 def test_plain_pulumi_finds_nothing_to_change_in_what_edge_brought_up(project: Project) -> None:
     """`edge`, which runs the program in its own process, makes the same resources as the language host."""
     assert project.edge("up", "demo", "--rehearse").code == 0
-    spec = load_site("demo")
-    paths = rehearsal_workspace("demo", project.root, placeholders(spec))
-    with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
-        done = subprocess.run(
-            [str(locate().path), "preview", "--non-interactive", "--stack", "demo", "--expect-no-changes"],
-            cwd=paths.work_dir,
-            env={**os.environ, **environment(rehearsal=server.debug_providers, project_root=project.root)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
+    project.pulumi("preview", "--expect-no-changes")
 
 
 def test_a_change_is_shown_with_the_properties_that_change_and_touches_nothing_else(project: Project) -> None:
