@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,8 +38,8 @@ def run(
     from engine.environment import PROJECT_ROOT
 
     probe = _probe(site) if drift else None
-    built = {"built": probe.start} if probe else {}
-    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, **built) as session:
+    opening = functools.partial(opened, site, rehearse=rehearse, root=PROJECT_ROOT)
+    with opening(built=probe.start, meanwhile=probe.load) if probe else opening() as session:
         planned = preview(session, quiet=as_json)
         if planned.code != DONE:
             done = planned

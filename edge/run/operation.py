@@ -208,15 +208,20 @@ class Session:
 
 @contextmanager
 def opened(
-    site: str, *, rehearse: bool, root: Path = PROJECT_ROOT, built: Built = lambda _site: None
+    site: str,
+    *,
+    rehearse: bool,
+    root: Path = PROJECT_ROOT,
+    built: Built = lambda _site: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """A session that can preview ``site`` and bring it up. ``site`` is an id or the path of a site file.
 
-    ``built`` is called within the program, each time that it has built the site. Raises ``FileError``, and
-    ``OperationError`` with all secrets that a real run lacks.
+    ``built`` is called within the program, each time that it has built the site. ``meanwhile`` is called once, while
+    the engine starts. Raises ``FileError``, and ``OperationError`` with all secrets that a real run lacks.
     """
     spec = load_site(site, root=root)
-    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built) as session:
+    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built, meanwhile=meanwhile) as session:
         yield session
 
 
@@ -228,6 +233,7 @@ def opened_stack(
     root: Path = PROJECT_ROOT,
     spec: SiteSpec | None = None,
     built: Built = lambda _site: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """A session on the stack of ``site``, whose file may be broken or gone: ``spec`` is only needed to build the site.
 
@@ -244,7 +250,7 @@ def opened_stack(
             folder, variables = root, environment(project_root=root)
         program: tuple[str, ...] = ()
         if spec is not None:
-            program, more = _program(site, spec, settings, rehearse, root, built, resources)
+            program, more = _program(site, spec, settings, rehearse, root, built, meanwhile, resources)
             variables |= more
         process = PulumiProcess(cli.path, folder, variables | _STREAMING)
         yield Session(name, "rehearsal" if rehearse else "real", cli, process, spec, program)
@@ -268,14 +274,19 @@ def _program(
     rehearse: bool,
     root: Path,
     built: Built,
+    meanwhile: Callable[[], None],
     resources: ExitStack,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The arguments and variables with which `pulumi` runs the project's program in this process."""
     from edge.run.attached import attached
     from edge.run.program import import_sdks, main_program, rehearsed
 
+    def imports() -> None:
+        import_sdks(spec)
+        meanwhile()
+
     # Imports overlap the engine's start.
-    importing = threading.Thread(target=import_sdks, args=(spec,), name="imports", daemon=True)
+    importing = threading.Thread(target=imports, name="imports", daemon=True)
     importing.start()
     file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
     configuration = rehearsed(spec, settings.plain, file, root) if rehearse else None
