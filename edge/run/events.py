@@ -40,6 +40,8 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 _RULE = re.compile(r"^(?P<rule>[a-z][a-z-]*/[a-z0-9][a-z0-9-]*): ", re.MULTILINE)
 _MARKUP = re.compile(r"<\{%[^%]*%\}>")
 _REFUSED = ("preview failed", "update failed")
+# Within an error of the official command plugin: the whole script, as a quoted string of Go.
+_SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":(?:\n|$)')
 _PROGRAM_ERROR = "python inline source runtime error: "
 _KEPT_LINES = 20
 _SHOWN_CHARACTERS = 72
@@ -216,8 +218,9 @@ class Run:
         return [diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error"]
 
     def said_by(self, urn: str) -> tuple[str, ...]:
-        """The last lines that a resource printed while it ran; they explain a failure."""
-        return tuple(self._said.get(urn, ()))
+        """The last lines that a resource printed while it ran and that its errors do not repeat."""
+        repeated = {line.strip() for error in self.errors if error.urn == urn for line in error.message.splitlines()}
+        return tuple(line for line in self._said.get(urn, ()) if line.strip() not in repeated)
 
     def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
         urn = metadata["urn"]
@@ -262,7 +265,7 @@ class Run:
 
     def _say_error(self, urn: str, message: str) -> None:
         text = plain(message).strip()
-        error = Diagnostic("error", urn, text if self.traces else without_trace(text))
+        error = Diagnostic("error", urn, text if self.traces else without_script(without_trace(text)))
         # After a policy violation the engine adds a general error; the finding says more.
         if error not in self.diagnostics and not (self.policies and error.message in _REFUSED):
             self.diagnostics.append(error)
@@ -284,6 +287,11 @@ def without_trace(message: str) -> str:
         last_place = max((index for index, line in enumerate(lines) if line.startswith(" ")), default=-1)
         error = "\n".join(lines[last_place + 1 :])
     return f"the program stops: {error.strip()}"
+
+
+def without_script(message: str) -> str:
+    """The error of a command without the text of its script: how it ended, then what it printed."""
+    return _SCRIPT.sub("\n", message).rstrip()
 
 
 def name_of(urn: str) -> str:

@@ -138,6 +138,30 @@ def test_what_failed_stays_failed_and_is_explained_with_what_it_printed() -> Non
     assert run.said_by(BASE) == ("unpacking", "disk is full")
 
 
+def test_a_failed_script_of_the_official_plugin_is_shown_by_its_output_once_and_never_by_its_text() -> None:
+    script = r"exec bash -c \'say \"hello\" # running \"x\":\\n exit 1\\nmore\'"
+    said = "unpacking\nerror: disk is full"
+    message = f'Process exited with status 1: running "{script}":\n{said}'
+    run = fed(
+        {"diagnosticEvent": {"severity": "info", "urn": BASE, "message": f"{said}\n"}},
+        {"diagnosticEvent": {"severity": "error", "urn": BASE, "message": f"{message}\n"}},
+    )
+    assert [error.message for error in run.errors] == [f"Process exited with status 1\n{said}"]
+    assert run.said_by(BASE) == ()
+
+
+def test_a_failed_script_that_printed_nothing_is_shown_by_how_it_ended() -> None:
+    message = "Process exited with status 1: running \"exec bash -c 'exit 1'\":\n"
+    run = fed({"diagnosticEvent": {"severity": "error", "urn": BASE, "message": message}})
+    assert [error.message for error in run.errors] == ["Process exited with status 1"]
+
+
+def test_an_error_that_only_looks_like_a_scripts_is_shown_whole() -> None:
+    message = 'a hook failed: running "unclosed:\nmore'
+    run = fed({"diagnosticEvent": {"severity": "error", "urn": BASE, "message": message}})
+    assert [error.message for error in run.errors] == [message]
+
+
 def test_only_the_last_lines_of_a_talkative_resource_are_kept() -> None:
     lines = [{"diagnosticEvent": {"severity": "info", "urn": BASE, "message": f"{n}\n"}} for n in range(1000)]
     assert fed(*lines).said_by(BASE)[-1] == "999"
