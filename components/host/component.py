@@ -37,7 +37,8 @@ class Host(EdgeComponent):
     """``edge:index:Host``: reachable, known and prepared.
 
     Attributes: ``machine``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is
-    installed), ``identity`` (changes when the host is installed anew), ``expected`` (what all parts leave on it).
+    installed), ``identity`` (changes when the host is installed anew), ``expected`` (what all parts leave on it),
+    ``commands`` (names of the commands that run on it).
     """
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -49,6 +50,7 @@ class Host(EdgeComponent):
         scripts = plan(machine)
         self.identity = scripts.identity
         self.expected: list[Expected] = []
+        self.commands: list[str] = []
         self._last: pulumi.Resource | None = None
         self.command(
             self,
@@ -114,13 +116,15 @@ class Host(EdgeComponent):
         happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them. ``expected``
         is what the script leaves on this host.
         """
+        called = name or f"{(about or self).node}-{role}"
         self.expected += expected
+        self.commands.append(called)
         if self.spec.reapply and about is None and name is None:
             script = f"# reapply: {self.spec.reapply}\n{script}"
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(
-            name or f"{(about or self).node}-{role}",
+            called,
             connection=self.connection(dial_attempts),
             create=as_root(script, self._ssh.user),
             update=None if update is None else as_root(update, self._ssh.user),

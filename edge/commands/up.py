@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,9 @@ from edge.exit_codes import DONE, FAILED
 if TYPE_CHECKING:
     from edge.hosts.drift import Report
     from edge.hosts.drift_probe import DriftProbe
+    from edge.run.failure import OperationError
     from edge.run.operation import Outcome, Session
+    from stacks.edge_site import EdgeSite
 
 EXAMPLES = "edge up demo --rehearse   |   edge up prod   |   edge up prod --yes --drift --json"
 
@@ -34,12 +35,20 @@ def run(
         raise typer.BadParameter("--drift probes hosts, and --rehearse has none")
     if not (yes or rehearse):
         require_terminal("up", site, as_json)
+    from edge.hosts.contact import Contact
     from edge.run.operation import opened
     from engine.environment import PROJECT_ROOT
 
     probe = _probe(site) if drift else None
-    opening = functools.partial(opened, site, rehearse=rehearse, root=PROJECT_ROOT)
-    with opening(built=probe.start, meanwhile=probe.load) if probe else opening() as session:
+    contact = Contact()
+
+    def built(made: EdgeSite) -> None:
+        contact.learn(made)
+        if probe:
+            probe.start(made)
+
+    loaded = probe.load if probe else lambda: None
+    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, built=built, meanwhile=loaded) as session:
         planned = preview(session, quiet=as_json)
         if planned.code != DONE:
             done = planned
@@ -49,7 +58,8 @@ def run(
         else:
             if not (yes or rehearse):
                 _ask(session, planned)
-            done = _apply(session, planned, quiet=as_json)
+            refusal = None if rehearse else contact.refusal(planned)
+            done = _refused(planned, refusal) if refusal else _apply(session, planned, quiet=as_json)
             if probe and done.code == DONE:
                 probe.restart()
         found = _drift(probe) if probe and done.code == DONE else None
@@ -71,6 +81,10 @@ def _ask(session: Session, planned: Outcome) -> None:
     outcome(console(), planned)
     if not typer.confirm(f"Do this to {session.site}?", err=True):
         raise typer.Exit(FAILED)
+
+
+def _refused(planned: Outcome, why: OperationError) -> Outcome:
+    return dataclasses.replace(planned, code=FAILED, failure=why)
 
 
 def _apply(session: Session, planned: Outcome, *, quiet: bool) -> Outcome:
