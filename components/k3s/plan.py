@@ -70,9 +70,15 @@ def version_of(spec: K3sSpec, machine: Machine) -> str:
 
 def encryption_provider(version: str) -> str:
     """secretbox where the release has it (1.30.12, 1.31.8, 1.32.4, 1.33.0 and newer), else aescbc."""
-    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    minor, patch = _minor_and_patch(version)
     first_patch = {30: 12, 31: 8, 32: 4}.get(minor, 0)
     return "secretbox" if minor >= 30 and patch >= first_patch else "aescbc"
+
+
+def kubelet_args(spec: K3sSpec, version: str) -> tuple[str, ...]:
+    """Flags of the kubelet of one release. Releases before 1.31 run on cgroup v1 anyway and do not know its flag."""
+    cgroup_v1 = () if spec.fail_cgroup_v1 or _minor_and_patch(version) < (31, 0) else ("fail-cgroupv1=false",)
+    return (*hardening.kubelet_args(spec.pod_max_pids), *cgroup_v1)
 
 
 def to_yaml(value: Any) -> str:
@@ -265,7 +271,7 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
         config["node-ip"] = machine.spec.node_ip
     return config | {
         "protect-kernel-defaults": True,
-        "kubelet-arg": list(hardening.kubelet_args(spec.pod_max_pids)),
+        "kubelet-arg": list(kubelet_args(spec, version_of(spec, machine))),
     }
 
 
@@ -276,6 +282,11 @@ def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[
     if machine.node == servers[0].node and len(servers) > 1:
         seeds = _unique(spec.api_address, servers[1].node_address)
     return [_in_url(seed) for seed in seeds if seed != machine.node_address]
+
+
+def _minor_and_patch(version: str) -> tuple[int, int]:
+    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    return minor, patch
 
 
 def _unique(*values: str | None) -> list[str]:

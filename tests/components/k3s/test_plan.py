@@ -82,6 +82,25 @@ def test_an_agent_gets_the_kubelet_flags_and_none_of_the_control_plane() -> None
     assert config["token-file"] == "/etc/rancher/k3s/agent-token", "an agent must not hold the servers' token"
 
 
+@pytest.mark.parametrize(
+    ("version", "fields", "flags"),
+    [
+        ("v1.36.3+k3s1", {}, []),
+        ("v1.36.3+k3s1", {"fail_cgroup_v1": False}, ["fail-cgroupv1=false"]),
+        ("v1.31.0+k3s1", {"fail_cgroup_v1": False}, ["fail-cgroupv1=false"]),
+        ("v1.30.12+k3s1", {"fail_cgroup_v1": False}, []),
+    ],
+)
+def test_a_site_may_run_on_cgroup_v1_where_the_release_would_refuse_it(
+    version: str, fields: dict[str, object], flags: list[str]
+) -> None:
+    spec = k3s(version=version, releases={version: {"amd64": "a" * 64}}, **fields)
+    for which in (SERVERS[0], AGENT):
+        arguments = config_of(spec, which, SERVERS[:1])["kubelet-arg"]
+        assert isinstance(arguments, list)
+        assert [flag for flag in arguments if "cgroup" in flag] == flags
+
+
 def test_the_first_server_joins_through_another_one_when_it_comes_back() -> None:
     script = plan_node(HA, SERVERS[0], SERVERS, labels={}).install
     assert "for seed in 10.0.0.10 10.0.0.12" in script
