@@ -125,6 +125,7 @@ def plan_node(
         node=node,
         version=version,
         server=server,
+        server_dir=hardening.SERVER_DIR,
         unit=service,
         bin_dir=bin_dir,
         binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[arch]}",

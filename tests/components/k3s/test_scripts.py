@@ -89,6 +89,14 @@ def test_a_first_server_founds_the_cluster_once_and_a_second_run_changes_nothing
     ]
 
 
+def test_the_servers_folders_have_the_modes_that_k3s_keeps(box: Sandbox) -> None:
+    spec = spec_for(box)
+    folders = [box.path(f"/var/lib/rancher/k3s/server{below}") for below in ("", "/manifests", "/logs")]
+    for _ in range(2):
+        found(box, spec)
+        assert {oct(folder.stat().st_mode & 0o777) for folder in folders} == {"0o700"}
+
+
 def test_a_lost_first_server_never_founds_a_second_cluster(box: Sandbox) -> None:
     done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code != 0

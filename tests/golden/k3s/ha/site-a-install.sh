@@ -84,6 +84,8 @@ for name in kubectl crictl ctr; do
   [ -e /opt/bin/"$name" ] || ln -s k3s /opt/bin/"$name"
 done
 
+# The modes that K3s keeps: `put_file` would make these folders readable by everybody on a new host.
+install -d -m 0700 /var/lib/rancher/k3s/server /var/lib/rancher/k3s/server/manifests /var/lib/rancher/k3s/server/logs
 put_file /etc/rancher/k3s/config.yaml 0600 <<'EDGE_FILE'
 node-name: site-a
 protect-kernel-defaults: true
@@ -91,6 +93,7 @@ kubelet-arg:
 - streaming-connection-idle-timeout=5m
 - pod-max-pids=4096
 - tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305
+- seccomp-default=true
 token-file: /etc/rancher/k3s/token
 agent-token-file: /etc/rancher/k3s/agent-token
 write-kubeconfig-mode: '0600'
@@ -186,6 +189,13 @@ spec:
   ingress:
   - from:
     - podSelector: {}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: default
+  namespace: kube-system
+automountServiceAccountToken: false
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -283,7 +293,6 @@ spec:
 EDGE_FILE
 put_file /etc/rancher/k3s/token 0600 <<<"$token"
 put_file /etc/rancher/k3s/agent-token 0600 <<<"$agent_token"
-install -d -m 0700 /var/lib/rancher/k3s/server/logs
 put_file /etc/systemd/system/k3s.service 0644 <<'EDGE_FILE'
 [Unit]
 Description=Lightweight Kubernetes (server)

@@ -91,6 +91,7 @@ kubelet-arg:
 - streaming-connection-idle-timeout=5m
 - pod-max-pids=4096
 - tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305
+- seccomp-default=true
 token-file: /etc/rancher/k3s/agent-token
 node-label:
 - region=eu
