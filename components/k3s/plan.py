@@ -13,6 +13,7 @@ from components import ports
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
+from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
 from components.shell import here_document, render
 from components.types import Arch
@@ -96,7 +97,7 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         api_address=api_address,
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.node),
         cluster_init_used=render("k3s/cluster_init_used.sh.j2"),
-        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first)),
+        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first), reasons=REASONS),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
 
@@ -139,6 +140,7 @@ def plan_node(
         seeds=_seeds(spec, machine, servers),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
+        reasons=REASONS,
     )
     secret = ["agent-token", *(["token"] if server else [])]
     if server and isinstance(spec.datastore, ExternalDatastore):

@@ -12,6 +12,7 @@ from tests.mutants.policies import POLICIES
 _PROMISES = "tests/promises"
 _SSH = f"{_PROMISES}/test_ssh.py"
 _K3S = f"{_PROMISES}/test_k3s.py"
+_WHY_STOPPED = "tests/components/k3s/test_why_stopped.py"
 _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
 _CLOUDS = f"{_PROMISES}/test_clouds.py"
@@ -234,6 +235,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "install -d -m 0700 {{ server_dir }}",
         "install -d -m 0755 {{ server_dir }}",
         (_K3S,),
+    ),
+    Mutant(
+        "the reason of a crash is found before the journal's end",
+        "components/k3s/why_stopped.sh.j2",
+        "Shutdown request received|",
+        "",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "a lasting loop of errors does not hide the reason",
+        "components/k3s/why_stopped.sh.j2",
+        "seen[$key]=1",
+        ":",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "no token is in what K3s said",
+        "components/k3s/why_stopped.sh.j2",
+        'line=${line//"$secret"/<hidden>}',
+        ":",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "no password of a datastore is in what K3s said",
+        "components/k3s/why_stopped.sh.j2",
+        "-e 's#(://[^[:space:]/:@]*:)[^[:space:]]*@#\\1<hidden>@#g' \\\n",
+        "\\\n",
+        (_WHY_STOPPED,),
     ),
     Mutant("a node that goes is drained", "components/k3s/remove.sh.j2", "kubectl drain", ": drain", (_K3S,)),
     Mutant("a node that goes is forgotten", _K3S_COMPONENT, ", delete=scripts.remove", "", (_K3S,)),
