@@ -15,7 +15,7 @@ from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
-from components.shell import here_document, render
+from components.shell import fragment, here_document, render
 from components.types import Arch
 
 DatastoreKind = Literal["sqlite", "etcd", "external"]
@@ -164,6 +164,23 @@ def plan_node(
     )
 
 
+def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> str:
+    """Looks for what K3s needs of a host, as a piece of the host's own gate (``Part.host_checks``)."""
+    needed = [("tcp", ports.KUBELET, "")]
+    if machine.is_server:
+        needed.append(("tcp", ports.KUBERNETES_API, ""))
+        if datastore_kind(spec, len(servers)) == "etcd":
+            needed += [("tcp", port, "") for port in _ETCD_PORTS]
+    if spec.flannel_backend in _TUNNELS:
+        needed.append(("udp", *_TUNNELS[spec.flannel_backend]))
+    return fragment(
+        "k3s/host_checks.sh.j2",
+        backend=spec.flannel_backend,
+        needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
+        ports=needed,
+    )
+
+
 def files(
     spec: K3sSpec, machine: Machine, servers: Sequence[Machine], labels: Mapping[str, str], psa_exempt: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
@@ -264,6 +281,14 @@ RestartSec=5s
 WantedBy=multi-user.target
 """
 
+
+_ETCD_PORTS = (2379, 2380)
+
+_TUNNELS: Mapping[str, tuple[int, str]] = {"wireguard-native": (51820, "flannel-wg"), "vxlan": (8472, "flannel.1")}
+"""By backend of flannel that has one: the UDP port of its tunnel, and the link that holds it."""
+
+_WITHOUT_CGROUP_V1 = (35, 0)
+"""Minor version and patch of the first Kubernetes whose kubelet refuses cgroup v1 by default."""
 
 _ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("https://",)}
 

@@ -12,6 +12,7 @@ from tests.mutants.policies import POLICIES
 _PROMISES = "tests/promises"
 _SSH = f"{_PROMISES}/test_ssh.py"
 _K3S = f"{_PROMISES}/test_k3s.py"
+_TEST_HOST_CHECKS = "tests/components/k3s/test_host_checks.py"
 _WHY_STOPPED = "tests/components/k3s/test_why_stopped.py"
 _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
@@ -22,6 +23,7 @@ _ROLLOUT = f"{_PROMISES}/test_rollout.py"
 _HOST = "components/host/component.py"
 _K3S_COMPONENT = "components/k3s/component.py"
 _K3S_PLAN = "components/k3s/plan.py"
+_HOST_CHECKS = "components/k3s/host_checks.sh.j2"
 _HARDENING = "components/k3s/hardening.py"
 _OBJECTS = "components/objects.py"
 _RESTRICTED = "components/restricted.py"
@@ -235,6 +237,41 @@ MUTANTS: tuple[Mutant, ...] = (
         "install -d -m 0700 {{ server_dir }}",
         "install -d -m 0755 {{ server_dir }}",
         (_K3S,),
+    ),
+    Mutant(
+        "a host is asked for what K3s needs of it",
+        "stacks/edge_site.py",
+        "checks=checks[machine.name],",
+        "",
+        (_K3S,),
+    ),
+    Mutant(
+        "a link that was made to try WireGuard does not stay",
+        _HOST_CHECKS,
+        "  ip link delete dev edge-check\n",
+        "  :\n",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "network policies need ipset",
+        _HOST_CHECKS,
+        '[ -z "$absent" ] || lack',
+        "true || lack",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a host with cgroup v1 is refused",
+        _HOST_CHECKS,
+        "{% if needs_cgroup_v2 %}",
+        "{% if not backend %}",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a port that another program has is not K3s' own",
+        _HOST_CHECKS,
+        "/(k3s|k3s-agent)\\.service",
+        "/",
+        (_TEST_HOST_CHECKS,),
     ),
     Mutant(
         "the reason of a crash is found before the journal's end",

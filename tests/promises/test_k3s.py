@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from stacks.loader import load_site
 from tests.promises.recordings import (
     COMMAND,
     all_resources,
@@ -89,6 +90,22 @@ def test_the_default_account_of_kubernetes_own_namespaces_has_no_token() -> None
             and one["automountServiceAccountToken"] is False
         }
         assert closed == {"default", "kube-node-lease", "kube-public", "kube-system"}, command.name
+
+
+def test_what_k3s_needs_of_a_host_is_looked_for_before_anything_is_changed_on_it() -> None:
+    installed = {command.name.removesuffix("-k3s"): script(command) for command in commands("k3s")}
+    for site, facts in all_resources():
+        node = facts.name.removesuffix("-facts")
+        if facts.name.endswith("-facts") and node in installed:
+            text = script(facts)
+            config = yaml.safe_load(files(installed[node])["/etc/rancher/k3s/config.yaml"])
+            assert "ip_set" in text, node
+            assert "k3s_port tcp 10250" in text, node
+            assert ("k3s_port tcp 6443" in text) == ("tls-san" in config), node
+            encrypted = load_site(site).k3s
+            assert encrypted is not None
+            assert ("type wireguard" in text) == (encrypted.flannel_backend == "wireguard-native"), node
+            assert facts.name in before(site, next(one for one in commands("k3s") if one.name == f"{node}-k3s")), node
 
 
 def test_only_root_looks_into_the_servers_folder() -> None:

@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.host.machine import Machine
+from components.host.plan import plan as host_plan
 from components.k3s import hardening
-from components.k3s.plan import encryption_provider, files, plan_cluster, plan_node, registries, server_config
+from components.k3s.plan import (
+    encryption_provider,
+    files,
+    host_checks,
+    plan_cluster,
+    plan_node,
+    registries,
+    server_config,
+)
 from components.k3s.spec import K3sSpec
 from components.shell import as_root
 from tests.components.site_parts import AGENT, SERVERS, k3s, machine
@@ -38,6 +47,7 @@ def test_rendered_files_and_scripts_are_as_reviewed(
     for which in (servers[0], AGENT):
         planned = plan_node(spec, which, servers, labels={"region": "eu"}, psa_exempt=["azure-arc"])
         for name, text in {
+            "facts": host_plan(which, [host_checks(spec, which, servers)]).facts,
             "install": planned.install,
             "uninstall": planned.uninstall,
             "admit": planned.forget_old_node,

@@ -144,9 +144,8 @@ why_stopped() {
   if [[ $entered =~ ^[1-9][0-9]*$ ]] && [ $((${up%.*} - entered / 1000000)) -gt "$age" ]; then
     age=$((${up%.*} - entered / 1000000))
   fi
-  journal() {
-    journalctl --unit="$unit" --since="@$(($(date +%s) - age - 1))" --reverse --quiet --no-pager --output=cat || true
-  }
+  local since=$(($(date +%s) - age - 1))
+  journal() { journalctl --unit="$unit" --since="@$since" --reverse --quiet --no-pager --output=cat || true; }
 
   # What must not be shown, the longest first: one secret may be a part of another.
   local -a secrets=()
