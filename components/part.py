@@ -135,6 +135,11 @@ class Part(Generic[S]):
         """The Kubernetes release that it puts on a host."""
         return None
 
+    def host_checks(self, spec: S, machine: Machine, site: Site) -> str:
+        """Shell that looks whether a host has what the part needs, as a piece of the gate that runs before anything is
+        changed. For each thing that is missing it calls ``lack WHAT WHAT_TO_DO``; it leaves nothing behind."""
+        return ""
+
     def scrapes(self, spec: S) -> Sequence[Scrape]:
         """Metrics that it offers."""
         return ()

@@ -57,7 +57,12 @@ def render(template: str, **values: object) -> str:
 
     Raises ``jinja2.UndefinedError`` for a value that the template needs and did not get.
     """
-    return _template("prelude.sh.j2").render() + "\n" + _template(template).render(**values)
+    return _template("prelude.sh.j2").render() + "\n" + fragment(template, **values)
+
+
+def fragment(template: str, **values: object) -> str:
+    """A piece of another script: ``template`` without the prelude."""
+    return _template(template).render(**values)
 
 
 def here_document(text: str) -> str:

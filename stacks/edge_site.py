@@ -5,7 +5,7 @@ Order and wiring, nothing else: what a part does is its own business, what a sit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class EdgeSite(EdgeComponent):
                     entry.part.build(entry.spec, building)
 
         build(Phase.PLACE)
-        building.hosts = _hosts(building)
+        building.hosts = _hosts(building, parts.host_checks(spec, building.site))
         self.hosts = list(building.hosts.values())
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
@@ -65,7 +65,7 @@ class EdgeSite(EdgeComponent):
         return {**self._told, OUTPUT: built_from(self.spec)}
 
 
-def _hosts(building: Building) -> dict[str, Host]:
+def _hosts(building: Building, checks: Mapping[str, Sequence[str]]) -> dict[str, Host]:
     """The hosts by name, in the order of the file."""
     site, made = building.site, dict[str, Host]()
     # A host behind a jump host comes after it; the rules have refused circles.
@@ -82,6 +82,7 @@ def _hosts(building: Building) -> dict[str, Host]:
                 private_key=building.secret("ssh-private-key"),
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],
+                checks=checks[machine.name],
             ),
             building.child(),
         )

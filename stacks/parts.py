@@ -128,6 +128,14 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
     return Machine(index, site.node(host), host, site.os_of(host), hardware, accelerators)
 
 
+def host_checks(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[str]]:
+    """By host, what its parts look for before anything is changed on it."""
+    return {
+        machine.name: [check for entry in entries(site) if (check := entry.part.host_checks(entry.spec, machine, seen))]
+        for machine in seen.machines
+    }
+
+
 def networks(site: SiteSpec) -> Iterator[Network]:
     """Networks that the site uses."""
     for entry in entries(site):

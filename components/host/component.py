@@ -31,6 +31,8 @@ class HostArgs:
     """The host through which SSH reaches this one."""
     after: Sequence[pulumi.Resource] = ()
     """What must be there before the host can be reached."""
+    checks: Sequence[str] = ()
+    """What the parts on it look for before anything is changed (``Part.host_checks``)."""
 
 
 class Host(EdgeComponent):
@@ -47,7 +49,7 @@ class Host(EdgeComponent):
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self._ssh, self._jump_host = args.ssh, args.jump_host
         self._private_key = pulumi.Output.secret(args.private_key)
-        scripts = plan(machine)
+        scripts = plan(machine, args.checks)
         self.identity = scripts.identity
         self.expected: list[Expected] = []
         self.commands: list[str] = []

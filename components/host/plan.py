@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -46,7 +47,7 @@ class HostPlan:
     reachable: str
     """Succeeds as soon as the host answers and lets us become root."""
     facts: str
-    """Prints what the host is, and refuses one that is not what the site file says."""
+    """Prints what the host is. Refuses one that is not what the site file says, or lacks what its parts need."""
     base: str
     """Kernel settings, host name, time, update window."""
     leave: str
@@ -62,8 +63,8 @@ def sysctl_file(settings: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
 
 
-def plan(machine: Machine) -> HostPlan:
-    """Scripts for one host."""
+def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
+    """Scripts for one host. ``checks`` are what the parts on it look for (``Part.host_checks``)."""
     os, hardware, system = machine.os, machine.hardware, machine.system
     files = {
         "/etc/sysctl.d/90-kubelet.conf": sysctl_file(KUBELET_SYSCTLS),
@@ -90,6 +91,7 @@ def plan(machine: Machine) -> HostPlan:
             secure_boot=os.secure_boot,
             os_ids=system.ids,
             distribution=system.name,
+            checks=checks,
         ),
         base=render(
             "host/base.sh.j2",

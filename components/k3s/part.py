@@ -7,7 +7,7 @@ from typing import Any
 
 from components import ports
 from components.host.machine import Machine
-from components.k3s.plan import version_of
+from components.k3s.plan import host_checks, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
 from components.part import Building, Cluster, Part, Phase
 from components.view import Network, SecretNeed, Site
@@ -60,6 +60,9 @@ class K3sPart(Part[K3sSpec]):
 
     def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:
         return version_of(spec, machine)
+
+    def host_checks(self, spec: K3sSpec, machine: Machine, site: Site) -> str:
+        return host_checks(spec, machine, site.servers)
 
     def outputs(self, spec: K3sSpec, site: Site) -> Mapping[str, Any]:
         api_address = spec.api_address or site.servers[0].spec.address

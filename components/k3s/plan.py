@@ -13,8 +13,9 @@ from components import ports
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
+from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
-from components.shell import here_document, render
+from components.shell import fragment, here_document, render
 from components.types import Arch
 
 DatastoreKind = Literal["sqlite", "etcd", "external"]
@@ -70,9 +71,15 @@ def version_of(spec: K3sSpec, machine: Machine) -> str:
 
 def encryption_provider(version: str) -> str:
     """secretbox where the release has it (1.30.12, 1.31.8, 1.32.4, 1.33.0 and newer), else aescbc."""
-    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    minor, patch = _minor_and_patch(version)
     first_patch = {30: 12, 31: 8, 32: 4}.get(minor, 0)
     return "secretbox" if minor >= 30 and patch >= first_patch else "aescbc"
+
+
+def kubelet_args(spec: K3sSpec, version: str) -> tuple[str, ...]:
+    """Flags of the kubelet of one release. Releases before 1.31 run on cgroup v1 anyway and do not know its flag."""
+    cgroup_v1 = () if spec.fail_cgroup_v1 or _minor_and_patch(version) < (31, 0) else ("fail-cgroupv1=false",)
+    return (*hardening.kubelet_args(spec.pod_max_pids), *cgroup_v1)
 
 
 def to_yaml(value: Any) -> str:
@@ -90,7 +97,7 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         api_address=api_address,
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.node),
         cluster_init_used=render("k3s/cluster_init_used.sh.j2"),
-        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first)),
+        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first), reasons=REASONS),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
 
@@ -119,6 +126,7 @@ def plan_node(
         node=node,
         version=version,
         server=server,
+        server_dir=hardening.SERVER_DIR,
         unit=service,
         bin_dir=bin_dir,
         binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[arch]}",
@@ -132,6 +140,7 @@ def plan_node(
         seeds=_seeds(spec, machine, servers),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
+        reasons=REASONS,
     )
     secret = ["agent-token", *(["token"] if server else [])]
     if server and isinstance(spec.datastore, ExternalDatastore):
@@ -152,6 +161,23 @@ def plan_node(
             *file(f"/etc/systemd/system/{service}.service", "0644", system_unit),
             *unit(f"{service}.service"),
         ),
+    )
+
+
+def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> str:
+    """Looks for what K3s needs of a host, as a piece of the host's own gate (``Part.host_checks``)."""
+    needed = [("tcp", ports.KUBELET, "")]
+    if machine.is_server:
+        needed.append(("tcp", ports.KUBERNETES_API, ""))
+        if datastore_kind(spec, len(servers)) == "etcd":
+            needed += [("tcp", port, "") for port in _ETCD_PORTS]
+    if spec.flannel_backend in _TUNNELS:
+        needed.append(("udp", *_TUNNELS[spec.flannel_backend]))
+    return fragment(
+        "k3s/host_checks.sh.j2",
+        backend=spec.flannel_backend,
+        needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
+        ports=needed,
     )
 
 
@@ -256,6 +282,14 @@ WantedBy=multi-user.target
 """
 
 
+_ETCD_PORTS = (2379, 2380)
+
+_TUNNELS: Mapping[str, tuple[int, str]] = {"wireguard-native": (51820, "flannel-wg"), "vxlan": (8472, "flannel.1")}
+"""By backend of flannel that has one: the UDP port of its tunnel, and the link that holds it."""
+
+_WITHOUT_CGROUP_V1 = (35, 0)
+"""Minor version and patch of the first Kubernetes whose kubelet refuses cgroup v1 by default."""
+
 _ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("https://",)}
 
 
@@ -265,7 +299,7 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
         config["node-ip"] = machine.spec.node_ip
     return config | {
         "protect-kernel-defaults": True,
-        "kubelet-arg": list(hardening.kubelet_args(spec.pod_max_pids)),
+        "kubelet-arg": list(kubelet_args(spec, version_of(spec, machine))),
     }
 
 
@@ -276,6 +310,11 @@ def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[
     if machine.node == servers[0].node and len(servers) > 1:
         seeds = _unique(spec.api_address, servers[1].node_address)
     return [_in_url(seed) for seed in seeds if seed != machine.node_address]
+
+
+def _minor_and_patch(version: str) -> tuple[int, int]:
+    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    return minor, patch
 
 
 def _unique(*values: str | None) -> list[str]:

@@ -89,6 +89,10 @@ class K3sSpec(Spec):
     pod_max_pids: Annotated[int, Field(ge=64, le=65536)] = 4096
     """Most processes that one pod may have."""
 
+    fail_cgroup_v1: bool = True
+    """Whether the kubelet refuses a host with cgroup v1, as Kubernetes 1.35 and newer do by default. `false` runs nodes
+    on such hosts (older kernels, some vendors' images); Kubernetes no longer develops cgroup v1."""
+
     tls_sans: tuple[Address, ...] = ()
     """More names and addresses that the API's certificate is good for."""
 

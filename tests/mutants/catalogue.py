@@ -12,6 +12,8 @@ from tests.mutants.policies import POLICIES
 _PROMISES = "tests/promises"
 _SSH = f"{_PROMISES}/test_ssh.py"
 _K3S = f"{_PROMISES}/test_k3s.py"
+_TEST_HOST_CHECKS = "tests/components/k3s/test_host_checks.py"
+_WHY_STOPPED = "tests/components/k3s/test_why_stopped.py"
 _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
 _CLOUDS = f"{_PROMISES}/test_clouds.py"
@@ -21,6 +23,7 @@ _ROLLOUT = f"{_PROMISES}/test_rollout.py"
 _HOST = "components/host/component.py"
 _K3S_COMPONENT = "components/k3s/component.py"
 _K3S_PLAN = "components/k3s/plan.py"
+_HOST_CHECKS = "components/k3s/host_checks.sh.j2"
 _HARDENING = "components/k3s/hardening.py"
 _OBJECTS = "components/objects.py"
 _RESTRICTED = "components/restricted.py"
@@ -205,6 +208,98 @@ MUTANTS: tuple[Mutant, ...] = (
         '"write-kubeconfig-mode": "0600"',
         '"write-kubeconfig-mode": "0644"',
         (_K3S,),
+    ),
+    Mutant("pods without a profile are confined", _HARDENING, '"seccomp-default=true",', "", (_K3S,)),
+    Mutant(
+        "the default account of kube-system and its like has no token",
+        _HARDENING,
+        'service_account("default", namespace)',
+        'service_account("other", namespace)',
+        (_K3S,),
+    ),
+    Mutant(
+        "the default account of our namespaces has no token",
+        _OBJECTS,
+        'if kind == "Namespace":',
+        "if False:",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the default account of Arc's namespace has no token",
+        _ARC,
+        'create(self, f"{name}-agents-default-account", default_account(release.namespace), depends_on=[agents])',
+        "",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "only root looks into the server's folder",
+        "components/k3s/install.sh.j2",
+        "install -d -m 0700 {{ server_dir }}",
+        "install -d -m 0755 {{ server_dir }}",
+        (_K3S,),
+    ),
+    Mutant(
+        "a host is asked for what K3s needs of it",
+        "stacks/edge_site.py",
+        "checks=checks[machine.name],",
+        "",
+        (_K3S,),
+    ),
+    Mutant(
+        "a link that was made to try WireGuard does not stay",
+        _HOST_CHECKS,
+        "  ip link delete dev edge-check\n",
+        "  :\n",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "network policies need ipset",
+        _HOST_CHECKS,
+        '[ -z "$absent" ] || lack',
+        "true || lack",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a host with cgroup v1 is refused",
+        _HOST_CHECKS,
+        "{% if needs_cgroup_v2 %}",
+        "{% if not backend %}",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a port that another program has is not K3s' own",
+        _HOST_CHECKS,
+        "/(k3s|k3s-agent)\\.service",
+        "/",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "the reason of a crash is found before the journal's end",
+        "components/k3s/why_stopped.sh.j2",
+        "Shutdown request received|",
+        "",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "a lasting loop of errors does not hide the reason",
+        "components/k3s/why_stopped.sh.j2",
+        "seen[$key]=1",
+        ":",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "no token is in what K3s said",
+        "components/k3s/why_stopped.sh.j2",
+        'line=${line//"$secret"/<hidden>}',
+        ":",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "no password of a datastore is in what K3s said",
+        "components/k3s/why_stopped.sh.j2",
+        "-e 's#(://[^[:space:]/:@]*:)[^[:space:]]*@#\\1<hidden>@#g' \\\n",
+        "\\\n",
+        (_WHY_STOPPED,),
     ),
     Mutant("a node that goes is drained", "components/k3s/remove.sh.j2", "kubectl drain", ": drain", (_K3S,)),
     Mutant("a node that goes is forgotten", _K3S_COMPONENT, ", delete=scripts.remove", "", (_K3S,)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from stacks.loader import load_site
 from tests.promises.recordings import (
     COMMAND,
     all_resources,
@@ -68,6 +69,52 @@ def test_the_kubelet_refuses_a_host_with_other_kernel_settings() -> None:
     for command in commands("k3s"):
         config = yaml.safe_load(files(script(command))["/etc/rancher/k3s/config.yaml"])
         assert config.get("protect-kernel-defaults") is True, command.name
+
+
+def test_a_pod_that_names_no_seccomp_profile_is_not_unconfined() -> None:
+    # CIS 4.2.14.
+    for command in commands("k3s"):
+        config = yaml.safe_load(files(script(command))["/etc/rancher/k3s/config.yaml"])
+        assert "seccomp-default=true" in config["kubelet-arg"], command.name
+
+
+def test_the_default_account_of_kubernetes_own_namespaces_has_no_token() -> None:
+    # CIS 5.1.5. What the program itself makes is in test_in_the_cluster.py.
+    for command, _, written in k3s_servers():
+        objects = list(yaml.safe_load_all(written["/var/lib/rancher/k3s/server/manifests/edge-hardening.yaml"]))
+        closed = {
+            one["metadata"]["namespace"]
+            for one in objects
+            if one["kind"] == "ServiceAccount"
+            and one["metadata"]["name"] == "default"
+            and one["automountServiceAccountToken"] is False
+        }
+        assert closed == {"default", "kube-node-lease", "kube-public", "kube-system"}, command.name
+
+
+def test_what_k3s_needs_of_a_host_is_looked_for_before_anything_is_changed_on_it() -> None:
+    installed = {command.name.removesuffix("-k3s"): script(command) for command in commands("k3s")}
+    for site, facts in all_resources():
+        node = facts.name.removesuffix("-facts")
+        if facts.name.endswith("-facts") and node in installed:
+            text = script(facts)
+            config = yaml.safe_load(files(installed[node])["/etc/rancher/k3s/config.yaml"])
+            assert "ip_set" in text, node
+            assert "k3s_port tcp 10250" in text, node
+            assert ("k3s_port tcp 6443" in text) == ("tls-san" in config), node
+            encrypted = load_site(site).k3s
+            assert encrypted is not None
+            assert ("type wireguard" in text) == (encrypted.flannel_backend == "wireguard-native"), node
+            assert facts.name in before(site, next(one for one in commands("k3s") if one.name == f"{node}-k3s")), node
+
+
+def test_only_root_looks_into_the_servers_folder() -> None:
+    for command, _, _ in k3s_servers():
+        text = script(command)
+        made = re.search(r"^install -d -m 0700 (.*)$", text, re.MULTILINE)
+        assert made, command.name
+        assert "/var/lib/rancher/k3s/server" in made[1].split(), command.name
+        assert made.start() < text.index("\nput_file /var/lib/rancher/k3s/server/"), command.name
 
 
 def test_a_node_that_goes_is_drained_before_it_is_forgotten() -> None:

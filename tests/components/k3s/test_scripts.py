@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,14 @@ def test_a_first_server_founds_the_cluster_once_and_a_second_run_changes_nothing
     assert [call for call in again.calls if call.startswith("curl")] == [
         call for call in again.calls if HEALTHZ in call
     ]
+
+
+def test_the_servers_folders_have_the_modes_that_k3s_keeps(box: Sandbox) -> None:
+    spec = spec_for(box)
+    folders = [box.path(f"/var/lib/rancher/k3s/server{below}") for below in ("", "/manifests", "/logs")]
+    for _ in range(2):
+        found(box, spec)
+        assert {oct(folder.stat().st_mode & 0o777) for folder in folders} == {"0o700"}
 
 
 def test_a_lost_first_server_never_founds_a_second_cluster(box: Sandbox) -> None:
@@ -201,6 +211,23 @@ def test_uninstalling_leaves_no_file_of_k3s_behind(box: Sandbox) -> None:
         left = [path for path in box.path(gone).rglob("*") if path.is_file() or path.is_symlink()]
         assert not left, f"{gone} still holds {left}"
     assert box.run(scripts.uninstall).code == 0, "a second removal must be fine"
+
+
+def test_rules_that_k3s_made_with_its_own_iptables_go_with_it(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    for tool in ("iptables-save", "iptables-restore"):
+        box.path(f"/usr/local/sbin/{tool}").unlink()
+        for folder in ("/usr/sbin", "/usr/bin"):
+            if Path(folder, tool).exists():
+                box.path(folder).mkdir(parents=True, exist_ok=True)
+                os.mknod(box.path(f"{folder}/{tool}"), stat.S_IFCHR, os.makedev(0, 0))  # removed, to an overlay
+    aux = "/var/lib/rancher/k3s/data/0123abc/bin/aux"
+    box.install(f"{aux}/iptables-save", "printf '%s\\n' '*filter' '-A KUBE-SERVICES' '-A INPUT -j ACCEPT' COMMIT")
+    box.install(f"{aux}/iptables-restore", 'cat >"$SANDBOX/rules"')
+    done = box.run(plan_node(spec, SERVERS[0], SERVERS, labels={}).uninstall)
+    assert done.code == 0, done.stderr
+    assert (box.home / "rules").read_text() == "*filter\n-A INPUT -j ACCEPT\nCOMMIT\n"
 
 
 @pytest.mark.parametrize("script", ["wait ready", "cluster ready"])

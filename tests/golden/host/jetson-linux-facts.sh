@@ -73,9 +73,10 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: is this the machine that the site file describes (poweredge-xr4000)? Reads only.
+# site-a: is this the machine that the site file describes (poweredge-xr4000)? Changes nothing.
 problems=()
 expect() { problems+=("$1: expected $2, found $3"); }
+lack() { problems+=("$1: $2"); }
 
 case $(uname -m) in
   x86_64) arch=amd64 ;;
@@ -114,6 +115,7 @@ done
 luks=no
 device=$(findmnt --noheadings --output SOURCE --target "$state_dir" | sed 's/\[.*//')
 if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | grep -qx 'crypt'; then luks=yes; fi
+
 
 if [ "${#problems[@]}" -gt 0 ]; then
   printf 'site-a: %s\n' "${problems[@]}" >&2

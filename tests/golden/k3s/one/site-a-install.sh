@@ -84,6 +84,8 @@ for name in kubectl crictl ctr; do
   [ -e /opt/bin/"$name" ] || ln -s k3s /opt/bin/"$name"
 done
 
+# The modes that K3s keeps: `put_file` would make these folders readable by everybody on a new host.
+install -d -m 0700 /var/lib/rancher/k3s/server /var/lib/rancher/k3s/server/manifests /var/lib/rancher/k3s/server/logs
 put_file /etc/rancher/k3s/config.yaml 0600 <<'EDGE_FILE'
 node-name: site-a
 protect-kernel-defaults: true
@@ -91,6 +93,7 @@ kubelet-arg:
 - streaming-connection-idle-timeout=5m
 - pod-max-pids=4096
 - tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305
+- seccomp-default=true
 token-file: /etc/rancher/k3s/token
 agent-token-file: /etc/rancher/k3s/agent-token
 write-kubeconfig-mode: '0600'
@@ -183,6 +186,13 @@ spec:
   ingress:
   - from:
     - podSelector: {}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: default
+  namespace: kube-system
+automountServiceAccountToken: false
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -280,7 +290,6 @@ spec:
 EDGE_FILE
 put_file /etc/rancher/k3s/token 0600 <<<"$token"
 put_file /etc/rancher/k3s/agent-token 0600 <<<"$agent_token"
-install -d -m 0700 /var/lib/rancher/k3s/server/logs
 put_file /etc/systemd/system/k3s.service 0644 <<'EDGE_FILE'
 [Unit]
 Description=Lightweight Kubernetes (server)
@@ -323,13 +332,112 @@ if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
   systemctl restart k3s || say "k3s did not start at once; waiting for it"
 fi
 
+# why_stopped UNIT: what stopped K3s, on standard error. The reason of a crash is some 25 lines before the journal's end:
+# lines are picked by what they say, newest of each kind, from this start of the unit or this run of the script on.
+# shellcheck disable=SC2016 # Backquotes are for the reader.
+why_stopped() {
+  local unit=$1 age=$SECONDS entered up one
+  entered=$(systemctl show --property=InactiveExitTimestampMonotonic --value "$unit" 2>/dev/null || true)
+  read -r up _ </proc/uptime
+  if [[ $entered =~ ^[1-9][0-9]*$ ]] && [ $((${up%.*} - entered / 1000000)) -gt "$age" ]; then
+    age=$((${up%.*} - entered / 1000000))
+  fi
+  local since=$(($(date +%s) - age - 1))
+  journal() { journalctl --unit="$unit" --since="@$since" --reverse --quiet --no-pager --output=cat || true; }
+
+  # What must not be shown, the longest first: one secret may be a part of another.
+  local -a secrets=()
+  hide() {
+    local at
+    [ -n "$1" ] || return 0
+    for ((at = 0; at < ${#secrets[@]} && ${#secrets[at]} >= ${#1}; at++)); do :; done
+    secrets=("${secrets[@]:0:at}" "$1" "${secrets[@]:at}")
+  }
+  one=${datastore_endpoint-}
+  case $one in *://*:*@*)
+    one=${one#*://*:} && one=${one%@*}
+    hide "$one"
+    hide "$(printf '%b' "${one//%/\\x}")" # as the database's driver decodes it
+    ;;
+  esac
+  for one in "${token-}" "${agent_token-}" "${datastore_endpoint-}" "$(cat /etc/rancher/node/password 2>/dev/null || true)"; do
+    hide "$one"
+    case $one in K10*::*:*) hide "${one#K10*::*:}" ;; esac
+    # As Go quotes it.
+    case $one in *[\"\\]*) one=${one//\\/\\\\} && hide "${one//\"/\\\"}" ;; esac
+  done
+
+  # pick COUNT PATTERN: adds up to COUNT lines, each different from all others but for times and numbers.
+  local -a picked=()
+  local -A seen=()
+  pick() {
+    local line key secret left=$1
+    local -a found=()
+    while [ "$left" -gt 0 ] && IFS= read -r line; do
+      key=${line#time=\"*\" }
+      key=x${key//[0-9]/}
+      [ -z "${seen[$key]-}" ] || continue
+      seen[$key]=1
+      for secret in "${secrets[@]}"; do line=${line//"$secret"/<hidden>}; done
+      found=("$line" "${found[@]}")
+      left=$((left - 1))
+    done < <(journal | grep -aE -- "$2" 2>/dev/null)
+    picked+=("${found[@]}")
+  }
+  pick 10 'level=(fatal|panic)|Shutdown request received|^(Error|panic|fatal error):|could not create wireguard interface|configured to not run on a host using cgroup v1|[Ff]ailed to find memory cgroup|address already in use|certificate has expired or is not yet valid|no space left on device|database or disk is full|not authorized|encrypted with different token|failed to normalize token|invalid token|token CA hash does not match|certificate signed by unknown authority|duplicate node name found|Node password rejected|tombstone file has been detected|member has been permanently removed|etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection|failed to get etcd MemberList|critical configuration value mismatch|unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels|invalid kernel flag'
+  pick 6 'level=error'
+  [ "${#picked[@]}" -gt 0 ] || pick 16 .
+  local said
+  said=$(
+    [ "${#picked[@]}" = 0 ] || printf '%s\n' "${picked[@]}" | sed -E \
+      -e "s/K10[0-9a-f]*::[^[:space:]\"']*/K10<hidden>/g" \
+      -e "s/::(server|node):[^[:space:]\"']+/::\1:<hidden>/g" \
+      -e 's#(://[^[:space:]/:@]*:)[^[:space:]]*@#\1<hidden>@#g' \
+      -e "s/([Pp]ass(word|wd)[\"']?[=:] ?[\"'\\\\]*)[^[:space:]\"',\\\\]+/\1<hidden>/g" \
+      -e 's/([Bb]earer|[Bb]asic) [A-Za-z0-9+\/=._~-]+/\1 <hidden>/g' \
+      -e 's/(^|[^a-z0-9])[a-z0-9]{6}\.[a-z0-9]{16}([^a-z0-9]|$)/\1<hidden>\2/g' |
+      cut --bytes=-1000
+  )
+  printf 'what %s said (secrets are hidden):\n%s\n' "$unit" "${said:-nothing}" >&2
+  explain() { ! grep -qE -- "$1" <<<"$said" || printf 'this means: %s\n' "$2" >&2; }
+  explain 'could not create wireguard interface' \
+    'the kernel has no WireGuard. Install a kernel with the module `wireguard`, or name another `flannel_backend` below `k3s` in the site file: traffic between hosts is then not encrypted, which needs a waiver of network/mtls-strict.'
+  explain 'configured to not run on a host using cgroup v1' \
+    'the host has cgroup v1. Boot it with cgroup v2 (kernel argument `systemd.unified_cgroup_hierarchy=1`), or write `fail_cgroup_v1: false` below `k3s` in the site file.'
+  explain '[Ff]ailed to find memory cgroup' \
+    'the kernel'"'"'s memory cgroup is off. Add `cgroup_enable=memory` to the kernel'"'"'s command line (Raspberry Pi: /boot/firmware/cmdline.txt) and reboot the host.'
+  explain 'address already in use' \
+    'another program uses a port that K3s needs. `ss --listening --tcp --udp --numeric --processes` on the host says which; stop that program or give it another port.'
+  explain 'certificate has expired or is not yet valid' \
+    'a certificate is not valid at the time that the host'"'"'s clock shows. Compare `date` on the host with the real time; if the clock is right, the certificate has expired.'
+  explain 'no space left on device|database or disk is full' \
+    'the disk is full. `df --human-readable /var/lib/rancher` on the host; make room, then run `up` again.'
+  explain 'not authorized|encrypted with different token|failed to normalize token|invalid token' \
+    'the cluster does not accept the token of this host. The secrets `k3s-token` and `k3s-agent-token` of the stack must be those that the cluster was started with.'
+  explain 'token CA hash does not match|certificate signed by unknown authority' \
+    'the server that answered has another CA than the cluster that this host is to join. Either the cluster was started anew, or something else answers at that address: find out which before you go on.'
+  explain 'duplicate node name found|Node password rejected' \
+    'the cluster still knows an earlier installation of this host under the same name. The next `up` deletes it as soon as another server answers; if this goes on, two machines have one name.'
+  explain 'tombstone file has been detected|member has been permanently removed' \
+    'this server was removed from the cluster, as `kubectl delete node` does. Its datastore is no longer of use: see docs/operations.md for how it joins again.'
+  explain 'etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection' \
+    'etcd has no quorum: more than half of the servers must run and reach each other. Bring the others back.'
+  explain 'failed to get etcd MemberList' \
+    'etcd does not answer at the address that this server joins through. Either too few of the other servers run, or that address leads back to this server.'
+  explain 'critical configuration value mismatch' \
+    'this server'"'"'s settings are not those of the servers that run. The line names them; they are fixed when a cluster is started.'
+  explain 'unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels' \
+    'a node may not give itself this label. Remove it from `labels` or `node_labels` in the site file.'
+  explain 'invalid kernel flag' \
+    'the kernel'"'"'s settings are not those that the kubelet asks for. `sysctl --system` applies /etc/sysctl.d/90-kubelet.conf; the line names what differs.'
+}
 kubelet() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
 ready() { /opt/bin/k3s kubectl get --raw /readyz >/dev/null 2>&1 && kubelet; }
 deadline=$((SECONDS + 300))
 until ready; do
   restarts=$(systemctl show --property=NRestarts --value k3s)
   if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
-    journalctl --unit=k3s --lines=20 --no-pager --output=cat | sed 's/K10[0-9a-f]*::[^ ]*/K10<hidden>/g' >&2 || true
+    why_stopped k3s
     [ "$SECONDS" -ge "$deadline" ] || fail "k3s has stopped by itself $restarts times"
     fail "k3s is not ready after 300 s"
   fi

@@ -95,6 +95,8 @@ done
 for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
   ip link delete "$link" 2>/dev/null || true
 done
+# K3s brings its own iptables, and uses it where the host has none.
+for tools in /var/lib/rancher/k3s/data/*/bin/aux; do PATH=$PATH:$tools; done
 for tool in iptables ip6tables; do
   command -v "$tool-save" >/dev/null || continue
   # Only the chains that kube-proxy, flannel and the network policy controller made.
