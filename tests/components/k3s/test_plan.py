@@ -39,6 +39,7 @@ def test_rendered_files_and_scripts_are_as_reviewed(
         planned = plan_node(spec, which, servers, labels={"region": "eu"}, psa_exempt=["azure-arc"])
         for name, text in {
             "install": planned.install,
+            "same": planned.same_installation,
             "uninstall": planned.uninstall,
             "admit": planned.forget_old_node,
             "member": planned.wait_ready,
@@ -82,9 +83,11 @@ def test_an_agent_gets_the_kubelet_flags_and_none_of_the_control_plane() -> None
     assert config["token-file"] == "/etc/rancher/k3s/agent-token", "an agent must not hold the servers' token"
 
 
-def test_the_first_server_joins_through_another_one_when_it_comes_back() -> None:
-    script = plan_node(HA, SERVERS[0], SERVERS, labels={}).install
-    assert "for seed in 10.0.0.10 10.0.0.12" in script
+@pytest.mark.parametrize(
+    ("server", "seeds"), [(0, "10.0.0.12 10.0.0.13 10.0.0.10"), (1, "10.0.0.11 10.0.0.13 10.0.0.10")]
+)
+def test_a_server_joins_through_the_addresses_of_others_before_the_one_they_share(server: int, seeds: str) -> None:
+    assert f"for seed in {seeds};" in plan_node(HA, SERVERS[server], SERVERS, labels={}).install
 
 
 def test_a_server_that_is_added_changes_nothing_on_the_others() -> None:
