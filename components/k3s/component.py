@@ -164,9 +164,9 @@ class K3s(EdgeComponent):
         peer = self._peer(host)
         # The script changes with the installation, so it runs again in place for a reimaged host.
         script = f"# installation {host.identity}\n{scripts.wait_ready}"
-        return (peer or host).command(
-            self, _WAIT_READY, script, about=host, depends_on=installed, delete=scripts.remove if peer else None
-        )
+        if peer is None:
+            return host.command(self, _WAIT_READY, script, depends_on=installed)
+        return peer.command(self, _WAIT_READY, script, about=host, depends_on=installed, delete=scripts.remove)
 
 
 def _said(printed: Sequence[str | None]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 
@@ -416,7 +417,8 @@ def test_a_node_whose_kubelet_is_silent_is_not_ready_whatever_its_condition_says
 def peer(box: Sandbox) -> Sandbox:
     """The host that forgets another one: a server of a cluster that answers."""
     box.path("/var/lib/rancher/k3s/server/db").mkdir(parents=True)
-    box.path("/var/lib/rancher/k3s/server/token").write_text(f"K10{CA_HASH}::server:{TOKEN}\n")
+    box.path("/var/lib/rancher/k3s/server/tls").mkdir()
+    box.path("/var/lib/rancher/k3s/server/tls/server-ca.crt").write_text(CA)
     box.install("/usr/local/sbin/k3s", knows())
     return box
 
@@ -463,7 +465,6 @@ def test_a_stale_node_and_its_password_are_forgotten_before_it_joins_again(peer:
     assert any("delete node site-b" in call for call in deleted(done))
     assert any("delete secret site-b.node-password.k3s" in call for call in deleted(done))
     assert ca_of(done.stdout) == CA_HASH
-    assert TOKEN not in done.stdout + done.stderr
 
 
 def test_what_a_forgotten_node_kept_on_its_own_disk_is_forgotten_with_it(peer: Sandbox) -> None:
@@ -536,4 +537,12 @@ def test_the_same_installation_is_never_forgotten_and_learns_the_clusters_ca(pee
     assert done.code == 0, done.stderr
     assert not [call for call in done.calls if call.startswith("k3s")]
     assert ca_of(done.stdout) == CA_HASH
-    assert TOKEN not in done.stdout
+
+
+def test_a_bundle_is_named_by_its_root_as_k3s_names_it(peer: Sandbox) -> None:
+    # Three certificates: K3s hashes the DER of the last one's chain end, the root, and not the file.
+    bodies = [base64.b64encode(name).decode() for name in (b"server CA", b"intermediate", b"root" * 40)]
+    pem = "".join(f"-----BEGIN CERTIFICATE-----\n{one}\n-----END CERTIFICATE-----\n" for one in bodies)
+    peer.path("/var/lib/rancher/k3s/server/tls/server-ca.crt").write_text(pem)
+    done = peer.run(plan_node(spec_for(peer), SERVERS[1], SERVERS, labels={}).same_installation)
+    assert ca_of(done.stdout) == hashlib.sha256(b"root" * 40).hexdigest()

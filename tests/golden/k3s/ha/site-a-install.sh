@@ -76,10 +76,20 @@ fetch() {
 # site-a: K3s v1.36.3+k3s1, server. Installs, joins, or changes what is there in place.
 token='' && read_secret token
 agent_token='' && read_secret agent_token
-ca='' && read_secret ca # "-" where no server has said it
+# The SHA-256 of the cluster's CA, or "-" where no server has said it.
+ca='' && read_secret ca
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
+# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# certificate, which comes last. Not a secret.
+ca_hash() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    sha256sum <"$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
+  fi | cut -d' ' -f1
+}
 # The full form of a token, K10<hash of the CA>::<user>:<secret>, names the cluster. With the short form, the bare secret,
 # K3s trusts any CA that is shown to it, and gives the secret to whoever answers.
 names_its_ca() { [[ $1 =~ ^K10[0-9a-f]{64}::[^:]*:. ]]; }
@@ -125,12 +135,9 @@ ask() {
   bundle=$(mktemp)
   if curl --noproxy '*' --insecure --silent --fail --max-time 5 --output "$bundle" "https://$seed:6443/cacerts"; then
     said=strange
-    # The hash of a bundle with several certificates is that of its root, which K3s finds.
-    if [ "$(grep -c 'BEGIN CERTIFICATE' "$bundle")" -gt 1 ] ||
-      [ "$(sha256sum "$bundle" | cut -d' ' -f1)" = "$(expected_ca)" ]; then
-      if curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
-        said=ours
-      fi
+    if [ "$(ca_hash "$bundle")" = "$(expected_ca)" ] &&
+      curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
+      said=ours
     fi
   fi
   rm -f -- "$bundle"

@@ -90,9 +90,20 @@ answers() {
     sleep 2
   done
 }
-# cluster_ca: prints the SHA-256 by which a token names this cluster's CA, as K3s wrote it on this server. Not a secret.
+# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# certificate, which comes last. Not a secret.
+ca_hash() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    sha256sum <"$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
+  fi | cut -d' ' -f1
+}
+# cluster_ca: prints the hash of the CA that all servers of this cluster share.
 cluster_ca() {
-  sed -n 's/^K10\([0-9a-f]\{64\}\)::.*/cluster CA: \1/p' /var/lib/rancher/k3s/server/token 2>/dev/null | grep .
+  local bundle=/var/lib/rancher/k3s/server/tls/server-ca.crt
+  [ -s "$bundle" ] || return 1
+  say "cluster CA: $(ca_hash "$bundle")"
 }
 kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 
@@ -154,4 +165,4 @@ else
   forget
   say "the old site-d is forgotten"
 fi
-cluster_ca || fail "K3s has not written its token on $(uname -n) (/var/lib/rancher/k3s/server/token)"
+cluster_ca || fail "K3s has no CA on $(uname -n) (/var/lib/rancher/k3s/server/tls/server-ca.crt)"
