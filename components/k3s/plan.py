@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +22,10 @@ from components.types import Arch
 DatastoreKind = Literal["sqlite", "etcd", "external"]
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
+CA_UNKNOWN = "-"
+"""In place of the CA's hash, where no cluster was there to say it."""
+_CA_IS = "cluster CA: "
+_MUST_JOIN = "this host must join it"
 _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
 
 
@@ -29,12 +34,15 @@ class NodePlan:
     """The scripts of one node."""
 
     install: str
-    """Installs, joins or updates in place; secrets by standard input: token, agent token, datastore (servers), agent
-    token (agents)."""
+    """Installs, joins or updates in place. By standard input: token, agent token, datastore (servers) or agent token
+    (agents), then the hash of the cluster's CA (``ca_of``)."""
     uninstall: str
     """Leaves a clean host."""
     forget_old_node: str
-    """Runs on another server before a new installation joins: forgets what an earlier one of that name left."""
+    """Runs on another server before a new installation joins: forgets what an earlier one of that name left, and prints
+    the hash of the cluster's CA. For the first server, what its permit said goes in by standard input."""
+    same_installation: str
+    """What takes its place while the installation is the same: prints the hash, forgets nothing."""
     wait_ready: str
     """Runs on another server: waits until the node is Ready."""
     remove: str
@@ -88,6 +96,12 @@ def to_yaml(value: Any) -> str:
     return text
 
 
+def ca_of(printed: str | None) -> str:
+    """The hash of the cluster's CA, out of what ``forget_old_node`` or ``same_installation`` printed. Not a secret."""
+    found = re.search(rf"^{_CA_IS}([0-9a-f]{{64}})$", printed or "", re.MULTILINE)
+    return found[1] if found else CA_UNKNOWN
+
+
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
     """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one starts the cluster."""
     first = servers[0]
@@ -96,7 +110,7 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         datastore=datastore_kind(spec, len(servers)),
         api_address=api_address,
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.node),
-        cluster_init_used=render("k3s/cluster_init_used.sh.j2"),
+        cluster_init_used=render("k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN),
         ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first), reasons=REASONS),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
@@ -121,6 +135,7 @@ def plan_node(
     airgap = spec.airgap_images.get(version, {}).get(arch)
     plain = files(spec, machine, servers, labels, psa_exempt)
     system_unit = unit_file(server, bin_dir)
+    external = isinstance(spec.datastore, ExternalDatastore)
     install = render(
         "k3s/install.sh.j2",
         node=node,
@@ -138,6 +153,7 @@ def plan_node(
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
         seeds=_seeds(spec, machine, servers),
+        api=_in_url(spec.api_address or servers[0].node_address),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
         reasons=REASONS,
@@ -150,9 +166,17 @@ def plan_node(
     return NodePlan(
         install=install,
         uninstall=render("k3s/uninstall.sh.j2", node=node, unit=service, bin_dir=bin_dir),
-        forget_old_node=render("k3s/forget_old_node.sh.j2", node=node),
+        forget_old_node=render(
+            "k3s/forget_old_node.sh.j2",
+            node=node,
+            first=node == servers[0].node and not external,
+            external=external,
+            must_join=_MUST_JOIN,
+            ca_is=_CA_IS,
+        ),
+        same_installation=render("k3s/same_installation.sh.j2", node=node, ca_is=_CA_IS),
         wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version),
-        remove=render("k3s/remove.sh.j2", node=node),
+        remove=render("k3s/remove.sh.j2", node=node, external=external),
         expected=(
             *download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases),
             *(download(images, "0644", airgap) if airgap else ()),
@@ -304,12 +328,13 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
 
 
 def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[str]:
-    """Servers to join through, best first. Never the node itself, and not the whole list of servers: a server that is
-    added must not change the others."""
-    seeds = _unique(spec.api_address, servers[0].node_address)
-    if machine.node == servers[0].node and len(servers) > 1:
-        seeds = _unique(spec.api_address, servers[1].node_address)
-    return [_in_url(seed) for seed in seeds if seed != machine.node_address]
+    """Servers to join through, best first: the addresses of servers before the one that they share, which may lead back
+    to the node itself. Never the node, and never more than three servers: one that is added must not change the others.
+    """
+    others = [server for server in servers[:3] if server.node != machine.node]
+    own = (machine.node_address, machine.spec.address)
+    seeds = _unique(*(server.node_address for server in others), spec.api_address)
+    return [_in_url(seed) for seed in seeds if seed not in own]
 
 
 def _minor_and_patch(version: str) -> tuple[int, int]:

@@ -128,9 +128,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a token is readable by root only",
-        "components/k3s/install.sh.j2",
-        "put_file /etc/rancher/k3s/token 0600",
-        "put_file /etc/rancher/k3s/token 0644",
+        "components/k3s/token.sh.j2",
+        'put_file "$1" 0600 <<<"$2"',
+        'put_file "$1" 0644 <<<"$2"',
         (_SECRETS,),
     ),
     Mutant(
@@ -303,6 +303,45 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("a node that goes is drained", "components/k3s/remove.sh.j2", "kubectl drain", ": drain", (_K3S,)),
     Mutant("a node that goes is forgotten", _K3S_COMPONENT, ", delete=scripts.remove", "", (_K3S,)),
+    Mutant(
+        "an only server is not removed from its own cluster",
+        _K3S_COMPONENT,
+        "host.command(self, _WAIT_READY, script, depends_on=installed)",
+        "host.command(self, _WAIT_READY, script, depends_on=installed, delete=scripts.remove)",
+        (_K3S,),
+    ),
+    Mutant(
+        "an old node is forgotten once the cluster is there",
+        _K3S_COMPONENT,
+        "depends_on=before,\n            )\n            before = [*before, forgotten]",
+        ")\n            before = [*before, forgotten]",
+        (_K3S,),
+    ),
+    Mutant(
+        "a host joins after its old node is forgotten", _K3S_COMPONENT, "before = [*before, forgotten]", "", (_K3S,)
+    ),
+    Mutant(
+        "the same installation is never forgotten",
+        _K3S_COMPONENT,
+        "update=reapply + scripts.same_installation,",
+        "",
+        (_K3S,),
+    ),
+    Mutant(
+        "a token without a CA is given to nobody",
+        "components/k3s/install.sh.j2",
+        'names_its_ca "$joining" ||',
+        "true ||",
+        (_K3S,),
+    ),
+    Mutant("no start of K3s blocks", "components/k3s/start.sh.j2", "--no-block restart", "restart", (_K3S,)),
+    Mutant(
+        "a permit outlives everything but a Ready node",
+        "components/k3s/install.sh.j2",
+        "until ready; do",
+        "until true; do",
+        (_K3S,),
+    ),
     Mutant("a node is drained before K3s leaves it", _K3S_COMPONENT, "depends_on=installed, ", "", (_K3S,)),
     Mutant("K3s is uninstalled on destroy", _K3S_COMPONENT, "delete=scripts.uninstall,", "", (_SSH, _K3S)),
     Mutant(

@@ -7,9 +7,11 @@ from typing import Any
 
 import yaml
 
+from engine.rehearsal.in_process import Recorded
 from stacks.loader import load_site
 from tests.promises.recordings import (
     COMMAND,
+    SITES,
     all_resources,
     before,
     commands,
@@ -117,8 +119,17 @@ def test_only_root_looks_into_the_servers_folder() -> None:
         assert made.start() < text.index("\nput_file /var/lib/rancher/k3s/server/"), command.name
 
 
+def waited_for(site: str) -> list[Recorded]:
+    """Commands of the site that wait for a node, and remove it. An only server goes with its cluster."""
+    return [
+        one
+        for one in recorded(site).resources
+        if one.name.endswith("-k3s-member") and one.inputs.get("delete") is not None
+    ]
+
+
 def test_a_node_that_goes_is_drained_before_it_is_forgotten() -> None:
-    for command in commands("k3s-member"):
+    for command in (command for site in SITES for command in waited_for(site)):
         text = script(command, "delete")
         node = command.name.removesuffix("-k3s-member")
         assert f"kubectl drain {node}" in text, command.name
@@ -152,12 +163,68 @@ def test_on_destroy_all_other_nodes_are_drained_before_the_first_server() -> Non
     for site, ready in all_resources():
         if ready.name == f"{site}-k3s-ready":
             first = f"{nodes[site, plain(ready)['connection']['host']]}-k3s-member"
-            drained = [one for one in recorded(site).resources if one.name.endswith("-k3s-member")]
+            drained = waited_for(site)
             if first in [one.name for one in drained]:
                 for other in drained:
                     compared += 1
                     assert other.name == first or first in before(site, other), other.name
     assert compared > 1, "no site has a first server among others"
+
+
+def test_an_only_server_is_never_removed_from_its_own_cluster() -> None:
+    # What is left of several servers keeps the resource that removed a server among others.
+    only = [one for one in commands("k3s-member") if one.inputs.get("delete") is None]
+    assert only, "no site has an only server"
+    servers = {command.name for command, _, _ in k3s_servers()}
+    for command in only:
+        assert command.name.removesuffix("-member") in servers, command.name
+
+
+def test_a_host_joins_with_what_a_member_said_once_it_had_forgotten_the_old_node() -> None:
+    for site in SITES:
+        admitted = {one.name: one for one in recorded(site).resources if one.name.endswith("-k3s-admit")}
+        for name, forgotten in admitted.items():
+            host = name.removesuffix("-k3s-admit")
+            (installed,) = [one for one in recorded(site).resources if one.name == f"{host}-k3s"]
+            assert name in before(site, installed), name
+            (ready,) = [one for one in recorded(site).resources if one.name == f"{site}-k3s-ready"]
+            first = next(
+                one.name.removesuffix("-reachable")
+                for one in recorded(site).resources
+                if one.name.endswith("-reachable")
+                and plain(one)["connection"]["host"] == plain(ready)["connection"]["host"]
+            )
+            if host != first:
+                # Then a cluster is there, and silence is a failure.
+                assert f"{first}-k3s" in before(site, forgotten), name
+
+
+def test_an_old_node_is_forgotten_for_a_new_installation_only() -> None:
+    for command in commands("k3s-admit"):
+        assert "\nforget\n" in script(command).replace("  forget\n", "forget\n"), command.name
+        assert "kubectl" not in script(command, "update"), f"{command.name} could forget a node that only is not Ready"
+        assert plain(command).get("triggers"), command.name
+
+
+def test_no_host_joins_with_a_token_that_names_no_ca() -> None:
+    for command in commands("k3s"):
+        text = script(command)
+        assert "server: https://" not in text or 'names_its_ca "$joining" ||' in text, command.name
+        assert re.search(r"^\s*put_token /etc/rancher/k3s/(agent-)?token ", text, re.MULTILINE), command.name
+
+
+def test_no_start_of_k3s_blocks() -> None:
+    for command in commands("k3s"):
+        for line in script(command).splitlines():
+            assert not re.search(r"systemctl (re)?start\b", line), f"{command.name}: {line}"
+
+
+def test_a_permit_is_dropped_only_when_the_node_is_ready() -> None:
+    for command, _, _ in k3s_servers():
+        text = script(command)
+        if "permit=" not in text:
+            continue  # an external datastore says itself whether there is a cluster
+        assert text.rindex("until ready; do") < text.index('drop_file "$permit"'), command.name
 
 
 def test_k3s_is_uninstalled_with_all_its_data_on_destroy() -> None:

@@ -49,6 +49,7 @@ def test_rendered_files_and_scripts_are_as_reviewed(
         for name, text in {
             "facts": host_plan(which, [host_checks(spec, which, servers)]).facts,
             "install": planned.install,
+            "same": planned.same_installation,
             "uninstall": planned.uninstall,
             "admit": planned.forget_old_node,
             "member": planned.wait_ready,
@@ -111,9 +112,11 @@ def test_a_site_may_run_on_cgroup_v1_where_the_release_would_refuse_it(
         assert [flag for flag in arguments if "cgroup" in flag] == flags
 
 
-def test_the_first_server_joins_through_another_one_when_it_comes_back() -> None:
-    script = plan_node(HA, SERVERS[0], SERVERS, labels={}).install
-    assert "for seed in 10.0.0.10 10.0.0.12" in script
+@pytest.mark.parametrize(
+    ("server", "seeds"), [(0, "10.0.0.12 10.0.0.13 10.0.0.10"), (1, "10.0.0.11 10.0.0.13 10.0.0.10")]
+)
+def test_a_server_joins_through_the_addresses_of_others_before_the_one_they_share(server: int, seeds: str) -> None:
+    assert f"for seed in {seeds};" in plan_node(HA, SERVERS[server], SERVERS, labels={}).install
 
 
 def test_a_server_that_is_added_changes_nothing_on_the_others() -> None:

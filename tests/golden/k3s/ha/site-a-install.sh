@@ -76,8 +76,91 @@ fetch() {
 # site-a: K3s v1.36.3+k3s1, server. Installs, joins, or changes what is there in place.
 token='' && read_secret token
 agent_token='' && read_secret agent_token
+# The SHA-256 of the cluster's CA, or "-" where no server has said it.
+ca='' && read_secret ca
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
+
+# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# certificate, which comes last. Not a secret.
+ca_hash() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    sha256sum <"$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
+  fi | cut -d' ' -f1
+}
+# The full form of a token, K10<hash of the CA>::<user>:<secret>, names the cluster. With the short form, the bare secret,
+# K3s trusts any CA that is shown to it, and gives the secret to whoever answers.
+names_its_ca() { [[ $1 =~ ^K10[0-9a-f]{64}::[^:]*:. ]]; }
+
+secret_of() {
+  if names_its_ca "$1"; then printf '%s' "${1#K10*::*:}"; else printf '%s' "$1"; fi
+}
+
+# token_for USER TOKEN FILE: the full form, where the CA is known: from a server, or from FILE of an earlier run.
+token_for() {
+  local held=''
+  [ ! -f "$3" ] || held=$(<"$3")
+  if [ "$ca" != - ] && ! names_its_ca "$2"; then
+    printf 'K10%s::%s:%s' "$ca" "$1" "$2"
+  elif names_its_ca "$held" && [ "$(secret_of "$held")" = "$2" ]; then
+    printf '%s' "$held"
+  else
+    printf '%s' "$2"
+  fi
+}
+
+# put_token FILE TOKEN: the same secret in another form needs no restart of K3s.
+put_token() {
+  local before=$changed held=''
+  [ ! -f "$1" ] || held=$(<"$1")
+  put_file "$1" 0600 <<<"$2"
+  [ "$(secret_of "$held")" != "$(secret_of "$2")" ] || changed=$before
+}
+
+# leads_here SEED: whether it is an address of this host, or a name of one.
+leads_here() {
+  local address
+  while read -r address _; do
+    if ip -oneline address | grep -qF " $address/"; then return 0; fi
+  done < <(getent ahosts "${1//[][]/}" || true)
+  return 1
+}
+
+# ask SEED: prints "ours" where a server of the token's cluster answers, "strange" where something else does, or "silent".
+# K3s itself does not compare the hash where the host's own store of CAs trusts what answers, so this does.
+ask() {
+  local seed=$1 bundle said=silent
+  bundle=$(mktemp)
+  if curl --noproxy '*' --insecure --silent --fail --max-time 5 --output "$bundle" "https://$seed:6443/cacerts"; then
+    said=strange
+    if [ "$(ca_hash "$bundle")" = "$(expected_ca)" ] &&
+      curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
+      said=ours
+    fi
+  fi
+  rm -f -- "$bundle"
+  printf '%s' "$said"
+}
+
+expected_ca() {
+  local named=${joining#K10}
+  printf '%s' "${named%%::*}"
+}
+
+refuse() {
+  fail "$1 (port 6443) does not show the CA of this cluster (SHA-256 $(expected_ca)): it got no token. Either something else" \
+    "answers there, or the cluster has a new CA; see docs/operations.md, 'Another CA answers'"
+}
+token=$(token_for server "$token" /etc/rancher/k3s/token)
+joining=$token
+
+# There until K3s runs with all that follows: a run that was killed in between did not come as far as the restart.
+pending=/var/lib/edge/k3s/restart
+[ ! -e "$pending" ] || changed=1
+install -d -m 0755 /var/lib/edge/k3s
+: >"$pending"
 
 fetch https://github.com/k3s-io/k3s/releases/download/v1.36.3%2Bk3s1/k3s aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /opt/bin/k3s 0755
 for name in kubectl crictl ctr; do
@@ -291,8 +374,8 @@ spec:
     - protocol: TCP
       port: 10250
 EDGE_FILE
-put_file /etc/rancher/k3s/token 0600 <<<"$token"
-put_file /etc/rancher/k3s/agent-token 0600 <<<"$agent_token"
+put_token /etc/rancher/k3s/token "$token"
+put_token /etc/rancher/k3s/agent-token "$agent_token"
 put_file /etc/systemd/system/k3s.service 0644 <<'EDGE_FILE'
 [Unit]
 Description=Lightweight Kubernetes (server)
@@ -324,35 +407,90 @@ EDGE_FILE
 db=/var/lib/rancher/k3s/server/db
 permit=/var/lib/edge/k3s/birth
 join=/etc/rancher/k3s/config.yaml.d/20-join.yaml
-if [ -d "$db/etcd" ]; then
+if [ -d "$db/etcd/member" ] && [ ! -e "$db/etcd/tombstone" ]; then
+  # Also where one server is left of several: the datastore stays etcd.
   :
 elif [ -f "$db/state.db" ] || [ -f "$permit" ]; then
+  # K3s starts no cluster with a token that names a CA: there is none yet.
+  [ -d "$db" ] || put_token /etc/rancher/k3s/token "$(secret_of "$token")"
   # Where SQLite's file exists, K3s migrates its content to etcd.
   put_file "$join" 0600 <<<"cluster-init: true"
 else
-  joined=
-  for attempt in $(seq 1 60); do
-    for seed in 10.0.0.10 10.0.0.12; do
-      # Only asks whether a server answers; K3s itself checks the certificate against the token's hash.
-      if curl --insecure --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
-        joined=$seed
-        break 2
-      fi
+  # No datastore, or one whose member was removed from the cluster (its Node was deleted): K3s puts that one aside.
+  names_its_ca "$joining" || fail "no server has said which CA its cluster has (<host>-k3s-admit): this host gives its token to no" \
+    "other cluster, has no datastore of its own, and may not start a second cluster"
+  # K3s listens before it has joined: while it runs here, an address that several servers share may lead back to it.
+  systemctl stop k3s 2>/dev/null || true
+  say "looking for a server to join through"
+  joined=''
+  for attempt in $(seq 60); do
+    silent=0 strange=''
+    for seed in 10.0.0.12 10.0.0.13 10.0.0.10; do
+      ! leads_here "$seed" || continue
+      case $(ask "$seed") in
+        ours) joined=$seed && break 2 ;;
+        strange) strange=$seed ;;
+        *) silent=1 ;;
+      esac
     done
-    [ "$attempt" = 1 ] && say "waiting for a server to join through"
+    if [ "$silent" = 0 ] || [ "$attempt" = 60 ]; then break; fi
     sleep 5
   done
-  [ -n "$joined" ] || fail "no server answers at 10.0.0.10, 10.0.0.12 (port 6443): this host has no datastore of its own and may not start a second cluster"
+  if [ -z "$joined" ]; then
+    [ -z "$strange" ] || refuse "$strange"
+    fail "no server answers at 10.0.0.12, 10.0.0.13, 10.0.0.10 (port 6443): this host has no datastore of its own and may not start a second cluster"
+  fi
   put_file "$join" 0600 <<<"server: https://$joined:6443"
 fi
+
 systemctl is-enabled --quiet k3s 2>/dev/null || systemctl enable --quiet k3s
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
+deadline=$((SECONDS + 300))
+unit() { TZ=UTC systemctl show --property="$1" --value k3s; }
+
+# restart: orders it, and waits until the old process is gone. systemd itself would wait until K3s is up, for which K3s
+# allows itself a quarter of an hour; this script has its own deadline.
+restart() {
+  local main
+  main=$(unit MainPID)
   systemctl daemon-reload
   say "starting k3s"
-  # A failed start is not final: systemd tries again, and what was missing may arrive meanwhile.
-  systemctl restart k3s || say "k3s did not start at once; waiting for it"
-fi
+  systemctl --no-block restart k3s
+  while [ "${main:-0}" != 0 ] && [ "$(unit MainPID)" = "$main" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.5; done
+}
 
+kubectl() {
+  /opt/bin/k3s kubectl --request-timeout=10s "$@" 2>/dev/null
+}
+
+# not_before TIME SECONDS: whether TIME, as a program writes it, is SECONDS (since 1970) or later.
+not_before() { [ -n "$1" ] && [ "$(date --date="$1" +%s)" -ge "$2" ]; }
+
+# ready: whether the Node is Ready by the word of the kubelet that runs now, on the network of the K3s that runs now. K3s
+# tells systemd that it is up, and its API answers, before its kubelet and its network are; and the API shows what an
+# earlier kubelet said until the new one speaks.
+registered_again=''
+ready() {
+  local started found release status beat
+  # Loopback of a host with IPv6 only is ::1.
+  curl --noproxy '*' --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz ||
+    curl --noproxy '*' --silent --output /dev/null --max-time 5 'http://[::1]:10248/healthz' || return 1
+  found=$(kubectl get node site-a --ignore-not-found --output \
+    'jsonpath={.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}') || return 1
+  if [ -z "$found" ]; then
+    # Somebody deleted the Node: a kubelet registers itself only when it starts.
+    [ -n "$registered_again" ] || restart
+    registered_again=1
+    return 1
+  fi
+  read -r release status beat <<<"$found" || true
+  [ "$release $status" = 'v1.36.3+k3s1 True' ] || return 1
+  started=$(date --date="$(unit ExecMainStartTimestamp)" +%s)
+  [ "$started" -le "$(date +%s)" ] || started=0 # the clock was put back since
+  not_before "$beat" "$started" || return 1
+  [ "$(stat --format=%Y /run/flannel/subnet.env 2>/dev/null || echo -1)" -ge "$started" ] || return 1
+  not_before "$(kubectl --namespace kube-node-lease get lease site-a --output 'jsonpath={.spec.renewTime}')" \
+    $(($(date +%s) - 40))
+}
 # why_stopped UNIT: what stopped K3s, on standard error. The reason of a crash is some 25 lines before the journal's end:
 # lines are picked by what they say, newest of each kind, from this start of the unit or this run of the script on.
 # shellcheck disable=SC2016 # Backquotes are for the reader.
@@ -452,18 +590,27 @@ why_stopped() {
   explain 'invalid kernel flag' \
     'the kernel'"'"'s settings are not those that the kubelet asks for. `sysctl --system` applies /etc/sysctl.d/90-kubelet.conf; the line names what differs.'
 }
-kubelet() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
-ready() { /opt/bin/k3s kubectl get --raw /readyz >/dev/null 2>&1 && kubelet; }
-deadline=$((SECONDS + 300))
+case $(unit ActiveState)/$(unit SubState) in
+  # One that is starting joins or waits for the quorum. Between two attempts of one that fails, it is started at once.
+  active/* | activating/start*) [ "$changed" = 0 ] || restart ;;
+  *) restart ;;
+esac
+rm -f -- "$pending"
+# From here on, restarts count from 0: those of an earlier failure are none of this start.
+systemctl reset-failed k3s 2>/dev/null || true
+before=$(unit NRestarts)
 until ready; do
-  restarts=$(systemctl show --property=NRestarts --value k3s)
-  if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
+  stopped=$(($(unit NRestarts) - ${before:-0}))
+  if [ "$SECONDS" -ge "$deadline" ] || [ "$stopped" -ge 5 ]; then
     why_stopped k3s
-    [ "$SECONDS" -ge "$deadline" ] || fail "k3s has stopped by itself $restarts times"
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s has stopped by itself $stopped times"
     fail "k3s is not ready after 300 s"
   fi
   sleep 2
 done
 find /var/lib/rancher/k3s/server/tls -name '*.crt' -perm /077 -exec chmod 600 {} +
+# The datastore is here now, and says all that K3s needs. With `server` in its configuration, K3s would join again by
+# itself when its Node is deleted; with `cluster-init` it would start another cluster when its datastore is moved away.
+drop_file "$join"
 drop_file "$permit"
 say "k3s runs v1.36.3+k3s1"

@@ -75,8 +75,93 @@ fetch() {
 
 # site-d: K3s v1.36.3+k3s1, agent. Installs, joins, or changes what is there in place.
 agent_token='' && read_secret agent_token
+# The SHA-256 of the cluster's CA, or "-" where no server has said it.
+ca='' && read_secret ca
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
+
+# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# certificate, which comes last. Not a secret.
+ca_hash() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    sha256sum <"$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
+  fi | cut -d' ' -f1
+}
+# The full form of a token, K10<hash of the CA>::<user>:<secret>, names the cluster. With the short form, the bare secret,
+# K3s trusts any CA that is shown to it, and gives the secret to whoever answers.
+names_its_ca() { [[ $1 =~ ^K10[0-9a-f]{64}::[^:]*:. ]]; }
+
+secret_of() {
+  if names_its_ca "$1"; then printf '%s' "${1#K10*::*:}"; else printf '%s' "$1"; fi
+}
+
+# token_for USER TOKEN FILE: the full form, where the CA is known: from a server, or from FILE of an earlier run.
+token_for() {
+  local held=''
+  [ ! -f "$3" ] || held=$(<"$3")
+  if [ "$ca" != - ] && ! names_its_ca "$2"; then
+    printf 'K10%s::%s:%s' "$ca" "$1" "$2"
+  elif names_its_ca "$held" && [ "$(secret_of "$held")" = "$2" ]; then
+    printf '%s' "$held"
+  else
+    printf '%s' "$2"
+  fi
+}
+
+# put_token FILE TOKEN: the same secret in another form needs no restart of K3s.
+put_token() {
+  local before=$changed held=''
+  [ ! -f "$1" ] || held=$(<"$1")
+  put_file "$1" 0600 <<<"$2"
+  [ "$(secret_of "$held")" != "$(secret_of "$2")" ] || changed=$before
+}
+
+# leads_here SEED: whether it is an address of this host, or a name of one.
+leads_here() {
+  local address
+  while read -r address _; do
+    if ip -oneline address | grep -qF " $address/"; then return 0; fi
+  done < <(getent ahosts "${1//[][]/}" || true)
+  return 1
+}
+
+# ask SEED: prints "ours" where a server of the token's cluster answers, "strange" where something else does, or "silent".
+# K3s itself does not compare the hash where the host's own store of CAs trusts what answers, so this does.
+ask() {
+  local seed=$1 bundle said=silent
+  bundle=$(mktemp)
+  if curl --noproxy '*' --insecure --silent --fail --max-time 5 --output "$bundle" "https://$seed:6443/cacerts"; then
+    said=strange
+    if [ "$(ca_hash "$bundle")" = "$(expected_ca)" ] &&
+      curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
+      said=ours
+    fi
+  fi
+  rm -f -- "$bundle"
+  printf '%s' "$said"
+}
+
+expected_ca() {
+  local named=${joining#K10}
+  printf '%s' "${named%%::*}"
+}
+
+refuse() {
+  fail "$1 (port 6443) does not show the CA of this cluster (SHA-256 $(expected_ca)): it got no token. Either something else" \
+    "answers there, or the cluster has a new CA; see docs/operations.md, 'Another CA answers'"
+}
+agent_token=$(token_for node "$agent_token" /etc/rancher/k3s/agent-token)
+joining=$agent_token
+names_its_ca "$joining" ||
+  fail "no server has said which CA its cluster has (<host>-k3s-admit), and site-d gives its token to no other cluster"
+
+# There until K3s runs with all that follows: a run that was killed in between did not come as far as the restart.
+pending=/var/lib/edge/k3s/restart
+[ ! -e "$pending" ] || changed=1
+install -d -m 0755 /var/lib/edge/k3s
+: >"$pending"
 
 fetch https://github.com/k3s-io/k3s/releases/download/v1.36.3%2Bk3s1/k3s aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /opt/bin/k3s 0755
 for name in kubectl crictl ctr; do
@@ -99,7 +184,7 @@ EDGE_FILE
 put_file /etc/rancher/k3s/registries.yaml 0600 <<'EDGE_FILE'
 mirrors: {}
 EDGE_FILE
-put_file /etc/rancher/k3s/agent-token 0600 <<<"$agent_token"
+put_token /etc/rancher/k3s/agent-token "$agent_token"
 put_file /etc/systemd/system/k3s-agent.service 0644 <<'EDGE_FILE'
 [Unit]
 Description=Lightweight Kubernetes (agent)
@@ -126,14 +211,56 @@ RestartSec=5s
 WantedBy=multi-user.target
 EDGE_FILE
 
+[ "$(ask 10.0.0.11)" != strange ] || refuse 10.0.0.11
+
 systemctl is-enabled --quiet k3s-agent 2>/dev/null || systemctl enable --quiet k3s-agent
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s-agent; then
+deadline=$((SECONDS + 300))
+unit() { TZ=UTC systemctl show --property="$1" --value k3s-agent; }
+
+# restart: orders it, and waits until the old process is gone. systemd itself would wait until K3s is up, for which K3s
+# allows itself a quarter of an hour; this script has its own deadline.
+restart() {
+  local main
+  main=$(unit MainPID)
   systemctl daemon-reload
   say "starting k3s-agent"
-  # A failed start is not final: systemd tries again, and what was missing may arrive meanwhile.
-  systemctl restart k3s-agent || say "k3s-agent did not start at once; waiting for it"
-fi
+  systemctl --no-block restart k3s-agent
+  while [ "${main:-0}" != 0 ] && [ "$(unit MainPID)" = "$main" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.5; done
+}
 
+kubectl() {
+  /opt/bin/k3s kubectl --request-timeout=10s --kubeconfig=/var/lib/rancher/k3s/agent/kubelet.kubeconfig "$@" 2>/dev/null
+}
+
+# not_before TIME SECONDS: whether TIME, as a program writes it, is SECONDS (since 1970) or later.
+not_before() { [ -n "$1" ] && [ "$(date --date="$1" +%s)" -ge "$2" ]; }
+
+# ready: whether the Node is Ready by the word of the kubelet that runs now, on the network of the K3s that runs now. K3s
+# tells systemd that it is up, and its API answers, before its kubelet and its network are; and the API shows what an
+# earlier kubelet said until the new one speaks.
+registered_again=''
+ready() {
+  local started found release status beat
+  # Loopback of a host with IPv6 only is ::1.
+  curl --noproxy '*' --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz ||
+    curl --noproxy '*' --silent --output /dev/null --max-time 5 'http://[::1]:10248/healthz' || return 1
+  found=$(kubectl get node site-d --ignore-not-found --output \
+    'jsonpath={.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}') || return 1
+  if [ -z "$found" ]; then
+    # Somebody deleted the Node: a kubelet registers itself only when it starts.
+    [ -n "$registered_again" ] || restart
+    registered_again=1
+    return 1
+  fi
+  read -r release status beat <<<"$found" || true
+  [ "$release $status" = 'v1.36.3+k3s1 True' ] || return 1
+  started=$(date --date="$(unit ExecMainStartTimestamp)" +%s)
+  [ "$started" -le "$(date +%s)" ] || started=0 # the clock was put back since
+  not_before "$beat" "$started" || return 1
+  [ "$(stat --format=%Y /run/flannel/subnet.env 2>/dev/null || echo -1)" -ge "$started" ] || return 1
+  not_before "$(kubectl --namespace kube-node-lease get lease site-d --output 'jsonpath={.spec.renewTime}')" \
+    $(($(date +%s) - 40))
+}
 # why_stopped UNIT: what stopped K3s, on standard error. The reason of a crash is some 25 lines before the journal's end:
 # lines are picked by what they say, newest of each kind, from this start of the unit or this run of the script on.
 # shellcheck disable=SC2016 # Backquotes are for the reader.
@@ -233,14 +360,20 @@ why_stopped() {
   explain 'invalid kernel flag' \
     'the kernel'"'"'s settings are not those that the kubelet asks for. `sysctl --system` applies /etc/sysctl.d/90-kubelet.conf; the line names what differs.'
 }
-kubelet() { curl --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
-ready() { kubelet; }
-deadline=$((SECONDS + 300))
+case $(unit ActiveState)/$(unit SubState) in
+  # One that is starting joins or waits for the quorum. Between two attempts of one that fails, it is started at once.
+  active/* | activating/start*) [ "$changed" = 0 ] || restart ;;
+  *) restart ;;
+esac
+rm -f -- "$pending"
+# From here on, restarts count from 0: those of an earlier failure are none of this start.
+systemctl reset-failed k3s-agent 2>/dev/null || true
+before=$(unit NRestarts)
 until ready; do
-  restarts=$(systemctl show --property=NRestarts --value k3s-agent)
-  if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
+  stopped=$(($(unit NRestarts) - ${before:-0}))
+  if [ "$SECONDS" -ge "$deadline" ] || [ "$stopped" -ge 5 ]; then
     why_stopped k3s-agent
-    [ "$SECONDS" -ge "$deadline" ] || fail "k3s-agent has stopped by itself $restarts times"
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s-agent has stopped by itself $stopped times"
     fail "k3s-agent is not ready after 300 s"
   fi
   sleep 2

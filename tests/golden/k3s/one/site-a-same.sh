@@ -1,0 +1,92 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
+    rm -f -- "$tmp"
+    fail "could not download $url"
+  fi
+  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+    local found
+    found=$(sha256sum "$tmp" | cut -d' ' -f1)
+    rm -f -- "$tmp"
+    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+  fi
+  chmod "$mode" "$tmp"
+  mv -f -- "$tmp" "$dest"
+  changed=1
+  say "installed $dest"
+}
+
+# site-a is the same installation as before: there is nothing to forget, also when its Node is not Ready.
+# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# certificate, which comes last. Not a secret.
+ca_hash() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    sha256sum <"$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
+  fi | cut -d' ' -f1
+}
+# cluster_ca: prints the hash of the CA that all servers of this cluster share.
+cluster_ca() {
+  local bundle=/var/lib/rancher/k3s/server/tls/server-ca.crt
+  [ -s "$bundle" ] || return 1
+  say "cluster CA: $(ca_hash "$bundle")"
+}
+cluster_ca || say "no cluster runs here"
