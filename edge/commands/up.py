@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json, Rehearse, Site, Yes, require_terminal
+from edge.commands.options import AllowDestroy, Json, Rehearse, Site, Yes, require_terminal
 from edge.commands.preview import preview
 from edge.exit_codes import DONE, FAILED
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from edge.hosts.drift_probe import DriftProbe
     from edge.run.operation import Outcome, Session
 
-EXAMPLES = "edge up demo --rehearse   |   edge up prod   |   edge up prod --yes --drift --json"
+EXAMPLES = "edge up demo --rehearse   |   edge up prod --yes --drift --json   |   edge up prod --allow-destroy b"
 
 
 def run(
     site: Site,
     rehearse: Rehearse = False,
     yes: Yes = False,
+    allow_destroy: AllowDestroy = None,
     drift: Annotated[
         bool, typer.Option("--drift", help="Probe the hosts too, at the same time, as `edge drift` does.")
     ] = False,
@@ -40,6 +41,8 @@ def run(
     built = {"built": probe.start} if probe else {}
     with opened(site, rehearse=rehearse, root=PROJECT_ROOT, **built) as session:
         planned = preview(session, quiet=as_json)
+        if planned.code == DONE and not planned.run.changes_nothing:
+            planned = _allowed(planned, allow_destroy or [])
         if planned.code != DONE:
             done = planned
         elif planned.run.changes_nothing:
@@ -64,6 +67,16 @@ def _probe(site: str) -> DriftProbe:
     return DriftProbe(file)
 
 
+def _allowed(planned: Outcome, names: list[str]) -> Outcome:
+    """The preview, or its refusal where it destroys something that nobody has consented to."""
+    from edge.run.consent import refusal
+
+    refused = refusal(planned.site, planned.consequences, names)
+    if refused is None:
+        return planned
+    return dataclasses.replace(planned, code=refused.code, failure=refused)
+
+
 def _ask(session: Session, planned: Outcome) -> None:
     from edge.show.render import console, outcome
 
@@ -78,6 +91,7 @@ def _apply(session: Session, planned: Outcome, *, quiet: bool) -> Outcome:
     with progress(f"up {session.site}", quiet=quiet) as shown:
         done = session.up(shown.step, shown.interrupted)
     done.run.policies = done.run.policies or planned.run.policies
+    done.consequences = planned.consequences
     return done
 
 

@@ -39,6 +39,7 @@ _STRONGEST: tuple[Op, ...] = ("refresh", "same", "read", "import", "create", "up
 STACK_TYPE = "pulumi:pulumi:Stack"
 _RULE = re.compile(r"^(?P<rule>[a-z][a-z-]*/[a-z0-9][a-z0-9-]*): ", re.MULTILINE)
 _MARKUP = re.compile(r"<\{%[^%]*%\}>")
+_PENDING = "pending operations from previous deployment"
 _REFUSED = ("preview failed", "update failed")
 _PROGRAM_ERROR = "python inline source runtime error: "
 _KEPT_LINES = 20
@@ -140,6 +141,11 @@ class Run:
     """Lines that are not events."""
     traces: bool = False
     """Whether errors of the program keep their stack traces."""
+    held: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By URN, the state that the stack holds of each resource that the run has come to, before the run. Secrets are
+    masked."""
+    has_pending: bool = False
+    """Whether an earlier run was killed: the state has operations that were begun and not finished."""
     _said: dict[str, deque[str]] = field(default_factory=dict)
     _outputs_before: dict[str, Any] | None = None
 
@@ -221,6 +227,9 @@ class Run:
 
     def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
         urn = metadata["urn"]
+        if (old := metadata.get("old")) and not old.get("delete"):
+            # The first event of a resource has it; the `old` of a later one may be the new state.
+            self.held.setdefault(urn, old)
         op = _OPS.get(metadata["op"], "update")
         known = self.resources.get(urn)
         if known is None:
@@ -256,6 +265,7 @@ class Run:
         if severity == "error":
             self._say_error(urn, message)
         elif severity == "warning":
+            self.has_pending = self.has_pending or _PENDING in message
             self.diagnostics.append(Diagnostic("warning", urn, message))
         elif severity != "debug":
             self._said.setdefault(urn, deque(maxlen=_KEPT_LINES)).extend(message.splitlines())
