@@ -6,8 +6,11 @@ with the host and the reason. What cannot be known counts as destroying.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+_CONSENT = re.compile(r"[a-z0-9][a-z0-9-]*:[a-z0-9-]+:[A-Za-z0-9-]+", re.ASCII)
 
 
 class Effect(StrEnum):
@@ -78,6 +81,21 @@ class Consequence:
             "reason": self.reason,
             "way": self.way,
         }
+
+
+def consents_of(setting: str) -> dict[str, str]:
+    """The stack setting `edge:allow-destroy`, by node: `NODE:CHANGE:WORD`, separated by spaces.
+
+    A change is the name of an edit. The host notes the whole entry when it has used it: another word is another
+    consent. Raises ValueError for what has another form.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in setting.split():
+        if not _CONSENT.fullmatch(entry):
+            raise ValueError(f"{entry!r} is not NODE:CHANGE:WORD, such as prod-a:k3s-patch-downgrade:2026-11-26")
+        node, _, change = entry.partition(":")
+        found.setdefault(node, []).append(change)
+    return {node: " ".join(changes) for node, changes in found.items()}
 
 
 def worst_first(found: list[Consequence]) -> tuple[Consequence, ...]:

@@ -66,6 +66,8 @@ class Building:
     gates: dict[str, pulumi.Resource] = field(default_factory=dict)
     """By name of a host, what must be there before it can be reached."""
     cluster: Cluster | None = None
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By node, the changes that somebody has consented to."""
 
     def child(self) -> pulumi.ResourceOptions:
         """Options of a component that does not run in the cluster."""

@@ -26,6 +26,9 @@ _CONFIG = re.compile(
     rf"^put_file {re.escape(CONFIG)} \d+ <<'(?P<end>EDGE_FILE_*)'\n(?P<text>.*?)^(?P=end)$", re.M | re.S
 )
 
+_EXTERNAL = "read_secret datastore_endpoint"
+"""What only the install script of a server with an external datastore does."""
+
 _REFUSED = "stops before it changes the host: the install script asks the disk"
 
 NEW_CLUSTER = Edit(
@@ -34,7 +37,12 @@ NEW_CLUSTER = Edit(
     Effect.DESTROYS,
     _REFUSED,
 )
-SHRINKS = Edit("k3s-etcd-to-sqlite", "Several servers become one (etcd to SQLite)", Effect.IMPOSSIBLE, _REFUSED)
+SHRINKS = Edit(
+    "k3s-one-server-stays",
+    "Several servers become one",
+    Effect.INTERRUPTS,
+    "removes the others; the datastore stays etcd",
+)
 GROWS = Edit(
     "k3s-sqlite-to-etcd", "One server becomes several (SQLite to etcd)", Effect.INTERRUPTS, "migrates in place"
 )
@@ -136,7 +144,7 @@ def installed(before: Applied, node: str) -> Installed | None:
     datastore: DatastoreKind | None = None
     engine: str | None = None
     if server:
-        external = "80-datastore.yaml" in script
+        external = _EXTERNAL in script
         datastore = "external" if external else "etcd" if "etcd-snapshot-schedule-cron" in settings else "sqlite"
         engine = ("postgresql" if "postgres://" in script else "etcd") if external else None
     return Installed(server, header["version"], datastore, engine, settings)
@@ -202,8 +210,8 @@ def _datastore(was: Installed, spec: K3sSpec, site: Site) -> Iterator[Consequenc
     elif now == "sqlite":
         yield SHRINKS.found(
             PART,
-            "the servers become one, and K3s cannot go back from etcd to SQLite.",
-            "keep three servers; or describe a new site with one server, move the workloads, then destroy this one",
+            "one server stays, with the only copy of the datastore, which stays etcd.",
+            "keep three servers, or take snapshots off that host",
         )
     else:
         yield GROWS.found(

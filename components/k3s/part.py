@@ -48,6 +48,7 @@ class K3sPart(Part[K3sSpec]):
                 agent_token=building.secret("k3s-agent-token"),
                 datastore_endpoint=building.secret("k3s-datastore-endpoint") if _is_external(spec) else None,
                 labels=site.node_labels,
+                consents=building.consents,
                 psa_exempt=site.exempt_namespaces,
             ),
             building.child(),

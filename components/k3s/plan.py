@@ -130,6 +130,8 @@ def plan_node(
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
         seeds=_seeds(spec, machine, servers),
+        pod_cidr=spec.pod_cidr,
+        service_cidr=spec.service_cidr,
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,7 +52,7 @@ def run(
         else:
             if not (yes or rehearse):
                 _ask(session, planned)
-            done = _apply(session, planned, quiet=as_json)
+            done = _apply(session, planned, consent=bool(allow_destroy), quiet=as_json)
             if probe and done.code == DONE:
                 probe.restart()
         found = _drift(probe) if probe and done.code == DONE else None
@@ -85,11 +86,16 @@ def _ask(session: Session, planned: Outcome) -> None:
         raise typer.Exit(FAILED)
 
 
-def _apply(session: Session, planned: Outcome, *, quiet: bool) -> Outcome:
+def _apply(session: Session, planned: Outcome, *, consent: bool, quiet: bool) -> Outcome:
+    from edge.run.consent import entries
     from edge.show.progress import progress
 
+    assert session.spec is not None, "opened with its program"
+    nodes = [session.spec.node(host) for host in session.spec.hosts]
+    setting = entries(planned.consequences, nodes, secrets.token_hex(4)) if consent else ""
+
     with progress(f"up {session.site}", quiet=quiet) as shown:
-        done = session.up(shown.step, shown.interrupted)
+        done = session.up(shown.step, shown.interrupted, setting)
     done.run.policies = done.run.policies or planned.run.policies
     done.consequences = planned.consequences
     return done

@@ -46,6 +46,17 @@ def allowed_by(one: Consequence, allowed: Collection[str]) -> bool:
     return any(name in allowed for name in one.names)
 
 
+def entries(found: Iterable[Consequence], nodes: Sequence[str], word: str) -> str:
+    """The stack setting that lets the hosts' own scripts do what was consented to: `NODE:CHANGE:WORD` each.
+
+    What concerns a whole part concerns each of ``nodes``. ``word`` makes the consent one that is good once.
+    """
+    destroys = (one for one in found if one.effect is Effect.DESTROYS)
+    return " ".join(
+        f"{node}:{one.edit.name}:{word}" for one in destroys for node in ([one.node] if one.node else nodes)
+    )
+
+
 def _nothing_of(site: str, unknown: Sequence[str], destroys: Sequence[Consequence]) -> OperationError:
     names = list(dict.fromkeys(one.names[0] for one in destroys))
     near = near_miss(unknown[0], names)

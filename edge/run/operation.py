@@ -27,7 +27,7 @@ from edge.run.stack_settings import StackSettings, placeholders, read_settings
 from engine.environment import PROJECT_ROOT, environment
 from engine.obtain.cli import PulumiCli, automation_command, locate
 from stacks.catalogue import catalogue
-from stacks.configuration import full_key
+from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import held, held_in, in_any, of_destroy
 from stacks.economics import assess
 from stacks.loader import load_site
@@ -114,9 +114,20 @@ class Session:
             outcome.code, outcome.failure = FAILED, cannot
         return outcome
 
-    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Bring the site up without another preview. The policies judge this run too."""
-        return self._build("up", ["up", "--yes", "--skip-preview"], on_step, on_interrupt)
+    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, consent: str = "") -> Outcome:
+        """Bring the site up without another preview. The policies judge this run too.
+
+        ``consent`` is a stack setting for the scripts on the hosts. It stays in the stack's settings until an `up` has
+        succeeded, so that plain `pulumi up` can go on with what was interrupted.
+        """
+        command = ["up", "--yes", "--skip-preview"]
+        key = full_key(ALLOW_DESTROY)
+        if consent:
+            command += ["--config", f"{key}={consent}"]
+        outcome = self._build("up", command, on_step, on_interrupt)
+        if consent and outcome.code == DONE:
+            self._workspace().remove_config(self.site, key)
+        return outcome
 
     def preview_destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Show what `destroy` would do."""

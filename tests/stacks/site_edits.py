@@ -169,7 +169,7 @@ ROWS = (
     _row("SQLite to external", "shop", _k3s(datastore=_EXTERNAL), "k3s-datastore-replaced", _LOSES),
     _row("etcd to external", "plant", _k3s(datastore=_EXTERNAL), "k3s-datastore-replaced", _LOSES),
     _row("SQLite to etcd", "shop", _three_servers, "k3s-sqlite-to-etcd host-added", _STOPS),
-    _row("etcd to SQLite", "plant", _one_server, "k3s-etcd-to-sqlite k3s-quorum-removed host-removed", _NO),
+    _row("etcd to SQLite", "plant", _one_server, "k3s-one-server-stays k3s-quorum-removed host-removed", _LOSES),
     _row("pod network", "shop", _k3s(pod_cidr="10.44.0.0/16"), "k3s-network-changed", _NO),
     _row("service network", "plant", _k3s(service_cidr="10.45.0.0/16"), "k3s-network-changed", _NO),
     _row("flannel backend", "plant", _k3s(flannel_backend="vxlan"), "k3s-flannel-changed", _STOPS),

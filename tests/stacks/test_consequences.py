@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
@@ -17,7 +20,7 @@ from edge.run.program import Configuration, recorded
 from edge.run.stack_settings import placeholders
 from stacks import parts
 from stacks.catalogue import catalogue
-from stacks.configuration import full_key
+from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import consequences, edits, held_in, in_any, of_destroy
 from stacks.loader import load_site, site_names
 from stacks.site import SiteSpec
@@ -31,9 +34,9 @@ def spec_of(content: Content, folder: Path) -> SiteSpec:
     return load_site(path)
 
 
-def applied(spec: SiteSpec) -> Applied:
+def applied(spec: SiteSpec, settings: Mapping[str, str] | None = None) -> Applied:
     secrets = {full_key(key): value for key, value in placeholders(spec).items()}
-    recording, _ = recorded(spec, Configuration(secrets, frozenset(secrets)))
+    recording, _ = recorded(spec, Configuration({**secrets, **(settings or {})}, frozenset(secrets)))
     return Applied.of(
         Held(one.urn, one.inputs, {}, one.parent) for one in recording.resources if one.type != "pulumi:pulumi:Stack"
     )
@@ -132,6 +135,31 @@ def test_where_a_killed_up_leaves_two_answers_both_count(before: functools.parti
     for written in (base("shop"), changed):
         found = in_any([before("shop"), begun], spec_of(written, tmp_path), catalogue())
         assert [one.edit.name for one in found] == ["k3s-datastore-replaced"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "node"), [("prod-a:k3s-patch-downgrade:monday", "prod-a"), ("prod-d:k3s-agent-downgrade:x", "prod-d")]
+)
+def test_consent_goes_to_the_named_host_alone_by_standard_input(
+    setting: str, node: str, before: functools.partial[Applied], tmp_path: Path
+) -> None:
+    spec = spec_of(base("plant"), tmp_path)
+    given = applied(spec, {full_key(ALLOW_DESTROY): setting})
+    were = {one.urn: one for one in before("plant").held}
+    differ = {one.name: one for one in given.held if one != were[one.urn]}
+    assert set(differ) == {f"{node}-k3s"}
+    was = before("plant").command(f"{node}-k3s")
+    now = differ[f"{node}-k3s"]
+    assert was is not None
+    assert {key for key in now.inputs if now.inputs[key] != was.inputs.get(key)} == {"stdin"}
+    line = base64.b64encode(setting.partition(":")[2].encode()).decode()
+    assert now.inputs["stdin"].value == f"{was.inputs['stdin'].value}{line}\n"
+
+
+@pytest.mark.parametrize("setting", ["prod-a", "prod-a:x", "prod-a:k3s-downgrade:", "a:b:c:d", "a:b;c:d", "$(id):b:c"])
+def test_consent_of_another_form_stops_the_program(setting: str, tmp_path: Path) -> None:
+    with pytest.raises(pulumi.RunError, match="NODE:CHANGE:WORD"):
+        applied(spec_of(base("shop"), tmp_path), {full_key(ALLOW_DESTROY): setting})
 
 
 def test_each_edit_has_one_name() -> None:
