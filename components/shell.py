@@ -84,6 +84,14 @@ def as_root(script: str, user: str) -> str:
     return f"exec {bash}" if user == "root" else f"exec sudo -n {bash}"
 
 
+def script_of(command: str) -> str:
+    """The script in a command that ``as_root`` made; empty for another command."""
+    _, started, quoted = command.partition("bash -c ")
+    if not started or not quoted.startswith("'"):
+        return ""
+    return quoted.removeprefix("'").removesuffix("'").replace("'\"'\"'", "'")
+
+
 def secret_lines(values: Sequence[str]) -> str:
     """Secrets as standard input: one base64 line each, in the order in which the script reads them."""
     return "".join(base64.b64encode(value.encode()).decode() + "\n" for value in values)

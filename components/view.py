@@ -113,6 +113,11 @@ class Site:
     """By host, what the parts before this one take of it."""
 
     @property
+    def node_labels(self) -> dict[str, str]:
+        """Labels of all nodes, beside those of the part that makes them."""
+        return {"edge.site": self.name, "edge.tier": self.tier, "edge.region": self.region, **self.labels}
+
+    @property
     def servers(self) -> tuple[Machine, ...]:
         """The control plane; the first one starts the cluster."""
         return tuple(machine for machine in self.machines if machine.is_server)

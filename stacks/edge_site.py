@@ -6,7 +6,7 @@ Order and wiring, nothing else: what a part does is its own business, what a sit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -32,6 +32,8 @@ class EdgeSiteArgs:
     catalogue: Catalogue
     secret: Secret
     """Asked only for what the site needs, so that a stack without, say, a Git key is asked for none."""
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By node, the changes that somebody has consented to."""
 
 
 class EdgeSite(EdgeComponent):
@@ -43,7 +45,7 @@ class EdgeSite(EdgeComponent):
         super().__init__("EdgeSite", name, {}, opts)
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))
-        building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self)
+        building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self, consents=args.consents)
 
         def build(*phases: Phase) -> None:
             for entry, seen in planned:

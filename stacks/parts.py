@@ -125,7 +125,15 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
         hardware, accelerators = catalogue.hardware[host.hardware], catalogue.accelerators_of(host)
     except KeyError:
         hardware, accelerators = UNKNOWN, {}
-    return Machine(index, site.node(host), host, site.os_of(host), hardware, accelerators)
+    return Machine(
+        index,
+        site.node(host),
+        host,
+        site.os_of(host),
+        hardware,
+        accelerators,
+        jump_node=next((site.node(other) for other in site.hosts if other.name == host.via), None),
+    )
 
 
 def host_checks(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[str]]:

@@ -58,6 +58,11 @@ class HostPlan:
     """What ``base`` leaves."""
 
 
+def identity_of(host_key: str) -> str:
+    """What tells one installation of a machine from another: a hash of its host key."""
+    return hashlib.sha256(host_key.encode()).hexdigest()[:16]
+
+
 def sysctl_file(settings: dict[str, str]) -> str:
     """``settings`` in the format of sysctl.d."""
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
@@ -77,7 +82,9 @@ def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
     own = {file.path: file.text for _, file in configured if file}
     services = [system.time_unit, *([system.update_unit] if system.update_unit else [])]
     return HostPlan(
-        reachable=render("host/reachable.sh.j2", node=machine.node),
+        reachable=render(
+            "host/reachable.sh.j2", node=machine.node, address=machine.spec.address, via=machine.jump_node
+        ),
         facts=render(
             "host/facts.sh.j2",
             node=machine.node,
@@ -110,7 +117,7 @@ def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
             paths=[*files, *own],
             units=[unit for unit, file in configured if file],
         ),
-        identity=hashlib.sha256(machine.spec.host_key.encode()).hexdigest()[:16],
+        identity=identity_of(machine.spec.host_key),
         expected=(
             *(one for path, text in (files | own).items() for one in file(path, "0644", text)),
             *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -32,6 +32,8 @@ class K3sArgs:
     """Agents join with it."""
     labels: Mapping[str, str]
     """Labels of all nodes."""
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By node, the changes of it that somebody has consented to; see ``components.consequence.consents_of``."""
     datastore_endpoint: pulumi.Input[str] | None = None
     """Connection string of an external datastore."""
     psa_exempt: Sequence[str] = ()
@@ -63,7 +65,7 @@ class K3s(EdgeComponent):
             {"sha256": dict(spec.releases[spec.version]), "flannel_backend": spec.flannel_backend},
             opts,
         )
-        self._servers = servers
+        self._servers, self._consents = servers, args.consents
         tokens = [pulumi.Output.secret(token) for token in (args.token, args.agent_token)]
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]
         server_secrets, agent_secrets = [*tokens, *endpoint], tokens[1:]
@@ -151,9 +153,15 @@ class K3s(EdgeComponent):
             scripts.install,
             delete=scripts.uninstall,
             expected=scripts.expected,
-            stdin=pulumi.Output.all(*secrets, ca).apply(secret_lines),
+            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca).apply(secret_lines)),
             depends_on=before,
         )
+
+    def _with_consent(self, host: Host, stdin: pulumi.Input[str]) -> pulumi.Input[str]:
+        """Standard input with one more line where there is consent, which no trigger and no other host may notice."""
+        if not (consent := self._consents.get(host.node)):
+            return stdin
+        return pulumi.Output.all(stdin).apply(lambda secrets: f"{secrets[0]}{secret_lines([consent])}")
 
     def _wait_ready(self, host: Host, scripts: NodePlan, installed: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Wait on another server until ``host`` is Ready; when the host is removed, drain and forget it there.

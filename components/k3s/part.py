@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import ports
+from components.consequence import Consequence
+from components.host.applied import Applied, Pair
 from components.host.machine import Machine
+from components.k3s.consequences import EDITS, ROLE, consequences
 from components.k3s.plan import host_checks, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
 from components.part import Building, Cluster, Part, Phase
@@ -26,6 +29,9 @@ class K3sPart(Part[K3sSpec]):
     spec = K3sSpec
     phase = Phase.CLUSTER
     module = "components.k3s.component"
+    component = "K3s"
+    edits = EDITS
+    cleans = (ROLE,)
     per_host = True
 
     def build(self, spec: K3sSpec, building: Building) -> None:
@@ -41,7 +47,8 @@ class K3sPart(Part[K3sSpec]):
                 token=building.secret("k3s-token"),
                 agent_token=building.secret("k3s-agent-token"),
                 datastore_endpoint=building.secret("k3s-datastore-endpoint") if _is_external(spec) else None,
-                labels={"edge.site": site.name, "edge.tier": site.tier, "edge.region": site.region, **site.labels},
+                labels=site.node_labels,
+                consents=building.consents,
                 psa_exempt=site.exempt_namespaces,
             ),
             building.child(),
@@ -78,6 +85,11 @@ class K3sPart(Part[K3sSpec]):
         yield from _releases(spec, at, site)
         yield from _agents_ahead(spec, site)
         yield from _memory(site)
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, pairs, spec, site)
 
 
 def _is_external(spec: K3sSpec) -> bool:

@@ -154,6 +154,8 @@ def plan_node(
         else (),
         seeds=_seeds(spec, machine, servers),
         api=_in_url(spec.api_address or servers[0].node_address),
+        pod_cidr=spec.pod_cidr,
+        service_cidr=spec.service_cidr,
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
         reasons=REASONS,

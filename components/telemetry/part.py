@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.consequence import Edit, Effect, Removal
 from components.part import Building, Part, Phase
 from components.telemetry.plan import NAME, NAMESPACE
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scraper, SecretNeed, Site
 
 TOKEN = "telemetry-token"
+
+REMOVAL = Removal(
+    Edit("telemetry-removed", "Telemetry is removed", Effect.DESTROYS, "**deletes the collectors and their queues**"),
+    "the collectors go, and with them what they have queued on disk and not sent yet.",
+    "wait until the queues are empty; then `--allow-destroy telemetry`",
+)
 
 
 class TelemetryPart(Part[TelemetrySpec]):
@@ -19,6 +26,8 @@ class TelemetryPart(Part[TelemetrySpec]):
     spec = TelemetrySpec
     phase = Phase.IN_CLUSTER
     module = "components.telemetry.component"
+    component = "Telemetry"
+    removal = REMOVAL
     per_host = True
 
     def build(self, spec: TelemetrySpec, building: Building) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 import yaml
 
+from components.consequence import Consequence, Effect
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
+from edge.run.against import Before
 from edge.run.operation import cost_of
 from edge.run.program import PROJECT, main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
@@ -74,6 +76,8 @@ class SiteCheck:
     """Errors in the file; where there are any, nothing else has been checked."""
     graph: tuple[GraphProblem, ...] = ()
     policies: tuple[PolicyResult, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
+    """What the edit does to a site that is up, the worst first; only where it was asked for (`--against`)."""
     cost: dict[str, Any] | None = None
     secrets_missing: tuple[str, ...] = ()
     """Keys that a real run needs and that are not set. Not an error: a rehearsal needs none."""
@@ -96,12 +100,14 @@ class SiteCheck:
         """Exit code for this file: bad input outweighs everything else."""
         if self.problems:
             return BAD_INPUT
-        return FAILED if self.graph or self.mandatory else DONE
+        impossible = any(one.effect is Effect.IMPOSSIBLE for one in self.consequences)
+        return FAILED if self.graph or self.mandatory or impossible else DONE
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "site": self.site,
             "file": self.file.as_posix(),
+            "consequences": [one.as_dict() for one in self.consequences],
             "tier": self.tier,
             "hosts": self.hosts,
             "resources": self.resources,
@@ -186,6 +192,14 @@ def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> I
             yield SiteCheck(file.stem, file, graph=(GraphProblem("", "", reason),))
         else:
             yield result
+
+
+def compared(found: SiteCheck, before: Before) -> SiteCheck:
+    """With what the edit of the site means. Raises ``OperationError``."""
+    if found.problems or is_fleet(found.file, before.root):
+        return found
+    spec = _files(before.root, found.file.parent).check(found.file).model
+    return found if spec is None else replace(found, consequences=before.consequences(spec))
 
 
 def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:
@@ -298,7 +312,10 @@ def verdict(sites: Sequence[SiteCheck], fleet: SiteCheck | None = None) -> str:
     if not bad and not failed:
         return f"{total}: all good"
     parts = [f"{bad} with errors in the file"] if bad else []
+    impossible = sum(1 for stack in stacks if any(one.effect is Effect.IMPOSSIBLE for one in stack.consequences))
+    failed -= sum(1 for stack in stacks if stack.code == FAILED and not stack.graph and not stack.mandatory)
     parts += [f"{failed} refused by policies or providers"] if failed else []
+    parts += [f"{impossible} with an edit that cannot work"] if impossible else []
     return f"{total}: {', '.join(parts)}"
 
 

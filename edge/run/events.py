@@ -39,6 +39,7 @@ _STRONGEST: tuple[Op, ...] = ("refresh", "same", "read", "import", "create", "up
 STACK_TYPE = "pulumi:pulumi:Stack"
 _RULE = re.compile(r"^(?P<rule>[a-z][a-z-]*/[a-z0-9][a-z0-9-]*): ", re.MULTILINE)
 _MARKUP = re.compile(r"<\{%[^%]*%\}>")
+_PENDING = "pending operations from previous deployment"
 _REFUSED = ("preview failed", "update failed")
 # Within an error of the official command plugin: the whole script, as a quoted string of Go.
 _SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":(?:\n|$)')
@@ -142,6 +143,11 @@ class Run:
     """Lines that are not events."""
     traces: bool = False
     """Whether errors of the program keep their stack traces."""
+    held: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By URN, the state that the stack holds of each resource that the run has come to, before the run. Secrets are
+    masked."""
+    has_pending: bool = False
+    """Whether an earlier run was killed: the state has operations that were begun and not finished."""
     _said: dict[str, deque[str]] = field(default_factory=dict)
     _outputs_before: dict[str, Any] | None = None
 
@@ -224,6 +230,9 @@ class Run:
 
     def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
         urn = metadata["urn"]
+        if (old := metadata.get("old")) and not old.get("delete"):
+            # The first event of a resource has it; the `old` of a later one may be the new state.
+            self.held.setdefault(urn, old)
         op = _OPS.get(metadata["op"], "update")
         known = self.resources.get(urn)
         if known is None:
@@ -259,6 +268,7 @@ class Run:
         if severity == "error":
             self._say_error(urn, message)
         elif severity == "warning":
+            self.has_pending = self.has_pending or _PENDING in message
             self.diagnostics.append(Diagnostic("warning", urn, message))
         elif severity != "debug":
             self._said.setdefault(urn, deque(maxlen=_KEPT_LINES)).extend(message.splitlines())

@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from components.consequence import Effect
 from edge.run.check import PolicyResult, Report, SiteCheck, verdict
+from edge.show.consequences import consequences
 from sitefile.problems import Problem
 
 _SITES_NAMED = 3
@@ -60,10 +62,22 @@ class Table:
     def _findings(site: SiteCheck) -> Iterable[str]:
         if site.problems:
             yield f"{len(site.problems)} error{'s' if len(site.problems) > 1 else ''} in the file"
+        for effect in (Effect.IMPOSSIBLE, Effect.DESTROYS):
+            if number := sum(one.effect is effect for one in site.consequences):
+                yield f"{number} {'destroying' if effect is Effect.DESTROYS else 'impossible'}"
         if site.graph:
             yield f"{len(site.graph)} refused by providers"
         if site.advisory:
             yield f"{len(site.advisory)} advice"
+
+
+def edits(out: Console, sites: Iterable[SiteCheck]) -> None:
+    """What the edits do to sites that are up, of each site that has any to speak of."""
+    for site in sites:
+        if any(one.effect is not Effect.HARMLESS for one in site.consequences):
+            out.print(Text(f"{site.site}: what this edit does to a site that is up", "bold"))
+            consequences(out, site.consequences)
+            out.print()
 
 
 def report(out: Console, result: Report) -> None:

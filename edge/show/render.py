@@ -13,6 +13,7 @@ from edge.exit_codes import INTERRUPTED
 from edge.run.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run, name_of
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
+from edge.show.consequences import consequences
 
 SIGNS = {
     "create": ("+", "green"),
@@ -47,6 +48,7 @@ def remedies(out: Console, lines: Iterable[str]) -> None:
 def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
     """The result of a preview, `up` or `destroy`."""
     _headline(out, result)
+    consequences(out, result.consequences)
     changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
     for group, changes in by_component(changed, result.run):
         out.print(Text(f"  {group}", style="bold"))

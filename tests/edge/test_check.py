@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import site_files
 from tests.edge.conftest import Project
 from tests.edge.sites import SITES, broken_site, refused_site, site
+from tests.state.renew import read_fixture
 
 
 @pytest.fixture
@@ -223,3 +225,64 @@ def test_a_policy_judges_the_fleets_resources_too(fleet: Project) -> None:
     assert {found["rule"] for found in document["fleet"]["policies"] if found["level"] == "mandatory"} == {
         "supply-chain/host-binary-checksum"
     }
+
+
+def _git(project: Project, *arguments: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments],
+        cwd=project.root,
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture
+def committed(project: Project) -> Project:
+    """The demo site, under version control."""
+    profiles = project.root / "stacks" / "profiles"
+    profiles.unlink()
+    shutil.copytree(PROJECT_ROOT / "stacks" / "profiles", profiles)
+    _git(project, "init", "--quiet")
+    _git(project, "add", "--all")
+    _git(project, "commit", "--quiet", "--message", "a site")
+    return project
+
+
+def test_an_edit_is_compared_with_a_revision_and_said_first(committed: Project) -> None:
+    committed.change("demo", lambda site: site["hosts"][0].update(name="z"))
+    ran = committed.edge("check", "demo", "--against", "HEAD")
+    assert ran.code == 1
+    assert "cannot work  z:" in ran.stdout.splitlines()[1]
+    document = committed.edge("check", "demo", "--against", "HEAD", "--json").document
+    assert [one["edit"] for one in document["sites"][0]["consequences"]] == ["host-renamed"]
+
+
+def test_a_site_under_another_name_is_known_by_its_hosts(committed: Project) -> None:
+    content = (committed.sites / "demo.yaml").read_text()
+    (committed.sites / "demo.yaml").unlink()
+    (committed.sites / "shop.yaml").write_text(content.replace("site: demo", "site: shop"))
+    document = committed.edge("check", "shop", "--against", "HEAD", "--json").document
+    assert "site-renamed" in {one["edit"] for one in document["sites"][0]["consequences"]}
+
+
+def test_an_edit_is_compared_with_an_exported_state(committed: Project, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(read_fixture("demo"))
+    committed.change("demo", lambda site: site["k3s"].update(pod_cidr="10.44.0.0/16"))
+    ran = committed.edge("check", "demo", "--against", state, "--json")
+    assert ran.code == 1
+    assert [one["edit"] for one in ran.document["sites"][0]["consequences"]] == ["k3s-network-changed"]
+
+
+@pytest.mark.parametrize("text", ["{}", "no state", '{"deployment": 1}', "[]"])
+def test_what_is_no_state_and_no_revision_is_bad_input(committed: Project, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "state.json"
+    file.write_text(text)
+    assert committed.edge("check", "demo", "--against", file).code == 2
+    assert committed.edge("check", "demo", "--against", "--output=x").code == 2
+    assert committed.edge("check", "demo", "--against", "no-such-revision").code == 2
+
+
+def test_a_site_that_is_not_edited_has_no_consequences(committed: Project) -> None:
+    ran = committed.edge("check", "demo", "--against", "HEAD", "--json")
+    assert (ran.code, ran.document["sites"][0]["consequences"]) == (0, [])

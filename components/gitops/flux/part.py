@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.consequence import Consequence
+from components.gitops.flux.consequences import EDITS, consequences
 from components.gitops.flux.plan import required_secrets, site_variables
 from components.gitops.flux.spec import FluxSpec
+from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
 from components.view import SecretNeed, Site
 from sitefile.problems import DataPath, Finding
@@ -24,6 +27,8 @@ class FluxPart(Part[FluxSpec]):
     spec = FluxSpec
     phase = Phase.IN_CLUSTER
     module = "components.gitops.flux.component"
+    component = "Flux"
+    edits = EDITS
 
     def build(self, spec: FluxSpec, building: Building) -> None:
         from components.gitops.flux.component import Flux, FluxArgs
@@ -53,6 +58,11 @@ class FluxPart(Part[FluxSpec]):
             site_variables(site=site.name, tier=site.tier, region=site.region, labels=site.labels)
         except ValueError as error:
             yield Finding(("labels",), str(error), "labels whose variables differ", "rename one of them")
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: FluxSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, spec, site)
 
 
 PART = FluxPart()

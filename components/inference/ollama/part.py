@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.consequence import Edit, Effect, Removal
 from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, server
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
 from components.part import Building, Part, Phase
 from components.view import Demand, Site
 from sitefile.problems import DataPath, Finding
+
+REMOVAL = Removal(
+    Edit(
+        "ollama-removed",
+        "Ollama is removed",
+        Effect.INTERRUPTS,
+        "deletes the server and its models, which can be pulled again",
+    ),
+    "models are no longer served, and are pulled again when it comes back.",
+)
 
 
 class OllamaPart(Part[OllamaSpec]):
@@ -19,6 +30,8 @@ class OllamaPart(Part[OllamaSpec]):
     spec = OllamaSpec
     phase = Phase.IN_CLUSTER
     module = "components.inference.ollama.component"
+    component = "Ollama"
+    removal = REMOVAL
     per_host = True
 
     def build(self, spec: OllamaSpec, building: Building) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.consequence import Edit, Effect, Removal
 from components.inference.placement import Placement, Refused, place
 from components.inference.triton.plan import (
     GRPC_PORT,
@@ -28,6 +29,11 @@ _REASONS = {
     "model-store-secret-key": "key of the model store",
 }
 
+REMOVAL = Removal(
+    Edit("triton-removed", "Triton is removed", Effect.INTERRUPTS, "deletes the server"),
+    "models are no longer served; their repository stays as it is.",
+)
+
 
 class TritonPart(Part[TritonSpec]):
     """NVIDIA Triton with the site's models."""
@@ -35,6 +41,8 @@ class TritonPart(Part[TritonSpec]):
     spec = TritonSpec
     phase = Phase.IN_CLUSTER
     module = "components.inference.triton.component"
+    component = "Inference"
+    removal = REMOVAL
     per_host = True
 
     def build(self, spec: TritonSpec, building: Building) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.consequence import Consequence
+from components.host.applied import Applied, Pair
+from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
 from components.part import Building, Part, Phase
 from components.view import MeshDomain, Network, SecretNeed, Site
@@ -22,6 +25,9 @@ class TailscalePart(Part[TailscaleSpec]):
     spec = TailscaleSpec
     phase = Phase.ON_HOSTS
     module = "components.mesh.tailscale.component"
+    component = "Tailscale"
+    edits = EDITS
+    cleans = (ROLE,)
     per_host = True
 
     def build(self, spec: TailscaleSpec, building: Building) -> None:
@@ -66,6 +72,11 @@ class TailscalePart(Part[TailscaleSpec]):
                 "a checksum for each architecture of the site",
                 f"add `{arch}:` with the one from {spec.mirror}",
             )
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: TailscaleSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, pairs, spec)
 
 
 def _is_configured(spec: TailscaleSpec) -> bool:

@@ -79,6 +79,75 @@ agent_token='' && read_secret agent_token
 # The SHA-256 of the cluster's CA, or "-" where no server has said it.
 ca='' && read_secret ca
 
+# Ask the disk before it is changed: what is here must be able to become what is to come. Consent is one line of standard
+# input where somebody has given it, `CHANGE:WORD` each; once used, it is written down here and does not count again.
+consents=
+IFS= read -r consents || true
+consents=$(printf '%s' "$consents" | base64 -d)
+used=/var/lib/edge/consents
+
+# agreed CHANGE WHAT WAY: goes on where somebody has consented to this change of this host, and stops otherwise.
+agreed() {
+  local consent
+  for consent in $consents; do
+    if [ "${consent%%:*}" = "$1" ] && ! grep -qxF -- "$consent" "$used" 2>/dev/null; then
+      install -d -m 0755 -- /var/lib/edge
+      printf '%s\n' "$consent" >>"$used"
+      say "consented: $2"
+      return 0
+    fi
+  done
+  fail "site-a: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-a:$1:$(date -u +%F)"
+}
+refuse_change() { fail "site-a: $1. Nothing was changed. $2"; }
+# on_disk KEY: a value of K3s' configuration as it is now.
+on_disk() { sed -n "s/^$1: *//p" /etc/rancher/k3s/config.yaml 2>/dev/null | tr -d "'\"" || true; }
+
+named=$(on_disk node-name)
+[ -z "$named" ] || [ "$named" = site-a ] ||
+  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file; see docs/consequences.md"
+if [ -f /etc/systemd/system/k3s-agent.service ]; then
+  refuse_change "this host is an agent, and K3s cannot make it a server in place" "Remove it, run \`up\`, then add it as a server"
+fi
+
+here=none
+endpoint_here=
+if [ -f /etc/rancher/k3s/config.yaml.d/80-datastore.yaml ]; then
+  here=external
+  endpoint_here=$(sed -n "s/^datastore-endpoint: '\(.*\)'$/\1/p" /etc/rancher/k3s/config.yaml.d/80-datastore.yaml)
+elif [ -d /var/lib/rancher/k3s/server/db/etcd ]; then
+  here=etcd
+elif [ -f /var/lib/rancher/k3s/server/db/state.db ]; then
+  here=sqlite
+fi
+if [ "$here" != none ]; then
+  for setting in cluster-cidr=10.42.0.0/16 service-cidr=10.43.0.0/16; do
+    now=$(on_disk "${setting%%=*}")
+    [ -z "$now" ] || [ "$now" = "${setting#*=}" ] ||
+      refuse_change "${setting%%=*} is $now here, and K3s cannot change it to ${setting#*=}" "Keep $now, or describe a new site"
+  done
+fi
+another="the datastore is $here here, and with etcd K3s starts a new, empty cluster"
+if [ "$here" = external ]; then
+  agreed k3s-datastore-replaced "$another" "Keep the datastore"
+  drop_file /etc/rancher/k3s/config.yaml.d/80-datastore.yaml
+fi
+
+release_here=$(/opt/bin/k3s --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
+if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3+k3s1 ]; then
+  # parts RELEASE: minor, patch and K3s' own number.
+  parts() { sed -n 's/^v1\.\([0-9]*\)\.\([0-9]*\).*+k3s\([0-9]*\).*/\1 \2 \3/p' <<<"$1"; }
+  read -r minor patch own < <(parts "$release_here") || true
+  read -r to_minor to_patch to_own < <(parts v1.36.3+k3s1) || true
+  back="K3s $release_here runs here, and a downgrade to v1.36.3+k3s1 is not supported"
+  [ "$to_minor" -ge "$minor" ] || refuse_change "$back" "Keep $release_here, or restore a snapshot from before the upgrade"
+  [ "$to_minor" -le $((minor + 1)) ] || refuse_change \
+    "K3s $release_here runs here, and v1.36.3+k3s1 skips a minor version" "Go through v1.$((minor + 1)) first"
+  if [ "$to_minor" = "$minor" ] && [ $((to_patch * 1000 + to_own)) -lt $((patch * 1000 + own)) ]; then
+    agreed k3s-patch-downgrade "$back" "Keep $release_here"
+  fi
+fi
+
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
 # ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root

@@ -78,6 +78,52 @@ agent_token='' && read_secret agent_token
 # The SHA-256 of the cluster's CA, or "-" where no server has said it.
 ca='' && read_secret ca
 
+# Ask the disk before it is changed: what is here must be able to become what is to come. Consent is one line of standard
+# input where somebody has given it, `CHANGE:WORD` each; once used, it is written down here and does not count again.
+consents=
+IFS= read -r consents || true
+consents=$(printf '%s' "$consents" | base64 -d)
+used=/var/lib/edge/consents
+
+# agreed CHANGE WHAT WAY: goes on where somebody has consented to this change of this host, and stops otherwise.
+agreed() {
+  local consent
+  for consent in $consents; do
+    if [ "${consent%%:*}" = "$1" ] && ! grep -qxF -- "$consent" "$used" 2>/dev/null; then
+      install -d -m 0755 -- /var/lib/edge
+      printf '%s\n' "$consent" >>"$used"
+      say "consented: $2"
+      return 0
+    fi
+  done
+  fail "site-d: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-d:$1:$(date -u +%F)"
+}
+refuse_change() { fail "site-d: $1. Nothing was changed. $2"; }
+# on_disk KEY: a value of K3s' configuration as it is now.
+on_disk() { sed -n "s/^$1: *//p" /etc/rancher/k3s/config.yaml 2>/dev/null | tr -d "'\"" || true; }
+
+named=$(on_disk node-name)
+[ -z "$named" ] || [ "$named" = site-d ] ||
+  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file; see docs/consequences.md"
+if [ -f /etc/systemd/system/k3s.service ] || [ -d /var/lib/rancher/k3s/server/db ]; then
+  refuse_change "this host is a server, and K3s cannot make it an agent in place" "Remove it, run \`up\`, then add it as an agent"
+fi
+
+here=none
+[ -f /etc/systemd/system/k3s-agent.service ] && here=agent
+
+release_here=$(/opt/bin/k3s --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
+if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3+k3s1 ]; then
+  # parts RELEASE: minor, patch and K3s' own number.
+  parts() { sed -n 's/^v1\.\([0-9]*\)\.\([0-9]*\).*+k3s\([0-9]*\).*/\1 \2 \3/p' <<<"$1"; }
+  read -r minor patch own < <(parts "$release_here") || true
+  read -r to_minor to_patch to_own < <(parts v1.36.3+k3s1) || true
+  back="K3s $release_here runs here, and a downgrade to v1.36.3+k3s1 is not supported"
+  if [ $((to_minor * 1000000 + to_patch * 1000 + to_own)) -lt $((minor * 1000000 + patch * 1000 + own)) ]; then
+    agreed k3s-agent-downgrade "$back" "Keep $release_here"
+  fi
+fi
+
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
 # ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
