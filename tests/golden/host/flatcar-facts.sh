@@ -75,7 +75,7 @@ fetch() {
 
 # site-a: is this the machine that the site file describes (poweredge-xr4000)? Reads only.
 problems=()
-expect() { problems+=("$1: expected $2, found $3"); }
+expect() { problems+=("site-a: $1: expected $2, found $3"); }
 
 case $(uname -m) in
   x86_64) arch=amd64 ;;
@@ -117,7 +117,7 @@ if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | gr
 [ "$luks" = yes ] || expect "disk encryption (LUKS) below $state_dir" yes "$luks"
 
 if [ "${#problems[@]}" -gt 0 ]; then
-  printf 'site-a: %s\n' "${problems[@]}" >&2
+  printf '%s\n' "${problems[@]}" >&2
   fail "this is not the host that the site file describes; correct the file or the host"
 fi
 say "arch=$arch os=$os threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"

@@ -78,7 +78,8 @@ auth_key=
 read_secret auth_key
 
 home=/opt/tailscale
-release=$home/1.102.3
+version=1.102.3
+release=$home/$version
 archive=$home/tailscale_1.102.3_amd64.tgz
 unpacked=$home/.unpacked
 key_file=
@@ -123,7 +124,7 @@ if ! (cd "$release" 2>/dev/null && sha256sum -c --status SHA256SUMS); then
   say "installed $release"
 fi
 
-put_file "$home/switch" 0700 <<'EDGE_SWITCH'
+put_file "$home/switch" 0700 <<'EDGE_FILE'
 #!/bin/bash
 # switch PREVIOUS NEXT: restarts tailscaled as NEXT. Goes back to PREVIOUS if NEXT does not connect within two minutes.
 set -uo pipefail
@@ -150,7 +151,7 @@ if timeout 120 bash -c 'until connected; do sleep 1; done'; then exit 0; fi
 echo "tailscaled $next did not connect: back to $previous" >&2
 start "$previous"
 exit 1
-EDGE_SWITCH
+EDGE_FILE
 
 changed=0
 put_file /etc/systemd/system/tailscaled.service 0644 <<'EDGE_FILE'
@@ -189,7 +190,7 @@ elif [ "$previous" != 1.102.3 ] || [ "$unit_changed" = 1 ]; then
   # This session may use the mesh. The switch runs outside of it, so that it completes even if the session is cut. It
   # goes back to the previous release if the new one does not connect.
   systemd-run --quiet --collect --unit=edge-tailscale-switch --on-active=2s --timer-property=AccuracySec=100ms \
-    "$home/switch" "${previous:-1.102.3}" 1.102.3
+    "$home/switch" "${previous:-"$version"}" "$version"
   say "switching tailscaled from ${previous:-none} to 1.102.3"
   wait_for 300 idle switch || fail "tailscaled did not come back; see: journalctl -u edge-tailscale-switch"
   [ "$(readlink -- "$home/current")" = 1.102.3 ] ||

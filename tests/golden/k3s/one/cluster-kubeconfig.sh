@@ -74,4 +74,6 @@ fetch() {
 }
 
 # The administrator's kubeconfig, with the address that outlives this server. Its output is a secret.
-sed 's|https://127\.0\.0\.1:6443|https://10.0.0.11:6443|' /etc/rancher/k3s/k3s.yaml
+here=https://127.0.0.1:6443 there=https://10.0.0.11:6443
+kubeconfig=$(cat /etc/rancher/k3s/k3s.yaml)
+printf '%s\n' "${kubeconfig//"$here"/"$there"}"
