@@ -210,6 +210,11 @@ def without_prelude(template: str, **values: object) -> str:
     return _template(template).render(**values)
 
 
+def comment(text: str) -> str:
+    """A line that bash does not read, whatever ``text`` is."""
+    return f"# {_comment(text)}\n"
+
+
 def here_document(text: str) -> Script:
     """``text`` as the body of a quoted here-document: a delimiter that no line of it equals."""
     if "\0" in text:
