@@ -270,7 +270,7 @@ def ran(root: Path, texts: list[str]) -> str:
     return done.stdout
 
 
-def test_every_field_of_a_site_is_tried_and_every_template_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sites_tried_here_have_every_template(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: set[str] = set()
     template = shell._template
     monkeypatch.setattr(shell, "_template", lambda path: (rendered.add(path), template(path))[1])
@@ -280,18 +280,18 @@ def test_every_field_of_a_site_is_tried_and_every_template_is_rendered(monkeypat
     every = {str(path.relative_to(folder)) for path in folder.rglob("*.j2")}
     included = {name for path in every for name in re.findall(r"{% include '([^']+)'", (folder / path).read_text())}
     assert every - included == rendered
-    result = tried()
-    print(
-        f"{len(every)} templates, {len(result.fields)} fields, {result.values} values: {result.refused} refused where"
-        f" they are written; {len(result.in_scripts)} fields reach {len(result.scripts)} scripts"
-    )
-    assert len(result.fields) > 100
-    assert {"mesh.login_server", "hosts.[].name", "k3s.api_address", "site"} <= result.in_scripts
 
 
 @needs_root
 def test_no_text_of_a_site_runs_as_code(tmp_path: Path) -> None:
-    held = tried().scripts
+    result = tried()
+    held = result.scripts
+    print(
+        f"{len(result.fields)} fields, {result.values} values: {result.refused} refused where they are written;"
+        f" {len(result.in_scripts)} fields reach {len(held)} scripts"
+    )
+    assert len(result.fields) > 100
+    assert {"mesh.login_server", "hosts.[].name", "k3s.api_address", "site"} <= result.in_scripts
     assert ran(_root(tmp_path), list(held.values())) == f"{len(held)} scripts ran\n"
 
 
@@ -313,4 +313,4 @@ def test_no_text_of_a_site_runs_as_code(tmp_path: Path) -> None:
 )
 def test_text_that_is_not_quoted_is_noticed(tmp_path: Path, text: str, script: str) -> None:
     plain = shell.without_prelude("prelude.sh.j2") + "\n" + script.replace("{}", text) + "\n"
-    assert "made /marker" in ran(_root(tmp_path), [plain])
+    assert "made /marker" in ran(_root(tmp_path), [plain] * 20)  # twenty throws of the dice
