@@ -3,27 +3,169 @@
 A script is a Jinja template in the folder of its part. The functions of a prelude make steps idempotent and say what
 they changed. Secrets come in by standard input only: neither the script's text nor any
 command line ever holds one.
+
+A template's values are data, by construction: ``{{ value }}`` is written as the place needs where it stands (a word,
+within double quotes, in a comment), and a template with a value elsewhere does not load. What is meant as script is of
+type ``Script``.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+
+from components import shell_context
+from components.shell_context import Context, NotSafe, State
 
 _COMPONENTS = Path(__file__).parent
 
 
+class Script(str):
+    """Text that is script. Whatever is made of it, by concatenation or formatting, is plain text again."""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Script):
+        raise TypeError("script cannot stand within quotes, in a comment or in arithmetic")
+    if isinstance(value, jinja2.Undefined):
+        return str(value)  # raises, and names it
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError(f"expected text or a number in a script, this is {type(value).__name__}")
+    if "\0" in (text := str(value)):
+        raise ValueError("no script can hold the character NUL")
+    return text
+
+
+def _word(value: object) -> str:
+    if isinstance(value, Script):
+        return value
+    if isinstance(value, list | tuple):
+        return " ".join(_word(item) for item in value)
+    return shlex.quote(_text(value))
+
+
+def _double_quoted(value: object) -> str:
+    return "".join(f"\\{char}" if char in '$`"\\' else char for char in _text(value))
+
+
+def _comment(value: object) -> str:
+    return "".join(char if char.isprintable() else " " for char in _text(value))
+
+
+def _number(value: object) -> str:
+    # Bash evaluates words in arithmetic, quoted ones too: `a[$(command)]` runs the command.
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected an integer in arithmetic, this is {type(value).__name__}")
+    return str(value)
+
+
+_WRITTEN: Mapping[Context, Callable[[object], str]] = {
+    Context.WORD: _word,
+    Context.DOUBLE_QUOTES: _double_quoted,
+    Context.COMMENT: _comment,
+    Context.ARITHMETIC: _number,
+}
+
+
+class _Quoting(Extension):
+    """Puts behind each ``{{ value }}`` of a template the filter of its place."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        template = _Places()
+        before, filter_name = "", ""
+        for token in stream:
+            try:
+                if token.type == "data":
+                    template.text(token.value)
+                elif token.type == "variable_begin":
+                    filter_name = template.value().name.lower()
+                elif token.type == "variable_end":
+                    yield Token(token.lineno, "rparen", ")")
+                    yield Token(token.lineno, "pipe", "|")
+                    yield Token(token.lineno, "name", filter_name)
+                elif before == "block_begin":
+                    template.tag(token.value)
+            except NotSafe as reason:
+                raise jinja2.TemplateSyntaxError(str(reason), token.lineno, stream.name, stream.filename) from None
+            before = token.type
+            yield token
+            if token.type == "variable_begin":
+                yield Token(token.lineno, "lparen", "(")
+        try:
+            template.end()
+        except NotSafe as reason:
+            raise jinja2.TemplateSyntaxError(str(reason), 1, stream.name, stream.filename) from None
+
+
+@dataclass
+class _Branches:
+    """A condition or a loop that is open: where it began, and where its branches ended."""
+
+    start: State
+    ends: list[State]
+    exhaustive: bool = False
+    """Whether one of the branches is always taken."""
+
+
+class _Places:
+    """Follows a template through its conditions and loops. Every way through must leave the script in the same state,
+    since what comes after is quoted in one way."""
+
+    def __init__(self) -> None:
+        self._state = State()
+        self._open: list[_Branches] = []
+
+    def text(self, text: str) -> None:
+        self._state = self._state.read(text)
+
+    def value(self) -> Context:
+        context = self._state.context()
+        self._state = self._state.after_value()
+        return context
+
+    def tag(self, name: str) -> None:
+        state = self._state.before_tag()
+        match name:
+            case "if" | "for":
+                self._open.append(_Branches(state, []))
+            case "elif" | "else":
+                branches = self._open[-1]
+                branches.ends.append(state)
+                branches.exhaustive = name == "else"
+                self._state = branches.start
+            case "endif" | "endfor":
+                branches = self._open.pop()
+                if name == "endfor" and state.in_word != branches.start.in_word:
+                    raise NotSafe("a loop must end as it begins: both within a word, or both between words")
+                for end in [*branches.ends, *([] if branches.exhaustive else [branches.start])]:
+                    state = state.joined(end)
+                self._state = state
+            case "include":
+                if not state.begins_a_line:
+                    raise NotSafe("an include must be a line of its own, outside of quotes")
+            case _:
+                raise NotSafe(f"the tag {name} is not understood in a script")
+
+    def end(self) -> None:
+        self._state.end()
+
+
 @functools.lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    # Scripts are text for bash, not HTML: escaping is the `q` filter's work, at each place that needs it.
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Templates of scripts, and what loads them."""
+    # Scripts are text for bash, not HTML: `_Quoting` does what autoescape does there.
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_COMPONENTS),
         undefined=jinja2.StrictUndefined,
         # The defaults would read bash's ${#array[@]} as the start of a comment.
@@ -33,10 +175,11 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        extensions=[_Quoting],
         bytecode_cache=_bytecode(),
     )
-    environment.filters["q"] = lambda value: shlex.quote(str(value))
-    return environment
+    made.filters.update({context.name.lower(): written for context, written in _WRITTEN.items()})
+    return made
 
 
 def _bytecode() -> jinja2.BytecodeCache | None:
@@ -44,12 +187,14 @@ def _bytecode() -> jinja2.BytecodeCache | None:
     folder = _COMPONENTS / "__pycache__"
     if sys.dont_write_bytecode or not os.access(folder, os.W_OK):
         return None
-    return jinja2.FileSystemBytecodeCache(str(folder), "%s.template")
+    # Compiled templates hold how their values are quoted: another way of quoting must not meet those of an earlier one.
+    quoting = hashlib.sha256(b"".join(Path(source).read_bytes() for source in (__file__, shell_context.__file__)))
+    return jinja2.FileSystemBytecodeCache(str(folder), f"%s.{quoting.hexdigest()[:16]}.template")
 
 
 @functools.lru_cache(maxsize=256)
 def _template(path: str) -> jinja2.Template:
-    return _environment().get_template(path)
+    return environment().get_template(path)
 
 
 def render(template: str, **values: object) -> str:
@@ -57,20 +202,32 @@ def render(template: str, **values: object) -> str:
 
     Raises ``jinja2.UndefinedError`` for a value that the template needs and did not get.
     """
-    return _template("prelude.sh.j2").render() + "\n" + fragment(template, **values)
+    return _template("prelude.sh.j2").render() + "\n" + without_prelude(template, **values)
 
 
-def fragment(template: str, **values: object) -> str:
+def fragment(template: str, **values: object) -> Script:
     """A piece of another script: ``template`` without the prelude."""
+    return Script(without_prelude(template, **values))
+
+
+def without_prelude(template: str, **values: object) -> str:
+    """A script that stays on the host, as a file: ``template`` with ``values``, and nothing else."""
     return _template(template).render(**values)
 
 
-def here_document(text: str) -> str:
+def comment(text: str) -> str:
+    """A line that bash does not read, whatever ``text`` is."""
+    return f"# {_comment(text)}\n"
+
+
+def here_document(text: str) -> Script:
     """``text`` as the body of a quoted here-document: a delimiter that no line of it equals."""
-    delimiter, lines = "EDGE_FILE", frozenset(text.splitlines())
+    if "\0" in text:
+        raise ValueError("no script can hold the character NUL")
+    delimiter, lines = "EDGE_FILE", frozenset(text.split("\n"))
     while delimiter in lines:
         delimiter += "_"
-    return f"<<'{delimiter}'\n{written(text)}{delimiter}"
+    return Script(f"<<'{delimiter}'\n{written(text)}{delimiter}")
 
 
 def written(text: str) -> str:

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from components.urls import UrlOf
+
 Arch = Literal["amd64", "arm64"]
 Tier = Literal["device", "near", "far", "cloud"]
 
@@ -114,7 +116,7 @@ ImageRef = Annotated[
         _IMAGE, "an image with registry and digest, such as registry.example.com/team/app:1.2@sha256:<64 digits>"
     ),
 ]
-HttpsUrl = Annotated[str, _Matching(_ascii(r"https://[^\s/@]+(/\S*)?"), "an https:// URL without credentials")]
+HttpsUrl = Annotated[str, UrlOf(("https",))]
 SshHostKey = Annotated[
     str,
     _Matching(_HOST_KEY, "a public host key as `ssh-keyscan` prints it, without the host: ssh-ed25519 AAAA..."),

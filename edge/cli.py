@@ -96,6 +96,10 @@ def main() -> None:
     root = str(Path(__file__).resolve().parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)
+    from engine import loopback
+
+    # Here, before anything talks to the engine; `pulumi` and every worker inherit it.
+    os.environ.update(loopback.without_proxy(os.environ))
     app()
 
 

@@ -13,7 +13,7 @@ from components.expected import Expected
 from components.host.machine import Machine
 from components.host.plan import plan
 from components.host.spec import SshSpec
-from components.shell import as_root
+from components.shell import as_root, comment
 
 _LATER_DIAL_ATTEMPTS = 3
 """Attempts of commands after the gate: enough for a lost packet, too few to wait again for a host that is down."""
@@ -122,7 +122,7 @@ class Host(EdgeComponent):
         self.expected += expected
         self.commands.append(called)
         if self.spec.reapply and about is None and name is None:
-            script = f"# reapply: {self.spec.reapply}\n{script}"
+            script = f"{comment(f'reapply: {self.spec.reapply}')}{script}"
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(

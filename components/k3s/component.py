@@ -14,7 +14,7 @@ from components.base import EdgeComponent
 from components.host.component import Host
 from components.k3s.plan import CA_UNKNOWN, NodePlan, ca_of, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
-from components.shell import secret_lines
+from components.shell import comment, secret_lines
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class K3s(EdgeComponent):
         ca: pulumi.Input[str] = CA_UNKNOWN
         if peer := self._peer(host):
             first = host is self._servers[0]
-            reapply = f"# reapply: {host.spec.reapply}\n" if host.spec.reapply else ""
+            reapply = comment(f"reapply: {host.spec.reapply}") if host.spec.reapply else ""
             forgotten = peer.command(
                 self,
                 _FORGET_OLD_NODE,
@@ -171,7 +171,7 @@ class K3s(EdgeComponent):
         """
         peer = self._peer(host)
         # The script changes with the installation, so it runs again in place for a reimaged host.
-        script = f"# installation {host.identity}\n{scripts.wait_ready}"
+        script = comment(f"installation {host.identity}") + scripts.wait_ready
         if peer is None:
             return host.command(self, _WAIT_READY, script, depends_on=installed)
         return peer.command(self, _WAIT_READY, script, about=host, depends_on=installed, delete=scripts.remove)

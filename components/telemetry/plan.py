@@ -10,9 +10,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from components import ports
+from components import ports, urls
 from components.host.machine import Machine
 from components.manifests import Manifest
 from components.restricted import (
@@ -177,7 +176,7 @@ def _service() -> Manifest:
 
 def _allowed(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> Manifest:
     # Gateway, kubelets and API server have names or node addresses; listing nodes would tie this object to hosts.
-    gateway_port = urlsplit(spec.gateway).port or ports.HTTPS
+    gateway_port = urls.parse(spec.gateway).port
     egress: list[Mapping[str, Any]] = [DNS, {"ports": tcp(gateway_port, ports.KUBELET, ports.KUBERNETES_API)}]
     egress += [{"to": from_namespace(scrape.namespace), "ports": tcp(scrape.port)} for scrape in scrapes]
     return allow(

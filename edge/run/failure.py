@@ -1,7 +1,7 @@
 """Failures in words: what went wrong, and the command that helps.
 
 Owns the explanations of what the Pulumi CLI and the engine report. Pure, except that it asks the system whether the
-owner of a lock is still running.
+owner of a lock is still running, and where a file of state and its backup are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge.exit_codes import FAILED, INTERRUPTED
+from edge.run.state_file import StateFile, state_file
 from stacks.configuration import full_key
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _PLUGIN_TROUBLE = re.compile(
 _PASSPHRASE = re.compile(
     r"passphrase must be set|incorrect passphrase|PULUMI_CONFIG_PASSPHRASE|PULUMI_CONFIG_PASSPHRASE_FILE"
 )
+_DAMAGED = re.compile(r"failed to load checkpoint: (?P<reason>[^\n]*)")
 _LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
 
 
@@ -54,12 +56,49 @@ def explain(said: str, site: str, mode: str, variables: Mapping[str, str]) -> Op
     text = _without_dump(said)
     if _LOCKED.search(text) or _SERVICE_CONFLICT in text:
         return _locked(text, site, mode, variables)
+    if (damaged := _DAMAGED.search(text)) and (state := state_file(site, variables)):
+        return _damaged(damaged["reason"], site, mode, state)
     return OperationError(text, _remedies(text, site, mode))
 
 
-def remedy_for(errors: Iterable[Diagnostic], site: str, mode: str) -> OperationError | None:
+def state_lost(site: str, mode: str, variables: Mapping[str, str]) -> OperationError | None:
+    """What to say before a stack is made anew although it has had resources; None where it has not."""
+    state = state_file(site, variables)
+    if mode == "rehearsal" or state is None or not state.lost:
+        return None
+    return OperationError(
+        f"The state of {site} is missing: {state.file}\nA new stack would know nothing of the hosts that are up.",
+        (
+            _restored(state),
+            f"rm {shlex.quote(str(state.backup))}     only if the site is to start anew, with hosts that are clean",
+        ),
+    )
+
+
+def _damaged(reason: str, site: str, mode: str, state: StateFile) -> OperationError:
+    file = shlex.quote(str(state.file))
+    if mode == "rehearsal":
+        remedies = [f"rm {file}     a rehearsal starts anew"]
+    elif state.backup:
+        remedies = [_restored(state), f"pulumi refresh --stack {site}     then compares it with what is there"]
+    else:
+        remedies = [f"restore {file} from a backup of your own: beside it there is none that has resources"]
+    return OperationError(f"The state of {site} cannot be read: {state.file}\n{reason}", remedies)
+
+
+def _restored(state: StateFile) -> str:
+    backup, file = (shlex.quote(str(path)) for path in (state.backup, state.file))
+    return f"cp {backup} {file}     puts the newest backup in its place"
+
+
+def remedy_for(
+    errors: Iterable[Diagnostic], site: str, mode: str, variables: Mapping[str, str]
+) -> OperationError | None:
     """Advice on errors that are shown as they are; None where there is none."""
-    remedies = _remedies("\n".join(error.message for error in errors), site, mode)
+    said = "\n".join(error.message for error in errors)
+    if (damaged := _DAMAGED.search(said)) and (state := state_file(site, variables)):
+        return _damaged(damaged["reason"], site, mode, state)
+    remedies = _remedies(said, site, mode)
     return OperationError("", remedies) if remedies else None
 
 

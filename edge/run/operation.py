@@ -181,6 +181,8 @@ class Session:
         arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]
         run, finished = self.stream(arguments, on_step, on_interrupt)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
+            if lost := failure.state_lost(self.site, self.mode, {**os.environ, **self.process.variables}):
+                raise lost
             self._create_stack()
             run, finished = self.stream(arguments, on_step, on_interrupt)
         outcome = self._judged(operation, run, finished, started)
@@ -210,7 +212,9 @@ class Session:
                 said = finished.stderr or "\n".join(run.unreadable)
                 outcome.failure = self._explained(said or f"`pulumi` ended with exit code {finished.code}")
             elif run.errors:
-                outcome.failure = failure.remedy_for(run.errors, self.site, self.mode)
+                outcome.failure = failure.remedy_for(
+                    run.errors, self.site, self.mode, {**os.environ, **self.process.variables}
+                )
         return outcome
 
     def _applied(self, run: Run) -> list[Applied]:
@@ -247,7 +251,7 @@ class Session:
         )
 
     def _explained(self, said: str) -> OperationError:
-        return failure.explain(said, self.site, self.mode, self.process.variables)
+        return failure.explain(said, self.site, self.mode, {**os.environ, **self.process.variables})
 
 
 @contextmanager

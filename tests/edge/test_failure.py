@@ -66,7 +66,7 @@ def test_a_missing_passphrase_comes_with_the_variable_that_gives_it() -> None:
 
 
 def test_what_needs_no_advice_gets_none() -> None:
-    assert failure.remedy_for([Diagnostic("error", "", "exit status 1")], "prod", "real") is None
+    assert failure.remedy_for([Diagnostic("error", "", "exit status 1")], "prod", "real", {}) is None
 
 
 def test_an_interruption_says_what_goes_on_from_here() -> None:

@@ -46,6 +46,24 @@ def test_a_preview_of_a_new_site_creates_everything_and_needs_no_secret(project:
     assert {"urn", "type", "name", "op"} <= set(document["resources"][0])
 
 
+@pytest.mark.parametrize("no_proxy", [None, "example.com"])
+def test_a_rehearsal_needs_no_proxy_to_reach_this_machine(project: Project, no_proxy: str | None) -> None:
+    closed = "http://127.0.0.1:9"
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {"http_proxy": closed, "https_proxy": closed, "HTTPS_PROXY": closed}
+    environment |= {"no_proxy": no_proxy, "NO_PROXY": no_proxy} if no_proxy else {}
+    done = subprocess.run(
+        [sys.executable, "-c", _EDGE, str(project.root), "preview", "demo", "--rehearse", "--json"],
+        env=environment,
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ops(json.loads(done.stdout)) == {"create"}
+
+
 def test_a_preview_for_people_says_that_it_is_a_rehearsal_and_with_which_placeholders(project: Project) -> None:
     ran = project.edge("preview", "demo", "--rehearse")
     assert "rehearsal" in ran.stdout.splitlines()[0]

@@ -35,7 +35,8 @@ RULES = (
 )
 """Modules with rules: those between parts, and each part's own."""
 
-SPECS = (*sorted((PROJECT_ROOT / "components").rglob("spec.py")), PROJECT_ROOT / "components" / "types.py")
+_COMPONENTS = PROJECT_ROOT / "components"
+SPECS = (*sorted(_COMPONENTS.rglob("spec.py")), _COMPONENTS / "types.py", _COMPONENTS / "urls.py")
 
 SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",

@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from components import ports
+from components import ports, urls
 from components.gitops.flux.spec import FluxSpec, GitSource, OciSource
 from components.manifests import Manifest
 from components.restricted import DNS, allow, default_deny, namespace, tcp
@@ -114,8 +113,7 @@ def secret(name: str, values: Mapping[str, Any]) -> Manifest:
 
 
 def _allowed(spec: FluxSpec) -> Manifest:
-    url = urlsplit(spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci)
-    port = url.port or (ports.SSH if url.scheme == "ssh" else ports.HTTPS)
+    port = urls.parse(spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci).port
     return allow(
         NAMESPACE,
         {},

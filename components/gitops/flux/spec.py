@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from components import ports
 from components.specs import Spec
 from components.types import DnsLabel, ImageRef, NonEmpty, SemVer
+from components.urls import UrlOf, parse
 
 _DURATION = r"^[1-9]\d{0,4}(s|m|h)$"
-_GIT_URL = re.compile(r"(https://[^\s/@:]+(:\d+)?|ssh://[^\s/@:]+@[^\s/@:]+(:\d+)?)/\S+")
 _OCI_URL = re.compile(r"oci://[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)+")
 _KNOWN_HOST = re.compile(r"\S+ (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}( .*)?")
-
-
-def _git_url(value: str) -> str:
-    if _GIT_URL.fullmatch(value) is None:
-        raise ValueError(
-            "expected ssh://user@host/path or https://host/path, without a password in it "
-            "(git@host:path is written ssh://git@host/path)"
-        )
-    return value
 
 
 def _oci_url(value: str) -> str:
@@ -64,8 +54,16 @@ def _known_hosts(value: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-GitUrl = Annotated[str, AfterValidator(_git_url)]
-OciUrl = Annotated[str, AfterValidator(_oci_url)]
+GitUrl = Annotated[
+    str,
+    UrlOf(
+        ("https", "ssh"),
+        needs_path=True,
+        example="expected ssh://user@host/path or https://host/path, without a password in it "
+        "(git@host:path is written ssh://git@host/path)",
+    ),
+]
+OciUrl = Annotated[str, UrlOf(("oci",), needs_path=True), AfterValidator(_oci_url)]
 PgpPublicKey = Annotated[str, AfterValidator(_pgp_public_key)]
 CosignPublicKey = Annotated[str, AfterValidator(_cosign_public_key)]
 KnownHosts = Annotated[str, AfterValidator(_known_hosts)]
@@ -164,8 +162,8 @@ class GitSource(Spec):
         if not self.ssh and self.known_hosts:
             raise ValueError("`known_hosts` is for ssh; an https server is known by its certificate")
         if self.ssh:
-            url = urlsplit(self.git)
-            host, port = url.hostname or "", url.port or ports.SSH
+            url = parse(self.git)
+            host, port = url.host, url.port
             name = host if port == ports.SSH else f"[{host}]:{port}"
             if not self.known_hosts:
                 raise ValueError(f"ssh needs `known_hosts`, the output of `ssh-keyscan -p {port} {host}`")

@@ -10,9 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from components import ports
+from components import ports, urls
 from components.inference.device_plugin import GPU_LABEL, DevicePluginSpec
 from components.inference.needs import Platform
 from components.inference.placement import Load, Placement, Server
@@ -157,8 +156,9 @@ def repository_url(repository: S3Repository) -> str:
     """Triton's spelling of an S3 address: `s3://bucket/path`, or `s3://https://host:port/bucket/path`."""
     if repository.endpoint is None:
         return repository.url
-    endpoint = urlsplit(repository.endpoint)
-    return f"s3://https://{endpoint.hostname}:{endpoint.port or ports.HTTPS}/{repository.url.removeprefix('s3://')}"
+    endpoint = urls.parse(repository.endpoint)
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"s3://https://{host}:{endpoint.port}/{repository.url.removeprefix('s3://')}"
 
 
 def _image(triton: TritonSpec, platform: Platform) -> str:
@@ -201,7 +201,7 @@ def _allowed(triton: TritonSpec, scraper: Scraper | None) -> Manifest:
         ingress.append({"from": from_namespace(scraper.namespace), "ports": tcp(METRICS_PORT)})
     egress: list[Mapping[str, Any]] = []
     if isinstance(triton.repository, S3Repository):
-        port = (urlsplit(triton.repository.endpoint).port if triton.repository.endpoint else None) or ports.HTTPS
+        port = urls.parse(triton.repository.endpoint).port if triton.repository.endpoint else ports.HTTPS
         egress = [DNS, {"ports": tcp(port)}]
     return allow(NAMESPACE, _LABELS, ingress=ingress, egress=egress)
 

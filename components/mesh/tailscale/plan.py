@@ -8,7 +8,7 @@ from typing import Any
 from components.expected import Expected, file, unit
 from components.host.machine import Machine
 from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
-from components.shell import here_document, render
+from components.shell import here_document, render, without_prelude
 
 HOME = "/opt/tailscale"
 """Where releases live: writable on Flatcar and Fedora CoreOS too, whose /usr is not."""
@@ -96,12 +96,18 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
             url=f"{spec.mirror.rstrip('/')}/tailscale_{version}_{arch}.tgz",
             sha256=spec.sha256[arch],
             unit=here_document(system_unit),
+            switch=here_document(without_prelude("mesh/tailscale/switch.sh.j2", home=HOME)),
             settings=settings,
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
             tags=site_tags(site, spec),
             ssh=spec.ssh,
         ),
-        leave=render("mesh/tailscale/leave.sh.j2", **values),
+        leave=render(
+            "mesh/tailscale/leave.sh.j2",
+            node=node,
+            home=HOME,
+            log_out=here_document(without_prelude("mesh/tailscale/log_out.sh.j2", **values)),
+        ),
         expected=(
             Expected("link", f"{HOME}/current", version),
             *file(f"{HOME}/settings", "0644", "\n".join(settings)),

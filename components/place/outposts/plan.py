@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -148,12 +149,9 @@ def _cloud_init(
 
 def node_user_data(*, cluster: str, cluster_id: str, endpoint: str, certificate_authority: str) -> str:
     """What makes an EKS-optimised instance join the local cluster, without asking the region."""
-    script = (
-        "#!/bin/bash\n"
-        "set -euo pipefail\n"
-        f"/etc/eks/bootstrap.sh {cluster} --b64-cluster-ca {certificate_authority}"
-        f" --apiserver-endpoint {endpoint} --enable-local-outpost true --cluster-id {cluster_id}\n"
-    )
+    join = ["/etc/eks/bootstrap.sh", cluster, "--b64-cluster-ca", certificate_authority]
+    join += ["--apiserver-endpoint", endpoint, "--enable-local-outpost", "true", "--cluster-id", cluster_id]
+    script = f"#!/bin/bash\nset -euo pipefail\n{shlex.join(join)}\n"
     return base64.b64encode(script.encode()).decode()
 
 

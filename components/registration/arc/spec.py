@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from components.specs import Spec
 from components.types import NonEmpty, SemVer
+from components.urls import UrlOf
 
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
 """An Azure id in lower case: subscription, tenant, group or object."""
@@ -15,7 +16,7 @@ Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}
 ArmId = Annotated[str, StringConstraints(pattern=r"^/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/\S+$")]
 """The full id of an Azure resource."""
 
-ProxyUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(:\d+)?/?$")]
+ProxyUrl = Annotated[str, UrlOf(("http", "https"))]
 """Address of a proxy. Without credentials: those would be a secret in a file."""
 
 

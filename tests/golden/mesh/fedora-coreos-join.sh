@@ -45,30 +45,39 @@ read_secret() {
   [ -n "${!1}" ] || fail "the secret $1 is empty"
 }
 
-# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet. Takes an hour and
+# 4 GiB at most, and leaves the whole file or nothing, also when it is stopped.
 fetch() {
-  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir direct=()
   if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
     [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
     return 0
   fi
+  # Only the host itself: --noproxy takes the place of the host's own list.
+  case $url in *://localhost[:/]* | *://127.* | *"://[::1]"*) direct=(--noproxy '*') ;; esac
   dir=$(dirname -- "$dest")
   [ -d "$dir" ] || install -d -m 0755 -- "$dir"
   rm -f -- "$dir"/.edge.?????? # of a run that was killed
-  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
-  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
-    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
-    rm -f -- "$tmp"
-    fail "could not download $url"
-  fi
-  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
-    local found
-    found=$(sha256sum "$tmp" | cut -d' ' -f1)
-    rm -f -- "$tmp"
-    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
-  fi
-  chmod "$mode" "$tmp"
-  mv -f -- "$tmp" "$dest"
+  ( # with traps of its own
+    tmp='' curl=''
+    trap '[ -z "$curl" ] || kill "$curl" 2>/dev/null || true; rm -f -- ${tmp:+"$tmp"}' EXIT
+    trap 'exit 1' HUP INT TERM
+    tmp=$(mktemp -- "$dir/.edge.XXXXXX") || fail "could not write to $dir"
+    # Older releases of curl bound only a length that is announced.
+    ulimit -f 4194304
+    # In the background, so that a signal is acted on at once.
+    curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+      --speed-limit 1024 --speed-time 60 --max-time 3600 --retry-max-time 3600 --max-filesize 4294967296 \
+      "${direct[@]}" --output "$tmp" -- "$url" &
+    curl=$!
+    wait "$curl" || fail "could not download $url"
+    curl=
+    if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+      found=$(sha256sum "$tmp" | cut -d' ' -f1)
+      fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+    fi
+    { chmod "$mode" "$tmp" && mv -f -- "$tmp" "$dest"; } || fail "could not write $dest"
+  ) || exit 1
   changed=1
   say "installed $dest"
 }
@@ -78,7 +87,8 @@ auth_key=
 read_secret auth_key
 
 home=/opt/tailscale
-release=$home/1.102.3
+version=1.102.3
+release=$home/$version
 archive=$home/tailscale_1.102.3_amd64.tgz
 unpacked=$home/.unpacked
 key_file=
@@ -123,7 +133,7 @@ if ! (cd "$release" 2>/dev/null && sha256sum -c --status SHA256SUMS); then
   say "installed $release"
 fi
 
-put_file "$home/switch" 0700 <<'EDGE_SWITCH'
+put_file "$home/switch" 0700 <<'EDGE_FILE'
 #!/bin/bash
 # switch PREVIOUS NEXT: restarts tailscaled as NEXT. Goes back to PREVIOUS if NEXT does not connect within two minutes.
 set -uo pipefail
@@ -150,7 +160,7 @@ if timeout 120 bash -c 'until connected; do sleep 1; done'; then exit 0; fi
 echo "tailscaled $next did not connect: back to $previous" >&2
 start "$previous"
 exit 1
-EDGE_SWITCH
+EDGE_FILE
 
 changed=0
 put_file /etc/systemd/system/tailscaled.service 0644 <<'EDGE_FILE'
@@ -189,7 +199,7 @@ elif [ "$previous" != 1.102.3 ] || [ "$unit_changed" = 1 ]; then
   # This session may use the mesh. The switch runs outside of it, so that it completes even if the session is cut. It
   # goes back to the previous release if the new one does not connect.
   systemd-run --quiet --collect --unit=edge-tailscale-switch --on-active=2s --timer-property=AccuracySec=100ms \
-    "$home/switch" "${previous:-1.102.3}" 1.102.3
+    "$home/switch" "${previous:-"$version"}" "$version"
   say "switching tailscaled from ${previous:-none} to 1.102.3"
   # Tailscale SSH sessions end with the daemon that serves them: the next command finds the new one.
   exit 0
