@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
@@ -95,6 +96,14 @@ def _address(value: str) -> str:
         return value
 
 
+def _date(value: str) -> str:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("expected a day of the calendar as YYYY-MM-DD, such as 2027-01-31") from None
+    return value
+
+
 DnsLabel = Annotated[
     str,
     AfterValidator(_short_enough_for_a_label),
@@ -127,4 +136,11 @@ LabelValue = Annotated[
 ]
 Labels = dict[LabelKey, LabelValue]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Date = Annotated[
+    str,
+    AfterValidator(_date),
+    _Matching(_ascii(r"\d{4}-\d{2}-\d{2}"), "a date as YYYY-MM-DD, such as 2027-01-31"),
+]
+"""A day, as `2027-01-31`."""
+
 NonEmpty = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]

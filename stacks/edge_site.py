@@ -42,7 +42,9 @@ class EdgeSite(EdgeComponent):
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
         self._told = outputs(spec, args.catalogue)
-        super().__init__("EdgeSite", name, {}, opts)
+        # Policies read them here. Without any, the component's inputs are as they were.
+        waivers = [waiver.model_dump(mode="json") for waiver in spec.waivers]
+        super().__init__("EdgeSite", name, {"waivers": waivers} if waivers else {}, opts)
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))
         building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self, consents=args.consents)

@@ -33,11 +33,22 @@ from components.view import Demand, Network, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec
-from stacks.site import SiteSpec, UplinkSpec
+from stacks.site import SiteSpec, UplinkSpec, WaiverSpec
 
 PARTS: tuple[Part[Any], ...] = (OUTPOSTS, TAILSCALE, K3S, ARC, RANCHER, FLUX, TELEMETRY, TRITON, OLLAMA)
 
-_NOT_PARTS = (HostSpec, OsSpec, SshSpec, OnPremises, NoMesh, NoGitOps, InferenceSpec, UplinkSpec, EconomicsSpec)
+_NOT_PARTS = (
+    HostSpec,
+    OsSpec,
+    SshSpec,
+    OnPremises,
+    NoMesh,
+    NoGitOps,
+    InferenceSpec,
+    UplinkSpec,
+    EconomicsSpec,
+    WaiverSpec,
+)
 """Blocks of a site file that no part builds: the hosts themselves, what describes the site, and "none"."""
 
 _BY_SPEC = {part.spec: part for part in PARTS}

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from stacks.configuration import full_key
 from stacks.fleet.load import STACK as FLEET
 from stacks.loader import site_checker
 from stacks.parts import has_unmanaged_cluster, networks
-from stacks.rules import fleet_size
+from stacks.rules import fleet_size, waivers
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
 
@@ -52,6 +53,8 @@ class PolicyResult:
     path: str
     message: str
     remedy: str
+    waiver: str = ""
+    """Of a waived finding: until when, by whom and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,12 @@ class SiteCheck:
 
     @property
     def advisory(self) -> tuple[PolicyResult, ...]:
-        return tuple(finding for finding in self.policies if finding.level != "mandatory")
+        return tuple(finding for finding in self.policies if finding.level == "advisory")
+
+    @property
+    def waived(self) -> tuple[PolicyResult, ...]:
+        """What the site's waivers cover: shown, and not counted."""
+        return tuple(finding for finding in self.policies if finding.level == "waived")
 
     @property
     def code(self) -> int:
@@ -175,6 +183,7 @@ class Report:
                 "graph": sum(len(stack.graph) for stack in self.stacks),
                 "mandatory": sum(len(stack.mandatory) for stack in self.stacks),
                 "advisory": sum(len(stack.advisory) for stack in self.stacks),
+                "waived": sum(len(stack.waived) for stack in self.stacks),
             },
             "duration_s": round(self.duration_s, 3),
             "exit": self.code,
@@ -233,10 +242,13 @@ def _policy_settings() -> Settings:
 
 
 def _check_site(file: Path, root: Path) -> SiteCheck:
-    checked = _files(root, file.parent).check(file)
+    checker = _files(root, file.parent)
+    checked = checker.check(file)
     spec = checked.model
     if spec is None:
         return SiteCheck(file.stem, file, problems=tuple(checked.problems))
+    if late := [checked.problem("waiver-expired", finding) for finding in waivers.expired(spec, today())]:
+        return SiteCheck(file.stem, file, problems=tuple(checker.finish(late, checked)))
     settings, unreadable = _settings(root, spec.site)
     recording, stopped = None, unreadable
     try:
@@ -292,11 +304,18 @@ def _judged(found: SiteCheck, recording: Recording | None) -> SiteCheck:
         return found
     refused = [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
     policies = (
-        PolicyResult(finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy)
-        for finding in findings_of(recording.resources, _policy_settings())
+        PolicyResult(
+            finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy, finding.waiver
+        )
+        for finding in findings_of(recording.resources, _policy_settings(), today())
     )
     resources = len(recording.resources)
     return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))
+
+
+def today() -> date:
+    """The day (UTC) on which waivers must not have expired."""
+    return datetime.now(UTC).date()
 
 
 def _stopped(error: Exception) -> GraphProblem:

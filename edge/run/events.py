@@ -40,6 +40,8 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 _RULE = re.compile(r"^(?P<rule>[a-z][a-z-]*/[a-z0-9][a-z0-9-]*): ", re.MULTILINE)
 _MARKUP = re.compile(r"<\{%[^%]*%\}>")
 _PENDING = "pending operations from previous deployment"
+_WAIVED_POLICY = "edge-waived-advisory"
+"""The project's policy that shows what a site's waivers cover (``policies.pack.WAIVED``)."""
 _REFUSED = ("preview failed", "update failed")
 # Within an error of the official command plugin: the whole script, as a quoted string of Go.
 _SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":(?:\n|$)')
@@ -90,7 +92,7 @@ class PolicyFinding:
 
     pack: str
     policy: str
-    level: Literal["mandatory", "advisory"]
+    level: Literal["mandatory", "advisory", "waived"]
     urn: str
     message: str
     rule: str = ""
@@ -311,13 +313,15 @@ def name_of(urn: str) -> str:
 
 def _policy(event: Mapping[str, Any]) -> PolicyFinding:
     level = "mandatory" if event.get("enforcementLevel") in ("mandatory", "remediate") else "advisory"
+    if level == "advisory" and event.get("policyName") == _WAIVED_POLICY:
+        level = "waived"
     message = plain(event.get("message", "")).strip()
     # The engine puts the policy's description in front of what the rule says.
     named = _RULE.search(message)
     return PolicyFinding(
         pack=event.get("policyPackName", ""),
         policy=event.get("policyName", ""),
-        level=cast(Literal["mandatory", "advisory"], level),
+        level=cast(Literal["mandatory", "advisory", "waived"], level),
         urn=event.get("resourceUrn", ""),
         message=message[named.start() :] if named else message,
         rule=named["rule"] if named else "",

@@ -67,6 +67,8 @@ class Table:
                 yield f"{number} {'destroying' if effect is Effect.DESTROYS else 'impossible'}"
         if site.graph:
             yield f"{len(site.graph)} refused by providers"
+        if site.waived:
+            yield f"{len(site.waived)} waived"
         if site.advisory:
             yield f"{len(site.advisory)} advice"
 
@@ -90,6 +92,11 @@ def report(out: Console, result: Report) -> None:
             out.print(Text.assemble((f"{site.site}: refused ", "bold red"), (finding.rule, "bold")))
             out.print(f"    {where(finding)} {finding.message}")
             out.print(f"    do: {finding.remedy}")
+        for finding in site.waived:
+            out.print()
+            out.print(Text.assemble((f"{site.site}: waived ", "bold yellow"), (finding.rule, "bold")))
+            out.print(f"    {where(finding)} {finding.message}")
+            out.print(Text(f"    {finding.waiver}"))
     _advice(out, result.stacks)
     for said in result.advice:
         out.print()

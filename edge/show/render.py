@@ -124,10 +124,17 @@ def shortened(paths: Sequence[str], most: int = 4) -> list[str]:
     return [*paths[:most], f"and {len(paths) - most} more"] if len(paths) > most else list(paths)
 
 
+_FINDINGS = {
+    "mandatory": ("refused", "bold red"),
+    "advisory": ("advice", "yellow"),
+    "waived": ("waived", "bold yellow"),
+}
+
+
 def policies(out: Console, findings: Sequence[PolicyFinding]) -> None:
     """Mandatory findings first."""
     for finding in sorted(findings, key=lambda f: f.level != "mandatory"):
-        label, style = ("refused", "bold red") if finding.level == "mandatory" else ("advice", "yellow")
+        label, style = _FINDINGS[finding.level]
         out.print(Text.assemble((f"  {label:8}", style), indented(finding.message or finding.policy)))
 
 

@@ -12,7 +12,7 @@ from sitefile.problems import Finding, any_of, dotted
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
-from stacks.rules import addresses, hosts
+from stacks.rules import addresses, hosts, waivers
 from stacks.site import SiteSpec
 
 __all__ = ["findings"]
@@ -28,6 +28,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from parts.findings(spec, data)
     yield from addresses.findings(spec)
     yield from _economics(spec)
+    yield from waivers.findings(spec)
 
 
 def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:

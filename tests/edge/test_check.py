@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from edge.run import check
 from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, verdict
 from edge.run.failure import OperationError
 from edge.run.selection import selected
@@ -43,6 +45,43 @@ def test_a_mandatory_policy_fails_the_site_and_names_the_resource(tmp_path: Path
     assert found.code == 1
     assert {finding.rule for finding in found.mandatory} == {"supply-chain/registry-allowlist"}
     assert "refused-a-telemetry" in found.mandatory[0].urn
+
+
+UNENCRYPTED = {"k3s": {"flannel_backend": "host-gw"}}
+WAIVER = {"rule": "network/mtls-strict", "reason": "no WireGuard", "owner": "platform"}
+
+
+def test_a_backend_without_encryption_needs_a_waiver(tmp_path: Path) -> None:
+    found = check_file(site(tmp_path, "shop", UNENCRYPTED))
+    assert found.code == 1
+    assert [(finding.rule, finding.path) for finding in found.mandatory] == [("network/mtls-strict", "flannel_backend")]
+    waived = check_file(site(tmp_path, "shop", {**UNENCRYPTED, "waivers": [{**WAIVER, "expires": "2999-12-31"}]}))
+    assert (waived.code, waived.mandatory) == (0, ())
+    assert [finding.waiver for finding in waived.waived] == ["until 2999-12-31 by platform: no WireGuard"]
+
+
+def test_an_expired_waiver_fails_the_check_at_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = site(tmp_path, "shop", {**UNENCRYPTED, "waivers": [{**WAIVER, "expires": "2026-11-30"}]})
+    monkeypatch.setattr(check, "today", lambda: date(2026, 11, 30))
+    assert check_file(file).code == 0
+    monkeypatch.setattr(check, "today", lambda: date(2026, 12, 1))
+    found = check_file(file)
+    assert found.code == 2
+    (problem,) = found.problems
+    assert (problem.path, problem.code) == ("waivers[0].expires", "waiver-expired")
+    written = file.read_text().splitlines()[problem.line - 1]
+    assert written[problem.column - 1 :] == "'2026-11-30'"
+    assert problem.excerpt == written
+    assert "platform" in problem.remedy
+
+
+def test_a_waiver_is_shown_and_never_in_silence(project: Project) -> None:
+    site(project.sites, "demo", {**UNENCRYPTED, "waivers": [{**WAIVER, "expires": "2999-12-31"}]})
+    ran = project.edge("check", "demo")
+    assert ran.code == 0
+    assert "demo: waived network/mtls-strict" in ran.stdout
+    assert "until 2999-12-31 by platform: no WireGuard" in ran.stdout
+    assert project.edge("check", "demo", "--json").document["counts"]["waived"] == 1
 
 
 def test_secrets_that_are_missing_are_named_and_no_fault(tmp_path: Path) -> None:

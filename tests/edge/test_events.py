@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edge.run.events import PropertyChange, Run, Step, name_of
+from policies.pack import WAIVED
 
 STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
 HOST = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host::demo-a"
@@ -239,6 +240,16 @@ def test_a_refusal_is_given_by_its_rule_without_the_policys_description() -> Non
     (finding,) = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}}).violations
     assert finding.rule == "supply-chain/registry-allowlist"
     assert finding.message == "supply-chain/registry-allowlist: demo-a: image is not allowed. Do this."
+
+
+def test_what_the_packs_policy_of_waivers_says_is_waived_and_stops_nothing() -> None:
+    message = (
+        "What is allowed is shown.\nnetwork/mtls-strict: demo-k3s: flannel_backend is open. Waived until 2027-01-31"
+    )
+    policy = {"policyName": WAIVED, "policyPackName": "edge", "enforcementLevel": "advisory"}
+    run = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}})
+    ((finding,), violations) = run.policies, run.violations
+    assert (finding.level, finding.rule, violations) == ("waived", "network/mtls-strict", [])
 
 
 def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:

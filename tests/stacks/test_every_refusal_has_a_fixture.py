@@ -27,10 +27,11 @@ from stacks.rules import addresses as address_rules
 from stacks.rules import between_sites
 from stacks.rules import hosts as host_rules
 from stacks.rules import site as site_rules
+from stacks.rules import waivers as waiver_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
 RULES = (
-    *(address_rules, between_sites, host_rules, site_rules),
+    *(address_rules, between_sites, host_rules, site_rules, waiver_rules),
     *(module for part in PARTS if hasattr(module := sys.modules[type(part).__module__], "Finding")),
 )
 """Modules with rules: those between parts, and each part's own."""
@@ -40,6 +41,7 @@ SPECS = (*sorted(_COMPONENTS.rglob("spec.py")), _COMPONENTS / "types.py", _COMPO
 
 SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
+    "the waiver of `{waiver.rule}` has expired": "test_check.py of edge: what has expired depends on the day",
     "a source for each figure": "no site file holds a hardware profile; a wrong one is refused when it is read",
 }
 """Words of a refusal that no site file can cause -> why."""

@@ -133,8 +133,8 @@ k3s_has() { # CONFIG MODULE: whether the kernel has it, built in or as a module 
   local file
   for file in /proc/config.gz "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config"; do
     [ -r "$file" ] || continue
-    # To its end: a reader that stops early would make gzip fail.
-    ! gzip --decompress --stdout --force "$file" | grep -x "CONFIG_$1=y" >/dev/null || return 0
+    # Counted, since a reader that stops at the first match makes gzip fail.
+    [ "$(gzip --decompress --stdout --force "$file" | grep --count --line-regexp "CONFIG_$1=y")" = 0 ] || return 0
   done
   return 1
 }

@@ -597,7 +597,7 @@ why_stopped() {
     hide "$(printf '%b' "${one//%/\\x}")" # as the database's driver decodes it
     ;;
   esac
-  for one in "${token-}" "${agent_token-}" "${datastore_endpoint-}" "$(cat /etc/rancher/node/password 2>/dev/null || true)"; do
+  for one in "${token-}" "${agent_token-}" "${joining-}" "${datastore_endpoint-}" "$(cat /etc/rancher/node/password 2>/dev/null || true)"; do
     hide "$one"
     case $one in K10*::*:*) hide "${one#K10*::*:}" ;; esac
     # As Go quotes it.
