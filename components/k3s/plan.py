@@ -24,7 +24,8 @@ DatastoreKind = Literal["sqlite", "etcd", "external"]
 CONFIG = "/etc/rancher/k3s/config.yaml"
 CA_UNKNOWN = "-"
 """In place of the CA's hash, where no cluster was there to say it."""
-_CA_IS = "cluster CA: "
+CA_IS = "cluster CA: "
+"""What a server prints before that hash."""
 _MUST_JOIN = "this host must join it"
 _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
 
@@ -98,7 +99,7 @@ def to_yaml(value: Any) -> str:
 
 def ca_of(printed: str | None) -> str:
     """The hash of the cluster's CA, out of what ``forget_old_node`` or ``same_installation`` printed. Not a secret."""
-    found = re.search(rf"^{_CA_IS}([0-9a-f]{{64}})$", printed or "", re.MULTILINE)
+    found = re.search(rf"^{CA_IS}([0-9a-f]{{64}})$", printed or "", re.MULTILINE)
     return found[1] if found else CA_UNKNOWN
 
 
@@ -174,9 +175,9 @@ def plan_node(
             first=node == servers[0].node and not external,
             external=external,
             must_join=_MUST_JOIN,
-            ca_is=_CA_IS,
+            ca_is=CA_IS,
         ),
-        same_installation=render("k3s/same_installation.sh.j2", node=node, ca_is=_CA_IS),
+        same_installation=render("k3s/same_installation.sh.j2", node=node, ca_is=CA_IS),
         wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version),
         remove=render("k3s/remove.sh.j2", node=node, external=external),
         expected=(

@@ -159,14 +159,14 @@ fi
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
-# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
 # certificate, which comes last. Not a secret.
-ca_hash() {
+hashed() {
   if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
-    sha256sum <"$1"
+    cat "$1"
   else
-    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
-  fi | cut -d' ' -f1
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d
+  fi
 }
 # The full form of a token, K10<hash of the CA>::<user>:<secret>, names the cluster. With the short form, the bare secret,
 # K3s trusts any CA that is shown to it, and gives the secret to whoever answers.
@@ -213,7 +213,7 @@ ask() {
   bundle=$(mktemp)
   if curl --noproxy '*' --insecure --silent --fail --max-time 5 --output "$bundle" "https://$seed:6443/cacerts"; then
     said=strange
-    if [ "$(ca_hash "$bundle")" = "$(expected_ca)" ] &&
+    if [ "$(hashed "$bundle" | sha256sum)" = "$(expected_ca)  -" ] &&
       curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
       said=ours
     fi

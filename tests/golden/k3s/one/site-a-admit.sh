@@ -99,20 +99,20 @@ answers() {
     sleep 2
   done
 }
-# ca_hash FILE: the SHA-256 by which a token names the CA in FILE: of the file, or, where it is a bundle, of its root
+# hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
 # certificate, which comes last. Not a secret.
-ca_hash() {
+hashed() {
   if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
-    sha256sum <"$1"
+    cat "$1"
   else
-    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d | sha256sum
-  fi | cut -d' ' -f1
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d
+  fi
 }
 # cluster_ca: prints the hash of the CA that all servers of this cluster share.
 cluster_ca() {
   local bundle=/var/lib/rancher/k3s/server/tls/server-ca.crt
   [ -s "$bundle" ] || return 1
-  say "cluster CA: $(ca_hash "$bundle")"
+  say "cluster CA: $(hashed "$bundle" | sha256sum | cut -d' ' -f1)"
 }
 kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 
