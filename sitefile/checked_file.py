@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sitefile.explanation import explain, position_of
+from sitefile.layer_check import problems_of
 from sitefile.layers import Layers
 from sitefile.plain_secrets import Advice, PlainSecrets, general_advice, scan
 from sitefile.problems import Finding, Problem, in_order
@@ -25,7 +26,8 @@ from sitefile.yaml_tree import MappingNode, ScalarNode, drop, lost, plain
 Model = TypeVar("Model", bound=BaseModel)
 
 
-Rules = Callable[[Model], Iterable[Finding]]
+Rules = Callable[[Model, MappingNode], Iterable[Finding]]
+"""What is wrong between the values of a valid model; its tree says where each was written."""
 FileRules = Callable[[MappingNode, Path], Iterable[Problem]]
 
 
@@ -37,6 +39,8 @@ class CheckedFile(Generic[Model]):
     model: Model | None = None
     tree: MappingNode | None = None
     problems: list[Problem] = field(default_factory=list)
+    advice: list[Problem] = field(default_factory=list)
+    """What is worth knowing of a valid file; empty where there are problems."""
     secrets: PlainSecrets = field(default_factory=PlainSecrets)
 
     def problem(self, code: str, finding: Finding) -> Problem:
@@ -55,7 +59,7 @@ class FileChecker(Generic[Model]):
         layers: Layers,
         root: Path,
         *,
-        rules: Rules[Model] = lambda model: (),
+        rules: Rules[Model] = lambda model, tree: (),
         file_rules: FileRules = lambda tree, file: (),
         shape: SpecShape | None = None,
         advice: Advice = general_advice,
@@ -89,17 +93,35 @@ class FileChecker(Generic[Model]):
             problems += self._validate(checked, checked.tree)
             positions = {problem.position for problem in problems}
             problems += [p for p in self._file_rules(source.tree, source.file) if p.position not in positions]
-        problems = checked.secrets.without([*problems, *self._layers.problems]) + checked.secrets.problems
-        for file, secrets in self._layer_secrets.items():
-            problems = [p for p in problems if p.file != file or p.line not in secrets.lines] + secrets.problems
+        layers = self._layers.of(source.tree) if source.tree is not None else [self._layers.defaults]
+        if unusable := [problem for layer in layers for problem in layer.problems]:
+            # What is missing may be in the part of a layer that was refused.
+            problems = [problem for problem in problems if problem.code != "missing"] + unusable
+        problems = checked.secrets.without(problems) + checked.secrets.problems
+        for layer in layers:
+            if layer.file is not None:
+                secrets = self._layer_secrets[layer.file]
+                problems = [p for p in problems if p.file != layer.file or p.line not in secrets.lines]
+                problems += secrets.problems
         if problems:
             checked.model = None
         checked.problems = self.finish(problems, checked)
+        checked.advice = [] if problems else self.finish(checked.advice, checked)
         return checked
 
-    def finish(self, problems: Iterable[Problem], checked: CheckedFile[Model]) -> list[Problem]:
+    def check_layers(self) -> list[Problem]:
+        """Everything that is wrong with the layers themselves, whether a file uses them or not."""
+        problems: list[Problem] = []
+        for layer in self._layers.all:
+            if layer.file is not None:
+                secrets = self._layer_secrets[layer.file]
+                found = [*layer.problems, *problems_of(layer, layer.file, self._model, self._shape)]
+                problems += [p for p in secrets.without(found) if p.line not in secrets.lines] + secrets.problems
+        return self.finish(problems, None)
+
+    def finish(self, problems: Iterable[Problem], checked: CheckedFile[Model] | None) -> list[Problem]:
         """The problems in order, each with the line that it is about unless that line holds a secret."""
-        for secrets in (checked.secrets, *self._layer_secrets.values()):
+        for secrets in (*([checked.secrets] if checked else []), *self._layer_secrets.values()):
             problems = [secrets.hide(problem) for problem in problems]
         return [self._with_excerpt(problem, checked) for problem in in_order(problems)]
 
@@ -111,8 +133,10 @@ class FileChecker(Generic[Model]):
             yield from explain(invalid.errors(include_url=False), tree, self._shape, checked.source.file)
             return
         checked.model = model
-        for finding in self._rules(model):
-            if not lost(tree, finding.path):
+        for finding in self._rules(model, tree):
+            if finding.advice:
+                checked.advice.append(checked.problem("advice", finding))
+            elif not lost(tree, finding.path):
                 yield checked.problem("rule", finding)
 
     def _parse(self, tree: MappingNode) -> Model:
@@ -131,8 +155,8 @@ class FileChecker(Generic[Model]):
             drop(tree, path)
         return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
 
-    def _with_excerpt(self, problem: Problem, checked: CheckedFile[Model]) -> Problem:
-        if problem.file == checked.source.file:
+    def _with_excerpt(self, problem: Problem, checked: CheckedFile[Model] | None) -> Problem:
+        if checked is not None and problem.file == checked.source.file:
             source, secrets = checked.source, checked.secrets
         elif problem.file in self._layer_secrets:
             source, secrets = self._layers.sources[problem.file], self._layer_secrets[problem.file]

@@ -21,7 +21,7 @@ def run(
 ) -> int:
     """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
     started = time.monotonic()
-    from edge.run.check import Report, check_between, check_files
+    from edge.run.check import Report, check_between, check_files, check_shared
     from edge.run.selection import selected_with_fleet
     from edge.show.check import Table, report
     from edge.show.document import print_json
@@ -37,6 +37,7 @@ def run(
         result.add(found, PROJECT_ROOT)
         if table is not None:
             table.row(found)
+    result.shared = check_shared(files, PROJECT_ROOT)
     result.between = check_between(result.sites, PROJECT_ROOT)
     result.duration_s = time.monotonic() - started
     if as_json:

@@ -84,8 +84,8 @@ def seen() -> Seen:
     result = Seen()
     made: list[tuple[str, set[Line]]] = []
 
-    def recorded(*arguments: Any) -> Finding:
-        finding = Finding(*arguments)
+    def recorded(*arguments: Any, **named: Any) -> Finding:
+        finding = Finding(*arguments, **named)
         made.append((finding.what, set(_callers(sys._getframe(1)))))
         return finding
 

@@ -20,7 +20,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGUTsFj0fJGFCAezKpTemY70PPWDB7wgVmGWE
 
 def _site(*hosts: dict[str, Any], **values: Any) -> SiteSpec:
     machines = [
-        {"name": f"h{n}", "hardware": "box", "address": f"10.10.0.{n}", "host_key": f"{KEY}{n}", **host}
+        {"name": f"h{n}", "hardware": "box", "address": f"10.10.0.{n}", "host_key": f"{KEY[:-1]}{n}", **host}
         for n, host in enumerate(hosts, start=1)
     ]
     return SiteSpec.model_validate(

@@ -1,0 +1,50 @@
+"""Values that a site inherits although they are for another value, which the site has replaced.
+
+A site with a gateway of its own would send it the user name of the defaults' gateway; a release of its own would be
+compared with the checksum of the defaults' one. Which values belong together is each part's business (``belongs_to``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from components.part import Part
+from sitefile.problems import DataPath, Finding, any_of, dotted, shown
+from sitefile.yaml_tree import MappingNode, ScalarNode, find, scalars
+from stacks.parts import entries
+from stacks.site import SiteSpec
+
+
+def findings(spec: SiteSpec, tree: MappingNode) -> Iterator[Finding]:
+    for entry in entries(spec):
+        yield from _mixed(entry.part, entry.at, tree)
+
+
+def _mixed(part: Part[Any], at: DataPath, tree: MappingNode) -> Iterator[Finding]:
+    for dependent, key in part.belongs_to.items():
+        path = (*at, *dependent.split("."))
+        own, value = find(tree, (*at, *key.split("."))), find(tree, path)
+        if not isinstance(own, ScalarNode) or own.replaces is None or own.replaces.value == own.value or value is None:
+            continue
+        inherited = [
+            (below, node)
+            for below, node in scalars(value, path)
+            if node.position.file != own.position.file and node.value is not None
+        ]
+        if not inherited:
+            continue
+        first = inherited[0][1].position
+        yield Finding(
+            (*at, *key.split(".")),
+            f"{any_of(dotted(below) for below, _ in inherited).replace(' or ', ' and ')} would come from"
+            f" {first.file.as_posix()}:{first.line}, where it is for {shown(own.replaces.text)}",
+            f"`{dependent}` from the file that says `{key}`",
+            f"write `{dependent}:` for {shown(own.text)} beside it"
+            + (", or `null` where it needs none" if _optional(part, dependent) else ""),
+        )
+
+
+def _optional(part: Part[Any], dependent: str) -> bool:
+    field = part.spec.model_fields.get(dependent)
+    return field is not None and field.default is None
