@@ -6,22 +6,22 @@ model: knows no other files than the layers.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from sitefile.explanation import explain, position_of
 from sitefile.layer_check import problems_of
 from sitefile.layers import Layers
 from sitefile.plain_secrets import Advice, PlainSecrets, general_advice, scan
-from sitefile.problems import Finding, Problem, in_order
+from sitefile.problems import DataPath, Finding, Problem, in_order
 from sitefile.spec_shape import SpecShape
+from sitefile.validation import StandIn, Validation
 from sitefile.yaml_source import Source, read
-from sitefile.yaml_tree import MappingNode, ScalarNode, drop, lost, plain
+from sitefile.yaml_tree import MappingNode, lost
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -63,8 +63,10 @@ class FileChecker(Generic[Model]):
         file_rules: FileRules = lambda tree, file: (),
         shape: SpecShape | None = None,
         advice: Advice = general_advice,
+        stand_in: StandIn = lambda path: None,
     ) -> None:
-        """``rules`` check a valid model, ``file_rules`` the file's own tree and name.
+        """``rules`` check a valid model, ``file_rules`` the file's own tree and name. ``stand_in`` lets rules speak
+        about a file with faults.
 
         ``shape`` is that of ``model``, for callers that have it already. ``advice`` says where a secret in plain text
         belongs instead.
@@ -76,6 +78,7 @@ class FileChecker(Generic[Model]):
         self._file_rules = file_rules
         self._shape = shape or SpecShape(model)
         self._advice = advice
+        self._stand_in = stand_in
         self._layer_secrets = {
             file: scan(source, source.tree, self._shape.fields, advice, None) for file, source in layers.sources.items()
         }
@@ -126,34 +129,28 @@ class FileChecker(Generic[Model]):
         return [self._with_excerpt(problem, checked) for problem in in_order(problems)]
 
     def _validate(self, checked: CheckedFile[Model], tree: MappingNode) -> Iterator[Problem]:
-        """All errors of the shape; if there are none, what the rules say about the model."""
-        try:
-            model = self._parse(tree)
-        except ValidationError as invalid:
-            yield from explain(invalid.errors(include_url=False), tree, self._shape, checked.source.file)
+        """All errors of the shape, and what the rules say about the model."""
+        validation = Validation(self._model, tree, self._shape)
+        checked.model = validation.model
+        if validation.model is not None:
+            yield from self._by_rules(checked, validation.model, tree)
             return
-        checked.model = model
+        yield from explain(validation.errors, tree, self._shape, checked.source.file)
+        if (repaired := validation.without_faults(self._stand_in)) is not None:
+            model, replaced = repaired
+            yield from self._by_rules(checked, model, tree, replaced)
+
+    def _by_rules(
+        self, checked: CheckedFile[Model], model: Model, tree: MappingNode, replaced: Sequence[DataPath] = ()
+    ) -> Iterator[Problem]:
+        """What the rules say, but for what is about values that are not the file's."""
         for finding in self._rules(model, tree):
+            if any(_related(finding.path, path) for path in replaced) or lost(tree, finding.path):
+                continue
             if finding.advice:
                 checked.advice.append(checked.problem("advice", finding))
-            elif not lost(tree, finding.path):
+            else:
                 yield checked.problem("rule", finding)
-
-    def _parse(self, tree: MappingNode) -> Model:
-        """Strict, as JSON, so that the editor's schema agrees and text is never read as a number."""
-        try:
-            return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
-        except ValidationError as invalid:
-            removed = [
-                at.path
-                for error in invalid.errors(include_url=False)
-                if isinstance((at := self._shape.locate(error["loc"], tree)).node, ScalarNode) and at.node.removes
-            ]
-            if not removed:
-                raise
-        for path in removed:
-            drop(tree, path)
-        return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
 
     def _with_excerpt(self, problem: Problem, checked: CheckedFile[Model] | None) -> Problem:
         if checked is not None and problem.file == checked.source.file:
@@ -165,3 +162,8 @@ class FileChecker(Generic[Model]):
         if problem.line > len(source.lines) or problem.line in secrets.lines:
             return problem
         return replace(problem, excerpt=source.lines[problem.line - 1])
+
+
+def _related(one: DataPath, other: DataPath) -> bool:
+    """Whether one of two paths is within the other."""
+    return all(a == b for a, b in zip(one, other, strict=False))

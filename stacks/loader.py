@@ -23,6 +23,7 @@ from stacks.rules import inherited
 from stacks.rules import site as site_rules
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
+from stacks.stand_ins import stand_in
 
 DEFAULTS = "_defaults.yaml"
 
@@ -100,6 +101,7 @@ def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileC
         file_rules=_misnamed,
         shape=site_shape(),
         advice=advice,
+        stand_in=stand_in,
     )
 
 

@@ -21,13 +21,15 @@ def run(
 ) -> int:
     """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
     started = time.monotonic()
-    from edge.run.check import Report, check_between, check_files, check_shared
+    from edge.run.check import Report, check_between, check_files, check_shared, fleet_settings
     from edge.run.selection import selected_with_fleet
     from edge.show.check import Table, report
     from edge.show.document import print_json
     from edge.show.render import console
     from engine.environment import PROJECT_ROOT
 
+    # Wrong settings would otherwise be said once for each site.
+    fleet_settings()
     files = selected_with_fleet(sites or [], PROJECT_ROOT)
     result, out = Report(), console()
     table = None if as_json else Table(out, files)

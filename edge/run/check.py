@@ -17,6 +17,7 @@ import yaml
 
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
+from edge.run.failure import OperationError
 from edge.run.operation import cost_of
 from edge.run.program import PROJECT, main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
@@ -225,8 +226,14 @@ def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
 
 
 @functools.cache
-def _policy_settings() -> Settings:
-    return policy_settings.load()
+def fleet_settings() -> Settings:
+    """The fleet's settings of the policies. Raises ``OperationError`` (bad input) where they cannot be used."""
+    try:
+        return policy_settings.load()
+    except policy_settings.SettingsError as error:
+        raise OperationError(
+            str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT
+        ) from None
 
 
 def _check_site(file: Path, root: Path) -> SiteCheck:
@@ -291,7 +298,7 @@ def _judged(found: SiteCheck, recording: Recording | None) -> SiteCheck:
     refused = [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
     policies = (
         PolicyResult(finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy)
-        for finding in findings_of(recording.resources, _policy_settings())
+        for finding in findings_of(recording.resources, fleet_settings())
     )
     resources = len(recording.resources)
     return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))

@@ -122,12 +122,14 @@ def test_a_schema_that_is_out_of_date_is_found_and_left_alone(
     edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, code: int, state: str
 ) -> None:
     monkeypatch.setattr("engine.environment.PROJECT_ROOT", tmp_path)
-    monkeypatch.setattr("stacks.schema.render", lambda: "{}\n")
+    monkeypatch.setattr("stacks.schema.render", lambda *_: "{}\n")
+    assert edge("schema", "--write").exit_code == 0
     file = tmp_path / "stacks" / "site.schema.json"
-    file.parent.mkdir()
     file.write_text(written)
     result = edge("schema", "--check", "--json")
-    assert (result.exit_code, json.loads(result.stdout)["state"]) == (code, state)
+    files = json.loads(result.stdout)["files"]
+    assert (result.exit_code, files.pop("stacks/site.schema.json")) == (code, state)
+    assert set(files.values()) == {"up to date"}
     assert file.read_text() == written
 
 
@@ -135,14 +137,15 @@ def test_the_schema_is_written_where_editors_look_for_it(
     edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.environment.PROJECT_ROOT", tmp_path)
-    monkeypatch.setattr("stacks.schema.render", lambda: "{}\n")
-    (tmp_path / "stacks").mkdir()
+    monkeypatch.setattr("stacks.schema.render", lambda *_: "{}\n")
     assert edge("schema", "--write").exit_code == 0
     assert (tmp_path / "stacks" / "site.schema.json").read_text() == "{}\n"
 
 
 def test_the_schema_goes_to_standard_output(edge: Any) -> None:
     assert json.loads(edge("schema").stdout)["title"] == "Edge site"
+    assert json.loads(edge("schema", "hardware.schema.json").stdout)["title"] == "Hardware profile"
+    assert edge("schema", "hardware").exit_code == 2
 
 
 def test_checking_and_writing_the_schema_exclude_each_other(edge: Any) -> None:
