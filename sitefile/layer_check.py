@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from sitefile.explanation import explain
 from sitefile.layers import KIND, KeyPath, Layer, nested
-from sitefile.problems import Problem
+from sitefile.problems import Position, Problem
 from sitefile.spec_shape import PydanticError, SpecShape
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find, plain
 
@@ -33,17 +33,18 @@ def _pieces(layer: Layer, shape: SpecShape) -> Iterator[MappingNode]:
     """Files that hold nothing but one piece of the layer."""
     yield layer.always
     for path, node in layer.when_present.items():
-        yield nested(path, node)
+        yield nested(path, node, layer.positions.get(path))
     for path, kinds in layer.when_kind.items():
         for kind, node in kinds.items():
-            yield nested(path, _of_kind(path, kind, node, shape))
+            position = layer.positions.get((*path, kind), node.position)
+            yield nested(path, _of_kind(path, kind, node, shape, position), position)
 
 
-def _of_kind(path: KeyPath, kind: str, node: Node, shape: SpecShape) -> Node:
+def _of_kind(path: KeyPath, kind: str, node: Node, shape: SpecShape, position: Position) -> Node:
     """The block with its kind; in a list, where the key holds one."""
     if isinstance(node, MappingNode):
-        tag = ScalarNode(kind, node.position, kind)
-        node = MappingNode({KIND: tag, **node.entries}, {KIND: node.position, **node.keys}, node.position)
+        tag = ScalarNode(kind, position, kind)
+        node = MappingNode({KIND: tag, **node.entries}, {KIND: position, **node.keys}, node.position)
     schema = shape.locate(path, nested(path, node)).schema
     return SequenceNode([node], node.position) if schema.get("type") == "array" else node
 

@@ -39,6 +39,8 @@ class Layer:
     problems: tuple[Problem, ...] = ()
     file: Path | None = None
     """Where it stands; None for no layer at all."""
+    positions: Mapping[KeyPath, Position] = field(default_factory=dict)
+    """Where the keys of ``when_present`` are written; for ``when_kind``, by key and kind together."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,10 @@ def _fill_entries(tree: MappingNode, path: KeyPath, kinds: Mapping[str, Node]) -
     return replace(tree, entries={**tree.entries, key: below})
 
 
-def nested(path: KeyPath, node: Node) -> MappingNode:
-    """A file that holds ``node`` at ``path`` and nothing else."""
+def nested(path: KeyPath, node: Node, position: Position | None = None) -> MappingNode:
+    """A file that holds ``node`` at ``path`` and nothing else. ``position`` is where the path is written."""
     for key in reversed(path):
-        node = MappingNode({key: node}, {key: node.position}, node.position)
+        node = MappingNode({key: node}, {key: position or node.position}, node.position)
     assert isinstance(node, MappingNode)
     return node
 
@@ -204,10 +206,12 @@ def _sections(tree: MappingNode, source: Source) -> Layer:
             sections[key] = node
         elif not isinstance(node, ScalarNode) or node.value is not None:
             found.append(_no_mapping(node, key))
+    positions = {tuple(key.split(".")): at for key, at in sections.get("when_present", _empty()).keys.items()}
     kinds: dict[KeyPath, Mapping[str, Node]] = {}
     for key, node in sections.get("when_kind", _empty()).entries.items():
         if isinstance(node, MappingNode):
             kinds[tuple(key.split("."))] = node.entries
+            positions |= {(*key.split("."), kind): at for kind, at in node.keys.items()}
         else:
             found.append(_no_mapping(node, key))
     present = sections.get("when_present", _empty()).entries
@@ -217,6 +221,7 @@ def _sections(tree: MappingNode, source: Source) -> Layer:
         kinds,
         tuple(found),
         source.file,
+        positions,
     )
 
 
