@@ -97,7 +97,9 @@ def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileC
         SiteSpec,
         site_layers(root, folder),
         root,
-        rules=lambda spec, tree: chain(site_rules.findings(spec, catalogue(root)), inherited.findings(spec, tree)),
+        rules=lambda spec, tree: chain(
+            site_rules.findings(spec, catalogue(root)), inherited.findings(spec, tree, catalogue(root))
+        ),
         file_rules=_misnamed,
         shape=site_shape(),
         advice=advice,

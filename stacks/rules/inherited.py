@@ -6,22 +6,27 @@ compared with the checksum of the defaults' one. Which values belong together is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, get_args
 
 from components.part import Part
+from components.types import Arch
 from sitefile.problems import DataPath, Finding, any_of, dotted, shown
 from sitefile.yaml_tree import MappingNode, ScalarNode, find, scalars
+from stacks.catalogue import Catalogue
 from stacks.parts import entries
 from stacks.site import SiteSpec
 
 
-def findings(spec: SiteSpec, tree: MappingNode) -> Iterator[Finding]:
+def findings(spec: SiteSpec, tree: MappingNode, data: Catalogue) -> Iterator[Finding]:
+    own = {data.hardware[host.hardware].arch for host in spec.hosts if host.hardware in data.hardware}
+    # Checksums are by architecture; those of machines that the site does not have are used nowhere.
+    unused = set(get_args(Arch)) - own if own else set()
     for entry in entries(spec):
-        yield from _mixed(entry.part, entry.at, tree)
+        yield from _mixed(entry.part, entry.at, tree, unused)
 
 
-def _mixed(part: Part[Any], at: DataPath, tree: MappingNode) -> Iterator[Finding]:
+def _mixed(part: Part[Any], at: DataPath, tree: MappingNode, unused: Collection[str]) -> Iterator[Finding]:
     for dependent, key in part.belongs_to.items():
         path = (*at, *dependent.split("."))
         own, value = find(tree, (*at, *key.split("."))), find(tree, path)
@@ -30,7 +35,7 @@ def _mixed(part: Part[Any], at: DataPath, tree: MappingNode) -> Iterator[Finding
         inherited = [
             (below, node)
             for below, node in scalars(value, path)
-            if node.position.file != own.position.file and node.value is not None
+            if node.position.file != own.position.file and node.value is not None and below[-1] not in unused
         ]
         if not inherited:
             continue
