@@ -100,8 +100,8 @@ class Validation(Generic[Model]):
             }
             if not found.keys() - corrected:
                 return
-            for path, (tag, kind) in found.items():
-                _put(data, (*path, tag), kind)
+            for path, (tag, meant) in found.items():
+                _put(data, (*path, tag), meant)
             corrected |= found.keys()
             try:
                 self._parse(data)

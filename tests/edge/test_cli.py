@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli import COMMANDS, app
 from edge.run.events import Run
 from edge.run.operation import Outcome
 from engine.obtain.cli import PulumiCli
 from engine.obtain.pin import PULUMI_VERSION, EngineError
+from stacks.catalogue import catalogue
+from stacks.edge_site import outputs
+from stacks.loader import load_site
 from tests.edge.sites import broken_site, refused_site, site
 
 
@@ -150,6 +154,12 @@ def test_the_schema_goes_to_standard_output(edge: Any) -> None:
 
 def test_checking_and_writing_the_schema_exclude_each_other(edge: Any) -> None:
     assert edge("schema", "--check", "--write").exit_code == 2
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__)
+def test_an_example_of_the_help_names_outputs_and_sites_that_there_are(module: Any) -> None:
+    known = outputs(load_site("prod"), catalogue())
+    assert set(re.findall(r"\.outputs\.(\w+)", module.EXAMPLES)) <= known.keys()
 
 
 @pytest.mark.parametrize("command", ["check", "preview", "up", "destroy", "outputs", "schema", "doctor", "drift"])
