@@ -47,6 +47,9 @@ SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
     "no source is named for": "test_shared_files.py: no site file holds a hardware profile",
     "the description of": "test_shared_files.py: no profile of the project is broken",
+    "data.broken[key": "test_shared_files.py, likewise",
+    'data.broken["accelerators"': "test_shared_files.py, likewise",
+    "its description has errors": "test_shared_files.py: no model of the project is broken",
 }
 """Words of a refusal that no site file can cause -> why."""
 

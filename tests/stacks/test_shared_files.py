@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.inference.triton import spec as triton
 from sitefile.problems import FileError, Problem, render
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site, shared_problems, site_files
@@ -116,6 +117,21 @@ def test_defaults_that_are_no_yaml_do_not_make_a_site_lack_what_they_fill_in(roo
     with pytest.raises(FileError) as refused:
         load_site("demo", root=root)
     assert {problem.code for problem in refused.value.problems} == {"syntax"}
+
+
+def test_a_broken_model_is_named_to_those_who_serve_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "models.yaml"
+    text = triton.CATALOGUE.read_text(encoding="utf-8")
+    file.write_text(text.replace("backend: onnxruntime", "backend: onnx", 1), encoding="utf-8")
+    broken = triton.catalogue_file(file)
+    assert [problem.what for problem in broken.problems] == ["`yolov9-spatial.backend` cannot be `onnx`"]
+    monkeypatch.setattr(triton, "catalogue_file", lambda: broken)
+    with pytest.raises(FileError) as refused:
+        load_site("demo", root=root)
+    assert f"its description has errors, the first in {file}:" in str(refused.value)
+    assert load_site("pop-saopaulo", root=root).site == "pop-saopaulo"
 
 
 def test_files_that_would_be_ignored_are_a_problem(root: Path) -> None:
