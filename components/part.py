@@ -16,7 +16,7 @@ from components.consequence import Consequence, Edit, Effect, Removal
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
-from components.view import Demand, Network, Scrape, Scraper, SecretNeed, Site
+from components.view import Demand, Download, Network, Scrape, Scraper, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 if TYPE_CHECKING:
@@ -127,6 +127,10 @@ class Part(Generic[S]):
     manages_fleet: bool = False
     """Whether it shows the site to a manager of many clusters."""
 
+    belongs_to: Mapping[str, str] = {}
+    """Key -> the key that its value is for, such as a checksum and a version. A file that writes the second one must
+    not inherit the first from its defaults. Both may be paths, such as `parent.child`."""
+
     def build(self, spec: S, building: Building) -> None:
         """Make the resources."""
         raise NotImplementedError
@@ -141,6 +145,10 @@ class Part(Generic[S]):
 
     def networks(self, spec: S, at: DataPath) -> Iterator[Network]:
         """Networks that it uses."""
+        return iter(())
+
+    def downloads(self, spec: S, at: DataPath) -> Iterator[Download]:
+        """What a site fetches for it, and from where."""
         return iter(())
 
     def outputs(self, spec: S, site: Site) -> Mapping[str, Any]:

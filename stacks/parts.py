@@ -29,7 +29,7 @@ from components.registration.arc.part import PART as ARC
 from components.registration.rancher.part import PART as RANCHER
 from components.specs import Spec
 from components.telemetry.part import PART as TELEMETRY
-from components.view import Demand, Network, SecretNeed, Site
+from components.view import Demand, Download, Network, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec
@@ -159,6 +159,12 @@ def networks(site: SiteSpec) -> Iterator[Network]:
     """Networks that the site uses."""
     for entry in entries(site):
         yield from entry.part.networks(entry.spec, entry.at)
+
+
+def downloads(site: SiteSpec) -> Iterator[Download]:
+    """What the site fetches."""
+    for entry in entries(site):
+        yield from entry.part.downloads(entry.spec, entry.at)
 
 
 def findings(site: SiteSpec, catalogue: Catalogue) -> Iterator[Finding]:

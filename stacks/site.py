@@ -18,7 +18,7 @@ from components.place.spec import OnPremises, Place
 from components.registration.spec import Registration
 from components.specs import Spec
 from components.telemetry.spec import TelemetrySpec
-from components.types import Date, DnsLabel, Labels, NonEmpty, Tier
+from components.types import Date, DnsLabel, NodeLabels, NonEmpty, Tier
 from stacks.economics import EconomicsSpec
 
 Mbps = Annotated[float, Field(gt=0)]
@@ -71,7 +71,7 @@ class SiteSpec(Spec):
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Measured round trip from the users to the site, in ms; must lie within the tier's range."""
 
-    labels: Labels = {}
+    labels: NodeLabels = {}
     """Free labels (customer, ring, ...): selected by roll-outs, set on nodes and telemetry."""
 
     hosts: tuple[HostSpec, ...] = ()

@@ -32,13 +32,15 @@ def run(
     """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
     started = time.monotonic()
     from edge.run import against as comparing
-    from edge.run.check import Report, SiteCheck, check_between, check_files, compared
+    from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared, fleet_settings
     from edge.run.selection import selected_with_fleet
     from edge.show.check import Table, edits, report
     from edge.show.document import print_json
     from edge.show.render import console
     from engine.environment import PROJECT_ROOT
 
+    # Wrong settings would otherwise be said once for each site.
+    fleet_settings()
     files = selected_with_fleet(sites or [], PROJECT_ROOT)
     result, out = Report(), console()
     table = None if as_json else Table(out, files)
@@ -55,6 +57,7 @@ def run(
             result.add(found, PROJECT_ROOT)
             if table is not None:
                 table.row(found)
+    result.shared = check_shared(files, PROJECT_ROOT)
     result.between = check_between(result.sites, PROJECT_ROOT)
     result.duration_s = time.monotonic() - started
     if as_json:

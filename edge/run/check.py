@@ -20,6 +20,7 @@ from components.consequence import Consequence, Effect
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
 from edge.run.against import Before
+from edge.run.failure import OperationError
 from edge.run.operation import cost_of
 from edge.run.program import PROJECT, main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
@@ -33,7 +34,7 @@ from sitefile.checked_file import FileChecker
 from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
 from stacks.fleet.load import STACK as FLEET
-from stacks.loader import site_checker
+from stacks.loader import shared_problems, site_checker
 from stacks.parts import has_unmanaged_cluster, networks
 from stacks.rules import fleet_size, waivers
 from stacks.rules.between_sites import between_sites
@@ -77,6 +78,8 @@ class SiteCheck:
     resources: int = 0
     problems: tuple[Problem, ...] = ()
     """Errors in the file; where there are any, nothing else has been checked."""
+    advice: tuple[Problem, ...] = ()
+    """What is worth knowing of a valid file."""
     graph: tuple[GraphProblem, ...] = ()
     policies: tuple[PolicyResult, ...] = ()
     consequences: tuple[Consequence, ...] = ()
@@ -120,6 +123,7 @@ class SiteCheck:
             "hosts": self.hosts,
             "resources": self.resources,
             "problems": [problem.as_dict() for problem in self.problems],
+            "advice": [problem.as_dict() for problem in self.advice],
             "graph": [asdict(problem) for problem in self.graph],
             "policies": [asdict(finding) for finding in self.policies],
             "cost": self.cost,
@@ -138,6 +142,8 @@ class Report:
     """The fleet stack, where its file was checked."""
     between: tuple[Problem, ...] = ()
     """Problems between sites."""
+    shared: tuple[Problem, ...] = ()
+    """Problems of what sites share: profiles, models, defaults."""
     duration_s: float = 0.0
 
     def add(self, found: SiteCheck, root: Path) -> None:
@@ -155,11 +161,11 @@ class Report:
     def problems(self) -> list[Problem]:
         """Errors in all files and between them, each once: the fleet stack is built from the sites' files too."""
         found = [problem for stack in self.stacks for problem in stack.problems]
-        return list(dict.fromkeys([*found, *self.between]))
+        return list(dict.fromkeys([*self.shared, *found, *self.between]))
 
     @property
     def code(self) -> int:
-        if self.between:
+        if self.between or self.shared:
             return BAD_INPUT
         return max((stack.code for stack in self.stacks), default=DONE)
 
@@ -173,7 +179,7 @@ class Report:
         return {
             "sites": [site.as_dict() for site in self.sites],
             "fleet": self.fleet.as_dict() if self.fleet else None,
-            "problems": [problem.as_dict() for problem in self.between],
+            "problems": [problem.as_dict() for problem in (*self.shared, *self.between)],
             "advice": list(self.advice),
             "counts": {
                 "sites": len(self.sites),
@@ -182,7 +188,7 @@ class Report:
                 "problems": len(self.problems),
                 "graph": sum(len(stack.graph) for stack in self.stacks),
                 "mandatory": sum(len(stack.mandatory) for stack in self.stacks),
-                "advisory": sum(len(stack.advisory) for stack in self.stacks),
+                "advisory": sum(len(stack.advisory) + len(stack.advice) for stack in self.stacks),
                 "waived": sum(len(stack.waived) for stack in self.stacks),
             },
             "duration_s": round(self.duration_s, 3),
@@ -230,6 +236,12 @@ def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tupl
     return in_order(problem for file, clash in found for problem in checker_of[id(file)].finish([clash], file))
 
 
+def check_shared(files: Sequence[Path], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
+    """Problems of what the files share, whether they use it or not."""
+    folders = [file.parent for file in files if not is_fleet(file, root)]
+    return tuple(shared_problems(root, [folder for folder in folders if folder.resolve() != root / "stacks" / "sites"]))
+
+
 @functools.lru_cache(maxsize=8)
 def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
     """Reads a folder's defaults once for all its files."""
@@ -237,8 +249,14 @@ def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
 
 
 @functools.cache
-def _policy_settings() -> Settings:
-    return policy_settings.load()
+def fleet_settings() -> Settings:
+    """The fleet's settings of the policies. Raises ``OperationError`` (bad input) where they cannot be used."""
+    try:
+        return policy_settings.load()
+    except policy_settings.SettingsError as error:
+        raise OperationError(
+            str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT
+        ) from None
 
 
 def _check_site(file: Path, root: Path) -> SiteCheck:
@@ -267,6 +285,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
             file=file,
             tier=spec.tier,
             hosts=len(spec.hosts),
+            advice=tuple(checked.advice),
             graph=(*refused, *stopped),
             cost=cost_of(spec),
             secrets_missing=tuple(need.key for need in settings.missing(spec)),
@@ -307,7 +326,7 @@ def _judged(found: SiteCheck, recording: Recording | None) -> SiteCheck:
         PolicyResult(
             finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy, finding.waiver
         )
-        for finding in findings_of(recording.resources, _policy_settings(), today())
+        for finding in findings_of(recording.resources, fleet_settings(), today())
     )
     resources = len(recording.resources)
     return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))

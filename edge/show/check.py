@@ -69,8 +69,8 @@ class Table:
             yield f"{len(site.graph)} refused by providers"
         if site.waived:
             yield f"{len(site.waived)} waived"
-        if site.advisory:
-            yield f"{len(site.advisory)} advice"
+        if advice := len(site.advisory) + len(site.advice):
+            yield f"{advice} advice"
 
 
 def edits(out: Console, sites: Iterable[SiteCheck]) -> None:
@@ -97,6 +97,9 @@ def report(out: Console, result: Report) -> None:
             out.print(Text.assemble((f"{site.site}: waived ", "bold yellow"), (finding.rule, "bold")))
             out.print(f"    {where(finding)} {finding.message}")
             out.print(Text(f"    {finding.waiver}"))
+    for problem in (problem for site in result.stacks for problem in site.advice):
+        out.print()
+        out.print(Text.assemble(("advice ", "yellow"), problem.render()))
     _advice(out, result.stacks)
     for said in result.advice:
         out.print()
@@ -111,9 +114,12 @@ def closing(result: Report) -> str:
     stacks = result.stacks
     resources, hosts = sum(stack.resources for stack in stacks), sum(stack.hosts for stack in stacks)
     line = verdict(result.sites, result.fleet)
+    if result.shared:
+        count = len(result.shared)
+        line = f"{count} error{'s' if count > 1 else ''} in what sites share (profiles, models, defaults); {line}"
     if result.between:
         line += f"; {len(result.between)} clash{'es' if len(result.between) > 1 else ''} between sites"
-    advisory = sum(len(stack.advisory) for stack in stacks)
+    advisory = sum(len(stack.advisory) + len(stack.advice) for stack in stacks)
     advice = f", {advisory} pieces of advice" if advisory > 1 else ", 1 piece of advice" if advisory else ""
     return f"{line} ({hosts} hosts, {resources} resources{advice}, {result.duration_s:.1f} s)"
 

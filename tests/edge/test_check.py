@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge.run import check
-from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, verdict
+from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, fleet_settings, verdict
 from edge.run.failure import OperationError
 from edge.run.selection import selected
+from policies.settings import load
 from sitefile.problems import Problem
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import site_files
@@ -325,3 +326,65 @@ def test_what_is_no_state_and_no_revision_is_bad_input(committed: Project, tmp_p
 def test_a_site_that_is_not_edited_has_no_consequences(committed: Project) -> None:
     ran = committed.edge("check", "demo", "--against", "HEAD", "--json")
     assert (ran.code, ran.document["sites"][0]["consequences"]) == (0, [])
+
+
+@pytest.fixture
+def own_profiles(project: Project) -> Path:
+    """Profiles of the project's own, to be changed."""
+    folder = project.root / "stacks" / "profiles"
+    folder.unlink()
+    shutil.copytree(PROJECT_ROOT / "stacks" / "profiles", folder)
+    return folder
+
+
+def test_a_broken_profile_is_told_once_and_fails_the_sites_that_use_it_only(
+    project: Project, own_profiles: Path
+) -> None:
+    profile = own_profiles / "hardware" / "qcs8550.yaml"
+    profile.write_text(profile.read_text().replace("tpm: true", "tpm: maybe"))
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGLVgaJAOGhtc48BrSKcDHXmjHm6Wq/lcsXGBqzuYab1"
+    host = {"name": "a", "hardware": "qcs8550", "address": "10.99.0.11", "host_key": key}
+    site(project.sites, "shop", {"hosts": [host], "inference": None})
+    ran = project.edge("check", "--json")
+    assert ran.code == 2
+    assert [problem["file"] for problem in ran.document["problems"]] == ["stacks/profiles/hardware/qcs8550.yaml"]
+    exits = {found["site"]: found["exit"] for found in ran.document["sites"]}
+    assert exits == {"demo": 0, "shop": 2}
+    (problem,) = next(found["problems"] for found in ran.document["sites"] if found["site"] == "shop")
+    assert "stacks/profiles/hardware/qcs8550.yaml:" in problem["what"]
+    said = project.edge("check")
+    assert said.stdout.count("`tpm` is the text `maybe`") == 2
+    assert "1 error in what sites share" in said.stdout
+    assert "Traceback" not in said.stdout + said.stderr
+    assert "defect" not in said.stdout + said.stderr
+
+
+def test_a_file_with_another_suffix_is_told_and_not_ignored(project: Project) -> None:
+    shutil.copy(project.sites / "demo.yaml", project.sites / "shop.yml")
+    ran = project.edge("check", "--json")
+    assert ran.code == 2
+    assert [problem["code"] for problem in ran.document["problems"]] == ["suffix"]
+
+
+def test_advice_has_a_position_and_refuses_nothing(project: Project) -> None:
+    project.change("demo", lambda content: content.update(os={"disk": "none"}))
+    ran = project.edge("check", "demo", "--json")
+    (found,) = ran.document["sites"]
+    assert (ran.code, found["exit"]) == (0, 0)
+    assert [advice["path"] for advice in found["advice"]] == ["os.disk"]
+    assert found["advice"][0]["line"] > 1
+    assert ran.document["counts"]["advisory"] >= 1
+    assert "advice stacks/sites/demo.yaml:" in project.edge("check", "demo").stdout
+
+
+def test_wrong_settings_of_the_policies_are_bad_input_and_told_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"edge-network": {}}', encoding="utf-8")
+    monkeypatch.setattr("policies.settings.load", lambda path=config: load(path))
+    fleet_settings.cache_clear()
+    ran = project.edge("check", "demo")
+    fleet_settings.cache_clear()
+    assert ran.code == 2
+    assert ran.stderr.count("config.json:1:2: edge-network is not a policy of this pack") == 1

@@ -20,6 +20,14 @@ _CLOUDS = f"{_PROMISES}/test_clouds.py"
 _DOWNLOADS = f"{_PROMISES}/test_downloads.py"
 _ROLLOUT = f"{_PROMISES}/test_rollout.py"
 
+_LOADER = "tests/stacks/test_loader.py"
+_SHARED = "tests/stacks/test_shared_files.py"
+_KEYS = "tests/components/test_ssh_keys.py"
+
+_SSH_KEYS = "components/ssh_keys.py"
+_VALIDATION = "sitefile/validation.py"
+_TELEMETRY_PART = "components/telemetry/part.py"
+_MESH_PART = "components/mesh/tailscale/part.py"
 _HOST = "components/host/component.py"
 _K3S_COMPONENT = "components/k3s/component.py"
 _K3S_PLAN = "components/k3s/plan.py"
@@ -43,6 +51,24 @@ _PRELUDE = "components/prelude.sh.j2"
 
 MUTANTS: tuple[Mutant, ...] = (
     *POLICIES,
+    # What a site file may say.
+    Mutant(
+        "a hashed name of known_hosts is compared", _SSH_KEYS, "hmac.compare_digest(made,", "bool(made) or (", (_KEYS,)
+    ),
+    Mutant("a key is of the type that it says", _SSH_KEYS, "if own != kind:", "if False:", (_LOADER,)),
+    Mutant("the checksum of a PGP key is compared", "components/openpgp.py", "_crc24(data) !=", "0 >", (_LOADER,)),
+    Mutant("a gateway gets no user name of another", _TELEMETRY_PART, '{"instance_id": "gateway"}', "{}", (_LOADER,)),
+    Mutant("a release is not compared with another's checksum", _MESH_PART, '{"sha256": "version"}', "{}", (_LOADER,)),
+    Mutant(
+        "a broken profile fails its own sites only", "sitefile/entries.py", "found.pop(name, None)", "pass", (_SHARED,)
+    ),
+    Mutant(
+        "rules wait where a fault may have caused them",
+        _VALIDATION,
+        "found is None or not",
+        "found and not",
+        (_LOADER,),
+    ),
     # How hosts are reached.
     Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
     Mutant("the jump host's key is pinned", _HOST, "host_key=jump.spec.host_key,", "", (_SSH,)),

@@ -18,7 +18,7 @@ from components.inference.triton.plan import (
 )
 from components.inference.triton.spec import ImageRepository, TritonSpec
 from components.part import Building, Part, Phase
-from components.view import Demand, Scrape, SecretNeed, Site
+from components.view import Demand, Download, Scrape, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 IMAGE_VOLUMES_MINOR = 35
@@ -44,6 +44,7 @@ class TritonPart(Part[TritonSpec]):
     component = "Inference"
     removal = REMOVAL
     per_host = True
+    belongs_to = {"device_plugin.image": "device_plugin.version"}
 
     def build(self, spec: TritonSpec, building: Building) -> None:
         from components.inference.triton.component import Triton, TritonArgs
@@ -78,6 +79,12 @@ class TritonPart(Part[TritonSpec]):
     def demands(self, spec: TritonSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return placed.demands if isinstance(placed, Placement) else {}
+
+    def downloads(self, spec: TritonSpec, at: DataPath) -> Iterator[Download]:
+        for platform, image in spec.images.items():
+            yield Download.of_image((*at, "images", platform), "Triton's image", image)
+        if isinstance(spec.repository, ImageRepository):
+            yield Download.of_image((*at, "repository", "reference"), "the models' image", spec.repository.reference)
 
     def rules(self, spec: TritonSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         # Any host may be the one that fits, so all must be known.
