@@ -43,7 +43,7 @@ from policies.rules import (
     evaluate,
     evaluate_together,
 )
-from policies.rules.catalogue import concerns, matters_to_stack
+from policies.rules.catalogue import concerns, matters_to_stack, policy_name
 from policies.rules.pod_security import POD_SECURITY_VERSION
 
 NAME = "edge"
@@ -112,7 +112,7 @@ def _policy(
 
     It adds to ``inputs``, by URN, the resources that the stack policies look at.
     """
-    name = f"{NAME}-{group}-{level.value}"
+    name = policy_name(group, level.value)
     own = [rule for rule in rules if rule.level == level.value] or rules
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
@@ -170,7 +170,7 @@ def _stack_policy(
             report(message_of(names.get(finding.urn, "the stack"), finding), finding.urn or None)
 
     return StackValidationPolicy(
-        f"{NAME}-{group}-stack-{level.value}",
+        policy_name(group, level.value, stack=True),
         _PROMISES[group],
         validate,
         enforcement_level=level,

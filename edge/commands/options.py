@@ -17,6 +17,7 @@ Rehearse = Annotated[
         help="Real engine, simulated providers: needs no credentials and no secrets, changes nothing real.",
     ),
 ]
+Diff = Annotated[bool, typer.Option("--diff", help="Show every property that changes, old and new, as line diffs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json, Rehearse, Site
+from edge.commands.options import Diff, Json, Rehearse, Site
 
 if TYPE_CHECKING:
     from edge.run.operation import Outcome, Session
 
-EXAMPLES = "edge preview prod --rehearse   |   edge preview prod --rehearse --json | jq .counts"
+EXAMPLES = (
+    "edge preview prod --rehearse   |   edge preview prod --rehearse --json | jq .counts   |   "
+    "edge preview prod --save-plan prod.plan"
+)
 
 
 def run(
     site: Site,
     rehearse: Rehearse = False,
     as_json: Json = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show each property that changes, old and new.")] = False,
+    diff: Diff = False,
+    save_plan: Annotated[
+        Path | None, typer.Option("--save-plan", help="Write the plan to this file, for `edge up --plan`.")
+    ] = None,
 ) -> int:
     """Show what `up` would do to a site, with the findings of the policies and the cost. Changes nothing."""
     from edge.run.operation import opened
@@ -27,7 +34,7 @@ def run(
     from engine.environment import PROJECT_ROOT
 
     with opened(site, rehearse=rehearse, root=PROJECT_ROOT) as session:
-        found = preview(session, quiet=as_json)
+        found = preview(session, quiet=as_json, save_plan=save_plan)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -35,9 +42,9 @@ def run(
     return found.code
 
 
-def preview(session: Session, *, quiet: bool) -> Outcome:
+def preview(session: Session, *, quiet: bool, save_plan: Path | None = None) -> Outcome:
     """A preview with its progress."""
     from edge.show.progress import progress
 
     with progress(f"preview {session.site}", quiet=quiet, preview=True) as shown:
-        return session.preview(shown.step, shown.interrupted)
+        return session.preview(shown.step, shown.interrupted, save_plan)

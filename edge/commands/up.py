@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json, Rehearse, Site, Yes, require_terminal
+from edge.commands.options import Diff, Json, Rehearse, Site, Yes, require_terminal
 from edge.commands.preview import preview
 from edge.exit_codes import DONE, FAILED
 
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
     from edge.hosts.drift_probe import DriftProbe
     from edge.run.operation import Outcome, Session
 
-EXAMPLES = "edge up demo --rehearse   |   edge up prod   |   edge up prod --yes --drift --json"
+EXAMPLES = "edge up demo --rehearse   |   edge up prod   |   edge up prod --plan prod.plan"
 
 
 def run(
     site: Site,
     rehearse: Rehearse = False,
     yes: Yes = False,
+    diff: Diff = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Apply what this file of `edge preview --save-plan` holds, and nothing else."),
+    ] = None,
     drift: Annotated[
         bool, typer.Option("--drift", help="Probe the hosts too, at the same time, as `edge drift` does.")
     ] = False,
@@ -36,6 +42,10 @@ def run(
     from edge.run.operation import opened
     from engine.environment import PROJECT_ROOT
 
+    if plan is not None:
+        from edge.run import plans
+
+        plans.require(plan, Path(site).stem, "rehearsal" if rehearse else "real")
     probe = _probe(site) if drift else None
     built = {"built": probe.start} if probe else {}
     with opened(site, rehearse=rehearse, root=PROJECT_ROOT, **built) as session:
@@ -47,12 +57,12 @@ def run(
             done = dataclasses.replace(planned, operation="up")
         else:
             if not (yes or rehearse):
-                _ask(session, planned)
-            done = _apply(session, planned, quiet=as_json)
+                _ask(session, planned, diff)
+            done = _apply(session, planned, plan, quiet=as_json)
             if probe and done.code == DONE:
                 probe.restart()
         found = _drift(probe) if probe and done.code == DONE else None
-    return _finish(done, found, as_json)
+    return _finish(done, found, as_json, diff)
 
 
 def _probe(site: str) -> DriftProbe:
@@ -64,20 +74,20 @@ def _probe(site: str) -> DriftProbe:
     return DriftProbe(file)
 
 
-def _ask(session: Session, planned: Outcome) -> None:
+def _ask(session: Session, planned: Outcome, diff: bool) -> None:
     from edge.show.render import console, outcome
 
-    outcome(console(), planned)
+    outcome(console(), planned, diff=diff)
     if not typer.confirm(f"Do this to {session.site}?", err=True):
         raise typer.Exit(FAILED)
 
 
-def _apply(session: Session, planned: Outcome, *, quiet: bool) -> Outcome:
+def _apply(session: Session, planned: Outcome, plan: Path | None, *, quiet: bool) -> Outcome:
     from edge.show.progress import progress
 
     with progress(f"up {session.site}", quiet=quiet) as shown:
-        done = session.up(shown.step, shown.interrupted)
-    done.run.policies = done.run.policies or planned.run.policies
+        done = session.up(shown.step, shown.interrupted, plan)
+    done.run.findings = done.run.findings or planned.run.findings
     return done
 
 
@@ -88,7 +98,7 @@ def _drift(probe: DriftProbe) -> Report:
         return probe.result(tell)
 
 
-def _finish(done: Outcome, found: Report | None, as_json: bool) -> int:
+def _finish(done: Outcome, found: Report | None, as_json: bool, diff: bool) -> int:
     from edge.show import drift, render
     from edge.show.document import print_json
 
@@ -98,7 +108,7 @@ def _finish(done: Outcome, found: Report | None, as_json: bool) -> int:
         print_json({**done.as_dict(), **more, "exit": code})
         return code
     out = render.console()
-    render.outcome(out, done)
+    render.outcome(out, done, diff=diff)
     if done.operation == "up" and done.code == DONE and done.run.outputs:
         render.outputs(out, done.run.outputs)
     if found is not None:

@@ -19,6 +19,7 @@ from stacks.configuration import full_key
 if TYPE_CHECKING:
     from components.view import SecretNeed
     from edge.run.events import Diagnostic
+    from edge.run.judged import Verdict
 
 
 class OperationError(Exception):
@@ -91,6 +92,23 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
         (
             f"pulumi config set --secret --stack {site} {full_key(needs[0].key)}     asks for the value of each",
             f"edge preview {site} --rehearse     needs none of them",
+        ),
+    )
+
+
+def not_judged(verdict: Verdict, site: str) -> OperationError:
+    """The engine is content, and the policies have not looked at everything."""
+    if not verdict.ran:
+        what = f"The policies did not run on {site}. No finding does not mean that nothing is wrong."
+    else:
+        names = [urn.rpartition("::")[2] for urn in verdict.not_judged]
+        what = f"The policies ran in part on {site}: {verdict.rules} of {verdict.rules_expected} rules"
+        what += f"; not judged: {', '.join(names)}." if names else "."
+    return OperationError(
+        what,
+        (
+            f"edge check {site}     judges it without the engine",
+            "EDGE_DEBUG=1 pulumi preview --policy-pack policies     shows what becomes of the policy pack",
         ),
     )
 

@@ -6,6 +6,7 @@ Automation API. Preview, up and destroy run the executable directly: only then c
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
-from edge.run import failure
-from edge.run.events import Run, Step
+from edge.run import failure, new_stack, plans
+from edge.run.events import Diagnostic, Run, Step
 from edge.run.failure import OperationError
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
 from edge.run.stack_settings import StackSettings, placeholders, read_settings
-from engine.environment import PROJECT_ROOT, environment
+from engine.environment import PROJECT_ROOT, backend_of, environment
 from engine.obtain.cli import PulumiCli, automation_command, locate
 from stacks.configuration import full_key
 from stacks.economics import assess
@@ -56,6 +57,17 @@ class Outcome:
     duration_s: float = 0.0
     code: int = DONE
     failure: OperationError | None = None
+    backend: str = ""
+    """Where the stack's state is."""
+    judges: bool = False
+    """Whether the policies were to judge this run: a destroy builds nothing that they could look at."""
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """Messages in the order in which they arrived; those of a preview, where it means nothing, in a fixed order."""
+        if self.operation != "preview":
+            return self.run.diagnostics
+        return sorted(self.run.diagnostics, key=lambda one: (one.urn, one.message))
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -63,15 +75,21 @@ class Outcome:
             "site": self.site,
             "mode": self.mode,
             "operation": self.operation,
+            "backend": self.backend,
+            "new_stack": self.run.is_new,
             "resources": [change.as_dict() for change in self.run.changes],
             "counts": self.run.counts,
+            "output_changes": [change.as_dict() for change in self.run.output_changes],
             "policies": [finding.as_dict() for finding in self.run.policies],
+            "judged": self.run.verdict.as_dict() if self.judges else None,
             "cost": self.cost,
             "secrets": {"placeholders": list(self.placeholders)},
-            "diagnostics": [diagnostic.as_dict() for diagnostic in self.run.diagnostics],
-            "duration_s": round(self.duration_s, 3),
+            "diagnostics": [diagnostic.as_dict() for diagnostic in self.diagnostics],
             "exit": self.code,
         }
+        if self.operation != "preview":
+            # A preview says what will be. Two previews of the same are the same document, to the byte.
+            document["duration_s"] = round(self.duration_s, 3)
         if self.operation == "up":
             document["outputs"] = self.run.outputs
         if self.failure is not None:
@@ -91,14 +109,41 @@ class Session:
     """The site; None where its program is not run."""
     program: tuple[str, ...] = ()
     """Arguments with which `pulumi` runs the site's program in this process."""
+    root: Path = PROJECT_ROOT
+    settings: StackSettings = field(default_factory=lambda: StackSettings(PROJECT_ROOT))
+    backend: str = ""
+    """Where the stack's state is, for people."""
 
-    def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Show what `up` would do. Changes nothing, except that a missing stack is created empty."""
-        return self._build("preview", ["preview"], on_step, on_interrupt)
+    def preview(
+        self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, save_plan: Path | None = None
+    ) -> Outcome:
+        """Show what `up` would do. Changes nothing: a real stack that does not exist is not created.
 
-    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Bring the site up without another preview. The policies judge this run too."""
-        return self._build("up", ["up", "--yes", "--skip-preview"], on_step, on_interrupt)
+        ``save_plan`` gets the plan, which ``up`` can be held to, where the preview finds nothing wrong.
+        """
+        if save_plan is None:
+            return self._build("preview", ["preview"], on_step, on_interrupt)
+        with plans.written(save_plan, self.site, self.mode) as draft:
+            outcome = self._build("preview", ["preview", "--save-plan", str(draft.path)], on_step, on_interrupt)
+            if outcome.code == DONE:
+                draft.keep()
+        return outcome
+
+    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, plan: Path | None = None) -> Outcome:
+        """Bring the site up without another preview. The policies judge this run too.
+
+        With a ``plan``, the engine previews again first, and does nothing that exceeds the plan.
+        """
+        if plan is None:
+            return self._build("up", ["up", "--yes", "--skip-preview"], on_step, on_interrupt)
+        arguments = ["up", "--yes", "--plan", str(plan.resolve())]
+        outcome = self._build("up", arguments, on_step, on_interrupt, runs=2)
+        if outcome.run.runs < 2:
+            # It ended with the preview, so nothing was done.
+            outcome.operation = "preview"
+        exceeded = plans.explain(outcome.run, self.site, applied=outcome.operation == "up")
+        outcome.failure = exceeded or outcome.failure
+        return outcome
 
     def preview_destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Show what `destroy` would do."""
@@ -130,29 +175,47 @@ class Session:
             raise self._explained(str(error)) from error
 
     def stream(
-        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None
+        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None, runs: int = 1
     ) -> tuple[Run, Finished]:
-        """One run of `pulumi` with ``arguments`` on the site's stack; its events folded."""
+        """One run of `pulumi` with ``arguments`` on the site's stack; its events folded.
+
+        ``runs``: how often the engine runs in it. Only the steps of the last one are told.
+        """
         run = Run(traces=bool(os.environ.get("EDGE_DEBUG")))
 
         def on_line(line: str) -> None:
             step = run.feed_line(line)
-            if step is not None:
+            if step is not None and run.runs >= runs:
                 on_step(step)
 
         return run, self.process.run([*arguments, "--json", "--stack", self.site], on_line, on_interrupt)
 
     def _build(
-        self, operation: Operation, command: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None
+        self,
+        operation: Operation,
+        command: list[str],
+        on_step: OnStep,
+        on_interrupt: OnInterrupt | None,
+        runs: int = 1,
     ) -> Outcome:
         assert self.spec is not None, "opened without its program"
         started = time.monotonic()
         arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]
-        run, finished = self.stream(arguments, on_step, on_interrupt)
+        run, finished = self.stream(arguments, on_step, on_interrupt, runs)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
-            self._create_stack()
-            run, finished = self.stream(arguments, on_step, on_interrupt)
-        outcome = self._judged(operation, run, finished, started)
+            if self.mode == "real" and operation == "preview":
+                with new_stack.standing_in(self.process, self.settings, self.root, self.backend) as process:
+                    session = dataclasses.replace(self, process=process)
+                    session._create_stack()
+                    run, finished = session.stream(arguments, on_step, on_interrupt)
+            else:
+                self._create_stack()
+                run, finished = self.stream(arguments, on_step, on_interrupt, runs)
+        outcome = self._ended(operation, run, finished, started)
+        outcome.judges = True
+        if outcome.code == DONE and not run.verdict.complete:
+            # No finding of policies that did not run is no reason to go on.
+            outcome.code, outcome.failure = FAILED, failure.not_judged(run.verdict, self.site)
         if not finished.interrupts:
             outcome.cost = cost_of(self.spec)
             outcome.placeholders = tuple(sorted(placeholders(self.spec))) if self.mode == "rehearsal" else ()
@@ -165,10 +228,11 @@ class Session:
         run, finished = self.stream(arguments, on_step, on_interrupt)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
             raise OperationError(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
-        return self._judged(operation, run, finished, started)
+        return self._ended(operation, run, finished, started)
 
-    def _judged(self, operation: Operation, run: Run, finished: Finished, started: float) -> Outcome:
+    def _ended(self, operation: Operation, run: Run, finished: Finished, started: float) -> Outcome:
         outcome = Outcome(self.site, self.mode, operation, run, duration_s=time.monotonic() - started)
+        outcome.backend = self.backend
         if finished.interrupts:
             at_once = finished.interrupts > 1
             outcome.code = INTERRUPTED
@@ -247,7 +311,8 @@ def opened_stack(
             program, more = _program(site, spec, settings, rehearse, root, built, resources)
             variables |= more
         process = PulumiProcess(cli.path, folder, variables | _STREAMING)
-        yield Session(name, "rehearsal" if rehearse else "real", cli, process, spec, program)
+        mode: Mode = "rehearsal" if rehearse else "real"
+        yield Session(name, mode, cli, process, spec, program, root, settings, backend_of(variables, root))
 
 
 def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:
