@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "edge preview prod --rehearse   |   edge preview prod --rehearse --json | jq .counts   |   "
-    "edge preview prod --save-plan prod.plan"
+    "edge preview prod --rehearse --against main --diff"
 )
 
 
@@ -23,17 +23,29 @@ def run(
     rehearse: Rehearse = False,
     as_json: Json = False,
     diff: Diff = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="REF",
+            help="With --rehearse: compare with the site as it is at this Git revision, in a throw-away state.",
+        ),
+    ] = None,
     save_plan: Annotated[
         Path | None, typer.Option("--save-plan", help="Write the plan to this file, for `edge up --plan`.")
     ] = None,
 ) -> int:
     """Show what `up` would do to a site, with the findings of the policies and the cost. Changes nothing."""
+    if against is not None and not rehearse:
+        raise typer.BadParameter("--against compares rehearsals: `edge preview SITE --rehearse --against REF`")
+    if against is not None and save_plan is not None:
+        raise typer.BadParameter("a plan against a revision is a plan of a state that is thrown away")
     from edge.run.operation import opened
     from edge.show.document import print_json
     from edge.show.render import console, outcome
     from engine.environment import PROJECT_ROOT
 
-    with opened(site, rehearse=rehearse, root=PROJECT_ROOT) as session:
+    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, against=against) as session:
         found = preview(session, quiet=as_json, save_plan=save_plan)
     if as_json:
         print_json(found.as_dict())

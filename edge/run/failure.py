@@ -96,6 +96,17 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
     )
 
 
+def no_stack_to_plan(site: str, backend: str) -> OperationError:
+    """The secrets in a plan are encrypted with the stack's own key."""
+    return OperationError(
+        f"{site} has no stack on {backend or 'the backend'} yet, so there is no key to encrypt the secrets of a plan.",
+        (
+            f"pulumi stack init {site}     creates it, empty",
+            f"edge preview {site}     needs no stack",
+        ),
+    )
+
+
 def not_judged(verdict: Verdict, site: str) -> OperationError:
     """The engine is content, and the policies have not looked at everything."""
     if not verdict.ran:

@@ -31,6 +31,7 @@ from stacks.loader import load_site
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
+    from edge.run.against import Against
     from stacks.program import Built
     from stacks.site import SiteSpec
 
@@ -59,6 +60,7 @@ class Outcome:
     failure: OperationError | None = None
     backend: str = ""
     """Where the stack's state is."""
+    against: Against | None = None
     judges: bool = False
     """Whether the policies were to judge this run: a destroy builds nothing that they could look at."""
 
@@ -77,6 +79,7 @@ class Outcome:
             "operation": self.operation,
             "backend": self.backend,
             "new_stack": self.run.is_new,
+            "against": self.against.as_dict() if self.against else None,
             "resources": [change.as_dict() for change in self.run.changes],
             "counts": self.run.counts,
             "output_changes": [change.as_dict() for change in self.run.output_changes],
@@ -113,6 +116,8 @@ class Session:
     settings: StackSettings = field(default_factory=lambda: StackSettings(PROJECT_ROOT))
     backend: str = ""
     """Where the stack's state is, for people."""
+    against: Against | None = None
+    """What a rehearsal starts from, if not from what was rehearsed last."""
 
     def preview(
         self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, save_plan: Path | None = None
@@ -204,6 +209,8 @@ class Session:
         run, finished = self.stream(arguments, on_step, on_interrupt, runs)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
             if self.mode == "real" and operation == "preview":
+                if "--save-plan" in command:
+                    raise failure.no_stack_to_plan(self.site, self.backend)
                 with new_stack.standing_in(self.process, self.settings, self.root, self.backend) as process:
                     session = dataclasses.replace(self, process=process)
                     session._create_stack()
@@ -232,7 +239,7 @@ class Session:
 
     def _ended(self, operation: Operation, run: Run, finished: Finished, started: float) -> Outcome:
         outcome = Outcome(self.site, self.mode, operation, run, duration_s=time.monotonic() - started)
-        outcome.backend = self.backend
+        outcome.backend, outcome.against = self.backend, self.against
         if finished.interrupts:
             at_once = finished.interrupts > 1
             outcome.code = INTERRUPTED
@@ -272,16 +279,31 @@ class Session:
 
 @contextmanager
 def opened(
-    site: str, *, rehearse: bool, root: Path = PROJECT_ROOT, built: Built = lambda _site: None
+    site: str,
+    *,
+    rehearse: bool,
+    root: Path = PROJECT_ROOT,
+    built: Built = lambda _site: None,
+    against: str | None = None,
 ) -> Iterator[Session]:
     """A session that can preview ``site`` and bring it up. ``site`` is an id or the path of a site file.
 
-    ``built`` is called within the program, each time that it has built the site. Raises ``FileError``, and
-    ``OperationError`` with all secrets that a real run lacks.
+    ``built`` is called within the program, each time that it has built the site. ``against`` is a Git revision: a
+    rehearsal then starts from the site as it is there. Raises ``FileError``, and ``OperationError`` with all secrets
+    that a real run lacks.
     """
     spec = load_site(site, root=root)
-    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built) as session:
-        yield session
+    if against is None:
+        with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built) as session:
+            yield session
+        return
+    from edge.run.against import rehearsed_at
+
+    with (
+        rehearsed_at(against, site, root) as (compared, backend),
+        opened_stack(site, rehearse=True, root=root, spec=spec, built=built, backend=backend) as session,
+    ):
+        yield dataclasses.replace(session, against=compared, backend="")
 
 
 @contextmanager
@@ -292,9 +314,11 @@ def opened_stack(
     root: Path = PROJECT_ROOT,
     spec: SiteSpec | None = None,
     built: Built = lambda _site: None,
+    backend: str | None = None,
 ) -> Iterator[Session]:
     """A session on the stack of ``site``, whose file may be broken or gone: ``spec`` is only needed to build the site.
 
+    ``backend`` is where the state of a rehearsal is, if not where rehearsals are kept.
     Raises ``EngineError`` and ``OperationError``.
     """
     cli, name = locate(), Path(site).stem
@@ -303,7 +327,7 @@ def opened_stack(
         _require_settings(settings, spec, rehearse)
     with ExitStack() as resources:
         if rehearse:
-            folder, variables = _rehearsal(name, spec, settings, root, resources)
+            folder, variables = _rehearsal(name, spec, settings, root, backend, resources)
         else:
             folder, variables = root, environment(project_root=root)
         program: tuple[str, ...] = ()
@@ -355,7 +379,12 @@ def _program(
 
 
 def _rehearsal(
-    site: str, spec: SiteSpec | None, settings: StackSettings, root: Path, resources: ExitStack
+    site: str,
+    spec: SiteSpec | None,
+    settings: StackSettings,
+    root: Path,
+    backend: str | None,
+    resources: ExitStack,
 ) -> tuple[Path, dict[str, str]]:
     """The workspace's folder and the variables of a rehearsed run."""
     from engine.rehearsal.serving import RehearsalServer
@@ -366,7 +395,7 @@ def _rehearsal(
     server = resources.enter_context(RehearsalServer(world))
     # Only what is not secret: the program sets its placeholders itself.
     paths = rehearsal_workspace(site, root, settings.plain)
-    return paths.work_dir, environment(rehearsal=server.debug_providers, project_root=root)
+    return paths.work_dir, environment(rehearsal=server.debug_providers, backend=backend, project_root=root)
 
 
 def cost_of(spec: SiteSpec) -> dict[str, Any] | None:

@@ -80,6 +80,8 @@ def _headline(out: Console, result: Outcome) -> None:
         line.append("  rehearsal", style="bold cyan")
         line.append(": real engine, simulated providers", style="cyan")
     out.print(line)
+    if result.against:
+        paragraph(out, f"compared with {result.against}", "cyan")
     if result.backend:
         new = ", a new stack: nothing has been applied to it yet" if result.run.is_new else ""
         paragraph(out, f"state: {result.backend}{new}")
