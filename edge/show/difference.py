@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 
 from components.shell import script_of
 from edge.run.difference import ABSENT, SECRET, PropertyChange
+from edge.run.yaml_text import as_yaml
 from edge.show.lines import visible
 
 _SIGNS = {"add": ("+", "green"), "delete": ("-", "red"), "update": ("~", "yellow")}
@@ -85,23 +85,3 @@ def line_diff(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
     # The first two lines of the format are file names.
     for line in list(difflib.unified_diff(before, after, lineterm=""))[2:]:
         yield line.rstrip() if line.startswith("@@") else f"{line[0]} {line[1:]}".rstrip()
-
-
-class _Dumper(yaml.SafeDumper):
-    """Text of several lines stays text of several lines."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def as_yaml(value: Any) -> str:
-    """A value as YAML, in block style, with keys in the order of the value."""
-    if not isinstance(value, dict | list):
-        # YAML would end a plain scalar with an end of document.
-        return value if isinstance(value, str) else json.dumps(value)
-    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=10**6)
