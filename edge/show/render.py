@@ -122,17 +122,23 @@ def _folded(out: Console, group: str, resources: int, width: int, *, done: bool)
 
 def _resource(out: Console, change: ResourceChange, *, diff: bool) -> None:
     sign, style = SIGNS[change.op]
-    line = Text.assemble(
-        ("    " + sign + " ", style), (f"{change.op:8}", style), f"{change.name}  ", (change.type, "dim")
-    )
+    kind = change.type
+    if out.is_terminal and len(f"    + {change.op:8}{change.name}  {kind}") > out.width:
+        kind = kind.rpartition(":")[2]
+    line = Text.assemble(("    " + sign + " ", style), (f"{change.op:8}", style), f"{change.name}  ", (kind, "dim"))
     forcing = set(change.replace_keys) | {c.path for c in change.changes if c.kind.endswith("-replace")}
     if change.status == "failed":
         line.append("  failed", style="bold red")
+    more = ""
     if change.op == "replace" and forcing:
-        line.append(f"  because of {', '.join(sorted(forcing))}", style=style)
-    elif change.changes and not diff:
-        line.append(f"  [{', '.join(shortened([c.path for c in change.changes]))}]", style=style)
-    out.print(line)
+        more = f"because of {', '.join(sorted(forcing))}"
+    elif change.changes and change.op == "update" and not diff:
+        more = f"[{', '.join(shortened([c.path for c in change.changes]))}]"
+    if more and out.is_terminal and len(line.plain) + 2 + len(more) > out.width:
+        out.print(line)
+        paragraph(out, more, style, indent=" " * 8)
+    else:
+        out.print(line.append(f"  {more}", style=style) if more else line)
     if diff:
         difference.properties(out, change.changes)
 

@@ -112,11 +112,17 @@ def test_policies_that_did_not_run_do_not_look_like_policies_that_found_nothing(
 
 def test_on_a_narrow_terminal_sentences_are_wrapped_between_words_and_in_a_file_they_are_not() -> None:
     many = tuple(f"secret-number-{number}" for number in range(20))
-    result = outcome(run_of(change("x", "aws:s3:Bucket", "create")), placeholders=many, cost=COST)
+    paths = tuple(PropertyChange(f"spec.template.spec.containers[{n}].image", "update", "a", "b") for n in range(3))
+    run = run_of(
+        change("warehouse-berlin-01-arc-cluster", "azure-native:kubernetes/v20240101:ConnectedCluster", "delete"),
+        change("warehouse-berlin-01-a-telemetry", "kubernetes:apps/v1:StatefulSet", "update", changes=paths),
+    )
+    result = outcome(run, placeholders=many, cost=COST, judges=True)
     terminal = shown(lambda out: render.outcome(out, result), force_terminal=True, width=80, no_color=True)
     assert max(len(line) for line in Text.from_ansi(terminal).plain.splitlines()) <= 80
     file = shown(lambda out: render.outcome(out, result), width=80)
     assert sum("secret-number" in line for line in file.splitlines()) == 1
+    assert "azure-native:kubernetes/v20240101:ConnectedCluster" in file
 
 
 def test_a_rehearsal_is_called_one_and_a_real_run_is_not() -> None:
