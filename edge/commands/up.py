@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.hosts.drift import Report
     from edge.hosts.drift_probe import DriftProbe
     from edge.run.operation import Outcome, Session
+    from stacks.edge_site import EdgeSite
 
 EXAMPLES = "edge up demo --rehearse   |   edge up prod   |   edge up prod --plan prod.plan"
 
@@ -47,8 +48,8 @@ def run(
 
         plans.require(plan, Path(site).stem, "rehearsal" if rehearse else "real")
     probe = _probe(site) if drift else None
-    built = {"built": probe.start} if probe else {}
-    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, **built) as session:
+    built = probe.start if probe else _unwatched
+    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, built=built) as session:
         planned = preview(session, quiet=as_json)
         if planned.code != DONE:
             done = planned
@@ -63,6 +64,10 @@ def run(
                 probe.restart()
         found = _drift(probe) if probe and done.code == DONE else None
     return _finish(done, found, as_json, diff)
+
+
+def _unwatched(_site: EdgeSite) -> None:
+    """Nothing waits for the site that the program has built."""
 
 
 def _probe(site: str) -> DriftProbe:

@@ -119,7 +119,7 @@ def not_judged(verdict: Verdict, site: str) -> OperationError:
         what,
         (
             f"edge check {site}     judges it without the engine",
-            "EDGE_DEBUG=1 pulumi preview --policy-pack policies     shows what becomes of the policy pack",
+            "edge doctor     shows which language host runs the policy pack",
         ),
     )
 

@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.rules.catalogue import CATALOGUE, rules_of
-
 PACK = "edge"
 """Name of the project's own policy pack."""
 
@@ -73,6 +71,8 @@ class Verdict:
 
 def verdict(judged: Judged, urns: Collection[str]) -> Verdict:
     """What was judged of the resources ``urns``, which are all that the program has asked for."""
+    from policies.rules.catalogue import CATALOGUE, rules_of
+
     missing = sorted(set(urns) - judged.urns)
     return Verdict(
         judged.packs, len(rules_of(judged.policies)), len(CATALOGUE), len(urns) - len(missing), tuple(missing)

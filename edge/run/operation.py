@@ -7,6 +7,7 @@ Automation API. Preview, up and destroy run the executable directly: only then c
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import threading
 import time
@@ -363,8 +364,13 @@ def _program(
     from edge.run.attached import attached
     from edge.run.program import import_sdks, main_program, rehearsed
 
+    def imports() -> None:
+        import_sdks(spec)
+        # Asked when the run has ended: how many rules there are.
+        importlib.import_module("policies.rules.catalogue")
+
     # Imports overlap the engine's start.
-    importing = threading.Thread(target=import_sdks, args=(spec,), name="imports", daemon=True)
+    importing = threading.Thread(target=imports, name="imports", daemon=True)
     importing.start()
     file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
     configuration = rehearsed(spec, settings.plain, file, root) if rehearse else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ from edge.run import new_stack
 from edge.run.failure import OperationError
 from edge.run.pulumi_process import PulumiProcess
 from edge.run.stack_settings import StackSettings, placeholders
-from engine.environment import backend_of, file_backend
+from engine.environment import backend_of, environment, file_backend
+from engine.obtain.cli import locate
 from engine.rehearsal.serving import RehearsalServer
 from engine.rehearsal.world import World
 from stacks.catalogue import PROJECT_ROOT
@@ -67,6 +70,30 @@ def test_a_plan_needs_a_stack_whose_key_can_encrypt_its_secrets(project: Project
     assert ran.code == 1
     assert "pulumi stack init demo" in ran.stderr
     assert not (tmp_path / "demo.plan").exists()
+
+
+@pytest.mark.engine
+def test_a_secret_inside_a_script_is_masked_in_its_diff_and_in_the_document(
+    project: Project, real: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a value of the settings gets into a script, the engine masks it, and so does everything made of it."""
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "test")
+    for arguments in (("stack", "init", "demo"), ("config", "set", "--secret", "--stack", "demo", "edge:k3s-token")):
+        subprocess.run(
+            [str(locate().path), *arguments, "--non-interactive"],
+            cwd=project.root,
+            env={**os.environ, **environment(project_root=project.root)},
+            input="hunter2-and-more",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    project.change("demo", lambda site: site["hosts"][0].update(reapply="hunter2-and-more"))
+    for option in ("--diff", "--json"):
+        printed = project.edge("preview", "demo", option)
+        assert printed.code == 0, printed.stdout + printed.stderr
+        assert "# reapply: [secret]" in printed.stdout
+        assert "hunter2" not in printed.stdout
 
 
 def test_settings_that_only_the_backends_stack_can_give_ask_for_that_stack() -> None:

@@ -69,7 +69,7 @@ def test_a_preview_that_is_refused_leaves_the_last_plan_as_it_is(project: Projec
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["demo.plan"]
 
 
-PLANNED = {"urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo": {}}
+PLANNED: dict[str, dict[str, str]] = {"urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo": {}}
 
 
 @pytest.mark.parametrize(
