@@ -26,12 +26,17 @@ class Expected:
     """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state."""
     called: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Readable names of values: for example, the release that a SHA-256 belongs to."""
+    text: str | None = field(default=None, compare=False, repr=False)
+    """The content of a file that holds no secret and is not downloaded."""
 
 
 def file(path: str, mode: str, text: str | None) -> tuple[Expected, ...]:
     """A file written by ``put_file``. One with a secret has no ``text`` here: only its existence is checked."""
-    content = () if text is None else (Expected("content", path, hashlib.sha256(written(text).encode()).hexdigest()),)
-    return (*content, Expected("mode", path, mode))
+    if text is None:
+        return (Expected("mode", path, mode),)
+    whole = written(text)
+    sha256 = hashlib.sha256(whole.encode()).hexdigest()
+    return Expected("content", path, sha256, text=whole), Expected("mode", path, mode)
 
 
 def download(path: str, mode: str, sha256: str, releases: Mapping[str, str] | None = None) -> tuple[Expected, ...]:

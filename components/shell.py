@@ -235,18 +235,22 @@ def written(text: str) -> str:
     return text.rstrip("\n") + "\n"
 
 
+_STARTS = ("exec bash", "exec sudo -n bash")
+
+
 def as_root(script: str, user: str) -> str:
     """The command that runs ``script`` as root for an SSH ``user``; its standard input is left to the secrets."""
-    bash = f"bash -c {shlex.quote(script)}"
-    return f"exec {bash}" if user == "root" else f"exec sudo -n {bash}"
+    as_is, by_sudo = _STARTS
+    return f"{as_is if user == 'root' else by_sudo} -c {shlex.quote(script)}"
 
 
-def script_of(command: str) -> str:
-    """The script in a command that ``as_root`` made; empty for another command."""
-    _, started, quoted = command.partition("bash -c ")
-    if not started or not quoted.startswith("'"):
-        return ""
-    return quoted.removeprefix("'").removesuffix("'").replace("'\"'\"'", "'")
+def script_of(command: str) -> tuple[str, str] | None:
+    """A command of ``as_root`` as what starts the script, and the script; None for any other command."""
+    start, begins, quoted = command.partition(" -c ")
+    if not begins or start not in _STARTS:
+        return None
+    script = quoted[1:-1].replace("'\"'\"'", "'") if quoted.startswith("'") else quoted
+    return (f"{start} -c", script) if shlex.quote(script) == quoted else None
 
 
 def secret_lines(values: Sequence[str]) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+
+import yaml
 
 from engine.obtain.cli import installed_path
 
@@ -62,6 +65,16 @@ def file_backend(folder: Path) -> str:
     at that moment leaves it empty, and the state can no longer be read ("failed to load checkpoint: EOF").
     """
     return f"file://{folder}?metadata=skip"
+
+
+def backend_of(variables: Mapping[str, str], project_root: Path = PROJECT_ROOT) -> str:
+    """Where the state of a run with these variables is, for people: without credentials and options."""
+    url = variables.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
+    project_file = project_root / "Pulumi.yaml"
+    if not url and project_file.is_file():
+        backend = (yaml.safe_load(project_file.read_text()) or {}).get("backend")
+        url = str((backend or {}).get("url", "")) if isinstance(backend, dict) else ""
+    return re.sub(r"(?<=//)[^/@]*@", "", url).partition("?")[0]
 
 
 def _backend_is_chosen(project_root: Path) -> bool:

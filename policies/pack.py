@@ -46,7 +46,7 @@ from policies.rules import (
     evaluate,
     evaluate_together,
 )
-from policies.rules.catalogue import concerns, matters_to_stack
+from policies.rules.catalogue import concerns, matters_to_stack, policy_name
 from policies.rules.pod_security import POD_SECURITY_VERSION
 from policies.rules.waivers import apply, publishes, waivers_of
 
@@ -154,7 +154,7 @@ def _policy(
 
     It adds to ``seen`` what the stack policies look at.
     """
-    name = f"{NAME}-{group}-{level.value}"
+    name = policy_name(group, level.value)
     own = [rule for rule in rules if rule.level == level.value] or rules
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
@@ -210,7 +210,7 @@ def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: 
             report(message_of(names.get(finding.urn, "the stack"), finding), finding.urn or None)
 
     return StackValidationPolicy(
-        f"{NAME}-{group}-stack-{level.value}",
+        policy_name(group, level.value, stack=True),
         _PROMISES[group],
         validate,
         enforcement_level=level,

@@ -49,7 +49,8 @@ class Held:
     def script(self, of: str = "create") -> str:
         """The script of a command, as a host ran it; empty where there is none to read."""
         command = self.inputs.get(of)
-        return script_of(command) if isinstance(command, str) else ""
+        found = script_of(command) if isinstance(command, str) else None
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ AllowDestroy = Annotated[
         help="Consent to what the preview says is destroyed; once for each host or part.",
     ),
 ]
+Diff = Annotated[bool, typer.Option("--diff", help="Show every property that changes, old and new, as line diffs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

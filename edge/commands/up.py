@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import AllowDestroy, Json, Rehearse, Site, Yes, require_terminal
+from edge.commands.options import AllowDestroy, Diff, Json, Rehearse, Site, Yes, require_terminal
 from edge.commands.preview import preview
 from edge.exit_codes import DONE, FAILED
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edge.run.operation import Outcome, Session
     from stacks.edge_site import EdgeSite
 
-EXAMPLES = "edge up demo --rehearse   |   edge up prod --yes --drift --json   |   edge up prod --allow-destroy b"
+EXAMPLES = "edge up demo --rehearse   |   edge up prod --plan prod.plan   |   edge up prod --allow-destroy b"
 
 
 def run(
@@ -27,6 +28,11 @@ def run(
     rehearse: Rehearse = False,
     yes: Yes = False,
     allow_destroy: AllowDestroy = None,
+    diff: Diff = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Apply what this file of `edge preview --save-plan` holds, and nothing else."),
+    ] = None,
     drift: Annotated[
         bool, typer.Option("--drift", help="Probe the hosts too, at the same time, as `edge drift` does.")
     ] = False,
@@ -41,6 +47,10 @@ def run(
     from edge.run.operation import opened
     from engine.environment import PROJECT_ROOT
 
+    if plan is not None:
+        from edge.run import plans
+
+        plans.require(plan, Path(site).stem, "rehearsal" if rehearse else "real")
     probe = _probe(site) if drift else None
     contact = Contact()
 
@@ -61,17 +71,21 @@ def run(
             done = dataclasses.replace(planned, operation="up")
         else:
             if not (yes or rehearse):
-                _ask(session, planned)
+                _ask(session, planned, diff)
             refusal = None if rehearse else contact.refusal(planned)
             done = (
                 _refused(planned, refusal)
                 if refusal
-                else _apply(session, planned, consent=bool(allow_destroy), quiet=as_json)
+                else _apply(session, planned, plan, consent=bool(allow_destroy), quiet=as_json)
             )
             if probe and done.code == DONE:
                 probe.restart()
         found = _drift(probe) if probe and done.code == DONE else None
-    return _finish(done, found, as_json)
+    return _finish(done, found, as_json, diff)
+
+
+def _unwatched(_site: EdgeSite) -> None:
+    """Nothing waits for the site that the program has built."""
 
 
 def _probe(site: str) -> DriftProbe:
@@ -93,10 +107,10 @@ def _allowed(planned: Outcome, names: list[str]) -> Outcome:
     return dataclasses.replace(planned, code=refused.code, failure=refused)
 
 
-def _ask(session: Session, planned: Outcome) -> None:
+def _ask(session: Session, planned: Outcome, diff: bool) -> None:
     from edge.show.render import console, outcome
 
-    outcome(console(), planned)
+    outcome(console(), planned, diff=diff)
     if not typer.confirm(f"Do this to {session.site}?", err=True):
         raise typer.Exit(FAILED)
 
@@ -105,7 +119,7 @@ def _refused(planned: Outcome, why: OperationError) -> Outcome:
     return dataclasses.replace(planned, code=FAILED, failure=why)
 
 
-def _apply(session: Session, planned: Outcome, *, consent: bool, quiet: bool) -> Outcome:
+def _apply(session: Session, planned: Outcome, plan: Path | None, *, consent: bool, quiet: bool) -> Outcome:
     from edge.run.consent import entries
     from edge.show.progress import progress
 
@@ -114,8 +128,8 @@ def _apply(session: Session, planned: Outcome, *, consent: bool, quiet: bool) ->
     setting = entries(planned.consequences, nodes, secrets.token_hex(4)) if consent else ""
 
     with progress(f"up {session.site}", quiet=quiet) as shown:
-        done = session.up(shown.step, shown.interrupted, setting)
-    done.run.policies = done.run.policies or planned.run.policies
+        done = session.up(shown.step, shown.interrupted, plan, setting)
+    done.run.findings = done.run.findings or planned.run.findings
     done.consequences = planned.consequences
     return done
 
@@ -127,7 +141,7 @@ def _drift(probe: DriftProbe) -> Report:
         return probe.result(tell)
 
 
-def _finish(done: Outcome, found: Report | None, as_json: bool) -> int:
+def _finish(done: Outcome, found: Report | None, as_json: bool, diff: bool) -> int:
     from edge.show import drift, render
     from edge.show.document import print_json
 
@@ -137,7 +151,7 @@ def _finish(done: Outcome, found: Report | None, as_json: bool) -> int:
         print_json({**done.as_dict(), **more, "exit": code})
         return code
     out = render.console()
-    render.outcome(out, done)
+    render.outcome(out, done, diff=diff)
     if done.operation == "up" and done.code == DONE and done.run.outputs:
         render.outputs(out, done.run.outputs)
     if found is not None:

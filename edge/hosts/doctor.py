@@ -7,7 +7,6 @@ does not log in.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from typing import Literal
 from components.host.spec import HostSpec
 from edge.run.program import recorded, rehearsed
 from edge.run.stack_settings import read_settings
-from engine.environment import PROJECT_ROOT, environment, file_backend
+from engine.environment import PROJECT_ROOT, backend_of, environment, file_backend
 from engine.obtain.cli import PulumiCli, locate
 from engine.obtain.pin import EngineError
 from engine.obtain.setup import official_host
@@ -127,7 +126,7 @@ def _plugin(provider: str, sites: list[str], wanted: str) -> Item:
 
 def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
     url = variables.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
-    shown = _without_credentials(url) or "as set in Pulumi.yaml or by `pulumi login`"
+    shown = backend_of(variables, root) or "as set by `pulumi login`"
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://").partition("?")[0]).expanduser()
         if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
@@ -154,10 +153,6 @@ def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
         reason = (asked.stderr.strip() or "no reason given").splitlines()[-1].removeprefix("error: ")
         return Item("backend", "state", "broken", f"{shown}: {reason}", "pulumi login, or set PULUMI_BACKEND_URL")
     return Item("backend", "state", "ok", f"{shown}, as {asked.stdout.strip()}")
-
-
-def _without_credentials(url: str) -> str:
-    return re.sub(r"(?<=//)[^/@]*@", "", url).partition("?")[0]
 
 
 def _secrets(spec: SiteSpec, variables: Mapping[str, str], root: Path) -> Iterator[Item]:

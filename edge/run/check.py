@@ -94,6 +94,11 @@ class SiteCheck:
     duration_s: float = 0.0
 
     @property
+    def judged(self) -> bool:
+        """Whether the policies ran: they judge what the program registers, and it may have stopped before it did."""
+        return self.resources > 0
+
+    @property
     def mandatory(self) -> tuple[PolicyResult, ...]:
         return tuple(finding for finding in self.policies if finding.level == "mandatory")
 
@@ -126,6 +131,7 @@ class SiteCheck:
             "advice": [problem.as_dict() for problem in self.advice],
             "graph": [asdict(problem) for problem in self.graph],
             "policies": [asdict(finding) for finding in self.policies],
+            "judged": self.judged,
             "cost": self.cost,
             "secrets": {"missing": list(self.secrets_missing)},
             "duration_s": round(self.duration_s, 4),

@@ -1,7 +1,8 @@
 """What the engine did, folded from the events that `pulumi --json` streams, one line of JSON each.
 
-Pure: no process, no terminal. Property values are read only for `--diff`, where the engine has already masked secrets;
-everything else here is names, paths and counts.
+Pure: no process, no terminal. What differs in a resource is ``difference``'s; everything here is names and counts.
+The engine reports resources in the order in which they happen to be ready: results are in an order of their own, which
+is the same in each run.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
+
+from edge.run.difference import PropertyChange, between, changes_of
+from edge.run.judged import Judged, Verdict, verdict
 
 Op = Literal["create", "update", "replace", "delete", "same", "read", "import", "refresh"]
 COUNTED: tuple[Op, ...] = ("create", "update", "replace", "delete", "same")
@@ -47,18 +51,6 @@ _REFUSED = ("preview failed", "update failed")
 _SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":(?:\n|$)')
 _PROGRAM_ERROR = "python inline source runtime error: "
 _KEPT_LINES = 20
-_SHOWN_CHARACTERS = 72
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyChange:
-    """One property that differs. Values are as the engine prints them: secrets are already masked."""
-
-    path: str
-    kind: str
-    """`add`, `delete`, `update`, or one of these with `-replace`."""
-    before: str = ""
-    after: str = ""
 
 
 @dataclass(slots=True)
@@ -79,6 +71,7 @@ class ResourceChange:
         document: dict[str, Any] = {"urn": self.urn, "type": self.type, "name": self.name, "op": self.op}
         if self.changes:
             document["diffs"] = [change.path for change in self.changes]
+            document["changes"] = [change.as_dict() for change in self.changes]
         if self.replace_keys:
             document["replace_keys"] = list(self.replace_keys)
         if self.status == "failed":
@@ -134,12 +127,16 @@ class Run:
     """One engine run, as far as its events have arrived."""
 
     resources: dict[str, ResourceChange] = field(default_factory=dict)
-    policies: list[PolicyFinding] = field(default_factory=list)
+    findings: list[PolicyFinding] = field(default_factory=list)
+    """Of the policies, as they arrived."""
+    judged: Judged = field(default_factory=Judged)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     """Stack outputs; secret ones as the engine masks them."""
     result: str = ""
     """`succeeded` or `failed`, once the engine has reported it."""
+    runs: int = 0
+    """How many runs of the engine were told: `up` with a plan previews again before it applies."""
     maybe_corrupt: bool = False
     unreadable: list[str] = field(default_factory=list)
     """Lines that are not events."""
@@ -167,6 +164,9 @@ class Run:
 
     def feed(self, event: Mapping[str, Any]) -> Step | None:
         """Take one event; returns a step where it is worth a line of progress."""
+        if "preludeEvent" in event:
+            self._begin()
+        self.judged.feed(event)
         if pre := event.get("resourcePreEvent"):
             change = self._resource(pre["metadata"])
             change.status = "running"
@@ -178,7 +178,7 @@ class Run:
             change.status = "failed"
             return Step(change, "failed")
         if policy := event.get("policyEvent"):
-            self.policies.append(_policy(policy))
+            self.findings.append(_policy(policy))
         elif diagnostic := event.get("diagnosticEvent"):
             self._diagnostic(diagnostic)
         elif summary := event.get("summaryEvent"):
@@ -188,10 +188,23 @@ class Run:
             self._say_error("", error.get("error", ""))
         return None
 
+    def _begin(self) -> None:
+        """Another run begins: what the one before it told was a preview of it."""
+        again = self.runs > 0
+        self.runs += 1
+        if again:
+            self.resources, self.findings, self.diagnostics, self.judged = {}, [], [], Judged()
+            self.outputs, self._outputs_before, self.result, self._said = {}, None, "", {}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the stack holds nothing yet, not even itself."""
+        return any(change.type == STACK_TYPE and change.op == "create" for change in self.resources.values())
+
     @property
     def changes(self) -> list[ResourceChange]:
-        """Resources to show: everything but the stack itself and the providers, in the order of the events."""
-        return [change for change in self.resources.values() if change.type != STACK_TYPE]
+        """Resources to show: everything but the stack itself, each below what contains it, by type and name."""
+        return sorted((one for one in self.resources.values() if one.type != STACK_TYPE), key=self._position)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -202,13 +215,16 @@ class Run:
         return counts
 
     @property
-    def changed_outputs(self) -> list[str]:
-        """Names of the stack's outputs that are added, removed or changed; none where the whole stack is deleted."""
+    def output_changes(self) -> list[PropertyChange]:
+        """The stack's outputs that are added, removed or changed; none where the whole stack is deleted."""
         if any(change.type == STACK_TYPE and change.op == "delete" for change in self.resources.values()):
             return []
-        before = self._outputs_before or {}
-        names = {*before, *self.outputs}
-        return sorted(name for name in names if before.get(name, _ABSENT) != self.outputs.get(name, _ABSENT))
+        return list(between(self._outputs_before or {}, self.outputs))
+
+    @property
+    def changed_outputs(self) -> list[str]:
+        """Names of the stack's outputs that are added, removed or changed."""
+        return [change.path for change in self.output_changes]
 
     @property
     def changes_nothing(self) -> bool:
@@ -217,9 +233,20 @@ class Run:
         return bool(self.resources) and same and not self.changed_outputs
 
     @property
+    def policies(self) -> list[PolicyFinding]:
+        """Findings: refusals first, then by rule and resource."""
+        return sorted(self.findings, key=lambda one: (one.level != "mandatory", one.rule, one.urn, one.message))
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the policies have looked at. They are asked about what the program wants, not about what goes."""
+        wanted = {one.urn for one in self.changes if one.op in ("create", "update", "replace", "same", "import")}
+        return verdict(self.judged, wanted)
+
+    @property
     def violations(self) -> list[PolicyFinding]:
         """Mandatory policy findings: each stops the operation."""
-        return [finding for finding in self.policies if finding.level == "mandatory"]
+        return [finding for finding in self.findings if finding.level == "mandatory"]
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -229,6 +256,15 @@ class Run:
         """The last lines that a resource printed while it ran and that its errors do not repeat."""
         repeated = {line.strip() for error in self.errors if error.urn == urn for line in error.message.splitlines()}
         return tuple(line for line in self._said.get(urn, ()) if line.strip() not in repeated)
+
+    def _position(self, change: ResourceChange) -> list[tuple[str, str]]:
+        """Where a resource stands in the tree: type and name of all that contain it, and its own."""
+        way: dict[str, tuple[str, str]] = {}
+        around: ResourceChange | None = change
+        while around is not None and around.urn not in way:
+            way[around.urn] = (around.type, around.name)
+            around = self.resources.get(around.parent)
+        return list(way.values())[::-1]
 
     def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
         urn = metadata["urn"]
@@ -243,7 +279,9 @@ class Run:
             self.resources[urn] = known
         elif _STRONGEST.index(op) > _STRONGEST.index(known.op):
             known.op = op
-        if changes := tuple(_property_changes(metadata)):
+        changes = changes_of(metadata)
+        # A later plain create or delete of the same resource is a part of its replacement, whose difference is known.
+        if changes and not (known.changes and metadata["op"] in ("create", "delete")):
             known.changes = changes
         if keys := metadata.get("keys"):
             known.replace_keys = tuple(keys)
@@ -279,7 +317,7 @@ class Run:
         text = plain(message).strip()
         error = Diagnostic("error", urn, text if self.traces else without_script(without_trace(text)))
         # After a policy violation the engine adds a general error; the finding says more.
-        if error not in self.diagnostics and not (self.policies and error.message in _REFUSED):
+        if error not in self.diagnostics and not (self.findings and error.message in _REFUSED):
             self.diagnostics.append(error)
 
 
@@ -326,58 +364,3 @@ def _policy(event: Mapping[str, Any]) -> PolicyFinding:
         message=message[named.start() :] if named else message,
         rule=named["rule"] if named else "",
     )
-
-
-def _property_changes(metadata: Mapping[str, Any]) -> Iterator[PropertyChange]:
-    old, new = metadata.get("old") or {}, metadata.get("new") or {}
-    detailed = metadata.get("detailedDiff") or {}
-    if not detailed and metadata.get("diffs"):
-        yield from (PropertyChange(path, "update") for path in metadata["diffs"])
-        return
-    if not detailed and metadata["op"] == "update":
-        # Components have no diff of a provider: compare their inputs.
-        yield from _between(old.get("inputs") or {}, new.get("inputs") or {})
-        return
-    for path, diff in sorted(detailed.items()):
-        before = old.get("inputs" if diff.get("inputDiff") else "outputs") or {}
-        yield PropertyChange(
-            path,
-            diff.get("diffKind", "update"),
-            before=_shown(_at(before, path)),
-            after=_shown(_at(new.get("inputs") or {}, path)),
-        )
-
-
-def _between(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[PropertyChange]:
-    for key in sorted({*old, *new}):
-        before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
-        if before != after:
-            kind = "add" if before is _ABSENT else "delete" if after is _ABSENT else "update"
-            yield PropertyChange(key, kind, _shown(before), _shown(after))
-
-
-_PATH_ELEMENT = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
-_ABSENT = object()
-
-
-def _at(value: Any, path: str) -> Any:
-    """The value at a property path as the engine writes it: ``spec.ports[0].name``, ``labels["a.b/c"]``."""
-    for quoted, index, key in _PATH_ELEMENT.findall(path):
-        if index:
-            if not isinstance(value, list) or int(index) >= len(value):
-                return _ABSENT
-            value = value[int(index)]
-        else:
-            name = quoted.replace('\\"', '"') if quoted else key
-            if not isinstance(value, dict) or name not in value:
-                return _ABSENT
-            value = value[name]
-    return value
-
-
-def _shown(value: Any) -> str:
-    if value is _ABSENT:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _SHOWN_CHARACTERS else flat[: _SHOWN_CHARACTERS - 1] + "…"

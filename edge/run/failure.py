@@ -21,6 +21,7 @@ from stacks.configuration import full_key
 if TYPE_CHECKING:
     from components.view import SecretNeed
     from edge.run.events import Diagnostic
+    from edge.run.judged import Verdict
 
 
 class OperationError(Exception):
@@ -131,6 +132,34 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
         (
             f"pulumi config set --secret --stack {site} {full_key(needs[0].key)}     asks for the value of each",
             f"edge preview {site} --rehearse     needs none of them",
+        ),
+    )
+
+
+def no_stack_to_plan(site: str, backend: str) -> OperationError:
+    """The secrets in a plan are encrypted with the stack's own key."""
+    return OperationError(
+        f"{site} has no stack on {backend or 'the backend'} yet, so there is no key to encrypt the secrets of a plan.",
+        (
+            f"pulumi stack init {site}     creates it, empty",
+            f"edge preview {site}     needs no stack",
+        ),
+    )
+
+
+def not_judged(verdict: Verdict, site: str) -> OperationError:
+    """The engine is content, and the policies have not looked at everything."""
+    if not verdict.ran:
+        what = f"The policies did not run on {site}. No finding does not mean that nothing is wrong."
+    else:
+        names = [urn.rpartition("::")[2] for urn in verdict.not_judged]
+        what = f"The policies ran in part on {site}: {verdict.rules} of {verdict.rules_expected} rules"
+        what += f"; not judged: {', '.join(names)}." if names else "."
+    return OperationError(
+        what,
+        (
+            f"edge check {site}     judges it without the engine",
+            "edge doctor     shows which language host runs the policy pack",
         ),
     )
 

@@ -6,6 +6,9 @@ Automation API. Preview, up and destroy run the executable directly: only then c
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import importlib
 import os
 import threading
 import time
@@ -18,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.consequence import Consequence
 from components.host.applied import Applied
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
-from edge.run import failure
+from edge.run import failure, new_stack, plans
 from edge.run.consent import impossible
-from edge.run.events import Run, Step
+from edge.run.events import Diagnostic, Run, Step
 from edge.run.failure import OperationError
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
 from edge.run.stack_settings import StackSettings, placeholders, read_settings
-from engine.environment import PROJECT_ROOT, environment
+from engine.environment import PROJECT_ROOT, backend_of, environment
 from engine.obtain.cli import PulumiCli, automation_command, locate
 from stacks.catalogue import catalogue
 from stacks.configuration import ALLOW_DESTROY, full_key
@@ -35,6 +38,7 @@ from stacks.loader import load_site
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
+    from edge.run.rehearsed_at import Against
     from stacks.program import Built
     from stacks.site import SiteSpec
 
@@ -63,6 +67,18 @@ class Outcome:
     duration_s: float = 0.0
     code: int = DONE
     failure: OperationError | None = None
+    backend: str = ""
+    """Where the stack's state is."""
+    against: Against | None = None
+    judges: bool = False
+    """Whether the policies were to judge this run: a destroy builds nothing that they could look at."""
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """Messages in the order in which they arrived; those of a preview, where it means nothing, in a fixed order."""
+        if self.operation != "preview":
+            return self.run.diagnostics
+        return sorted(self.run.diagnostics, key=lambda one: (one.urn, one.message))
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -71,15 +87,22 @@ class Outcome:
             "mode": self.mode,
             "operation": self.operation,
             "consequences": [one.as_dict() for one in self.consequences],
+            "backend": self.backend,
+            "new_stack": self.run.is_new,
+            "against": self.against.as_dict() if self.against else None,
             "resources": [change.as_dict() for change in self.run.changes],
             "counts": self.run.counts,
+            "output_changes": [change.as_dict() for change in self.run.output_changes],
             "policies": [finding.as_dict() for finding in self.run.policies],
+            "judged": self.run.verdict.as_dict() if self.judges else None,
             "cost": self.cost,
             "secrets": {"placeholders": list(self.placeholders)},
-            "diagnostics": [diagnostic.as_dict() for diagnostic in self.run.diagnostics],
-            "duration_s": round(self.duration_s, 3),
+            "diagnostics": [diagnostic.as_dict() for diagnostic in self.diagnostics],
             "exit": self.code,
         }
+        if self.operation != "preview":
+            # A preview says what will be. Two previews of the same are the same document, to the byte.
+            document["duration_s"] = round(self.duration_s, 3)
         if self.operation == "up":
             document["outputs"] = self.run.outputs
         if self.failure is not None:
@@ -101,30 +124,60 @@ class Session:
     """Arguments with which `pulumi` runs the site's program in this process."""
     root: Path = PROJECT_ROOT
     """The project's folder."""
+    settings: StackSettings = field(default_factory=lambda: StackSettings(PROJECT_ROOT))
+    backend: str = ""
+    """Where the stack's state is, for people."""
+    against: Against | None = None
+    """What a rehearsal starts from, if not from what was rehearsed last."""
 
-    def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Show what `up` would do. Changes nothing, except that a missing stack is created empty.
+    def preview(
+        self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, save_plan: Path | None = None
+    ) -> Outcome:
+        """Show what `up` would do. Changes nothing: a real stack that does not exist is not created.
 
-        What cannot work fails here, as what a policy refuses does.
+        What cannot work fails here, as what a policy refuses does. ``save_plan`` gets the plan, which ``up`` can be
+        held to, where the preview finds nothing wrong.
         """
-        outcome = self._build("preview", ["preview"], on_step, on_interrupt)
+        if save_plan is None:
+            return self._preview(["preview"], on_step, on_interrupt)
+        with plans.written(save_plan, self.site, self.mode) as draft:
+            outcome = self._preview(["preview", "--save-plan", str(draft.path)], on_step, on_interrupt)
+            if outcome.code == DONE:
+                draft.keep()
+        return outcome
+
+    def _preview(self, command: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None) -> Outcome:
+        outcome = self._build("preview", command, on_step, on_interrupt)
         assert self.spec is not None, "opened without its program"
         outcome.consequences = in_any(self._applied(outcome.run), self.spec, catalogue(self.root))
         if outcome.code == DONE and (cannot := impossible(self.site, outcome.consequences)):
             outcome.code, outcome.failure = FAILED, cannot
         return outcome
 
-    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, consent: str = "") -> Outcome:
+    def up(
+        self,
+        on_step: OnStep,
+        on_interrupt: OnInterrupt | None = None,
+        plan: Path | None = None,
+        consent: str = "",
+    ) -> Outcome:
         """Bring the site up without another preview. The policies judge this run too.
 
-        ``consent`` is a stack setting for the scripts on the hosts. It stays in the stack's settings until an `up` has
-        succeeded, so that plain `pulumi up` can go on with what was interrupted.
+        With a ``plan``, the engine previews again first, and does nothing that exceeds the plan. ``consent`` is a stack
+        setting for the scripts on the hosts. It stays in the stack's settings until an `up` has succeeded, so that
+        plain `pulumi up` can go on with what was interrupted.
         """
-        command = ["up", "--yes", "--skip-preview"]
+        command = ["up", "--yes", "--skip-preview"] if plan is None else ["up", "--yes", "--plan", str(plan.resolve())]
         key = full_key(ALLOW_DESTROY)
         if consent:
             command += ["--config", f"{key}={consent}"]
-        outcome = self._build("up", command, on_step, on_interrupt)
+        outcome = self._build("up", command, on_step, on_interrupt, runs=1 if plan is None else 2)
+        if plan is not None:
+            if outcome.run.runs < 2:
+                # It ended with the preview, so nothing was done.
+                outcome.operation = "preview"
+            exceeded = plans.explain(outcome.run, self.site, applied=outcome.operation == "up")
+            outcome.failure = exceeded or outcome.failure
         if consent and outcome.code == DONE:
             self._workspace().remove_config(self.site, key)
         return outcome
@@ -161,31 +214,51 @@ class Session:
             raise self._explained(str(error)) from error
 
     def stream(
-        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None
+        self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None, runs: int = 1
     ) -> tuple[Run, Finished]:
-        """One run of `pulumi` with ``arguments`` on the site's stack; its events folded."""
+        """One run of `pulumi` with ``arguments`` on the site's stack; its events folded.
+
+        ``runs``: how often the engine runs in it. Only the steps of the last one are told.
+        """
         run = Run(traces=bool(os.environ.get("EDGE_DEBUG")))
 
         def on_line(line: str) -> None:
             step = run.feed_line(line)
-            if step is not None:
+            if step is not None and run.runs >= runs:
                 on_step(step)
 
         return run, self.process.run([*arguments, "--json", "--stack", self.site], on_line, on_interrupt)
 
     def _build(
-        self, operation: Operation, command: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None
+        self,
+        operation: Operation,
+        command: list[str],
+        on_step: OnStep,
+        on_interrupt: OnInterrupt | None,
+        runs: int = 1,
     ) -> Outcome:
         assert self.spec is not None, "opened without its program"
         started = time.monotonic()
         arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]
-        run, finished = self.stream(arguments, on_step, on_interrupt)
+        run, finished = self.stream(arguments, on_step, on_interrupt, runs)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
             if lost := failure.state_lost(self.site, self.mode, {**os.environ, **self.process.variables}):
                 raise lost
-            self._create_stack()
-            run, finished = self.stream(arguments, on_step, on_interrupt)
-        outcome = self._judged(operation, run, finished, started)
+            if self.mode == "real" and operation == "preview":
+                if "--save-plan" in command:
+                    raise failure.no_stack_to_plan(self.site, self.backend)
+                with new_stack.standing_in(self.process, self.settings, self.root, self.backend) as process:
+                    session = dataclasses.replace(self, process=process)
+                    session._create_stack()
+                    run, finished = session.stream(arguments, on_step, on_interrupt)
+            else:
+                self._create_stack()
+                run, finished = self.stream(arguments, on_step, on_interrupt, runs)
+        outcome = self._ended(operation, run, finished, started)
+        outcome.judges = True
+        if outcome.code == DONE and not run.verdict.complete:
+            # No finding of policies that did not run is no reason to go on.
+            outcome.code, outcome.failure = FAILED, failure.not_judged(run.verdict, self.site)
         if not finished.interrupts:
             outcome.cost = cost_of(self.spec)
             outcome.placeholders = tuple(sorted(placeholders(self.spec))) if self.mode == "rehearsal" else ()
@@ -198,10 +271,11 @@ class Session:
         run, finished = self.stream(arguments, on_step, on_interrupt)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
             raise OperationError(f"{self.site} has no stack here, so there is nothing to destroy.", code=FAILED)
-        return self._judged(operation, run, finished, started)
+        return self._ended(operation, run, finished, started)
 
-    def _judged(self, operation: Operation, run: Run, finished: Finished, started: float) -> Outcome:
+    def _ended(self, operation: Operation, run: Run, finished: Finished, started: float) -> Outcome:
         outcome = Outcome(self.site, self.mode, operation, run, duration_s=time.monotonic() - started)
+        outcome.backend, outcome.against = self.backend, self.against
         if finished.interrupts:
             at_once = finished.interrupts > 1
             outcome.code = INTERRUPTED
@@ -224,7 +298,7 @@ class Session:
         """
         applied = [Applied.of(map(held, run.held.values()))]
         if run.has_pending:
-            deployment = self._workspace().export_stack(self.site).deployment
+            deployment = self._workspace().export_stack(self.site).deployment or {}
             begun = [one["resource"] for one in deployment.get("pending_operations") or ()]
             both = {one["urn"]: one for one in (*deployment.get("resources", ()), *begun)}
             applied.append(Applied.of(held_in(both.values())))
@@ -262,15 +336,27 @@ def opened(
     root: Path = PROJECT_ROOT,
     built: Built = lambda _site: None,
     meanwhile: Callable[[], None] = lambda: None,
+    against: str | None = None,
 ) -> Iterator[Session]:
     """A session that can preview ``site`` and bring it up. ``site`` is an id or the path of a site file.
 
     ``built`` is called within the program, each time that it has built the site. ``meanwhile`` is called once, while
-    the engine starts. Raises ``FileError``, and ``OperationError`` with all secrets that a real run lacks.
+    the engine starts. ``against`` is a Git revision: a rehearsal then starts from the site as it is there. Raises
+    ``FileError``, and ``OperationError`` with all secrets that a real run lacks.
     """
     spec = load_site(site, root=root)
-    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built, meanwhile=meanwhile) as session:
-        yield session
+    hooks = functools.partial(opened_stack, site, root=root, spec=spec, built=built, meanwhile=meanwhile)
+    if against is None:
+        with hooks(rehearse=rehearse) as session:
+            yield session
+        return
+    from edge.run.rehearsed_at import rehearsed_at
+
+    with (
+        rehearsed_at(against, site, root) as (compared, backend),
+        hooks(rehearse=True, backend=backend) as session,
+    ):
+        yield dataclasses.replace(session, against=compared, backend="")
 
 
 @contextmanager
@@ -282,9 +368,11 @@ def opened_stack(
     spec: SiteSpec | None = None,
     built: Built = lambda _site: None,
     meanwhile: Callable[[], None] = lambda: None,
+    backend: str | None = None,
 ) -> Iterator[Session]:
     """A session on the stack of ``site``, whose file may be broken or gone: ``spec`` is only needed to build the site.
 
+    ``backend`` is where the state of a rehearsal is, if not where rehearsals are kept.
     Raises ``EngineError`` and ``OperationError``.
     """
     cli, name = locate(), Path(site).stem
@@ -293,7 +381,7 @@ def opened_stack(
         _require_settings(settings, spec, rehearse)
     with ExitStack() as resources:
         if rehearse:
-            folder, variables = _rehearsal(name, spec, settings, root, resources)
+            folder, variables = _rehearsal(name, spec, settings, root, backend, resources)
         else:
             folder, variables = root, environment(project_root=root)
         program: tuple[str, ...] = ()
@@ -301,7 +389,8 @@ def opened_stack(
             program, more = _program(site, spec, settings, rehearse, root, built, meanwhile, resources)
             variables |= more
         process = PulumiProcess(cli.path, folder, variables | _STREAMING)
-        yield Session(name, "rehearsal" if rehearse else "real", cli, process, spec, program, root)
+        mode: Mode = "rehearsal" if rehearse else "real"
+        yield Session(name, mode, cli, process, spec, program, root, settings, backend_of(variables, root))
 
 
 def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:
@@ -332,6 +421,8 @@ def _program(
     def imports() -> None:
         import_sdks(spec)
         meanwhile()
+        # Asked when the run has ended: how many rules there are.
+        importlib.import_module("policies.rules.catalogue")
 
     # Imports overlap the engine's start.
     importing = threading.Thread(target=imports, name="imports", daemon=True)
@@ -349,7 +440,12 @@ def _program(
 
 
 def _rehearsal(
-    site: str, spec: SiteSpec | None, settings: StackSettings, root: Path, resources: ExitStack
+    site: str,
+    spec: SiteSpec | None,
+    settings: StackSettings,
+    root: Path,
+    backend: str | None,
+    resources: ExitStack,
 ) -> tuple[Path, dict[str, str]]:
     """The workspace's folder and the variables of a rehearsed run."""
     from engine.rehearsal.serving import RehearsalServer
@@ -360,7 +456,7 @@ def _rehearsal(
     server = resources.enter_context(RehearsalServer(world))
     # Only what is not secret: the program sets its placeholders itself.
     paths = rehearsal_workspace(site, root, settings.plain)
-    return paths.work_dir, environment(rehearsal=server.debug_providers, project_root=root)
+    return paths.work_dir, environment(rehearsal=server.debug_providers, backend=backend, project_root=root)
 
 
 def cost_of(spec: SiteSpec) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ class Table:
                     site.tier,
                     str(site.hosts),
                     str(site.resources),
-                    f"{len(site.mandatory)} refused" if site.mandatory else "ok",
+                    f"{len(site.mandatory)} refused" if site.mandatory else "ok" if site.judged else "not run",
                     f"{cost['edge_usd_per_month']:,.0f}" if cost else "-",
                     f"{cost['cloud_usd_per_month']:,.0f}" if cost else "-",
                     ("yes" if cost["edge_pays"] else "no") if cost else "-",

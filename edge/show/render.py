@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from edge.exit_codes import INTERRUPTED
-from edge.run.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run, name_of
+from edge.run.events import STACK_TYPE, Diagnostic, PolicyFinding, ResourceChange, Run, name_of
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
+from edge.show import difference
 from edge.show.consequences import consequences
+from edge.show.lines import paragraph
 
 SIGNS = {
     "create": ("+", "green"),
@@ -25,6 +27,8 @@ SIGNS = {
     "import": ("=", "cyan"),
     "refresh": ("~", "dim"),
 }
+TYPE_PREFIX = "edge:index:"
+"""Of the types of our components."""
 _CHANGING = ("create", "update", "replace", "delete")
 
 
@@ -50,14 +54,22 @@ def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
     _headline(out, result)
     consequences(out, result.consequences)
     changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
-    for group, changes in by_component(changed, result.run):
+    groups = by_component(changed, result.run)
+    width = max((len(group) for group, _ in groups), default=0)
+    for group, changes in groups:
+        if not diff and _is_new(changes):
+            _folded(out, group, len(changes), width, done=result.operation != "preview")
+            continue
         out.print(Text(f"  {group}", style="bold"))
         for change in changes:
             _resource(out, change, diff=diff)
+    if diff and (outputs_changed := result.run.output_changes):
+        out.print(Text("  outputs", style="bold"))
+        difference.properties(out, outputs_changed)
     policies(out, result.run.policies)
     if result.code != INTERRUPTED:
         # After ^C they only repeat that steps were cancelled.
-        _diagnostics(out, result.run)
+        _diagnostics(out, result.run, result.diagnostics)
     if result.code != INTERRUPTED and result.run.resources:
         _summary(out, result)
     if result.failure is not None:
@@ -68,10 +80,15 @@ def _headline(out: Console, result: Outcome) -> None:
     line = Text.assemble((result.operation, "bold"), " ", (result.site, "bold"))
     if result.mode == "rehearsal":
         line.append("  rehearsal", style="bold cyan")
-        line.append(": the real engine with simulated providers; nothing real is changed", style="cyan")
+        line.append(": real engine, simulated providers", style="cyan")
     out.print(line)
+    if result.against:
+        paragraph(out, f"compared with {result.against}", "cyan")
+    if result.backend:
+        new = ", a new stack: nothing has been applied to it yet" if result.run.is_new else ""
+        paragraph(out, f"state: {result.backend}{new}")
     if result.placeholders:
-        out.print(Text(f"  placeholders stand in for the secrets {', '.join(result.placeholders)}", style="cyan"))
+        paragraph(out, f"placeholders stand in for the secrets {', '.join(result.placeholders)}", "cyan")
 
 
 def by_component(changes: Sequence[ResourceChange], run: Run) -> list[tuple[str, list[ResourceChange]]]:
@@ -85,38 +102,47 @@ def by_component(changes: Sequence[ResourceChange], run: Run) -> list[tuple[str,
 def _component(change: ResourceChange, run: Run) -> str:
     around: ResourceChange | None = change
     while around is not None:
-        if around.type.startswith("edge:index:"):
-            return f"{around.type.removeprefix('edge:index:')} {around.name}"
+        if around.type.startswith(TYPE_PREFIX):
+            return f"{around.type.removeprefix(TYPE_PREFIX)} {around.name}"
         if around.type == STACK_TYPE:
             break
         around = run.resources.get(around.parent)
     return "outside the components"
 
 
+def _is_new(changes: Sequence[ResourceChange]) -> bool:
+    """Whether a component comes as a whole, so that its resources need not be listed one by one."""
+    whole = any(change.type.startswith(TYPE_PREFIX) for change in changes)
+    return whole and all(change.op == "create" and change.status != "failed" for change in changes)
+
+
+def _folded(out: Console, group: str, resources: int, width: int, *, done: bool) -> None:
+    sign, style = SIGNS["create"]
+    what = f"{resources:3} resource{'s' if resources > 1 else ''} {'created' if done else 'to create'}"
+    out.print(Text.assemble((f"  {sign} {group:{width}}", f"bold {style}"), f"  {what}"))
+
+
 def _resource(out: Console, change: ResourceChange, *, diff: bool) -> None:
     sign, style = SIGNS[change.op]
-    line = Text.assemble(
-        ("    " + sign + " ", style), (f"{change.op:8}", style), f"{change.name}  ", (change.type, "dim")
-    )
+    kind = change.type
+    if out.is_terminal and len(f"    + {change.op:8}{change.name}  {kind}") > out.width:
+        kind = kind.rpartition(":")[2]
+    line = Text.assemble(("    " + sign + " ", style), (f"{change.op:8}", style), f"{change.name}  ", (kind, "dim"))
     forcing = set(change.replace_keys) | {c.path for c in change.changes if c.kind.endswith("-replace")}
     if change.status == "failed":
         line.append("  failed", style="bold red")
+    more = ""
     if change.op == "replace" and forcing:
-        line.append(f"  because of {', '.join(sorted(forcing))}", style=style)
-    elif change.changes and not diff:
-        line.append(f"  [{', '.join(shortened([c.path for c in change.changes]))}]", style=style)
-    out.print(line)
-    for property_change in change.changes if diff else ():
-        _property(out, property_change)
-
-
-def _property(out: Console, change: PropertyChange) -> None:
-    kind = change.kind.removesuffix("-replace")
-    sign, style = {"add": ("+", "green"), "delete": ("-", "red")}.get(kind, ("~", "yellow"))
-    values = {"add": change.after, "delete": change.before}.get(kind, f"{change.before} => {change.after}")
-    if values == " => ":
-        values = ""
-    out.print(Text.assemble((f"        {sign} {change.path}", style), f"  {values}" if values else ""))
+        more = f"because of {', '.join(sorted(forcing))}"
+    elif change.changes and change.op == "update" and not diff:
+        more = f"[{', '.join(shortened([c.path for c in change.changes]))}]"
+    if more and out.is_terminal and len(line.plain) + 2 + len(more) > out.width:
+        out.print(line)
+        paragraph(out, more, style, indent=" " * 8)
+    else:
+        out.print(line.append(f"  {more}", style=style) if more else line)
+    if diff:
+        difference.properties(out, change.changes)
 
 
 def shortened(paths: Sequence[str], most: int = 4) -> list[str]:
@@ -132,16 +158,16 @@ _FINDINGS = {
 
 
 def policies(out: Console, findings: Sequence[PolicyFinding]) -> None:
-    """Mandatory findings first."""
-    for finding in sorted(findings, key=lambda f: f.level != "mandatory"):
+    """Findings of the policies, as they are ordered already."""
+    for finding in findings:
         label, style = _FINDINGS[finding.level]
         out.print(Text.assemble((f"  {label:8}", style), indented(finding.message or finding.policy)))
 
 
-def _diagnostics(out: Console, run: Run) -> None:
+def _diagnostics(out: Console, run: Run, diagnostics: Sequence[Diagnostic]) -> None:
     """Warnings, then errors; the same message about several resources is printed once."""
     said: dict[tuple[str, str], list[str]] = {}
-    for diagnostic in sorted(run.diagnostics, key=lambda one: one.severity == "error"):
+    for diagnostic in sorted(diagnostics, key=lambda one: one.severity == "error"):
         said.setdefault((diagnostic.severity, diagnostic.message), []).append(diagnostic.urn)
     for (severity, message), urns in said.items():
         style = "red" if severity == "error" else "yellow"
@@ -168,11 +194,28 @@ def _summary(out: Console, result: Outcome) -> None:
     if result.run.violations:
         parts.append(f"{len(result.run.violations)} refused by policies")
     out.print(Text(f"  {', '.join(parts)}  ({result.duration_s:.1f} s)", style="bold"))
+    if result.judges:
+        _judged(out, result.run)
     if changed := result.run.changed_outputs:
         tense = "changed" if done else "to change"
-        out.print(Text(f"  outputs {tense}: {', '.join(shortened(changed, 6))}"))
+        paragraph(out, f"outputs {tense}: {', '.join(shortened(changed, 6))}")
     if result.cost is not None and result.operation != "destroy":
-        out.print(Text(f"  {cost_line(result.cost)}"))
+        paragraph(out, cost_line(result.cost))
+
+
+def _judged(out: Console, run: Run) -> None:
+    """What the policies have looked at: no finding means something only with this line."""
+    verdict = run.verdict
+    if not verdict.ran:
+        out.print(Text("  policies did not run", style="bold red"))
+        return
+    refused = len(run.violations)
+    rules = f"{verdict.rules} rules" if verdict.complete else f"{verdict.rules} of {verdict.rules_expected} rules"
+    judged = f"{verdict.resources} resources"
+    if verdict.not_judged:
+        judged = f"{verdict.resources} of {verdict.resources + len(verdict.not_judged)} resources"
+    line = f"policies: {rules} on {judged}, {refused} refused, {len(run.policies) - refused} advice"
+    out.print(Text(f"  {line}", style="" if verdict.complete else "yellow"))
 
 
 def cost_line(cost: Mapping[str, Any]) -> str:

@@ -39,10 +39,18 @@ def rehearsal_workspace(
     gets the project's name. Placeholders are written as plain values: `require_secret` makes secrets of them in the
     program, and no committed secret is read. Each site has its own folder, so sites can be rehearsed side by side.
     """
-    project: dict[str, Any] = yaml.safe_load((project_root / "Pulumi.yaml").read_text())
     work_dir = state_folder(project_root) / "workspaces" / site
     work_dir.mkdir(parents=True, exist_ok=True)
+    project = write_project(work_dir, project_root)
+    values = {key if ":" in key else f"{project['name']}:{key}": value for key, value in (config or {}).items()}
+    settings = work_dir / f"Pulumi.{site}.yaml"
+    _write(settings, {"encryptionsalt": _SALT, "config": dict(sorted(values.items()))})
+    return WorkspacePaths(work_dir=work_dir, settings=settings, stack=site)
 
+
+def write_project(work_dir: Path, project_root: Path) -> dict[str, Any]:
+    """Write the project file of a workspace that runs the program of `project_root`, and return what it says."""
+    project: dict[str, Any] = yaml.safe_load((project_root / "Pulumi.yaml").read_text())
     # The engine takes `main` relative to this file and runs the program with its folder as the working directory.
     project["main"] = os.path.relpath(project_root, work_dir)
     project["runtime"] = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
@@ -50,11 +58,7 @@ def rehearsal_workspace(
     project.pop("backend", None)
     project.pop("stackConfigDir", None)
     _write(work_dir / "Pulumi.yaml", project)
-
-    values = {key if ":" in key else f"{project['name']}:{key}": value for key, value in (config or {}).items()}
-    settings = work_dir / f"Pulumi.{site}.yaml"
-    _write(settings, {"encryptionsalt": _SALT, "config": dict(sorted(values.items()))})
-    return WorkspacePaths(work_dir=work_dir, settings=settings, stack=site)
+    return project
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from policies.rules import namespaces, network, secrets, supply_chain, workload
 from policies.rules.kinds import Kind, kind_of
@@ -29,6 +29,22 @@ STACK_RULES: tuple[StackRule, ...] = namespaces.STACK_RULES
 CATALOGUE: tuple[Entry, ...] = (*RULES, *STACK_RULES)
 
 GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets")
+
+
+def policy_name(group: str, level: str, *, stack: bool = False) -> str:
+    """The name of the policy, in Pulumi's sense, that runs a group's rules of one level; ``stack``: its stack rules."""
+    return f"edge-{group}-stack-{level}" if stack else f"edge-{group}-{level}"
+
+
+def rules_of(policies: Collection[str]) -> frozenset[str]:
+    """Ids of the rules that run where these policies do, by name."""
+    alone = {rule.id for rule in RULES if policy_name(rule.group, rule.level) in policies}
+    return frozenset(alone | {rule.id for rule in STACK_RULES if _stack_policy_of(rule) in policies})
+
+
+def _stack_policy_of(rule: StackRule) -> str:
+    # Rules about a whole stack have no advisory policy.
+    return policy_name(rule.group, "mandatory", stack=True)
 
 
 def evaluate(

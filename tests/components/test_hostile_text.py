@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -273,7 +274,12 @@ def ran(root: Path, texts: list[str]) -> str:
 def test_the_sites_tried_here_have_every_template(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: set[str] = set()
     template = shell._template
-    monkeypatch.setattr(shell, "_template", lambda path: (rendered.add(path), template(path))[1])
+
+    def watched(path: str) -> jinja2.Template:
+        rendered.add(path)
+        return template(path)
+
+    monkeypatch.setattr(shell, "_template", watched)
     for site in sites():
         list(scripts(site))
     folder = Path(shell.__file__).parent

@@ -116,6 +116,10 @@ def test_a_program_that_stops_is_a_finding_about_its_site(project: Project) -> N
     found = check_file(project.sites / "demo.yaml", project.root)
     assert found.code == 1
     assert [problem.reason for problem in found.graph] == ["the program stops: RuntimeError: no such part"]
+    # The policies had nothing to judge: that does not look like nothing to say against.
+    assert (found.judged, found.as_dict()["judged"]) == (False, False)
+    row = next(line for line in project.edge("check", "demo").stdout.splitlines() if line.startswith("demo "))
+    assert ("not run" in row, " ok " in row) == (True, False)
 
 
 def test_a_program_that_builds_no_site_is_a_finding(project: Project) -> None:

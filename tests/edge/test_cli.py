@@ -178,7 +178,10 @@ def test_wrong_usage_is_bad_input(edge: Any, arguments: tuple[str, ...]) -> None
 def test_the_document_of_a_preview_has_the_promised_keys() -> None:
     document = Outcome("demo", "rehearsal", "preview", Run(), placeholders=("k3s-token",)).as_dict()
     assert set(document) >= {
-        *("site", "mode", "resources", "counts", "policies", "cost", "secrets", "duration_s", "exit")
+        *("site", "mode", "resources", "counts", "output_changes", "policies", "judged", "cost", "secrets", "exit")
     }
+    # Two previews of the same are the same document: it holds no time.
+    assert "duration_s" not in document
+    assert "duration_s" in Outcome("demo", "rehearsal", "up", Run()).as_dict()
     assert document["counts"] == {"create": 0, "update": 0, "replace": 0, "delete": 0, "same": 0}
     assert document["secrets"] == {"placeholders": ["k3s-token"]}

@@ -7,6 +7,7 @@ import pytest
 
 from edge.hosts import doctor
 from edge.hosts.doctor import Item
+from engine.environment import backend_of
 from engine.obtain.cli import PulumiCli
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_site
@@ -101,7 +102,7 @@ def test_the_plugins_looked_for_are_those_of_the_sites_resources(demo: SiteSpec)
 
 
 def test_credentials_in_a_backends_address_are_not_shown() -> None:
-    assert doctor._without_credentials("s3://key:secret@bucket/path?region=x") == "s3://bucket/path"
+    assert backend_of({"PULUMI_BACKEND_URL": "s3://key:secret@bucket/path?region=x"}) == "s3://bucket/path"
 
 
 def test_what_is_missing_for_a_real_run_makes_doctor_fail(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from edge.run.events import PropertyChange, Run, Step, name_of
+from edge.run.difference import ABSENT, PropertyChange
+from edge.run.events import Run, Step, name_of
 from policies.pack import WAIVED
+from policies.rules.catalogue import CATALOGUE, GROUPS, STACK_RULES, policy_name
 
 STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
 HOST = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host::demo-a"
@@ -61,7 +63,7 @@ def test_changed_properties_are_given_by_path_with_what_forces_a_replacement() -
     )
     assert run.resources[BASE].changes == (
         PropertyChange("connection.host", "update-replace", "10.0.0.1", "10.0.0.2"),
-        PropertyChange("create", "update", "old", "new line"),
+        PropertyChange("create", "update", "old", "new\nline"),
     )
     assert run.resources[BASE].as_dict()["diffs"] == ["connection.host", "create"]
     assert run.resources[BASE].as_dict()["replace_keys"] == ["connection"]
@@ -82,8 +84,8 @@ def test_a_path_with_brackets_and_quoted_keys_is_followed() -> None:
     )
     assert [(change.before, change.after) for change in run.resources[BASE].changes] == [
         ("1", "2"),
-        ("80", "81"),
-        ("", '{"port": 82}'),
+        (80, 81),
+        (ABSENT, {"port": 82}),
     ]
 
 
@@ -108,16 +110,63 @@ def test_a_components_change_is_found_between_its_inputs() -> None:
     ]
 
 
-def test_a_long_value_is_cut_to_one_line() -> None:
+def test_a_long_value_is_never_cut() -> None:
+    """Two scripts begin alike: what differs is further down."""
     run = fed(
         begins(
             "update",
-            old={"inputs": {"create": "x" * 500}},
-            new={"inputs": {"create": "y" * 500}},
+            old={"inputs": {"create": "x" * 5000 + "a"}},
+            new={"inputs": {"create": "x" * 5000 + "b"}},
             detailedDiff={"create": {"diffKind": "update", "inputDiff": True}},
         )
     )
-    assert len(run.resources[BASE].changes[0].after) < 80
+    (change,) = run.resources[BASE].changes
+    assert (len(change.before), change.before[-1], change.after[-1]) == (5001, "a", "b")
+    assert run.resources[BASE].as_dict()["changes"] == [change.as_dict()]
+
+
+def test_a_new_resource_tells_all_its_properties_and_a_deleted_one_all_it_had() -> None:
+    run = fed(begins("create", new={"parent": HOST, "inputs": {"b": 1, "a": "x"}}))
+    assert run.resources[BASE].changes == (PropertyChange("a", "add", after="x"), PropertyChange("b", "add", after=1))
+    run = fed(begins("delete", old={"parent": HOST, "inputs": {"a": "x"}}, new=None))
+    assert run.resources[BASE].changes == (PropertyChange("a", "delete", before="x"),)
+
+
+def test_a_replacement_is_told_by_its_difference_whatever_steps_follow() -> None:
+    old, new = {"parent": HOST, "inputs": {"a": "x", "b": 1}}, {"parent": HOST, "inputs": {"a": "y", "b": 1}}
+    detailed = {"a": {"diffKind": "update-replace", "inputDiff": True}}
+    run = fed(
+        begins("create-replacement", old=old, new=new, detailedDiff=detailed),
+        begins("delete-replaced", old=old, new=None),
+        begins("delete", old=old, new=None),
+    )
+    assert run.resources[BASE].changes == (PropertyChange("a", "update-replace", "x", "y"),)
+
+
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "[secret]"}
+
+
+def test_what_is_in_a_secret_is_secret_and_what_is_not_known_yet_says_so() -> None:
+    later = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    run = fed(
+        begins(
+            "update",
+            old={"inputs": {"connection": SECRET, "id": "1"}},
+            new={"inputs": {"connection": SECRET, "id": later}},
+            detailedDiff={path: {"diffKind": "update", "inputDiff": True} for path in ("connection.host", "id")},
+        )
+    )
+    assert run.resources[BASE].changes == (
+        PropertyChange("connection.host", "update", "[secret]", "[secret]"),
+        PropertyChange("id", "update", "1", "[unknown]"),
+    )
+
+
+def test_the_order_is_that_of_the_tree_and_not_that_of_the_events() -> None:
+    other = BASE.replace("demo-a-base", "demo-a-facts")
+    events = [begins("create", HOST), begins("create", other), begins("create")]
+    names = [[one.name for one in fed(*order).changes] for order in (events, events[::-1])]
+    assert names == [["demo-a", "demo-a-base", "demo-a-facts"]] * 2
 
 
 def test_steps_are_told_once_each() -> None:
@@ -255,6 +304,46 @@ def test_what_the_packs_policy_of_waivers_says_is_waived_and_stops_nothing() -> 
 def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:
     (finding,) = fed({"policyEvent": {"enforcementLevel": "advisory", "message": "No: really\n"}}).policies
     assert (finding.rule, finding.message) == ("", "No: really")
+
+
+def judged(urn: str, **more: Any) -> dict[str, Any]:
+    return {"policyAnalyzeSummaryEvent": {"resourceUrn": urn, "policyPackName": "edge", "passed": RESOURCES, **more}}
+
+
+RESOURCES = [policy_name(group, level) for group in GROUPS for level in ("mandatory", "advisory")]
+TOGETHER = {
+    "policyAnalyzeStackSummaryEvent": {
+        "policyPackName": "edge",
+        "passed": [policy_name(rule.group, "mandatory", stack=True) for rule in STACK_RULES],
+    }
+}
+ENDED = {"summaryEvent": {"result": "succeeded", "PolicyPacks": {"edge|local|/policies": "0.1.0"}}}
+
+
+def test_policies_that_ran_on_every_resource_are_told_with_their_number_of_rules() -> None:
+    verdict = fed(begins("create", HOST), begins("create"), judged(HOST), judged(BASE), TOGETHER, ENDED).verdict
+    assert (verdict.complete, verdict.rules, verdict.resources) == (True, len(CATALOGUE), 2)
+
+
+@pytest.mark.parametrize(
+    ("events", "ran"),
+    [
+        ([begins("create"), ENDED], False),
+        ([begins("create"), judged(HOST), TOGETHER, ENDED], True),
+        ([begins("create"), judged(BASE), ENDED], True),
+        ([begins("create"), judged(BASE, passed=[]), TOGETHER, ENDED], True),
+        ([begins("create"), judged(BASE, policyPackName="another"), ENDED], False),
+        ([begins("create"), judged(BASE), TOGETHER, {"summaryEvent": {"result": "succeeded"}}], True),
+    ],
+    ids=["no pack", "not this resource", "no stack rule", "no rule", "another pack", "not loaded to the end"],
+)
+def test_policies_that_ran_in_part_or_not_at_all_do_not_count_as_run(events: list[dict[str, Any]], ran: bool) -> None:
+    verdict = fed(*events).verdict
+    assert (verdict.complete, verdict.ran) == (False, ran)
+
+
+def test_what_goes_is_not_for_the_policies_to_judge() -> None:
+    assert fed(begins("delete", old={"parent": HOST}, new=None), judged(HOST), TOGETHER, ENDED).verdict.complete
 
 
 def test_after_a_refusal_the_engines_last_word_is_left_out() -> None:

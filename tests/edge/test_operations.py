@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from edge.run.operation import opened
 from edge.run.stack_settings import placeholders
+from policies.rules import CATALOGUE
 from stacks.catalogue import PROJECT_ROOT
 from stacks.configuration import PLACEHOLDER
 from stacks.loader import load_site
@@ -67,9 +69,62 @@ def test_a_rehearsal_needs_no_proxy_to_reach_this_machine(project: Project, no_p
 def test_a_preview_for_people_says_that_it_is_a_rehearsal_and_with_which_placeholders(project: Project) -> None:
     ran = project.edge("preview", "demo", "--rehearse")
     assert "rehearsal" in ran.stdout.splitlines()[0]
-    assert "k3s-token" in ran.stdout.splitlines()[1]
-    assert "  K3s demo-k3s" in ran.stdout.splitlines()
+    assert ran.stdout.splitlines()[1].startswith(f"  state: file://{project.root}/.edge/rehearsal, a new stack")
+    assert "k3s-token" in ran.stdout.splitlines()[2]
+    assert any(line.startswith("  + K3s demo-k3s ") for line in ran.stdout.splitlines())
+    assert f"policies: {len(CATALOGUE)} rules on " in ran.stdout
     assert "edge pays" in ran.stdout
+
+
+def test_a_preview_is_the_same_document_to_the_byte_each_time(project: Project) -> None:
+    shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "prod.yaml", project.sites)
+    documents = {project.edge("preview", "prod", "--rehearse", "--json").stdout for _ in range(3)}
+    assert len(documents) == 1
+    judged = json.loads(documents.pop())["judged"]
+    assert (judged["complete"], judged["rules"], judged["not_judged"]) == (True, len(CATALOGUE), [])
+
+
+def test_without_its_policies_a_preview_fails_however_well_the_engine_is_content(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pack that loads and holds none of the rules: the engine has nothing to say against the site."""
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+    (pack / "PulumiPolicy.yaml").write_text(json.dumps({"runtime": runtime, "version": "0.1.0"}))
+    (pack / "__main__.py").write_text(
+        "import pulumi_policy as p\n"
+        "nothing = p.ResourceValidationPolicy('nothing', 'says nothing', lambda _args, _report: None)\n"
+        "p.PolicyPack('edge', [nothing])\n"
+    )
+    monkeypatch.setattr("edge.run.operation.POLICY_PACK", pack)
+    ran = project.edge("preview", "demo", "--rehearse")
+    assert ran.code == 1
+    assert "policies did not run" in ran.stdout
+    assert "The policies did not run on demo" in ran.stdout
+    assert project.edge("preview", "demo", "--rehearse", "--json").document["judged"]["complete"] is False
+
+
+def test_a_diff_of_a_script_shows_the_lines_that_change_as_they_were_written(project: Project) -> None:
+    project.edge("up", "demo", "--rehearse", "--json")
+    project.change("demo", lambda site: site["hosts"][0].update(address="10.99.0.99"))
+    ran = project.edge("preview", "demo", "--rehearse", "--diff")
+    added = [line.strip() for line in ran.stdout.splitlines() if line.strip().startswith("+ ")]
+    assert any("10.99.0.99" in line for line in added), ran.stdout
+    assert "'\"'\"'" not in ran.stdout, "a script is shown as it is quoted for SSH"
+    assert "connection.host  [secret], changed" in ran.stdout
+    applied = project.edge("up", "demo", "--rehearse", "--diff")
+    assert [line for line in applied.stdout.splitlines() if "10.99.0.99" in line]
+
+
+def test_a_document_holds_every_property_with_both_values_and_no_secret(project: Project) -> None:
+    created = project.edge("preview", "demo", "--rehearse", "--json")
+    script = next(one for one in created.document["resources"] if one["name"] == "demo-a-base")
+    whole = {change["path"]: change for change in script["changes"]}
+    assert (whole["create"]["kind"], whole["create"]["after"].count("put_file") > 1) == ("add", True)
+    assert whole["connection"]["after"] == "[secret]"
+    assert PLACEHOLDER not in created.stdout
+    assert PLACEHOLDER not in project.edge("preview", "demo", "--rehearse", "--diff").stdout
 
 
 def test_what_is_up_stays_as_it_is_tells_its_outputs_and_can_be_destroyed(project: Project) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
-from edge.run.events import Diagnostic, PolicyFinding, PropertyChange, ResourceChange, Run
+from edge.run.difference import PropertyChange
+from edge.run.events import Diagnostic, PolicyFinding, ResourceChange, Run
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
 from edge.show import render
@@ -50,8 +52,8 @@ def test_resources_stand_below_the_nearest_component() -> None:
     alone = change("alone", "aws:s3:Bucket", "create")
     run = run_of(host, base, inner, alone)
     assert [(group, [one.name for one in changes]) for group, changes in render.by_component(run.changes, run)] == [
-        ("Host demo-a", ["demo-a", "demo-a-base", "inner"]),
         ("outside the components", ["alone"]),
+        ("Host demo-a", ["demo-a", "demo-a-base", "inner"]),
     ]
 
 
@@ -82,6 +84,47 @@ def test_many_changed_properties_are_named_in_part_and_with_diff_in_full() -> No
     assert "and 5 more" not in full
 
 
+def test_a_component_that_is_new_as_a_whole_is_one_line_and_one_that_is_not_is_listed() -> None:
+    host = change("demo-a", "edge:index:Host", "create")
+    base = change("demo-a-base", "command:remote:Command", "create", host.urn)
+    text = shown(lambda out: render.outcome(out, outcome(run_of(host, base))))
+    assert "  + Host demo-a    2 resources to create" in text.splitlines()
+    assert "demo-a-base" not in text
+    assert "demo-a-base" in shown(lambda out: render.outcome(out, outcome(run_of(host, base)), diff=True))
+    host.op = "same"
+    assert "+ create  demo-a-base" in shown(lambda out: render.outcome(out, outcome(run_of(host, base))))
+
+
+def test_what_failed_is_never_folded_away() -> None:
+    host = change("demo-a", "edge:index:Host", "create")
+    base = change("demo-a-base", "command:remote:Command", "create", host.urn)
+    base.status = "failed"
+    text = shown(lambda out: render.outcome(out, outcome(run_of(host, base), operation="up")))
+    assert "demo-a-base  command:remote:Command  failed" in text
+
+
+def test_policies_that_did_not_run_do_not_look_like_policies_that_found_nothing() -> None:
+    run = run_of(change("x", "aws:s3:Bucket", "create"))
+    assert "policies did not run" in shown(lambda out: render.outcome(out, outcome(run, judges=True)))
+    # A destroy asks no policy.
+    assert "policies" not in shown(lambda out: render.outcome(out, outcome(run, operation="destroy")))
+
+
+def test_on_a_narrow_terminal_sentences_are_wrapped_between_words_and_in_a_file_they_are_not() -> None:
+    many = tuple(f"secret-number-{number}" for number in range(20))
+    paths = tuple(PropertyChange(f"spec.template.spec.containers[{n}].image", "update", "a", "b") for n in range(3))
+    run = run_of(
+        change("warehouse-berlin-01-arc-cluster", "azure-native:kubernetes/v20240101:ConnectedCluster", "delete"),
+        change("warehouse-berlin-01-a-telemetry", "kubernetes:apps/v1:StatefulSet", "update", changes=paths),
+    )
+    result = outcome(run, placeholders=many, cost=COST, judges=True)
+    terminal = shown(lambda out: render.outcome(out, result), force_terminal=True, width=80, no_color=True)
+    assert max(len(line) for line in Text.from_ansi(terminal).plain.splitlines()) <= 80
+    file = shown(lambda out: render.outcome(out, result), width=80)
+    assert sum("secret-number" in line for line in file.splitlines()) == 1
+    assert "azure-native:kubernetes/v20240101:ConnectedCluster" in file
+
+
 def test_a_rehearsal_is_called_one_and_a_real_run_is_not() -> None:
     run = run_of()
     assert "rehearsal" in shown(lambda out: render.outcome(out, outcome(run)))
@@ -89,12 +132,13 @@ def test_a_rehearsal_is_called_one_and_a_real_run_is_not() -> None:
 
 
 def test_refusals_come_before_advice() -> None:
-    findings = [
+    run = run_of()
+    run.findings = [
         PolicyFinding("edge", "a", "advisory", "u", "some advice"),
         PolicyFinding("edge", "w", "waived", "u", "a waived one"),
         PolicyFinding("edge", "m", "mandatory", "u", "a refusal"),
     ]
-    text = shown(lambda out: render.policies(out, findings))
+    text = shown(lambda out: render.outcome(out, outcome(run)))
     assert "waived  a waived one" in text
     assert text.index("refused a refusal") < text.index("advice  some advice")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.edge.conftest import Project
 
 DAMAGED = "error: failed to load checkpoint: place 1: unexpected end of JSON input"
 FULL = {"checkpoint": {"latest": {"resources": [{"type": "pulumi:pulumi:Stack"}, {"type": "edge:index:K3s"}]}}}
-REMOVED = {"checkpoint": {"latest": {"resources": []}}}
+REMOVED: dict[str, Any] = {"checkpoint": {"latest": {"resources": []}}}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.policies import POLICIES
+from tests.mutants.preview import PREVIEW
 
 _PROMISES = "tests/promises"
 _SSH = f"{_PROMISES}/test_ssh.py"
@@ -69,6 +70,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "found and not",
         (_LOADER,),
     ),
+    *PREVIEW,
     # How hosts are reached.
     Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
     Mutant("the jump host's key is pinned", _HOST, "host_key=jump.spec.host_key,", "", (_SSH,)),

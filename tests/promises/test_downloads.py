@@ -59,7 +59,7 @@ def test_an_installed_file_that_was_changed_is_put_right(prelude: str, tmp_path:
 
 
 @contextmanager
-def mirror(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[str]:
+def mirror(answer: Callable[[http.server.BaseHTTPRequestHandler], object]) -> Iterator[str]:
     """A server on loopback that answers each request in the test's own way."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -172,13 +172,13 @@ def test_what_a_killed_download_left_goes_with_the_next_run(prelude: str, tmp_pa
 
 def test_the_host_itself_is_asked_without_a_proxy(prelude: str, tmp_path: Path) -> None:
     proxy = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "all_proxy"), "http://192.0.2.1:3128")
-    with mirror(lambda request: request.wfile.write(b"a program") and None) as url:
+    with mirror(lambda request: request.wfile.write(b"a program")) as url:
         done = run_fetch(prelude, url, tmp_path / "k3s", no_proxy="example.com", **proxy)
     assert done.returncode == 0, done.stderr
 
 
 def test_other_mirrors_are_asked_through_the_proxy(prelude: str, tmp_path: Path) -> None:
-    with mirror(lambda request: request.wfile.write(b"a program") and None) as url:
+    with mirror(lambda request: request.wfile.write(b"a program")) as url:
         proxy = url.removesuffix("/k3s")
         done = run_fetch(prelude, "http://mirror.invalid/k3s", tmp_path / "k3s", http_proxy=proxy, no_proxy="")
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_what_defaults_fill_in_may_be_left_out_or_taken_away(validator: jsonsche
     assert _complaints(validator, data) == ["$: 'region' is a required property"]
 
 
-SHARED = {
+SHARED: dict[str, Sequence[str | Path]] = {
     "stacks/defaults.schema.json": ["stacks/sites/_defaults.yaml"],
     "stacks/fleet.schema.json": ["stacks/fleet.yaml"],
     "stacks/profiles/hardware.schema.json": sorted((PROJECT_ROOT / "stacks/profiles/hardware").glob("*.yaml")),

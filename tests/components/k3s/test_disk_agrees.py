@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from components.k3s.plan import plan_node
+from components.k3s.plan import CA_UNKNOWN, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
 from tests.components.k3s.test_scripts import (
     AGENT_STDIN,
     AGENT_TOKEN,
-    CA_UNKNOWN,
     HEALTHZ,
     STDIN,
     TOKEN,

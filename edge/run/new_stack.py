@@ -1,0 +1,51 @@
+"""A preview of a stack that does not exist: on one of the same name and settings, in a state that is thrown away.
+
+`pulumi preview` needs a stack. Creating the real one would be a change, made before anybody has agreed to anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge.run.failure import OperationError
+from edge.run.pulumi_process import PulumiProcess
+from edge.run.stack_settings import StackSettings
+from engine.environment import file_backend
+from engine.rehearsal.workspace import write_project
+
+
+@contextmanager
+def standing_in(process: PulumiProcess, settings: StackSettings, root: Path, backend: str) -> Iterator[PulumiProcess]:
+    """A ``process`` in a workspace of its own, with the settings of the stack and an empty state; both are removed.
+
+    Raises ``OperationError`` where the settings can only be read from the backend's own stack.
+    """
+    stack = settings.file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    if settings.from_environment:
+        raise OperationError(
+            f"{stack} has no stack on {backend or 'the backend'}. Its settings come from Pulumi ESC, which needs one.",
+            (f"pulumi stack init {stack}     creates it, empty",),
+        )
+    with tempfile.TemporaryDirectory(prefix="edge-new-stack-") as folder:
+        home = Path(folder)
+        write_project(home, root)
+        content: dict[str, Any] = {}
+        if settings.exists:
+            shutil.copy(settings.file, home / settings.file.name)
+            content = yaml.safe_load(settings.file.read_text(encoding="utf-8")) or {}
+        state = home / "state"
+        state.mkdir()
+        variables = {**process.variables, "PULUMI_BACKEND_URL": file_backend(state)}
+        if not content.keys() & {"encryptionsalt", "secretsprovider", "encryptedkey"}:
+            # Nothing is encrypted yet, so that no passphrase is needed for what is thrown away.
+            variables["PULUMI_CONFIG_PASSPHRASE"] = secrets.token_hex()
+        yield replace(process, folder=home, variables=variables)
