@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
+from pulumi_command import local
 
 from components.base import EdgeComponent
 from components.host.component import Host, HostArgs
@@ -54,7 +55,7 @@ class EdgeSite(EdgeComponent):
                     entry.part.build(entry.spec, building)
 
         build(Phase.PLACE)
-        building.hosts = _hosts(building)
+        building.hosts = _hosts(building, _identity(self, name)) if building.site.machines else {}
         self.hosts = list(building.hosts.values())
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
@@ -67,7 +68,18 @@ class EdgeSite(EdgeComponent):
         return {**self._told, OUTPUT: built_from(self.spec)}
 
 
-def _hosts(building: Building) -> dict[str, Host]:
+def _identity(site: EdgeSite, name: str) -> pulumi.Output[str]:
+    """What tells this stack from a copy of it: made once, where the program runs, and kept in the state."""
+    made = local.Command(
+        f"{name}-identity",
+        create="od -An -N8 -tx1 /dev/urandom | tr -d ' \\n'",
+        # Whatever a later release writes here, the identity stays.
+        opts=site.under(ignore_changes=["create"]),
+    )
+    return made.stdout.apply(lambda printed: printed.strip() or "unknown")
+
+
+def _hosts(building: Building, stack: pulumi.Output[str]) -> dict[str, Host]:
     """The hosts by name, in the order of the file."""
     site, made = building.site, dict[str, Host]()
     # A host behind a jump host comes after it; the rules have refused circles.
@@ -81,6 +93,8 @@ def _hosts(building: Building) -> dict[str, Host]:
             HostArgs(
                 machine=machine,
                 ssh=site.ssh,
+                stack=stack,
+                consent=building.consents.get(machine.node, ""),
                 private_key=building.secret("ssh-private-key"),
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],

@@ -13,6 +13,12 @@ PART = "host"
 CLEANS = ("base",)
 """Roles of the host's own commands that clean it up."""
 
+ADOPTED = Edit(
+    "host-adopted",
+    "A host that belongs to another site, or to another name, is named in a site file",
+    Effect.DESTROYS,
+    "stops at the first script: the host says whose it is",
+)
 ADDED = Edit("host-added", "A host is added", Effect.HARMLESS, "sets it up")
 REMOVED = Edit(
     "host-removed",
@@ -60,6 +66,7 @@ SITE_REMOVED = Edit(
     "**wipes the hosts** after the usual question",
 )
 EDITS = (
+    ADOPTED,
     SITE_RENAMED,
     RENAMED,
     REMOVED_BY_OLD_SCRIPTS,

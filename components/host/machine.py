@@ -43,8 +43,8 @@ class Machine:
     hardware: HardwareProfile
     accelerators: Mapping[str, Accelerator] = field(default_factory=dict)
     """By name: those of the box, then those that were added to it."""
-    former: tuple[str, ...] = ()
-    """Names outside the site that it had before, by `renamed_from`."""
+    former_names: tuple[tuple[str, str], ...] = ()
+    """Site and name outside of it that it had before, by `renamed_from`."""
     jump_node: str | None = None
     """Name outside the site of the host through which SSH reaches this one."""
 
@@ -52,6 +52,16 @@ class Machine:
     def name(self) -> str:
         """Name within the site."""
         return self.spec.name
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """Names outside the site that it had before."""
+        return tuple(node for _, node in self.former_names)
+
+    @property
+    def site(self) -> str:
+        """Id of its site."""
+        return self.node.removesuffix(f"-{self.spec.name}")
 
     @property
     def known(self) -> bool:
