@@ -15,6 +15,7 @@ from pulumi_command import local
 from components.base import EdgeComponent
 from components.host.component import Host, HostArgs
 from components.part import Building, Phase
+from components.view import Site
 from stacks import parts
 from stacks.catalogue import Catalogue
 from stacks.economics import assess
@@ -43,7 +44,7 @@ class EdgeSite(EdgeComponent):
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
         self._told = outputs(spec, args.catalogue)
-        super().__init__("EdgeSite", name, {}, opts)
+        super().__init__("EdgeSite", name, {}, _with_aliases(opts, parts.view(spec, args.catalogue)))
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))
         building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self, consents=args.consents)
@@ -66,6 +67,26 @@ class EdgeSite(EdgeComponent):
     def outputs(self) -> dict[str, Any]:
         """The outputs of the site's stack."""
         return {**self._told, OUTPUT: built_from(self.spec)}
+
+
+def _with_aliases(opts: pulumi.ResourceOptions | None, site: Site) -> pulumi.ResourceOptions | None:
+    """Options by which each resource of a renamed host is known under the host's former name too: the same resource."""
+    renamed = {machine.node: old for machine in site.machines for old in machine.former}
+    if not renamed:
+        return opts
+    # The longest first: `a-b` is no resource of the host `a`.
+    nodes = sorted((machine.node for machine in site.machines), key=len, reverse=True)
+
+    def aliased(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        node = next((node for node in nodes if args.name == node or args.name.startswith(f"{node}-")), None)
+        if node not in renamed:
+            return None
+        alias = pulumi.Alias(name=renamed[node] + args.name.removeprefix(node))
+        return pulumi.ResourceTransformationResult(
+            args.props, pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(aliases=[alias]))
+        )
+
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[aliased]))
 
 
 def _identity(site: EdgeSite, name: str) -> pulumi.Output[str]:

@@ -89,6 +89,7 @@ def plan(machine: Machine) -> HostPlan:
     services = [system.time_unit, *([system.update_unit] if system.update_unit else [])]
     expected: dict[str, Any] = {
         "node": machine.node,
+        "kubernetes_node": machine.kubernetes_node,
         "arch": hardware.arch,
         "cores": hardware.cores,
         "memory_mib": int(hardware.memory_mib * _MEMORY_TOLERANCE),
@@ -108,7 +109,7 @@ def plan(machine: Machine) -> HostPlan:
             via=machine.jump_node,
             site=machine.site,
             owner=OWNER,
-            former=machine.former_names,
+            former=machine.former,
         ),
         facts=render("host/facts.sh.j2", known=False, **expected),
         facts_of_known=render("host/facts.sh.j2", known=True, **expected),
@@ -128,6 +129,7 @@ def plan(machine: Machine) -> HostPlan:
         leave=render(
             "host/leave.sh.j2",
             node=machine.node,
+            kubernetes_node=machine.kubernetes_node,
             owner=OWNER,
             paths=[*files, *own],
             units=[unit for unit, file in configured if file],
