@@ -63,7 +63,7 @@ SITE_RENAMED = Edit(
     "site-renamed",
     "A site is renamed",
     Effect.IMPOSSIBLE,
-    "stops at the first script: the hosts carry the name of their site",
+    "stops at the first script: the host says whose it is",
 )
 SITE_REMOVED = Edit(
     "site-destroyed",

@@ -15,8 +15,9 @@ _BUILTINS = ("printf", "put_file", "case", "[", "[[")
 
 _ASSIGNMENT = re.compile(r"\w+=\$\{")
 
-_NO_SECRETS = {"cluster_id"}
-"""Read from standard input because only `up` knows them: Rancher's id of a cluster, which its users see."""
+_NO_SECRETS = {"cluster_id", "stack"}
+"""Read from standard input because only `up` knows them: Rancher's id of a cluster, which its users see, and
+the stack's identity, which each of its hosts carries."""
 
 
 def holds_secret(value: Any) -> bool:
