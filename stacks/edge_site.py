@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
+from pulumi_command import local
 
 from components.base import EdgeComponent
 from components.host.component import Host, HostArgs
 from components.part import Building, Phase
+from components.view import Site
 from stacks import parts
 from stacks.catalogue import Catalogue
 from stacks.economics import assess
@@ -42,12 +44,13 @@ class EdgeSite(EdgeComponent):
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
         self._told = outputs(spec, args.catalogue)
+        seen = parts.view(spec, args.catalogue)
         # Policies read them here. Without any, the component's inputs are as they were.
         waivers = [waiver.model_dump(mode="json") for waiver in spec.waivers]
-        super().__init__("EdgeSite", name, {"waivers": waivers} if waivers else {}, opts)
+        super().__init__("EdgeSite", name, {"waivers": waivers} if waivers else {}, _with_aliases(opts, seen))
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))
-        building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self, consents=args.consents)
+        building = Building(seen, secrets.__getitem__, parent=self, consents=args.consents)
 
         def build(*phases: Phase) -> None:
             for entry, seen in planned:
@@ -56,7 +59,8 @@ class EdgeSite(EdgeComponent):
                     entry.part.build(entry.spec, building)
 
         build(Phase.PLACE)
-        building.hosts = _hosts(building, parts.host_checks(spec, building.site))
+        if building.site.machines:
+            building.hosts = _hosts(building, _identity(self, name), parts.host_checks(spec, building.site))
         self.hosts = list(building.hosts.values())
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
@@ -69,7 +73,38 @@ class EdgeSite(EdgeComponent):
         return {**self._told, OUTPUT: built_from(self.spec)}
 
 
-def _hosts(building: Building, checks: Mapping[str, Sequence[str]]) -> dict[str, Host]:
+def _with_aliases(opts: pulumi.ResourceOptions | None, site: Site) -> pulumi.ResourceOptions | None:
+    """Options by which each resource of a renamed host is known under the host's former name too: the same resource."""
+    renamed = {machine.node: old for machine in site.machines for old in machine.former}
+    if not renamed:
+        return opts
+    # The longest first: `a-b` is no resource of the host `a`.
+    nodes = sorted((machine.node for machine in site.machines), key=len, reverse=True)
+
+    def aliased(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        node = next((node for node in nodes if args.name == node or args.name.startswith(f"{node}-")), None)
+        if node not in renamed:
+            return None
+        alias = pulumi.Alias(name=renamed[node] + args.name.removeprefix(node))
+        return pulumi.ResourceTransformationResult(
+            args.props, pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(aliases=[alias]))
+        )
+
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[aliased]))
+
+
+def _identity(site: EdgeSite, name: str) -> pulumi.Output[str]:
+    """What tells this stack from a copy of it: made once, where the program runs, and kept in the state."""
+    made = local.Command(
+        f"{name}-identity",
+        create="od -An -N8 -tx1 /dev/urandom | tr -d ' \\n'",
+        # Whatever a later release writes here, the identity stays.
+        opts=site.under(ignore_changes=["create"]),
+    )
+    return made.stdout.apply(lambda printed: printed.strip() or "unknown")
+
+
+def _hosts(building: Building, stack: pulumi.Output[str], checks: Mapping[str, Sequence[str]]) -> dict[str, Host]:
     """The hosts by name, in the order of the file."""
     site, made = building.site, dict[str, Host]()
     # A host behind a jump host comes after it; the rules have refused circles.
@@ -83,6 +118,8 @@ def _hosts(building: Building, checks: Mapping[str, Sequence[str]]) -> dict[str,
             HostArgs(
                 machine=machine,
                 ssh=site.ssh,
+                stack=stack,
+                consent=building.consents.get(machine.node, ""),
                 private_key=building.secret("ssh-private-key"),
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],

@@ -13,7 +13,7 @@ from components.expected import Expected
 from components.host.machine import Machine
 from components.host.plan import plan
 from components.host.spec import SshSpec
-from components.shell import as_root, comment
+from components.shell import as_root, comment, secret_lines
 
 _LATER_DIAL_ATTEMPTS = 3
 """Attempts of commands after the gate: enough for a lost packet, too few to wait again for a host that is down."""
@@ -27,6 +27,10 @@ class HostArgs:
     ssh: SshSpec
     private_key: pulumi.Input[str]
     """SSH key of the site's operators. Becomes a secret if it is not one yet."""
+    stack: pulumi.Input[str]
+    """Identity of the stack, which the host is marked with."""
+    consent: str = ""
+    """Changes of this host that somebody has consented to; see ``components.consequence.consents_of``."""
     jump_host: Host | None = None
     """The host through which SSH reaches this one."""
     after: Sequence[pulumi.Resource] = ()
@@ -54,17 +58,20 @@ class Host(EdgeComponent):
         self.expected: list[Expected] = []
         self.commands: list[str] = []
         self._last: pulumi.Resource | None = None
+        stack = pulumi.Output.all(args.stack).apply(secret_lines)
+        consent = secret_lines([args.consent]) if args.consent else ""
         self.command(
             self,
             "reachable",
             scripts.reachable,
+            stdin=stack.apply(lambda line: line + consent),
             depends_on=[*args.after, *([args.jump_host.ready] if args.jump_host else [])],
             triggers=[scripts.identity],
             dial_attempts=args.ssh.dial_attempts,
         )
-        self.command(self, "facts", scripts.facts)
+        self.command(self, "facts", scripts.facts, update=scripts.facts_of_known)
         self.ready: pulumi.Resource = self.command(
-            self, "base", scripts.base, delete=scripts.leave, expected=scripts.expected
+            self, "base", scripts.base, delete=scripts.leave, expected=scripts.expected, stdin=stack
         )
         self.register_outputs({"node": self.node, "address": self.spec.address})
 

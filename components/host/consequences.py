@@ -13,6 +13,12 @@ PART = "host"
 CLEANS = ("base",)
 """Roles of the host's own commands that clean it up."""
 
+ADOPTED = Edit(
+    "host-adopted",
+    "A host that belongs to another site, or to another name, is named in a site file",
+    Effect.DESTROYS,
+    "stops at the first script: the host says whose it is",
+)
 ADDED = Edit("host-added", "A host is added", Effect.HARMLESS, "sets it up")
 REMOVED = Edit(
     "host-removed",
@@ -25,6 +31,12 @@ RENAMED = Edit(
     "A host is renamed without `renamed_from`",
     Effect.IMPOSSIBLE,
     "stops at the first script: the host carries its old name",
+)
+RENAMED_IN_PLACE = Edit(
+    "host-renamed-in-place",
+    "A host is renamed with `renamed_from`",
+    Effect.INTERRUPTS,
+    "renames it in place: the same resources, the same Kubernetes node",
 )
 REMOVED_BY_OLD_SCRIPTS = Edit(
     "host-removed-by-old-scripts",
@@ -49,9 +61,9 @@ WAY_CHANGED = Edit(
 )
 SITE_RENAMED = Edit(
     "site-renamed",
-    "A site is renamed without `renamed_from`",
+    "A site is renamed",
     Effect.IMPOSSIBLE,
-    "stops at the first script: the hosts carry the name of their site",
+    "stops at the first script: the host says whose it is",
 )
 SITE_REMOVED = Edit(
     "site-destroyed",
@@ -60,8 +72,10 @@ SITE_REMOVED = Edit(
     "**wipes the hosts** after the usual question",
 )
 EDITS = (
+    ADOPTED,
     SITE_RENAMED,
     RENAMED,
+    RENAMED_IN_PLACE,
     REMOVED_BY_OLD_SCRIPTS,
     SITE_REMOVED,
     REMOVED,
@@ -85,10 +99,23 @@ def consequences(before: Applied, pairs: Sequence[Pair], site: str, cleans: Sequ
         elif not pair.declared:
             yield from _renamed(host, machine, site)
         else:
-            if host.node != machine.node and not before.deletes_only_own(host.node, cleans):
-                yield _by_old_scripts(host, f"renamed to {machine.name}")
+            if host.node != machine.node:
+                yield from _declared(before, host, machine, cleans)
             yield from _changed(host, machine)
     yield from _ways(pairs)
+
+
+def _declared(before: Applied, host: AppliedHost, machine: Machine, cleans: Sequence[str]) -> Iterator[Consequence]:
+    if not before.deletes_only_own(host.node, cleans):
+        yield _by_old_scripts(host, f"renamed to {machine.name}")
+        return
+    yield _of(
+        RENAMED_IN_PLACE,
+        machine,
+        f"{host.node} becomes {machine.node}: host name and name in the mesh change, the Kubernetes node stays "
+        f"{machine.kubernetes_node}.",
+        "keep `renamed_from` in the site file as long as the host lives",
+    )
 
 
 def _removed(before: Applied, host: AppliedHost, cleans: Sequence[str]) -> Consequence:
@@ -122,7 +149,9 @@ def _renamed(host: AppliedHost, machine: Machine, site: str) -> Iterator[Consequ
             f"{host.node} would become {machine.node}: it is the same machine (its host key is the same), and the "
             "clean-up "
             "of the old name would wipe it.",
-            f"write `renamed_from: {host.site}` at the top of the site file",
+            f"keep the id {host.site}: the names of nodes, registrations and devices are made of it; or describe a "
+            "new site on other "
+            "machines, move the workloads, then destroy this one",
             host=machine.name,
             node=machine.node,
         )

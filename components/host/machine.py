@@ -36,15 +36,13 @@ class Machine:
     index: int
     """Position in the site file's list of hosts."""
     node: str
-    """Its one name outside the site: host name, Kubernetes node name, name in the mesh."""
+    """Its one name outside the site: host name, name in the mesh, and Kubernetes node, unless it was renamed."""
     spec: HostSpec
     os: OsSpec
     """What it runs: the site's `os`, with what the host's own says instead."""
     hardware: HardwareProfile
     accelerators: Mapping[str, Accelerator] = field(default_factory=dict)
     """By name: those of the box, then those that were added to it."""
-    former: tuple[str, ...] = ()
-    """Names outside the site that it had before, by `renamed_from`."""
     jump_node: str | None = None
     """Name outside the site of the host through which SSH reaches this one."""
 
@@ -52,6 +50,26 @@ class Machine:
     def name(self) -> str:
         """Name within the site."""
         return self.spec.name
+
+    @property
+    def installed_name(self) -> str:
+        """Name within the site under which it was installed. What Kubernetes holds under it keeps it."""
+        return self.spec.renamed_from or self.spec.name
+
+    @property
+    def kubernetes_node(self) -> str:
+        """Name of its Kubernetes node, which cannot be changed: a node with another name is another node."""
+        return f"{self.site}-{self.installed_name}"
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """Names outside the site that it had before."""
+        return (self.kubernetes_node,) if self.spec.renamed_from else ()
+
+    @property
+    def site(self) -> str:
+        """Id of its site."""
+        return self.node.removesuffix(f"-{self.spec.name}")
 
     @property
     def known(self) -> bool:

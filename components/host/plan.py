@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from components.expected import Expected, file
 from components.host.machine import Machine
@@ -18,6 +19,9 @@ KUBELET_SYSCTLS = {
     "kernel.panic_on_oops": "1",
 }
 """What the kubelet requires with ``protect-kernel-defaults``. Source: K3s hardening guide."""
+
+OWNER = "/var/lib/edge/owner"
+"""Says whose the host is: site, node, and the stack's identity."""
 
 SITE_SYSCTLS = {
     "fs.inotify.max_user_instances": "8192",
@@ -45,11 +49,15 @@ class HostPlan:
     """The scripts of one host, in the order in which they run."""
 
     reachable: str
-    """Succeeds as soon as the host answers and lets us become root."""
+    """Succeeds as soon as the host answers and lets us become root, and where it does not belong to somebody else. By
+    standard input: the stack's identity."""
     facts: str
-    """Prints what the host is. Refuses one that is not what the site file says, or lacks what its parts need."""
+    """Prints what the host is. Refuses one that is not what the site file says, lacks what its parts need, or runs a
+    foreign Kubernetes."""
+    facts_of_known: str
+    """The same of a host that the stack holds already: it may run this site's K3s from before hosts were marked."""
     base: str
-    """Kernel settings, host name, time, update window."""
+    """Marks the host as the site's. Then kernel settings, host name, time, update window."""
     leave: str
     """Takes away what ``base`` left."""
     identity: str
@@ -81,28 +89,38 @@ def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
     configured = [(system.time_unit, time_file), (system.update_unit, update_file)]
     own = {file.path: file.text for _, file in configured if file}
     services = [system.time_unit, *([system.update_unit] if system.update_unit else [])]
+    expected: dict[str, Any] = {
+        "node": machine.node,
+        "kubernetes_node": machine.kubernetes_node,
+        "arch": hardware.arch,
+        "cores": hardware.cores,
+        "memory_mib": int(hardware.memory_mib * _MEMORY_TOLERANCE),
+        "disk_gib": int(hardware.disk_gib * _DISK_TOLERANCE),
+        "profile": machine.spec.hardware,
+        "tpm": hardware.tpm,
+        "luks": os.disk == "luks-tpm2",
+        "secure_boot": os.secure_boot,
+        "os_ids": system.ids,
+        "distribution": system.name,
+        "checks": checks,
+    }
     return HostPlan(
         reachable=render(
-            "host/reachable.sh.j2", node=machine.node, address=machine.spec.address, via=machine.jump_node
-        ),
-        facts=render(
-            "host/facts.sh.j2",
+            "host/reachable.sh.j2",
             node=machine.node,
-            arch=hardware.arch,
-            cores=hardware.cores,
-            memory_mib=int(hardware.memory_mib * _MEMORY_TOLERANCE),
-            disk_gib=int(hardware.disk_gib * _DISK_TOLERANCE),
-            profile=machine.spec.hardware,
-            tpm=hardware.tpm,
-            luks=os.disk == "luks-tpm2",
-            secure_boot=os.secure_boot,
-            os_ids=system.ids,
-            distribution=system.name,
-            checks=checks,
+            address=machine.spec.address,
+            via=machine.jump_node,
+            site=machine.site,
+            owner=OWNER,
+            former=machine.former,
         ),
+        facts=render("host/facts.sh.j2", known=False, **expected),
+        facts_of_known=render("host/facts.sh.j2", known=True, **expected),
         base=render(
             "host/base.sh.j2",
             node=machine.node,
+            site=machine.site,
+            owner=OWNER,
             files={path: here_document(text) for path, text in files.items()},
             time_file=time_file,
             time_unit=system.time_unit,
@@ -114,11 +132,14 @@ def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
         leave=render(
             "host/leave.sh.j2",
             node=machine.node,
+            kubernetes_node=machine.kubernetes_node,
+            owner=OWNER,
             paths=[*files, *own],
             units=[unit for unit, file in configured if file],
         ),
         identity=identity_of(machine.spec.host_key),
         expected=(
+            *file(OWNER, "0644", None),
             *(one for path, text in (files | own).items() for one in file(path, "0644", text)),
             *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),
             Expected("sysctl", "kernel.hostname", machine.node),

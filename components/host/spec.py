@@ -164,6 +164,10 @@ class HostSpec(Spec):
     name: DnsLabel
     """Name within the site. `<site>-<name>` is its host name, its node name and its name in the mesh."""
 
+    renamed_from: DnsLabel | None = None
+    """Name under which this host was installed, where it has another one now. Its Kubernetes node keeps that name, so
+    this stays as long as the host does."""
+
     hardware: DnsLabel
     """Hardware profile, from stacks/profiles/hardware."""
 

@@ -110,9 +110,11 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
     return ClusterPlan(
         datastore=datastore_kind(spec, len(servers)),
         api_address=api_address,
-        cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.node),
+        cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.kubernetes_node),
         cluster_init_used=render("k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN),
-        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first), reasons=REASONS),
+        ready=render(
+            "k3s/cluster_ready.sh.j2", node=first.kubernetes_node, version=version_of(spec, first), reasons=REASONS
+        ),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
 
@@ -127,7 +129,8 @@ def plan_node(
 ) -> NodePlan:
     """Scripts of one node. ``labels`` are the site's; ``psa_exempt`` are namespaces, in addition to kube-system, whose
     pods cannot be restricted."""
-    node, arch = machine.node, machine.arch
+    # Not `machine.node`: a renamed host is the node that it was.
+    node, arch = machine.kubernetes_node, machine.arch
     version = version_of(spec, machine)
     server = machine.is_server
     service = "k3s" if server else "k3s-agent"
@@ -168,11 +171,11 @@ def plan_node(
     releases = {sums[arch]: release for release, sums in spec.releases.items() if arch in sums}
     return NodePlan(
         install=install,
-        uninstall=render("k3s/uninstall.sh.j2", node=node, unit=service, bin_dir=bin_dir),
+        uninstall=render("k3s/uninstall.sh.j2", node=machine.node, kubernetes_node=node, unit=service, bin_dir=bin_dir),
         forget_old_node=render(
             "k3s/forget_old_node.sh.j2",
             node=node,
-            first=node == servers[0].node and not external,
+            first=machine.node == servers[0].node and not external,
             external=external,
             must_join=_MUST_JOIN,
             ca_is=CA_IS,
@@ -321,7 +324,7 @@ _ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("
 
 
 def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
-    config: dict[str, Any] = {"node-name": machine.node}
+    config: dict[str, Any] = {"node-name": machine.kubernetes_node}
     if machine.spec.node_ip:
         config["node-ip"] = machine.spec.node_ip
     return config | {

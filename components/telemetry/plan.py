@@ -106,12 +106,12 @@ def credentials(token: Any) -> Manifest:
 
 def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine) -> Manifest:
     """The StatefulSet of one host, held to its node; its volume follows from the claim template."""
-    labels = {**_LABELS, "app.kubernetes.io/instance": machine.name}
+    labels = {**_LABELS, "app.kubernetes.io/instance": machine.installed_name}
     request_mib, limit_mib = (64, 160) if machine.hardware.memory_mib < _SMALL_HOST_MIB else (128, 384)
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": {"name": f"{NAME}-{machine.name}", "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": f"{NAME}-{machine.installed_name}", "namespace": NAMESPACE, "labels": labels},
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 2,
@@ -124,7 +124,7 @@ def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine) -
                 "spec": {
                     "serviceAccountName": NAME,
                     "automountServiceAccountToken": False,
-                    "nodeSelector": {"kubernetes.io/hostname": machine.node},
+                    "nodeSelector": {"kubernetes.io/hostname": machine.kubernetes_node},
                     # Like the pods of a DaemonSet: a host with problems must still be measured.
                     "tolerations": [{"operator": "Exists"}],
                     "securityContext": pod_security(_USER),

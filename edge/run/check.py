@@ -87,6 +87,8 @@ class SiteCheck:
     cost: dict[str, Any] | None = None
     secrets_missing: tuple[str, ...] = ()
     """Keys that a real run needs and that are not set. Not an error: a rehearsal needs none."""
+    host_keys: tuple[str, ...] = ()
+    """Keys of the hosts: no two sites may have one in common."""
     has_routes: bool = False
     """Whether the site advertises networks to a mesh; they may overlap with those of other sites."""
     has_unmanaged_cluster: bool = False
@@ -233,7 +235,12 @@ def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:
 def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
     """Problems between sites. Reads only those files again that can be concerned."""
     stems = Counter(site.file.stem for site in sites)
-    concerned = [site.file for site in sites if site.has_routes or stems[site.file.stem] > 1]
+    keys = Counter(key for site in sites for key in set(site.host_keys))
+    concerned = [
+        site.file
+        for site in sites
+        if site.has_routes or stems[site.file.stem] > 1 or any(keys[key] > 1 for key in site.host_keys)
+    ]
     if len(concerned) < 2:
         return ()
     checked = [(_files(root, file.parent), _files(root, file.parent).check(file)) for file in concerned]
@@ -295,6 +302,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
             graph=(*refused, *stopped),
             cost=cost_of(spec),
             secrets_missing=tuple(need.key for need in settings.missing(spec)),
+            host_keys=tuple(host.host_key for host in spec.hosts),
             has_routes=any(network.mesh for network in networks(spec)),
             has_unmanaged_cluster=has_unmanaged_cluster(spec),
         ),

@@ -31,7 +31,7 @@ from stacks.site import SiteSpec
 PROJECT = "edge"
 """Name of the Pulumi project, as in `Pulumi.yaml`."""
 
-_SDKS = ("pulumi_command.remote", "pulumi_kubernetes.helm.v3")
+_SDKS = ("pulumi_command.local", "pulumi_command.remote", "pulumi_kubernetes.helm.v3")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What two sites must not have in common: an id, or a network that one mesh has to route to both.
+"""What two sites must not have in common: an id, a machine, or a network that one mesh has to route to both.
 
 Owns the rules between sites. Rules about one site are in the specs, in the parts, and in the modules beside this one.
 """
@@ -31,6 +31,7 @@ class _Route:
 def between_sites(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
     """Each conflict once, at the file that comes later; an id belongs to the file that is named after it."""
     yield from _ids(files)
+    yield from _machines(files)
     yield from _routes(files)
 
 
@@ -50,6 +51,24 @@ def _ids(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
                 "give this site another id, and its file the same name",
             )
             yield file, file.problem("duplicate-site", finding)
+
+
+def _machines(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:
+    """A machine in two sites: mostly a site file that was copied. Each of them would set it up as its own."""
+    owners: dict[str, tuple[SiteFile, str]] = {}
+    for file in files:
+        # One file under two ids is refused by its id.
+        for index, host in enumerate(file.model.hosts if file.model is not None else ()):
+            assert file.model is not None
+            owner, node = owners.setdefault(host.host_key, (file, file.model.node(host)))
+            if owner is not file and owner.model is not None and owner.model.site != file.model.site:
+                finding = Finding(
+                    ("hosts", index, "host_key"),
+                    f"{node} has the same host key ({owner.source.file.as_posix()}): it is the same machine",
+                    "each machine in one site",
+                    "remove it from one of the two sites; machines made from one image need new keys",
+                )
+                yield file, file.problem("shared-host", finding)
 
 
 def _routes(files: Sequence[SiteFile]) -> Iterator[tuple[SiteFile, Problem]]:

@@ -27,6 +27,17 @@ def findings(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
 
 def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     names: dict[str, int] = {}
+    # Kubernetes and the stack's state know a renamed host by the name that it had.
+    taken = {host.name for host in spec.hosts}
+    for index, host in enumerate(spec.hosts):
+        if host.renamed_from is not None and host.renamed_from in taken:
+            yield Finding(
+                ("hosts", index, "renamed_from"),
+                f"`{host.renamed_from}` is a host of this site, or one that another host was before",
+                "a name that no host of the site has or had",
+                "check the name; a host that takes over a name is another machine: remove the old one first",
+            )
+        taken.add(host.renamed_from or host.name)
     keys: dict[str, str] = {}
     for index, host in enumerate(spec.hosts):
         if host.name in names:

@@ -41,7 +41,7 @@ def hosts() -> list[Host]:
     for one in (*SERVERS, AGENT):
         # The second one is reached through the first, whose connection holds the key a second time.
         jump_host = made[0] if one is SERVERS[1] else None
-        made.append(Host(one.node, HostArgs(one, SshSpec(), KEYS["ssh-private-key"], jump_host=jump_host)))
+        made.append(Host(one.node, HostArgs(one, SshSpec(), KEYS["ssh-private-key"], stack="0", jump_host=jump_host)))
     return made
 
 

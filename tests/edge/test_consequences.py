@@ -137,6 +137,17 @@ def test_destroy_says_what_goes_before_it_asks(project: Project) -> None:
     assert "prod-a" in said["reason"]
 
 
+def test_a_rename_that_is_declared_keeps_every_resource(project: Project) -> None:
+    content = base("shop")
+    content["hosts"][0].update(name="z", renamed_from="a")
+    _write(project, content)
+    document = project.edge("preview", "demo", "--rehearse", "--json").document
+    assert {resource["op"] for resource in document["resources"]} <= {"same", "update"}
+    named = {resource["name"] for resource in document["resources"]}
+    assert {"demo-z", "demo-z-k3s", "demo-z-tailscale", "demo-z-telemetry"} <= named
+    assert not {name for name in named if name.startswith("demo-a")}
+
+
 # Last, since it changes what is up.
 def test_with_consent_the_edit_is_made(project: Project) -> None:
     content = base("plant")

@@ -140,6 +140,14 @@ _EXTERNAL = {"kind": "external", "engine": "postgresql"}
 
 ROWS = (
     _row("a host is renamed", "shop", _set(0, name="z"), "host-renamed", _NO),
+    _row("a host is renamed in place", "plant", _set(1, name="z", renamed_from="b"), "host-renamed-in-place", _STOPS),
+    _row(
+        "the only host is renamed in place",
+        "shop",
+        _set(0, name="z", renamed_from="a"),
+        "host-renamed-in-place",
+        _STOPS,
+    ),
     _row("two hosts change places", "plant", _swap, "host-renamed", _NO),
     _row("a host is removed", "plant", _without("d"), "host-removed", _LOSES),
     _row("a server is replaced", "plant", _other_servers("c"), "host-removed host-added", _LOSES),

@@ -22,6 +22,7 @@ from stacks import parts
 from stacks.catalogue import catalogue
 from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import consequences, edits, held_in, in_any, of_destroy
+from stacks.consequences_reference import PAGE, page
 from stacks.loader import load_site, site_names
 from stacks.site import SiteSpec
 from tests.stacks.site_edits import ROWS, Content, Row, base
@@ -186,7 +187,18 @@ def test_the_removal_of_a_part_is_never_silent(
 
 def test_every_kind_of_edit_has_a_row() -> None:
     """But for removals, and for what the states of other tests show."""
-    elsewhere = {"host-removed-by-old-scripts", "k3s-unknown", "site-destroyed"}
+    elsewhere = {"host-removed-by-old-scripts", "k3s-unknown", "site-destroyed", "host-adopted"}
     elsewhere |= {edit.name for edit in edits() if edit.name.endswith("-removed")} - {"host-removed"}
     shown = {name for row in ROWS for name in row.edits}
     assert {edit.name for edit in edits()} - elsewhere == shown - elsewhere
+
+
+def test_the_committed_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m stacks.consequences_reference"
+
+
+def test_every_kind_of_edit_is_on_the_page() -> None:
+    text = page()
+    for edit in edits():
+        assert f"| {edit.title} |" in text
+        assert f"| `{edit.name}` |" in text

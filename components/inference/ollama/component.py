@@ -66,7 +66,9 @@ class Ollama(EdgeComponent):
         plugged = [release(self, f"{name}-device-plugin", device_plugin.chart(plugin))] if plugin else []
 
         (machine,) = (machine for machine in site.machines if machine.name == host)
-        labels = ollama.host_labels(placement, machine.node, args.installations[host], on_gpu=spec.device == "gpu")
+        labels = ollama.host_labels(
+            placement, machine.kubernetes_node, args.installations[host], on_gpu=spec.device == "gpu"
+        )
         joined = args.joined.get(host)
         needed.append(create(self, f"{machine.node}-ollama", labels, depends_on=[joined] if joined else []))
         pull = make(

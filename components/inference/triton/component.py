@@ -88,7 +88,7 @@ class Triton(EdgeComponent):
                 self,
                 f"{machine.node}-inference",
                 triton.host_labels(
-                    placement, machine.node, args.installations[machine.name], on_gpu=spec.device == "gpu"
+                    placement, machine.kubernetes_node, args.installations[machine.name], on_gpu=spec.device == "gpu"
                 ),
                 depends_on=[joined] if joined else [],
             )

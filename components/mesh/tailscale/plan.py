@@ -82,6 +82,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
     version = spec.version.removeprefix("v")
     values: dict[str, object] = {
         "node": node,
+        "kubernetes_node": machine.kubernetes_node,
         "home": HOME,
         "state": STATE,
         "command": f"{machine.system.bin_dir}/tailscale",

@@ -41,7 +41,7 @@ def plan(spec: RancherSpec, site: Site) -> RancherPlan:
     """The registration of ``site``. Its scripts run on the first server."""
     first = site.servers[0]
     # A changed text runs again: on another server, and on one that was asked to apply everything again.
-    installation = f"{first.node} {first.spec.reapply or ''}".rstrip()
+    installation = f"{first.kubernetes_node} {first.spec.reapply or ''}".rstrip()
     return RancherPlan(
         cluster_name=spec.cluster_name or site.name,
         labels={

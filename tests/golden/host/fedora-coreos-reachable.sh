@@ -82,6 +82,49 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a at 10.0.0.11: does the host answer, and may we become root?
+# site-a at 10.0.0.11: does the host answer, may we become root, and is it ours?
 [ "$(id -u)" = 0 ] || fail "not root: sudo without a password is needed on site-a"
+stack=
+read_secret stack
+# Consent is one line of standard input where somebody has given it, CHANGE:WORD each. Once used, it is noted here and does
+# not count again.
+consents=
+IFS= read -r consents || true
+consents=$(printf '%s' "$consents" | base64 -d)
+
+# consented CHANGE: whether somebody has consented to this change of this host; uses it up.
+consented() {
+  local consent used=/var/lib/edge/consents
+  for consent in $consents; do
+    if [ "${consent%%:*}" = "$1" ] && ! grep -qxF -- "$consent" "$used" 2>/dev/null; then
+      install -d -m 0755 -- /var/lib/edge
+      printf '%s\n' "$consent" >>"$used"
+      return 0
+    fi
+  done
+  return 1
+}
+owner=/var/lib/edge/owner
+owned() { sed -n "s/^$1=//p" "$owner"; }
+adopt() {
+  put_file "$owner" 0644 <<<"site=site
+node=site-a
+stack=$stack"
+  say "adopted: this host was $1"
+}
+if [ -f "$owner" ]; then
+  theirs="$(owned node) of site $(owned site)"
+  case "$(owned site) $(owned node) $(owned stack)" in
+    'site site-a'" $stack") ;;
+    *)
+      [ "$theirs" != 'site-a of site site' ] || theirs="$theirs in another stack"
+      consented host-adopted || fail "this host is $theirs, not site-a of site site. Nothing was changed. Correct the" \
+        "address or the name in the site file, or adopt the host (docs/consequences.md): pulumi config set" \
+        "edge:allow-destroy site-a:host-adopted:$(date -u +%F)"
+      adopt "$theirs"
+      ;;
+  esac
+elif consented host-adopted; then
+  adopt "nobody's"
+fi
 say "reachable"

@@ -103,4 +103,5 @@ for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/module
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
 systemctl try-restart locksmithd
+rm -f -- /var/lib/edge/owner /var/lib/edge/consents
 say "removed the files that prepared site-a"

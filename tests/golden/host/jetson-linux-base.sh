@@ -83,6 +83,12 @@ fetch() {
 }
 
 # site-a: kernel settings, host name, time, update window.
+stack=
+read_secret stack
+put_file /var/lib/edge/owner 0644 <<<"site=site
+node=site-a
+stack=$stack"
+changed=0
 put_file /etc/sysctl.d/90-kubelet.conf 0644 <<'EDGE_FILE'
 vm.panic_on_oom = 0
 vm.overcommit_memory = 1
