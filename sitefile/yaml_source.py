@@ -19,7 +19,7 @@ from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, reso
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-MAX_NODES = 20_000
+MAX_NODES = 100_000
 """Most values that a file may hold after its aliases are expanded. A large file has a few hundred."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
