@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def _explain(error: Exception, *, as_json: bool) -> int:
     elif isinstance(error, OperationError):
         failure(console(stderr=True), error)
     else:
-        typer.echo(str(error), err=True)
+        console(stderr=True).print(str(error))
     return code
 
 
@@ -96,6 +97,9 @@ def main() -> None:
     root = str(Path(__file__).resolve().parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a terminal that knows ASCII only
     from engine import loopback
 
     # Here, before anything talks to the engine; `pulumi` and every worker inherit it.

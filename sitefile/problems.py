@@ -159,9 +159,14 @@ def any_of(words: Iterable[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted else "nothing"
 
 
+def printable(text: str) -> str:
+    """One line, without what a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else UNPRINTABLE for c in text)
+
+
 def shown(text: str) -> str:
     """A value in backticks, cut to a length that fits a sentence."""
-    flat = "".join(c if c.isprintable() else UNPRINTABLE for c in " ".join(text.split()))
+    flat = printable(" ".join(text.split()))
     return f"`{flat if len(flat) <= SHOWN_VALUE_WIDTH else flat[: SHOWN_VALUE_WIDTH - 1] + '…'}`"
 
 
@@ -169,6 +174,6 @@ def _with_caret(source: str, line: int, column: int) -> list[str]:
     """The line, cut to a window around the caret when it is long, and the caret below it."""
     start = max(0, column - EXCERPT_WIDTH + 20) if len(source) > EXCERPT_WIDTH else 0
     window = source[start : start + EXCERPT_WIDTH].replace("\t", "→")
-    window = "".join(c if c.isprintable() else UNPRINTABLE for c in window)
+    window = printable(window)
     gutter = f"    {line} | "
     return [gutter + window, " " * (len(gutter) - 2) + "| " + " " * (column - 1 - start) + "^"]

@@ -7,6 +7,7 @@ model and no field.
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ import yaml
 from sitefile.problems import Position, Problem, shown
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, resolve
 
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-MAX_NODES = 20_000
+MAX_NODES = 100_000
 """Most values that a file may hold after its aliases are expanded. A large file has a few hundred."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -68,6 +69,15 @@ def read(path: Path, *, shown_as: Path | None = None, within: Path | None = None
                 "the file is a symbolic link that leads out of its folder",
                 "a regular file, so that a reviewer sees what is deployed",
                 "replace the link by a copy of the file",
+            )
+        # Anything else, such as a pipe, could wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            return _refusal(
+                start,
+                "unreadable",
+                "this is no regular file",
+                "a regular file",
+                "replace it by a file, or move it away",
             )
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

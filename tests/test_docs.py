@@ -94,3 +94,13 @@ def test_where_the_tree_of_contributing_goes_into_a_folder_it_names_all_that_is_
         if path and (missing := folders_below(path) - named - mirrored.get(path, set()))
     }
     assert left_out == {}
+
+
+def test_every_test_that_the_security_table_names_exists() -> None:
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (PROJECT_ROOT / "SECURITY.md").read_text())
+    tests = [(path, name) for path, name in named if (PROJECT_ROOT / "tests" / path).is_file() or name]
+    assert len(tests) > 12
+    missing = [
+        f"{path}::{name}" for path, name in tests if f"def {name}" not in (PROJECT_ROOT / "tests" / path).read_text()
+    ]
+    assert not missing

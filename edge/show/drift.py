@@ -14,6 +14,7 @@ from rich.text import Text
 from components.expected import Expected
 from edge.hosts.drift import Report, SiteDrift, Tell
 from edge.show.render import console, failure, remedies
+from sitefile.problems import printable
 
 _QUIET_S, _LINE_EACH_S = 2.0, 10.0
 _DIGITS = 12
@@ -36,7 +37,7 @@ def counting() -> Iterator[Tell]:
         seconds = time.monotonic() - started
         if not sys.stderr.isatty() and seconds > _QUIET_S and seconds - told > _LINE_EACH_S:
             told = seconds
-            print(line.plain, file=sys.stderr, flush=True)
+            print(printable(line.plain), file=sys.stderr, flush=True)
 
     if sys.stderr.isatty():
         with live:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from edge.exit_codes import INTERRUPTED
@@ -16,6 +17,7 @@ from edge.run.operation import Outcome
 from edge.show import difference
 from edge.show.consequences import consequences
 from edge.show.lines import paragraph
+from sitefile.problems import printable
 
 SIGNS = {
     "create": ("+", "green"),
@@ -32,9 +34,21 @@ TYPE_PREFIX = "edge:index:"
 _CHANGING = ("create", "update", "replace", "delete")
 
 
+class _Terminal(Console):
+    """What files, hosts and programs are called and say is shown, and never obeyed by the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                lines = (printable(line) for line in segment.text.split("\n"))
+                yield Segment("\n".join(lines), segment.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console that respects NO_COLOR and adds no line breaks to what is written to a file."""
-    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    return _Terminal(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 def failure(out: Console, problem: OperationError) -> None:

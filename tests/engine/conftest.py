@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from engine.obtain import download
 from engine.obtain.go_build import wanted_go
 from engine.obtain.pin import PULUMI_VERSION
 
@@ -93,18 +97,40 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return own
 
 
+@dataclass
+class Publisher:
+    """Where the official archive and the publisher's list of checksums come from."""
+
+    folder: Path
+    pins: Path
+
+    def publishes(self, content: Callable[[Path], None]) -> str:
+        """Put up an archive that holds what ``content`` writes; returns its checksum, which no list has yet."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as work:
+            content(Path(work))
+            with tarfile.open(self.archive, "w:gz") as archive:
+                archive.add(work, "pulumi")
+        return hashlib.sha256(self.archive.read_bytes()).hexdigest()
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / download.archive()
+
+    def lists(self, sha256: str) -> None:
+        (self.folder / f"pulumi-{PULUMI_VERSION}-checksums.txt").write_text(f"{sha256}  {download.archive()}\n")
+
+    def pins_one(self, sha256: str) -> None:
+        self.pins.write_text(f"# pinned\n{sha256}  {download.archive()}\n")
+
+
 @pytest.fixture
-def installer(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], None]], None]:
-    """Makes the official download reachable, with the given stand-in for what its installer leaves in a folder."""
-    from pulumi.automation import PulumiCommand
-
-    from engine.obtain import download
-
-    def use(install: Callable[[Path], None]) -> None:
-        def instead(root: str, version: object) -> None:
-            install(Path(root))
-
-        monkeypatch.setattr(download, "reachable", lambda: True)
-        monkeypatch.setattr(PulumiCommand, "install", instead)
-
-    return use
+def publisher(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    """A reachable publisher with nothing to download yet."""
+    own = Publisher(tmp_path / "publisher", tmp_path / "checksums.txt")
+    own.folder.mkdir()
+    own.pins.write_text("# none\n")
+    monkeypatch.setattr(download, "reachable", lambda: True)
+    monkeypatch.setattr(download, "_ARCHIVES", own.folder.as_uri())
+    monkeypatch.setattr(download, "_LISTS", own.folder.as_uri())
+    monkeypatch.setattr(download, "_PINNED", own.pins)
+    return own

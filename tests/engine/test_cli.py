@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from engine.obtain import cli, download, go_build
 from engine.obtain.cli import PulumiCli
 from engine.obtain.pin import PULUMI_VERSION, EngineError
-from tests.engine.conftest import WANTED_GO, Machine, write_executable
+from tests.engine.conftest import WANTED_GO, Machine, Publisher, write_executable
 
 
 def _whole_installation(root: Path) -> None:
-    write_executable(root / "bin" / "pulumi", f"#!/bin/sh\necho v{PULUMI_VERSION}\n")
+    write_executable(root / "pulumi", f"#!/bin/sh\necho v{PULUMI_VERSION}\n")
 
 
 @pytest.mark.parametrize("version", [PULUMI_VERSION, f"v{PULUMI_VERSION}", "3.990.1", "3.301.0"])
@@ -73,23 +72,16 @@ def test_nothing_is_downloaded_or_built_when_one_is_at_hand(
     assert cli.obtain().origin == {"build": "go-build"}.get(at_hand, at_hand)
 
 
-def test_the_official_download_comes_before_a_build(
-    machine: Machine, installer: Callable[[Callable[[Path], None]], None]
-) -> None:
+def test_the_official_download_comes_before_a_build(machine: Machine, publisher: Publisher) -> None:
     machine.go()
-    installer(_whole_installation)
+    publisher.pins_one(publisher.publishes(_whole_installation))
     assert cli.obtain() == PulumiCli(path=download.cached_path(), version=PULUMI_VERSION, origin="download")
 
 
-def test_a_download_that_fails_falls_through_to_the_build(
-    machine: Machine, installer: Callable[[Callable[[Path], None]], None]
-) -> None:
-    def fail(root: Path) -> None:
-        write_executable(root / "bin" / "half", "")
-        raise OSError("connection reset")
-
+def test_a_download_that_fails_falls_through_to_the_build(machine: Machine, publisher: Publisher) -> None:
     machine.go()
-    installer(fail)
+    publisher.publishes(_whole_installation)
+    publisher.pins_one("0" * 64)
     assert cli.obtain() == PulumiCli(path=go_build.cached_path(), version=PULUMI_VERSION, origin="go-build")
     assert not download.cached_path().parents[1].exists(), "a failed download must not look like a cached one"
 

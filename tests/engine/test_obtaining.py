@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from engine.obtain import cache, download, go_build
-from engine.obtain.pin import EngineError
-from tests.engine.conftest import WANTED_GO, Machine, write_executable
+from engine.obtain.pin import PULUMI_VERSION, EngineError
+from tests.engine.conftest import WANTED_GO, Machine, Publisher, write_executable
 
 _BUILD = "from engine.obtain import go_build; print(go_build.build())"
 
@@ -105,40 +105,51 @@ def test_an_old_go_is_refused_with_both_versions(machine: Machine, version: str,
         go_build.find_go()
 
 
-def test_an_unreachable_download_says_so_without_starting_the_installer(
-    machine: Machine, installer: Callable[[Callable[[Path], None]], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never(root: Path) -> None:
-        raise AssertionError("the installer has no time limit of its own")
-
-    installer(never)
-    monkeypatch.setattr(download, "reachable", lambda: False)
+def test_an_unreachable_download_says_so_and_asks_for_nothing(machine: Machine) -> None:
     with pytest.raises(EngineError, match="cannot be reached"):
         download.fetch()
 
 
-def test_a_download_that_leaves_no_executable_is_a_failure(
-    machine: Machine, installer: Callable[[Callable[[Path], None]], None]
-) -> None:
-    installer(lambda root: None)
-    with pytest.raises(EngineError, match="left no bin/pulumi"):
+def _pulumi(folder: Path) -> None:
+    write_executable(folder / "pulumi", "")
+
+
+def test_an_archive_other_than_the_pinned_one_is_not_unpacked(publisher: Publisher) -> None:
+    publisher.lists(publisher.publishes(_pulumi))
+    publisher.pins_one("0" * 64)
+    with pytest.raises(EngineError, match=r"expected 0{64}: it was not unpacked"):
+        download.fetch()
+    assert not download.cached_path().parents[1].exists()
+
+
+def test_without_a_pin_the_publishers_list_decides(publisher: Publisher) -> None:
+    sha256 = publisher.publishes(_pulumi)
+    publisher.lists("0" * 64)
+    with pytest.raises(EngineError, match="it was not unpacked"):
+        download.fetch()
+    publisher.lists(sha256)
+    assert download.fetch() == download.cached_path()
+    assert download.cached_path().exists()
+
+
+def test_an_archive_that_no_list_has_is_not_downloaded(publisher: Publisher) -> None:
+    publisher.publishes(_pulumi)
+    with pytest.raises(EngineError, match="download failed"):
+        download.fetch()
+    (publisher.folder / f"pulumi-{PULUMI_VERSION}-checksums.txt").write_text("")
+    with pytest.raises(EngineError, match="no checksum is known"):
         download.fetch()
 
 
-def test_the_installers_own_last_line_is_the_reason_given(
-    machine: Machine, installer: Callable[[Callable[[Path], None]], None]
-) -> None:
-    def fail(root: Path) -> None:
-        raise subprocess.CalledProcessError(1, "install.sh", output=b"fetching\nerror: no such version\n")
-
-    installer(fail)
-    with pytest.raises(EngineError, match="download failed: error: no such version"):
+def test_an_archive_without_an_executable_is_a_failure(publisher: Publisher) -> None:
+    publisher.pins_one(publisher.publishes(lambda folder: None))
+    with pytest.raises(EngineError, match="holds no pulumi/pulumi"):
         download.fetch()
 
 
 def test_an_address_that_does_not_answer_is_not_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     # Port 9 of the loopback: refused at once.
-    monkeypatch.setattr(download, "_INSTALLER", "http://127.0.0.1:9/install.sh")
+    monkeypatch.setattr(download, "_ARCHIVES", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert not download.reachable()
 
