@@ -115,7 +115,8 @@ def _up(checkout: Path, site: str) -> str:
         check=False,
     )
     if done.returncode:
-        return _reason(done.stdout, done.stderr)
+        # The folder has another name each time.
+        return _reason(done.stdout, done.stderr).replace(f"{checkout}/", "")
     if not list(state.glob("rehearsal/.pulumi/stacks/*/*.json")):
         return "it left no state"
     return ""
