@@ -40,6 +40,19 @@ def ready(site: Site, node: str) -> bool:
     return site.kubectl("get", "node", node, "--output", conditions, check=False) == "True"
 
 
+def test_a_kubelet_that_refuses_cgroup_v1_ends_k3s_after_it_was_ready(one: Site) -> None:
+    server = Unit(one.host("a"))
+    if server.host.run("stat --file-system --format=%T /sys/fs/cgroup").stdout.strip() == "cgroup2fs":
+        pytest.skip("this machine has cgroup v2")
+    with server.told(_STRICT) as mark:
+        wait_for("systemd starts it again", lambda: server.restarts > 0, seconds=300)
+        lines = server.since(mark)
+    reason = "Shutdown request received: kubelet exited: .*kubelet is configured to not run on a host using cgroup v1"
+    assert server.said(reason, mark)
+    assert any("Running kubelet" in line for line in lines)
+    wait_for("the node is ready", lambda: ready(one, "lab-a"))
+
+
 def test_a_restart_amid_automatic_restarts_keeps_their_count(one: Site) -> None:
     server = Unit(one.host("a"))
     with server.told({"token-file": "/no/such/file"}):
