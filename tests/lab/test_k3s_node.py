@@ -40,6 +40,19 @@ def ready(site: Site, node: str) -> bool:
     return site.kubectl("get", "node", node, "--output", conditions, check=False) == "True"
 
 
+def test_the_components_configuration_has_no_key_that_k3s_would_skip(one: Site) -> None:
+    for unit in (Unit(one.host("a")), Unit(one.host("b"), "k3s-agent")):
+        assert "Unknown flag" not in unit.host.run(f"journalctl --unit={unit.name} --output=cat --no-pager").stdout
+
+
+def test_an_unknown_key_is_a_warning(one: Site) -> None:
+    server = Unit(one.host("a"))
+    with server.told({"no-such-setting": "x"}) as mark:
+        wait_for("the API answers", lambda: answers(one))
+        assert server.said(r"level=warning msg=\"Unknown flag --no-such-setting found in 90-test\.yaml, skipping", mark)
+    wait_for("the API answers", lambda: answers(one))
+
+
 def test_a_kubelet_that_refuses_cgroup_v1_ends_k3s_after_it_was_ready(one: Site) -> None:
     server = Unit(one.host("a"))
     if server.host.run("stat --file-system --format=%T /sys/fs/cgroup").stdout.strip() == "cgroup2fs":

@@ -172,14 +172,6 @@ def test_the_servers_kubeconfig_works_from_outside(one: Site) -> None:
     assert said.stdout.split() == ["node/lab-a", "node/lab-b"]
 
 
-def test_an_unknown_setting_is_refused_with_its_place(one: Site) -> None:
-    done = one.host("b").run("k3s server --helm-job-image=x", check=False)
-    assert done.returncode == 1
-    assert done.stderr == (
-        'k3s server: fatal: command line: unknown setting "helm-job-image": the lab\'s k3s does not know it\n'
-    )
-
-
 def test_another_machine_of_the_same_name_is_refused_until_the_node_is_forgotten(one: Site) -> None:
     agent = one.host("b")
     agent.run("systemctl stop k3s-agent && echo another >/etc/rancher/node/password && systemctl start k3s-agent")
