@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.hosts.lab import Lab
-from tests.lab.k3s_site import Site, release_on_mirror, uninstalled_at_the_end, wait_for
+from tests.lab.k3s_site import AGENT_TOKEN, TOKEN, Site, release_on_mirror, uninstalled_at_the_end, wait_for
 from tests.lab.k3s_unit import Unit
 
 # The kubelet of the component's configuration, without what lets it run on cgroup v1.
@@ -51,6 +51,46 @@ def test_an_unknown_key_is_a_warning(one: Site) -> None:
         wait_for("the API answers", lambda: answers(one))
         assert server.said(r"level=warning msg=\"Unknown flag --no-such-setting found in 90-test\.yaml, skipping", mark)
     wait_for("the API answers", lambda: answers(one))
+
+
+def test_an_agent_with_a_wrong_token_waits(one: Site) -> None:
+    agent = Unit(one.host("b"), "k3s-agent")
+    with agent.told({"token": "wrong", "token-file": ""}) as mark:
+        wait_for("it is refused twice", lambda: sum("not authorized" in line for line in agent.since(mark)) > 1)
+        assert (agent.state, agent.restarts) == ("active", 0)
+    one.script("a", one.plan("b").wait_ready)
+
+
+def test_a_short_token_is_trusted_and_k3s_says_so(one: Site) -> None:
+    agent = Unit(one.host("b"), "k3s-agent")
+    mark = agent.restart()
+    wait_for(
+        "it says what it trusts",
+        lambda: agent.said("Cluster CA certificate is not trusted .*, but the token does not include a CA hash", mark),
+    )
+    one.script("a", one.plan("b").wait_ready)
+
+
+@pytest.mark.parametrize("which", ["token", "agent-token"])
+def test_the_server_keeps_its_tokens_with_the_hash_of_its_ca(one: Site, which: str) -> None:
+    digest = one.host("a").run("curl --silent --insecure https://127.0.0.1:6443/cacerts | sha256sum").stdout.split()[0]
+    user, secret = {"token": ("server", TOKEN), "agent-token": ("node", AGENT_TOKEN)}[which]
+    kept = one.host("a").run(f"cat /var/lib/rancher/k3s/server/{which}").stdout.strip()
+    assert kept == f"K10{digest}::{user}:{secret}"
+
+
+def test_a_token_with_the_hash_is_compared_with_the_ca_that_answers(one: Site) -> None:
+    agent = Unit(one.host("b"), "k3s-agent")
+    right = one.host("a").run("cat /var/lib/rancher/k3s/server/agent-token").stdout.strip()
+    with agent.told({"token": right, "token-file": ""}) as mark:
+        one.script("a", one.plan("b").wait_ready)
+        assert not agent.said("does not include a CA hash", mark)
+    with agent.told({"token": f"K10{'0' * 64}::node:{AGENT_TOKEN}", "token-file": ""}) as mark:
+        wait_for(
+            "it sees another CA",
+            lambda: agent.said("token CA hash does not match the Cluster CA certificate hash", mark),
+        )
+    one.script("a", one.plan("b").wait_ready)
 
 
 def test_a_kubelet_that_refuses_cgroup_v1_ends_k3s_after_it_was_ready(one: Site) -> None:

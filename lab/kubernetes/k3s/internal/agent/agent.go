@@ -119,11 +119,14 @@ func (a *Agent) register(ctx context.Context, register Register) error {
 			return err
 		}
 	}
-	err = join.Until(ctx, func() error {
+	// A wrong token, another CA, a taken name: K3s waits for all of them to be put right on the server.
+	err = join.UntilYes(ctx, func() error {
 		reply, err := register(ctx, request)
 		a.cluster = reply
 		return err
-	}, func(err error) { logrus.Infof("Waiting to retrieve agent configuration; server is not ready: %v", err) })
+	}, func(err error) {
+		logrus.Errorf("Waiting to retrieve agent configuration; server is not ready: %v", err)
+	})
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (s *Server) only(user string, w http.ResponseWriter, r *http.Request, handl
 		return
 	}
 	logrus.Warnf("%s: wrong token for %s", r.RemoteAddr, r.URL.Path)
-	http.Error(w, "Unauthorized: the token is not this cluster's", http.StatusUnauthorized)
+	http.Error(w, "Unauthorized", http.StatusUnauthorized)
 }
 
 func (s *Server) newProxy() (http.Handler, error) {
