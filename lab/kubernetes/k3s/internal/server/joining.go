@@ -121,10 +121,11 @@ func (s *Server) bootstrap() (join.Bootstrap, error) {
 func (s *Server) sharedSettings() map[string]string {
 	settings := map[string]string{
 		"cluster-cidr": s.network.cluster, "service-cidr": s.network.service, "cluster-dns": s.network.dns,
-		"flannel-backend":    s.config.Text("flannel-backend", "vxlan"),
-		"secrets-encryption": fmt.Sprint(s.config.Is("secrets-encryption")),
-		"embedded-registry":  fmt.Sprint(s.config.Is("embedded-registry")),
-		"disable-servicelb":  fmt.Sprint(slices.Contains(s.config.List("disable"), "servicelb")),
+		"flannel-backend":             s.config.Text("flannel-backend", "vxlan"),
+		"secrets-encryption":          fmt.Sprint(s.config.Is("secrets-encryption")),
+		"secrets-encryption-provider": s.config.Text("secrets-encryption-provider", "aescbc"),
+		"embedded-registry":           fmt.Sprint(s.config.Is("embedded-registry")),
+		"disable-servicelb":           fmt.Sprint(slices.Contains(s.config.List("disable"), "servicelb")),
 	}
 	return settings
 }

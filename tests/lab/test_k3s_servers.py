@@ -1,0 +1,84 @@
+"""Three servers of the lab's K3s against what the real one was seen to do: each test is a row of the table in
+lab/README.md. They hold the stand-in, not the component: what an operator or a bad network does is done by hand.
+
+One story, in the order in which the tests stand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.hosts.lab import Lab
+from tests.lab.k3s_site import Site, release_on_mirror, uninstalled_at_the_end, wait_for
+from tests.lab.k3s_unit import Unit
+
+_DB = "/var/lib/rancher/k3s/server/db"
+_JOIN = "/etc/rancher/k3s/config.yaml.d/20-join.yaml"
+_ETCD = "node-role.kubernetes.io/etcd=true"
+
+
+@pytest.fixture(scope="module")
+def three(lab: Lab) -> Iterator[Site]:
+    """Servers a, which starts the cluster, and b, which joins it; c comes with the first test."""
+    with (
+        release_on_mirror(lab) as (authority, mirror, release),
+        uninstalled_at_the_end(
+            Site(lab, authority, mirror, release, {"a": "server", "b": "server", "c": "server"})
+        ) as site,
+    ):
+        site.script("a", site.cluster.cluster_init_permit)
+        for name in ("a", "b"):
+            site.install(name)
+        yield site
+
+
+def answers(site: Site, on: str) -> bool:
+    return site.kubectl("get", "--raw", "/readyz", on=on, check=False) == "ok"
+
+
+def members(site: Site, on: str) -> list[str]:
+    found = site.kubectl("get", "nodes", "--selector", _ETCD, "--output", "name", on=on, check=False)
+    return sorted(found.replace("node/", "").split())
+
+
+def port_answers(site: Site, name: str) -> bool:
+    ask = f"curl --silent --insecure --max-time 2 https://{site.host(name).address}:6443/cacerts"
+    return "BEGIN CERTIFICATE" in site.host("a").run(ask, check=False).stdout
+
+
+def join(site: Site, name: str, server: str) -> None:
+    site.host(name).run(f"install -d -m 0700 {_JOIN.rpartition('/')[0]} && cat >{_JOIN}", stdin=f"server: {server}\n")
+
+
+def forget_datastore(site: Site, name: str) -> None:
+    site.host(name).run(f"systemctl stop k3s; rm -rf {_DB} /var/lib/rancher/k3s/server/tls")
+
+
+def test_settings_that_servers_share_are_compared_when_one_joins(three: Site) -> None:
+    forget_datastore(three, "c")
+    three.kubectl("delete", "node", "lab-c", "--wait=true")
+    c = Unit(three.host("c"))
+    with c.told({"secrets-encryption-provider": "aescbc"}) as mark:
+        wait_for(
+            "c is refused",
+            lambda: c.said("critical configuration value mismatch between servers: secrets-encryption-provider", mark),
+        )
+    wait_for("c has joined", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
+    wait_for("c answers", lambda: answers(three, "c"), seconds=180)
+
+
+def silence_after_losing(three: Site, name: str, asked: str) -> float:
+    """Seconds in which another server did not answer after this one had lost its power, once; it has it back."""
+    three.host(name).power_off()
+    try:
+        lost = time.monotonic()
+        wait_for("the others have a leader", lambda: answers(three, asked))
+        silent = time.monotonic() - lost
+    finally:
+        three.host(name).power_on()
+        three.host(name).wait_booted()
+    wait_for("it is back", lambda: answers(three, name), seconds=240)
+    return silent
