@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.balancer import Balancer
 from lab.hosts.lab import Lab
 from tests.lab.k3s_site import Site, release_on_mirror, uninstalled_at_the_end, wait_for
 from tests.lab.k3s_unit import Unit
@@ -57,6 +58,27 @@ def forget_datastore(site: Site, name: str) -> None:
     site.host(name).run(f"systemctl stop k3s; rm -rf {_DB} /var/lib/rancher/k3s/server/tls")
 
 
+def test_a_server_whose_seed_leads_to_itself_listens_and_asks_itself_for_ever(three: Site, lab: Lab) -> None:
+    three.install("c")
+    wait_for("c is a member", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"])
+    forget_datastore(three, "c")
+    three.kubectl("delete", "node", "lab-c", "--wait=true")
+    gateway, c = str(lab.layout.gateway), Unit(three.host("c"))
+    with Balancer(gateway, [three.host(name).address for name in ("c", "a")]):
+        join(three, "c", f"https://{gateway}:6443")
+        mark = c.restart()
+        wait_for("c asks itself", lambda: c.said("failed to get etcd MemberList", mark), seconds=180)
+        assert port_answers(three, "c"), "it listens before it has joined"
+        assert (c.state, c.restarts) == ("activating", 0)
+        assert members(three, "a") == ["lab-a", "lab-b"]
+    join(three, "c", f"https://{three.host('b').address}:6443")
+    c.restart()
+    wait_for(
+        "c has joined by the address of a peer", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180
+    )
+    wait_for("c answers", lambda: answers(three, "c"), seconds=180)
+
+
 def test_settings_that_servers_share_are_compared_when_one_joins(three: Site) -> None:
     forget_datastore(three, "c")
     three.kubectl("delete", "node", "lab-c", "--wait=true")
@@ -66,6 +88,16 @@ def test_settings_that_servers_share_are_compared_when_one_joins(three: Site) ->
             "c is refused",
             lambda: c.said("critical configuration value mismatch between servers: secrets-encryption-provider", mark),
         )
+    wait_for("c has joined", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
+    wait_for("c answers", lambda: answers(three, "c"), seconds=180)
+
+
+def test_a_new_server_under_a_name_that_is_still_a_member_is_refused(three: Site) -> None:
+    forget_datastore(three, "c")
+    c = Unit(three.host("c"))
+    mark = c.restart()
+    wait_for("c is refused", lambda: c.said("etcd cluster join failed: duplicate node name found", mark), seconds=120)
+    three.kubectl("delete", "node", "lab-c", "--wait=true")
     wait_for("c has joined", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
     wait_for("c answers", lambda: answers(three, "c"), seconds=180)
 

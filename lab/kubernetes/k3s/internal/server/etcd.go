@@ -49,6 +49,7 @@ type etcdMember struct {
 }
 
 func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
+	s.usesEtcd.Store(true)
 	var client *join.Client
 	if how == etcdJoins {
 		joined, err := s.joinServers(ctx)
@@ -63,6 +64,10 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 	if err := s.ensureCertificates(); err != nil {
 		return err
 	}
+	// As K3s does, before there is a datastore: whoever looks for a server by its port finds this one.
+	if err := s.startFront(); err != nil {
+		return err
+	}
 	name := strings.TrimSpace(string(readFile(etcdNameFile)))
 	if name == "" {
 		name = s.node + "-" + token.Random()[:8]
@@ -75,7 +80,7 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 		logrus.Infof("Joining the etcd of %s as %s", s.config.Text("server", ""), name)
 		request := join.EtcdRequest{Node: s.node, Name: name, PeerURL: peer}
 		err := join.Until(ctx, func() error { return client.Ask(ctx, join.EtcdPath, request, &reply) }, func(err error) {
-			logrus.Infof("Waiting for the etcd to take this server: %v", err)
+			logrus.Errorf("Failed to join the etcd cluster, will retry: %v", err)
 		})
 		if err != nil {
 			return err
@@ -118,6 +123,7 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 	if err := s.etcd.waitForVote(ctx); err != nil {
 		return err
 	}
+	s.member.Store(true)
 	if how == etcdFounds && exists(paths.SQLite) {
 		return s.carryOver(ctx)
 	}

@@ -28,6 +28,9 @@ const remoteHeaders = "X-Remote-"
 // Port 6443: what nodes need before they can use Kubernetes, and all the rest for the API server behind it. Who shows a
 // client certificate here is named to the API server in headers that only this front may send.
 func (s *Server) startFront() error {
+	if s.front.Load() != nil {
+		return nil
+	}
 	pair, err := tls.LoadX509KeyPair(tlsPath("serving-kube-apiserver.crt"), tlsPath("serving-kube-apiserver.key"))
 	if err != nil {
 		return err

@@ -89,12 +89,18 @@ func (s *Server) serveBootstrap(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveEtcd(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, func(request join.EtcdRequest) (join.EtcdReply, error) {
+		if s.usesEtcd.Load() && !s.member.Load() {
+			return join.EtcdReply{}, errNoMember
+		}
 		if s.etcd == nil {
 			return join.EtcdReply{}, errNoEtcd
 		}
 		return s.etcd.add(r.Context(), request)
 	})
 }
+
+// This server listens and is not a member itself yet: it is the one that asks, or its etcd has no leader.
+var errNoMember = errors.New("failed to get etcd MemberList: the etcd server is not available")
 
 var errNoEtcd = errors.New("this server has no embedded etcd: a further server needs one, or an external datastore")
 

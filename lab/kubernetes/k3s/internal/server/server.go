@@ -43,8 +43,10 @@ type Server struct {
 	etcd      *etcdMember
 	client    *kubernetes.Clientset
 	ready     atomic.Bool
-	failed    chan error
-	front     atomic.Pointer[http.Server]
+	// usesEtcd is set before the front starts, member when this server has a vote.
+	usesEtcd, member atomic.Bool
+	failed           chan error
+	front            atomic.Pointer[http.Server]
 
 	// The datastore outlives the programs that use it.
 	outlives context.Context
