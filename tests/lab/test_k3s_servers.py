@@ -102,6 +102,33 @@ def test_a_new_server_under_a_name_that_is_still_a_member_is_refused(three: Site
     wait_for("c answers", lambda: answers(three, "c"), seconds=180)
 
 
+def test_a_deleted_server_with_a_seed_joins_again_at_its_next_start(three: Site) -> None:
+    c = Unit(three.host("c"))
+    mark = c.mark()
+    three.kubectl("delete", "node", "lab-c", "--wait=true")
+    wait_for("c knows", lambda: c.said("this node has been removed from the cluster please restart k3s", mark))
+    c.restart()
+    wait_for("c is a member again", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
+    assert three.host("c").run(f"ls -d {_DB}/etcd-old-*").stdout, "what it had is put aside"
+    wait_for("c answers", lambda: answers(three, "c"), seconds=180)
+
+
+def test_a_deleted_first_server_does_not_start_again_by_itself(three: Site) -> None:
+    a = Unit(three.host("a"))
+    mark = a.mark()
+    three.kubectl("delete", "node", "lab-a", "--wait=true", on="b")
+    wait_for("a knows", lambda: a.said("this node has been removed from the cluster please restart k3s", mark))
+    mark = a.restart()
+    wait_for(
+        "a refuses",
+        lambda: a.said("tombstone file has been detected but --server is empty: backup and delete", mark),
+    )
+    join(three, "a", f"https://{three.host('b').address}:6443")
+    a.restart()
+    wait_for("a is a member again", lambda: members(three, "b") == ["lab-a", "lab-b", "lab-c"], seconds=180)
+    wait_for("a answers", lambda: answers(three, "a"), seconds=180)
+
+
 def silence_after_losing(three: Site, name: str, asked: str) -> float:
     """Seconds in which another server did not answer after this one had lost its power, once; it has it back."""
     three.host(name).power_off()

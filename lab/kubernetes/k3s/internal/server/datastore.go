@@ -39,6 +39,11 @@ type datastore struct {
 func (s *Server) startDatastore(ctx context.Context) error {
 	external := s.config.Text("datastore-endpoint", "")
 	joins := s.config.Text("server", "")
+	if external == "" {
+		if err := unbury(paths.Etcd, tombstone, joins); err != nil {
+			return err
+		}
+	}
 	switch {
 	case external != "":
 		return s.startKine(external)

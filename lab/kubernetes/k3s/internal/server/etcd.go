@@ -37,7 +37,11 @@ const (
 	etcdNameFile   = paths.Etcd + "/name"
 	// There as soon as this server has been a member; the folder alone says only that it has tried.
 	etcdLog = paths.Etcd + "/member/wal"
+	// Left by a member that was removed from the cluster while it ran.
+	tombstone = paths.Etcd + "/tombstone"
 )
+
+var errBuried = errors.New("tombstone file has been detected but --server is empty: backup and delete ${datadir}/server/db")
 
 var errDuplicate = errors.New("etcd cluster join failed: duplicate node name found, please use a unique name for this node")
 
@@ -104,15 +108,7 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 		return err
 	}
 	s.etcd = &etcdMember{name, opened, started}
-	go func() {
-		select {
-		case err := <-started.Err():
-			s.failed <- fmt.Errorf("etcd: %w", err)
-		case <-started.Server.StopNotify():
-			s.failed <- errors.New("etcd stopped: this server may have been removed from the cluster")
-		case <-ctx.Done():
-		}
-	}()
+	go s.watchEtcd(ctx, started)
 	select {
 	case <-started.Server.ReadyNotify():
 	case <-ctx.Done():
@@ -128,6 +124,38 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 		return s.carryOver(ctx)
 	}
 	return nil
+}
+
+// A member that is removed marks its data and waits for somebody, or systemd, to start it again.
+func (s *Server) watchEtcd(ctx context.Context, started *embed.Etcd) {
+	select {
+	case err := <-started.Err():
+		s.failed <- fmt.Errorf("etcd exited: %w", err)
+	case <-started.Server.StopNotify():
+		if s.outlives.Err() != nil {
+			return // This server stops it.
+		}
+		if err := bury(tombstone); err != nil {
+			s.failed <- fmt.Errorf("failed to write tombstone file: %w", err)
+			return
+		}
+		logrus.Info("this node has been removed from the cluster please restart k3s to rejoin the cluster")
+	case <-ctx.Done():
+	}
+}
+
+func bury(path string) error { return os.WriteFile(path, nil, 0o600) }
+
+// What a removed member had is put aside where it may join again, and is not touched where nobody says through whom.
+func unbury(folder, mark, server string) error {
+	if !exists(mark) {
+		return nil
+	}
+	if server == "" {
+		return errBuried
+	}
+	logrus.Info("tombstone file has been detected, removing data dir to rejoin the cluster")
+	return os.Rename(folder, fmt.Sprintf("%s-old-%d", folder, time.Now().Unix()))
 }
 
 func etcdConfig(name, address string) *embed.Config {
