@@ -165,7 +165,7 @@ func (s *Server) adoptSealed(sealed []byte) error {
 }
 
 func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 		result, err := call(limited)

@@ -39,6 +39,11 @@ const (
 	etcdLog = paths.Etcd + "/member/wal"
 	// Left by a member that was removed from the cluster while it ran.
 	tombstone = paths.Etcd + "/tombstone"
+	// How long K3s waits for a datastore that does not answer before it ends and is started again.
+	patience = 15 * time.Minute
+	// K3s' own, five times as slow as etcd's: after the loss of a leader nobody answers for some seconds.
+	heartbeat       = 500 * time.Millisecond
+	electionTimeout = 5 * time.Second
 )
 
 var errBuried = errors.New("tombstone file has been detected but --server is empty: backup and delete ${datadir}/server/db")
@@ -109,12 +114,13 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 	}
 	s.etcd = &etcdMember{name, opened, started}
 	go s.watchEtcd(ctx, started)
+	logrus.Info("Waiting for the etcd server to become available")
 	select {
 	case <-started.Server.ReadyNotify():
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(5 * time.Minute):
-		return errors.New("etcd: no leader within 5 minutes")
+	case <-time.After(patience):
+		return fmt.Errorf("failed to start etcd: no leader within %s", patience)
 	}
 	if err := s.etcd.waitForVote(ctx); err != nil {
 		return err
@@ -164,6 +170,8 @@ func etcdConfig(name, address string) *embed.Config {
 	config.Name = name
 	config.Dir = paths.Etcd
 	config.LogLevel = "error"
+	config.TickMs = uint(heartbeat.Milliseconds())
+	config.ElectionMs = uint(electionTimeout.Milliseconds())
 	config.ListenPeerUrls = []url.URL{at(address, etcdPeerPort)}
 	config.AdvertisePeerUrls = config.ListenPeerUrls
 	config.AdvertiseClientUrls = []url.URL{at(address, etcdClientPort)}

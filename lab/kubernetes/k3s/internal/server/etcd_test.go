@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestAMemberThatWasRemovedStartsOnlyWhereItIsToldThroughWhomItJoins(t *testing.T) {
@@ -31,5 +32,15 @@ func TestAMemberThatWasRemovedStartsOnlyWhereItIsToldThroughWhomItJoins(t *testi
 	aside, _ := filepath.Glob(folder + "-old-*")
 	if exists(folder) || len(aside) != 1 || !exists(filepath.Join(aside[0], "member")) {
 		t.Errorf("its data is not put aside: %v", aside)
+	}
+}
+
+func TestADatastoreHasTheTimeThatK3sGivesIt(t *testing.T) {
+	if patience != 15*time.Minute {
+		t.Errorf("K3s waits for 15 minutes, and not for %s", patience)
+	}
+	config := etcdConfig("a-12345678", "10.0.0.1")
+	if config.TickMs != 500 || config.ElectionMs != 5000 {
+		t.Errorf("a leader is missed after %d ms, heartbeats are %d ms apart", config.ElectionMs, config.TickMs)
 	}
 }
