@@ -4,6 +4,7 @@ lab/README.md. They hold the stand-in, not the component: settings are changed b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,26 @@ def test_an_unknown_key_is_a_warning(one: Site) -> None:
         wait_for("the API answers", lambda: answers(one))
         assert server.said(r"level=warning msg=\"Unknown flag --no-such-setting found in 90-test\.yaml, skipping", mark)
     wait_for("the API answers", lambda: answers(one))
+
+
+def test_the_datastore_of_one_server_has_a_node_password_for_each_node(one: Site) -> None:
+    found = one.kubectl("get", "secrets", "--namespace", "kube-system", "--output", "name").split()
+    assert {"secret/lab-a.node-password.k3s", "secret/lab-b.node-password.k3s"} <= set(found)
+
+
+def test_labels_are_added_and_changed_at_a_start_and_never_removed(one: Site) -> None:
+    agent = Unit(one.host("b"), "k3s-agent")
+
+    def labels() -> dict[str, str]:
+        found = json.loads(one.kubectl("get", "node", "lab-b", "--output", "jsonpath={.metadata.labels}"))
+        return {key: value for key, value in found.items() if key in ("site", "first", "second")}
+
+    with agent.told({"node-label": ["site=other", "first=1"]}):
+        wait_for("labels are there", lambda: labels() == {"site": "other", "first": "1"})
+    wait_for(
+        "the old value is back, and the label that is told no more stays",
+        lambda: labels() == {"site": "lab", "first": "1"},
+    )
 
 
 def test_an_agent_with_a_wrong_token_waits(one: Site) -> None:

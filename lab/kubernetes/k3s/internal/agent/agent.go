@@ -105,6 +105,11 @@ func (a *Agent) start(ctx context.Context, register Register) error {
 		return err
 	}
 	go a.keepNetwork(ctx, client)
+	controller, err := kube.Client(kubeconfig("k3scontroller"))
+	if err != nil {
+		return err
+	}
+	go a.labelNode(ctx, controller)
 	return nil
 }
 
