@@ -127,6 +127,21 @@ def test_a_kubelet_that_refuses_cgroup_v1_ends_k3s_after_it_was_ready(one: Site)
     wait_for("the node is ready", lambda: ready(one, "lab-a"))
 
 
+def test_a_missing_wireguard_ends_k3s_after_it_was_ready(one: Site) -> None:
+    server = Unit(one.host("a"))
+    if server.host.run("ip link add probe type wireguard && ip link delete probe", check=False).returncode == 0:
+        pytest.skip("this machine's kernel has WireGuard")
+    with server.told({"flannel-backend": "wireguard-native"}) as mark:
+        wait_for("systemd was told that it is ready", lambda: server.state == "active")
+        wait_for("systemd starts it again", lambda: server.restarts > 0, seconds=300)
+        lines = server.since(mark)
+    reason = f"Shutdown request received: flannel exited: failed to register flannel network: {_NO_WIREGUARD}"
+    at = next(number for number, line in enumerate(lines) if reason in line)
+    end = next(number for number, line in enumerate(lines[at:], at) if "Main process exited" in line)
+    assert end - at > 20, "what K3s' parts write while they stop is behind the reason"
+    wait_for("the node is ready", lambda: ready(one, "lab-a"))
+
+
 def test_a_restart_amid_automatic_restarts_keeps_their_count(one: Site) -> None:
     server = Unit(one.host("a"))
     with server.told({"token-file": "/no/such/file"}):

@@ -72,6 +72,8 @@ func runNode(command string, arguments []string) error {
 			return shutdown(err)
 		case err := <-inProcess:
 			return shutdown(err)
+		case err := <-node.Failed():
+			return shutdown(err)
 		case <-ctx.Done():
 			logrus.Info("Ending")
 			return nil

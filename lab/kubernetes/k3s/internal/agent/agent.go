@@ -31,12 +31,16 @@ type Agent struct {
 	// api is where this node's programs reach the Kubernetes API.
 	api     string
 	cluster join.NodeReply
+	failed  chan error
 }
 
 // New is a node that has not started.
 func New(told *config.Config, children *child.Group, name, address string) *Agent {
-	return &Agent{config: told, children: children, name: name, address: address}
+	return &Agent{config: told, children: children, name: name, address: address, failed: make(chan error, 4)}
 }
+
+// Failed delivers an error when a part of this node that runs in this process ends.
+func (a *Agent) Failed() <-chan error { return a.failed }
 
 // Register is how a node gets its certificates: from a server across the network, or from the one in this process.
 type Register func(context.Context, join.NodeRequest) (join.NodeReply, error)

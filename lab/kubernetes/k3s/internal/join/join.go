@@ -63,6 +63,8 @@ type NodeReply struct {
 	ClusterCIDR  string
 	ServiceCIDR  string
 	ClusterDNS   string
+	// FlannelBackend is the servers' choice for all nodes.
+	FlannelBackend string
 }
 
 // Bootstrap is what all servers of a cluster share.

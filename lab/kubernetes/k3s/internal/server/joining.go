@@ -51,6 +51,7 @@ func (s *Server) AdmitNode(ctx context.Context, request join.NodeRequest) (join.
 	reply := join.NodeReply{
 		ServerCA: s.ca["server-ca"].PEM, ClientCA: s.ca["client-ca"].PEM, Certificates: map[string][]byte{},
 		ClusterCIDR: s.network.cluster, ServiceCIDR: s.network.service, ClusterDNS: s.network.dns,
+		FlannelBackend: s.config.Text("flannel-backend", "vxlan"),
 	}
 	if request.Node == "" || net.ParseIP(request.Address) == nil {
 		return reply, errors.New("a node has a name and an address")
