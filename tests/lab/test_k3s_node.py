@@ -54,6 +54,14 @@ def test_an_unknown_key_is_a_warning(one: Site) -> None:
     wait_for("the API answers", lambda: answers(one))
 
 
+def test_the_servers_folder_is_roots_alone_however_it_was_made(one: Site) -> None:
+    server = Unit(one.host("a"))
+    server.host.run("chmod 0755 /var/lib/rancher/k3s/server")
+    server.restart()
+    wait_for("the API answers", lambda: answers(one))
+    assert server.host.run("stat --format=%a /var/lib/rancher/k3s/server").stdout.strip() == "700"
+
+
 def test_the_datastore_of_one_server_has_a_node_password_for_each_node(one: Site) -> None:
     found = one.kubectl("get", "secrets", "--namespace", "kube-system", "--output", "name").split()
     assert {"secret/lab-a.node-password.k3s", "secret/lab-b.node-password.k3s"} <= set(found)

@@ -156,6 +156,10 @@ func (s *Server) Start(ctx context.Context) error {
 			return err
 		}
 	}
+	// Whoever made it before.
+	if err := os.Chmod(paths.Server, 0o700); err != nil {
+		return err
+	}
 	if err := s.startDatastore(ctx); err != nil {
 		return err
 	}
