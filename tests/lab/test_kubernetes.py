@@ -14,6 +14,7 @@ from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes import build
 from tests.lab.k3s_site import READY, Site, release_on_mirror, uninstalled_at_the_end, wait_for
+from tests.lab.k3s_unit import Unit
 
 
 def pod(name: str, *, host: str, command: tuple[str, ...] = ("serve",), privileged: bool = False) -> str:
@@ -87,20 +88,15 @@ def test_a_second_run_of_the_same_script_changes_nothing(one: Site, name: str) -
 
 
 def test_the_programs_run_with_the_flags_that_the_configuration_hardens(one: Site) -> None:
-    lines = (
-        one.host("a").run("for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done").stdout.splitlines()
-    )
-    of = {line.split()[1]: line for line in lines if line.startswith("/usr/local/bin/k3s kube")}
-    for flag in (
-        "NodeRestriction,EventRateLimit",
-        "audit-log-maxage=30",
-        "anonymous-auth=false",
-        "--encryption-provider",
-    ):
-        assert flag in of["kube-apiserver"]
-    assert "terminated-pod-gc-threshold=100" in of["kube-controller-manager"]
-    for flag in ("pod-max-pids=4096", "protect-kernel-defaults=true", "streaming-connection-idle-timeout=5m"):
-        assert flag in of["kubelet"]
+    server = Unit(one.host("a"))
+    flags = server.flags("kube-apiserver")
+    assert "enable-admission-plugins=NodeRestriction,EventRateLimit,DenyServiceExternalIPs" in flags
+    assert {"audit-log-maxage=30", "anonymous-auth=false"} <= flags
+    assert any(flag.startswith("encryption-provider-config=") for flag in flags)
+    assert "terminated-pod-gc-threshold=100" in server.flags("kube-controller-manager")
+    said = json.loads(one.kubectl("get", "--raw", "/api/v1/nodes/lab-a/proxy/configz"))["kubeletconfig"]
+    assert (said["podPidsLimit"], said["protectKernelDefaults"]) == (4096, True)
+    assert said["streamingConnectionIdleTimeout"] == "5m0s"
 
 
 def test_secrets_are_not_readable_in_the_datastore(one: Site) -> None:
