@@ -213,7 +213,7 @@ def leftovers(host: LabHost) -> str:
         grep -E ' (/run/k3s|/var/lib/kubelet|/var/lib/rancher|/run/netns/cni-)' /proc/self/mounts
         pgrep --list-full -f '^/usr/local/bin/k3s|^/var/lib/rancher|^/(probe|pause|coredns)'
         ip -brief link | grep -E 'cni0|flannel|veth'
-        ip route | grep 'proto 99'
+        ip route | grep -F '10.42.'
         ip netns list
         iptables-save | grep -E 'KUBE-|CNI-|FLANNEL'
         true
