@@ -42,7 +42,9 @@ class Site:
     @cached_property
     def spec(self) -> K3sSpec:
         several = {"api_address": self.lab["a"].address} if self.roles.get("b") == "server" else {}
-        return K3sSpec.model_validate({**self.mirror.site_block(self.release), **several})
+        # A balancer in front of the servers is on this machine's side.
+        names = {"tls_sans": (str(self.lab.layout.gateway),)}
+        return K3sSpec.model_validate({**self.mirror.site_block(self.release), **several, **names})
 
     @cached_property
     def nodes(self) -> dict[str, Machine]:
@@ -88,7 +90,9 @@ class Site:
         """What the host component does before K3s comes: the kernel settings that kubelets ask for."""
         self.host(name).run(self.authority.trust_script())
         settings = host_plan.sysctl_file(host_plan.KUBELET_SYSCTLS)
-        self.host(name).run("sysctl --quiet --load=-", stdin=settings)
+        # In a file, because a host that is switched on again has to have them too.
+        keep = "cat >/etc/sysctl.d/90-kubelet.conf && sysctl --quiet --load=/etc/sysctl.d/90-kubelet.conf"
+        self.host(name).run(keep, stdin=settings)
 
     def kubectl(self, *arguments: str, on: str = "a", stdin: str = "", check: bool = True) -> str:
         words = " ".join(f"'{argument}'" for argument in arguments)

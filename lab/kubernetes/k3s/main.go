@@ -47,7 +47,6 @@ func run(name string) {
 	switch name {
 	case "server", "agent":
 		if err := runNode(name, os.Args[1:]); err != nil {
-			fmt.Fprintf(os.Stderr, "k3s %s: fatal: %v\n", name, err)
 			os.Exit(1)
 		}
 	case "ctr":

@@ -21,7 +21,7 @@ import (
 	"edge/lab/kubernetes/k3s/internal/server"
 )
 
-// Runs `k3s server` or `k3s agent` until it is told to end, or one of its parts ends by itself.
+// Runs `k3s server` or `k3s agent` until it is told to end, or one of its parts ends by itself. Its error is in the log.
 func runNode(command string, arguments []string) error {
 	// For this process alone: some of the programs that it starts would speak for it too early.
 	notifySocket := os.Getenv("NOTIFY_SOCKET")
@@ -29,7 +29,7 @@ func runNode(command string, arguments []string) error {
 	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true})
 	told, err := config.Load(config.RoleOf(command), paths.Config, paths.ConfigDir, arguments)
 	if err != nil {
-		return err
+		return fatal(err)
 	}
 	if told.Is("debug") {
 		logrus.SetLevel(logrus.DebugLevel)
@@ -40,7 +40,7 @@ func runNode(command string, arguments []string) error {
 	}
 	name, address, err := identity(told)
 	if err != nil {
-		return err
+		return fatal(err)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
@@ -52,7 +52,7 @@ func runNode(command string, arguments []string) error {
 	if command == "server" {
 		control, err := server.New(told, children, name, address)
 		if err != nil {
-			return err
+			return fatal(err)
 		}
 		defer control.Close()
 		inProcess, closeFront = control.Failed(), control.CloseFront
@@ -66,17 +66,31 @@ func runNode(command string, arguments []string) error {
 		select {
 		case err := <-started:
 			if err != nil && ctx.Err() == nil {
-				return err
+				return fatal(err)
 			}
 		case err := <-children.Failed():
-			return err
+			return shutdown(err)
 		case err := <-inProcess:
-			return err
+			return shutdown(err)
+		case err := <-node.Failed():
+			return shutdown(err)
 		case <-ctx.Done():
 			logrus.Info("Ending")
 			return nil
 		}
 	}
+}
+
+// Both say why this process ends before its programs are stopped, as K3s does: what they write while they stop comes
+// after the reason in the journal, and nothing repeats it at the end.
+func fatal(err error) error {
+	logrus.StandardLogger().Logf(logrus.FatalLevel, "Error: %v", err)
+	return err
+}
+
+func shutdown(err error) error {
+	logrus.Errorf("Shutdown request received: %v", err)
+	return err
 }
 
 func startServer(ctx context.Context, told *config.Config, control *server.Server, node *agent.Agent, notify string) error {

@@ -31,12 +31,16 @@ type Agent struct {
 	// api is where this node's programs reach the Kubernetes API.
 	api     string
 	cluster join.NodeReply
+	failed  chan error
 }
 
 // New is a node that has not started.
 func New(told *config.Config, children *child.Group, name, address string) *Agent {
-	return &Agent{config: told, children: children, name: name, address: address}
+	return &Agent{config: told, children: children, name: name, address: address, failed: make(chan error, 4)}
 }
+
+// Failed delivers an error when a part of this node that runs in this process ends.
+func (a *Agent) Failed() <-chan error { return a.failed }
 
 // Register is how a node gets its certificates: from a server across the network, or from the one in this process.
 type Register func(context.Context, join.NodeRequest) (join.NodeReply, error)
@@ -105,6 +109,11 @@ func (a *Agent) start(ctx context.Context, register Register) error {
 		return err
 	}
 	go a.keepNetwork(ctx, client)
+	controller, err := kube.Client(kubeconfig("k3scontroller"))
+	if err != nil {
+		return err
+	}
+	go a.labelNode(ctx, controller)
 	return nil
 }
 
@@ -119,11 +128,14 @@ func (a *Agent) register(ctx context.Context, register Register) error {
 			return err
 		}
 	}
-	err = join.Until(ctx, func() error {
+	// A wrong token, another CA, a taken name: K3s waits for all of them to be put right on the server.
+	err = join.UntilYes(ctx, func() error {
 		reply, err := register(ctx, request)
 		a.cluster = reply
 		return err
-	}, func(err error) { logrus.Infof("Waiting to retrieve agent configuration; server is not ready: %v", err) })
+	}, func(err error) {
+		logrus.Errorf("Waiting to retrieve agent configuration; server is not ready: %v", err)
+	})
 	if err != nil {
 		return err
 	}

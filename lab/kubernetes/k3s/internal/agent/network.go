@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -24,12 +25,19 @@ import (
 // Marks the routes that are this program's in the kernel's table.
 const routeProtocol = 99
 
+const wireguardLink = "flannel-wg"
+
 // The stand-in for flannel: pods of one node on a bridge, and a plain route to each other node's pods. It asks for the
-// nodes every few seconds; all of them must be on one network.
+// nodes every few seconds; all of them must be on one network. As in K3s, a backend that cannot start ends the node,
+// which may have been ready to all who asked by then.
 func (a *Agent) keepNetwork(ctx context.Context, client kubernetes.Interface) {
 	said, told := "", false
 	for ctx.Err() == nil {
-		if err := a.network(ctx, client); err != nil {
+		var failed backendFailed
+		if err := a.network(ctx, client); errors.As(err, &failed) {
+			a.failed <- fmt.Errorf("flannel exited: failed to register flannel network: %w", failed.reason)
+			return
+		} else if err != nil {
 			if said != err.Error() {
 				logrus.Warnf("Network of the pods: %v", err)
 			}
@@ -68,6 +76,9 @@ func (a *Agent) network(ctx context.Context, client kubernetes.Interface) error 
 	if own == "" {
 		return fmt.Errorf("%s has no network for its pods yet", a.name)
 	}
+	if err := a.startBackend(); err != nil {
+		return backendFailed{err}
+	}
 	if err := a.writeCNI(own); err != nil {
 		return err
 	}
@@ -80,6 +91,25 @@ func (a *Agent) network(ctx context.Context, client kubernetes.Interface) error 
 // What flannel leaves each time that it has registered its network.
 func (a *Agent) writeSubnet() error {
 	return pki.Write("/run/flannel/subnet.env", []byte("FLANNEL_NETWORK="+a.cluster.ClusterCIDR+"\n"))
+}
+
+type backendFailed struct{ reason error }
+
+func (b backendFailed) Error() string { return b.reason.Error() }
+
+// What the backend needs of the kernel. Traffic does not go through it: pods reach other nodes by plain routes.
+func (a *Agent) startBackend() error {
+	if a.cluster.FlannelBackend != "wireguard-native" {
+		return nil
+	}
+	if _, err := netlink.LinkByName(wireguardLink); err == nil {
+		return nil
+	}
+	link := &netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: wireguardLink}}
+	if err := netlink.LinkAdd(link); err != nil {
+		return fmt.Errorf("could not create wireguard interface: %w", err)
+	}
+	return nil
 }
 
 func internalAddress(node corev1.Node) net.IP {

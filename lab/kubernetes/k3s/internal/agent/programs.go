@@ -12,11 +12,12 @@ import (
 	"edge/lab/kubernetes/k3s/internal/pki"
 )
 
-// What has no flag, or is the lab's: failCgroupV1, since hosts of a lab are namespaces on whatever machine there is.
+// What has no flag. failCgroupV1 is the default of the kubelet that sites get: the one in here is older and has another.
+// Flags go before it, and other files in its folder do too, if their names come later.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 cgroupDriver: cgroupfs
-failCgroupV1: false
+failCgroupV1: true
 authentication:
   webhook:
     cacheTTL: 10s
@@ -29,8 +30,7 @@ evictionMinimumReclaim:
 `
 
 func (a *Agent) startKubelet() error {
-	config := filepath.Join(paths.AgentEtc, "kubelet.conf")
-	if err := pki.Write(config, []byte(kubeletConfig)); err != nil {
+	if err := pki.Write(filepath.Join(paths.KubeletConfig, "00-k3s-defaults.conf"), []byte(kubeletConfig)); err != nil {
 		return err
 	}
 	flags := map[string]string{
@@ -40,7 +40,7 @@ func (a *Agent) startKubelet() error {
 		"client-ca-file":               agentPath("client-ca.crt"),
 		"cluster-dns":                  a.cluster.ClusterDNS,
 		"cluster-domain":               "cluster.local",
-		"config":                       config,
+		"config-dir":                   paths.KubeletConfig,
 		"container-runtime-endpoint":   "unix://" + paths.ContainerdSock,
 		"healthz-bind-address":         "127.0.0.1",
 		"hostname-override":            a.name,

@@ -3,12 +3,15 @@
 package child
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,8 +57,12 @@ func (g *Group) Self(name string, arguments ...string) error {
 
 // Start starts a program; its output goes where this one's goes.
 func (g *Group) Start(name string, cmd *exec.Cmd) error {
+	last := &lastWords{}
 	if cmd.Stdout == nil {
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		output := io.MultiWriter(os.Stderr, last)
+		cmd.Stdout, cmd.Stderr = output, output
+		// A process that it left behind may hold its output open.
+		cmd.WaitDelay = 2 * time.Second
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started := make(chan error)
@@ -82,10 +89,59 @@ func (g *Group) Start(name string, cmd *exec.Cmd) error {
 		g.mutex.Lock()
 		defer g.mutex.Unlock()
 		if !g.stopping {
-			g.failed <- fmt.Errorf("%s exited: %v", name, err)
+			if said := last.reason(); said != "" {
+				g.failed <- fmt.Errorf("%s exited: %s", name, said)
+			} else {
+				g.failed <- fmt.Errorf("%s exited: %v", name, err)
+			}
 		}
 	}()
 	return <-started
+}
+
+// In K3s these programs are functions and return an error; here it is the line that they write before they exit.
+type lastWords struct {
+	mutex sync.Mutex
+	line  []byte
+	found string
+}
+
+func (w *lastWords) Write(text []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.line = append(w.line, text...)
+	for {
+		end := bytes.IndexByte(w.line, '\n')
+		if end < 0 {
+			return len(text), nil
+		}
+		if reason := reasonIn(string(w.line[:end])); reason != "" {
+			w.found = reason
+		}
+		w.line = w.line[end+1:]
+	}
+}
+
+func (w *lastWords) reason() string {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.found
+}
+
+func reasonIn(line string) string {
+	if _, quoted, ok := strings.Cut(line, `"command failed" err=`); ok {
+		if reason, err := strconv.Unquote(quoted); err == nil {
+			return reason
+		}
+		return quoted
+	}
+	if reason, ok := strings.CutPrefix(line, "Error: "); ok {
+		return reason
+	}
+	if strings.Contains(line, "leaderelection lost") {
+		return "leaderelection lost"
+	}
+	return ""
 }
 
 // Stop ends all programs, the last one started first, and returns when they are gone.

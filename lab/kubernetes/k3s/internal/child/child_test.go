@@ -26,6 +26,22 @@ func TestAProgramThatEndsByItselfIsAFailure(t *testing.T) {
 	}
 }
 
+func TestAProgramThatEndsIsReportedWithItsOwnReason(t *testing.T) {
+	group := NewGroup()
+	script := `echo 'E1126 10:00:00.000000 1 run.go:72] "command failed" err="no \\"good\\" reason"' >&2; exit 1`
+	if err := group.Start("kubelet", exec.Command("sh", "-c", script)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-group.Failed():
+		if err.Error() != `kubelet exited: no "good" reason` {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nobody was told")
+	}
+}
+
 func TestStoppingIsNoFailure(t *testing.T) {
 	group := NewGroup()
 	if err := group.Start("sleep", exec.Command("sleep", "60")); err != nil {

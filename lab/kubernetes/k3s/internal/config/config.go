@@ -1,5 +1,6 @@
 // Package config reads what a node is told: config.yaml, then config.yaml.d in the order of the names, then the command
-// line; the last one wins. Any setting that is not known is refused, with the place where it stands.
+// line; the last one wins. As in K3s, a key of a file that is not known is a warning and has no effect, and an unknown
+// flag of the command line is an error.
 package config
 
 import (
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sirupsen/logrus"
 	"gopkg.in/yaml.v3"
 )
 
@@ -61,6 +63,10 @@ func (c *Config) readFile(path string) error {
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		node := settings[key]
 		name, adds := strings.CutSuffix(key, "+")
+		if flags[name].roles&c.role == 0 {
+			logrus.Warnf("Unknown flag --%s found in %s, skipping", name, filepath.Base(path))
+			continue
+		}
 		place := fmt.Sprintf("%s:%d", path, node.Line)
 		values, err := valuesOf(node)
 		if err != nil {
@@ -124,10 +130,8 @@ func (c *Config) readArguments(arguments []string) error {
 func (c *Config) set(place, name string, values []string, adds bool) error {
 	known, ok := flags[name]
 	switch {
-	case !ok:
-		return fmt.Errorf("%s: unknown setting %q: the lab's k3s does not know it", place, name)
-	case known.roles&c.role == 0:
-		return fmt.Errorf("%s: %q is a setting of servers, and this is an agent", place, name)
+	case !ok || known.roles&c.role == 0:
+		return fmt.Errorf("flag provided but not defined: -%s", name)
 	case known.kind != list && len(values) != 1:
 		return fmt.Errorf("%s: %q takes one value, not %d", place, name, len(values))
 	case known.kind != list && adds:

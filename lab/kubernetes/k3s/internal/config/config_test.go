@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sirupsen/logrus"
 )
 
 func load(t *testing.T, role role, file string, folder map[string]string, arguments ...string) (*Config, error) {
@@ -66,16 +68,33 @@ func TestAFlagOfAProgramKeepsItsCommas(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownIsRefusedWithItsPlace(t *testing.T) {
+func TestAnUnknownKeyIsAWarningAndHasNoEffect(t *testing.T) {
+	said := &strings.Builder{}
+	logrus.SetOutput(said)
+	defer logrus.SetOutput(os.Stderr)
+	config, err := load(t, Agent, "helm-job-image: x\ncluster-cidr: 10.0.0.0/8\nnode-name: a\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := config.Text("node-name", ""); got != "a" {
+		t.Errorf("node-name is %q", got)
+	}
+	for _, unknown := range []string{"helm-job-image", "cluster-cidr"} {
+		if wanted := "Unknown flag --" + unknown + " found in config.yaml, skipping"; !strings.Contains(said.String(), wanted) {
+			t.Errorf("%q does not say %q", said, wanted)
+		}
+	}
+}
+
+func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 	for name, refused := range map[string]struct {
 		role      role
 		file      string
 		arguments []string
 		said      []string
 	}{
-		"key":       {Server, "node-name: a\nhelm-job-image: x\n", nil, []string{"config.yaml:2", "helm-job-image"}},
-		"flag":      {Server, "", []string{"--rootless"}, []string{"command line", "rootless"}},
-		"server's":  {Agent, "cluster-cidr: 10.0.0.0/8\n", nil, []string{"config.yaml:1", "setting of servers"}},
+		"flag":      {Server, "", []string{"--rootless"}, []string{"flag provided but not defined: -rootless"}},
+		"server's":  {Agent, "", []string{"--cluster-cidr=10.0.0.0/8"}, []string{"not defined: -cluster-cidr"}},
 		"not bool":  {Server, "cluster-init: maybe\n", nil, []string{"true or false"}},
 		"two":       {Server, "node-name: [a, b]\n", nil, []string{"takes one value"}},
 		"map":       {Server, "tls-san: {a: b}\n", nil, []string{"neither a value"}},

@@ -26,7 +26,8 @@ type flag struct {
 	standIn string
 }
 
-// Every setting that this program knows. Any other one is refused: a test that sets it would prove nothing.
+// Every setting that this program knows: those of K3s that the project uses. A test of the lab holds that a site's
+// configuration has no other, since what is unknown has no effect here.
 var flags = map[string]flag{
 	"server":     {text, both, ""},
 	"token":      {text, both, ""},

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"edge/lab/kubernetes/k3s/internal/token"
 )
 
@@ -61,6 +63,8 @@ type NodeReply struct {
 	ClusterCIDR  string
 	ServiceCIDR  string
 	ClusterDNS   string
+	// FlannelBackend is the servers' choice for all nodes.
+	FlannelBackend string
 }
 
 // Bootstrap is what all servers of a cluster share.
@@ -118,6 +122,10 @@ func Dial(ctx context.Context, server, user string, shown token.Token) (*Client,
 	if err := shown.Trusts(ca); err != nil {
 		return nil, Refused{err.Error()}
 	}
+	if shown.Hash == "" {
+		logrus.Warn("Cluster CA certificate is not trusted by the host CA bundle, but the token does not include a CA hash. " +
+			"Use the full token from the server's node-token file to enable Cluster CA validation.")
+	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
 		return nil, fmt.Errorf("%s%s: no certificate", server, CAPath)
@@ -159,7 +167,9 @@ func (c *Client) Ask(ctx context.Context, path string, body, reply any) error {
 	switch response.StatusCode {
 	case http.StatusOK:
 		return json.Unmarshal(said, reply)
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict:
+	case http.StatusUnauthorized:
+		return Refused{fmt.Sprintf("%s%s: not authorized", c.server, path)}
+	case http.StatusForbidden, http.StatusConflict:
 		return Refused{fmt.Sprintf("%s%s: %s", c.server, path, strings.TrimSpace(string(said)))}
 	}
 	return fmt.Errorf("%s%s: %s: %s", c.server, path, response.Status, strings.TrimSpace(string(said)))
@@ -167,10 +177,21 @@ func (c *Client) Ask(ctx context.Context, path string, body, reply any) error {
 
 // Until asks again, every few seconds, until the answer is yes or a Refused, or the context ends.
 func Until(ctx context.Context, ask func() error, waiting func(error)) error {
+	return until(ctx, ask, waiting, func(err error) bool {
+		var refused Refused
+		return errors.As(err, &refused)
+	})
+}
+
+// UntilYes asks again, whatever the answer is, until it is yes or the context ends.
+func UntilYes(ctx context.Context, ask func() error, waiting func(error)) error {
+	return until(ctx, ask, waiting, func(error) bool { return false })
+}
+
+func until(ctx context.Context, ask func() error, waiting func(error), final func(error) bool) error {
 	for {
 		err := ask()
-		var refused Refused
-		if err == nil || errors.As(err, &refused) {
+		if err == nil || final(err) {
 			return err
 		}
 		waiting(err)

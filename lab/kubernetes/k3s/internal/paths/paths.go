@@ -27,6 +27,7 @@ const (
 	Images        = Agent + "/images"
 	AgentEtc      = Agent + "/etc"
 	CNIConfig     = AgentEtc + "/cni/net.d"
+	KubeletConfig = AgentEtc + "/kubelet.conf.d"
 	CNIBin        = "/usr/lib/cni"
 	ContainerdRun = "/run/k3s/containerd"
 	// ContainerdSock is where the kubelet, crictl and ctr reach this node's containerd.

@@ -74,7 +74,7 @@ func (s *Server) startAPIServer(ctx context.Context) error {
 
 func (s *Server) waitForAPIServer(ctx context.Context) error {
 	said := time.Now()
-	for deadline := time.Now().Add(5 * time.Minute); ; {
+	for deadline := time.Now().Add(patience); ; {
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_, err := s.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(limited)
 		cancel()
@@ -85,7 +85,7 @@ func (s *Server) waitForAPIServer(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case time.Now().After(deadline):
-			return fmt.Errorf("the API server is not ready after 5 minutes: %w", err)
+			return fmt.Errorf("the API server is not ready after %s: %w", patience, err)
 		}
 		if time.Since(said) > 15*time.Second {
 			logrus.Infof("Waiting for API server to become available: %v", err)

@@ -39,6 +39,11 @@ type datastore struct {
 func (s *Server) startDatastore(ctx context.Context) error {
 	external := s.config.Text("datastore-endpoint", "")
 	joins := s.config.Text("server", "")
+	if external == "" {
+		if err := unbury(paths.Etcd, tombstone, joins); err != nil {
+			return err
+		}
+	}
 	switch {
 	case external != "":
 		return s.startKine(external)
@@ -160,7 +165,7 @@ func (s *Server) adoptSealed(sealed []byte) error {
 }
 
 func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 		result, err := call(limited)

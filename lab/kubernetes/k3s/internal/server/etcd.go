@@ -37,7 +37,16 @@ const (
 	etcdNameFile   = paths.Etcd + "/name"
 	// There as soon as this server has been a member; the folder alone says only that it has tried.
 	etcdLog = paths.Etcd + "/member/wal"
+	// Left by a member that was removed from the cluster while it ran.
+	tombstone = paths.Etcd + "/tombstone"
+	// How long K3s waits for a datastore that does not answer before it ends and is started again.
+	patience = 15 * time.Minute
+	// K3s' own, five times as slow as etcd's: after the loss of a leader nobody answers for some seconds.
+	heartbeat       = 500 * time.Millisecond
+	electionTimeout = 5 * time.Second
 )
+
+var errBuried = errors.New("tombstone file has been detected but --server is empty: backup and delete ${datadir}/server/db")
 
 var errDuplicate = errors.New("etcd cluster join failed: duplicate node name found, please use a unique name for this node")
 
@@ -49,6 +58,7 @@ type etcdMember struct {
 }
 
 func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
+	s.usesEtcd.Store(true)
 	var client *join.Client
 	if how == etcdJoins {
 		joined, err := s.joinServers(ctx)
@@ -63,6 +73,10 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 	if err := s.ensureCertificates(); err != nil {
 		return err
 	}
+	// As K3s does, before there is a datastore: whoever looks for a server by its port finds this one.
+	if err := s.startFront(); err != nil {
+		return err
+	}
 	name := strings.TrimSpace(string(readFile(etcdNameFile)))
 	if name == "" {
 		name = s.node + "-" + token.Random()[:8]
@@ -75,7 +89,7 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 		logrus.Infof("Joining the etcd of %s as %s", s.config.Text("server", ""), name)
 		request := join.EtcdRequest{Node: s.node, Name: name, PeerURL: peer}
 		err := join.Until(ctx, func() error { return client.Ask(ctx, join.EtcdPath, request, &reply) }, func(err error) {
-			logrus.Infof("Waiting for the etcd to take this server: %v", err)
+			logrus.Errorf("Failed to join the etcd cluster, will retry: %v", err)
 		})
 		if err != nil {
 			return err
@@ -99,29 +113,55 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 		return err
 	}
 	s.etcd = &etcdMember{name, opened, started}
-	go func() {
-		select {
-		case err := <-started.Err():
-			s.failed <- fmt.Errorf("etcd: %w", err)
-		case <-started.Server.StopNotify():
-			s.failed <- errors.New("etcd stopped: this server may have been removed from the cluster")
-		case <-ctx.Done():
-		}
-	}()
+	go s.watchEtcd(ctx, started)
+	logrus.Info("Waiting for the etcd server to become available")
 	select {
 	case <-started.Server.ReadyNotify():
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(5 * time.Minute):
-		return errors.New("etcd: no leader within 5 minutes")
+	case <-time.After(patience):
+		return fmt.Errorf("failed to start etcd: no leader within %s", patience)
 	}
 	if err := s.etcd.waitForVote(ctx); err != nil {
 		return err
 	}
+	s.member.Store(true)
 	if how == etcdFounds && exists(paths.SQLite) {
 		return s.carryOver(ctx)
 	}
 	return nil
+}
+
+// A member that is removed marks its data and waits for somebody, or systemd, to start it again.
+func (s *Server) watchEtcd(ctx context.Context, started *embed.Etcd) {
+	select {
+	case err := <-started.Err():
+		s.failed <- fmt.Errorf("etcd exited: %w", err)
+	case <-started.Server.StopNotify():
+		if s.outlives.Err() != nil {
+			return // This server stops it.
+		}
+		if err := bury(tombstone); err != nil {
+			s.failed <- fmt.Errorf("failed to write tombstone file: %w", err)
+			return
+		}
+		logrus.Info("this node has been removed from the cluster please restart k3s to rejoin the cluster")
+	case <-ctx.Done():
+	}
+}
+
+func bury(path string) error { return os.WriteFile(path, nil, 0o600) }
+
+// What a removed member had is put aside where it may join again, and is not touched where nobody says through whom.
+func unbury(folder, mark, server string) error {
+	if !exists(mark) {
+		return nil
+	}
+	if server == "" {
+		return errBuried
+	}
+	logrus.Info("tombstone file has been detected, removing data dir to rejoin the cluster")
+	return os.Rename(folder, fmt.Sprintf("%s-old-%d", folder, time.Now().Unix()))
 }
 
 func etcdConfig(name, address string) *embed.Config {
@@ -130,6 +170,8 @@ func etcdConfig(name, address string) *embed.Config {
 	config.Name = name
 	config.Dir = paths.Etcd
 	config.LogLevel = "error"
+	config.TickMs = uint(heartbeat.Milliseconds())
+	config.ElectionMs = uint(electionTimeout.Milliseconds())
 	config.ListenPeerUrls = []url.URL{at(address, etcdPeerPort)}
 	config.AdvertisePeerUrls = config.ListenPeerUrls
 	config.AdvertiseClientUrls = []url.URL{at(address, etcdClientPort)}

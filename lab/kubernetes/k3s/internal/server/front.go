@@ -28,6 +28,9 @@ const remoteHeaders = "X-Remote-"
 // Port 6443: what nodes need before they can use Kubernetes, and all the rest for the API server behind it. Who shows a
 // client certificate here is named to the API server in headers that only this front may send.
 func (s *Server) startFront() error {
+	if s.front.Load() != nil {
+		return nil
+	}
 	pair, err := tls.LoadX509KeyPair(tlsPath("serving-kube-apiserver.crt"), tlsPath("serving-kube-apiserver.key"))
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func (s *Server) only(user string, w http.ResponseWriter, r *http.Request, handl
 		return
 	}
 	logrus.Warnf("%s: wrong token for %s", r.RemoteAddr, r.URL.Path)
-	http.Error(w, "Unauthorized: the token is not this cluster's", http.StatusUnauthorized)
+	http.Error(w, "Unauthorized", http.StatusUnauthorized)
 }
 
 func (s *Server) newProxy() (http.Handler, error) {

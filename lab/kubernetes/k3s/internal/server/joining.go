@@ -51,6 +51,7 @@ func (s *Server) AdmitNode(ctx context.Context, request join.NodeRequest) (join.
 	reply := join.NodeReply{
 		ServerCA: s.ca["server-ca"].PEM, ClientCA: s.ca["client-ca"].PEM, Certificates: map[string][]byte{},
 		ClusterCIDR: s.network.cluster, ServiceCIDR: s.network.service, ClusterDNS: s.network.dns,
+		FlannelBackend: s.config.Text("flannel-backend", "vxlan"),
 	}
 	if request.Node == "" || net.ParseIP(request.Address) == nil {
 		return reply, errors.New("a node has a name and an address")
@@ -89,12 +90,18 @@ func (s *Server) serveBootstrap(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveEtcd(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, func(request join.EtcdRequest) (join.EtcdReply, error) {
+		if s.usesEtcd.Load() && !s.member.Load() {
+			return join.EtcdReply{}, errNoMember
+		}
 		if s.etcd == nil {
 			return join.EtcdReply{}, errNoEtcd
 		}
 		return s.etcd.add(r.Context(), request)
 	})
 }
+
+// This server listens and is not a member itself yet: it is the one that asks, or its etcd has no leader.
+var errNoMember = errors.New("failed to get etcd MemberList: the etcd server is not available")
 
 var errNoEtcd = errors.New("this server has no embedded etcd: a further server needs one, or an external datastore")
 
@@ -121,10 +128,11 @@ func (s *Server) bootstrap() (join.Bootstrap, error) {
 func (s *Server) sharedSettings() map[string]string {
 	settings := map[string]string{
 		"cluster-cidr": s.network.cluster, "service-cidr": s.network.service, "cluster-dns": s.network.dns,
-		"flannel-backend":    s.config.Text("flannel-backend", "vxlan"),
-		"secrets-encryption": fmt.Sprint(s.config.Is("secrets-encryption")),
-		"embedded-registry":  fmt.Sprint(s.config.Is("embedded-registry")),
-		"disable-servicelb":  fmt.Sprint(slices.Contains(s.config.List("disable"), "servicelb")),
+		"flannel-backend":             s.config.Text("flannel-backend", "vxlan"),
+		"secrets-encryption":          fmt.Sprint(s.config.Is("secrets-encryption")),
+		"secrets-encryption-provider": s.config.Text("secrets-encryption-provider", "aescbc"),
+		"embedded-registry":           fmt.Sprint(s.config.Is("embedded-registry")),
+		"disable-servicelb":           fmt.Sprint(slices.Contains(s.config.List("disable"), "servicelb")),
 	}
 	return settings
 }

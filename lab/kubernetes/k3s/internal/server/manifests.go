@@ -25,8 +25,13 @@ var corednsManifest string
 //go:embed local-storage.yaml
 var localStorageManifest string
 
+//go:embed rolebindings.yaml
+var roleBindingsManifest string
+
 func (s *Server) writeManifests() error {
-	for name, manifest := range map[string]string{"coredns": corednsManifest, "local-storage": localStorageManifest} {
+	for name, manifest := range map[string]string{
+		"coredns": corednsManifest, "local-storage": localStorageManifest, "rolebindings": roleBindingsManifest,
+	} {
 		if err := s.writeManifest(name, manifest); err != nil {
 			return err
 		}

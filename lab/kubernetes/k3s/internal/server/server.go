@@ -43,8 +43,10 @@ type Server struct {
 	etcd      *etcdMember
 	client    *kubernetes.Clientset
 	ready     atomic.Bool
-	failed    chan error
-	front     atomic.Pointer[http.Server]
+	// usesEtcd is set before the front starts, member when this server has a vote.
+	usesEtcd, member atomic.Bool
+	failed           chan error
+	front            atomic.Pointer[http.Server]
 
 	// The datastore outlives the programs that use it.
 	outlives context.Context
@@ -153,6 +155,10 @@ func (s *Server) Start(ctx context.Context) error {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return err
 		}
+	}
+	// Whoever made it before.
+	if err := os.Chmod(paths.Server, 0o700); err != nil {
+		return err
 	}
 	if err := s.startDatastore(ctx); err != nil {
 		return err
