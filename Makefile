@@ -106,6 +106,10 @@ bench-fleet: setup ## `edge check` over 50 and 500 generated sites
 bench-side: setup ## Ten sites at once through the real engine, ten times, each site in its own process
 	@$(BIN)/python -m bench.side_by_side
 
+.PHONY: bench-recovery
+bench-recovery: setup ## From a lost agent, server, first server to a site that is up, five times each (root, half an hour)
+	@$(BIN)/python -m bench.recovery
+
 .PHONY: bench-lab
 bench-lab: setup ## Real hosts and a whole real site, against a shell script and Ansible (root, Linux)
 	@$(BIN)/python -m bench.lab_hosts

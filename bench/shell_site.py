@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.k3s.plan import CA_IS
 from edge.run import program
 from edge.run.program import Configuration
 from engine.rehearsal.in_process import Recorded, Recording
@@ -62,7 +63,18 @@ class ShellSite:
         inputs = reveal(one.inputs)
         host, script = inputs["connection"]["host"], str(inputs["create"])
         kept = f" >{self._file('kubeconfig')}" if one.name.endswith("-k3s-kubeconfig") else ""
-        return self._on(host, script, self._kept(one.name, str(inputs.get("stdin") or ""))) + kept
+        stdin = self._kept(one.name, str(inputs.get("stdin") or ""))
+        if one.name.endswith("-k3s-admit"):
+            kept = f" >{self._file(f'{one.name}.said')}"
+        if one.name.endswith("-k3s"):
+            return self._joins(one.name, stdin) + self._on(host, script, stdin)
+        return self._on(host, script, stdin) + kept
+
+    def _joins(self, name: str, stdin: Path) -> str:
+        """Puts the hash of the cluster's CA into what ``name`` reads last, once a server has printed it."""
+        said = self._file(f"{name}-admit.said")
+        replaced = f'sed -i "\\$d" {stdin} && printf %s "$ca" | base64 --wrap=0 >>{stdin} && echo >>{stdin}'
+        return f"ca=$(sed -n 's/^{CA_IS}//p' {said} 2>/dev/null); [ -z \"$ca\" ] || {{ {replaced}; }}; "
 
     def _helm(self, one: Recorded) -> str:
         inputs = reveal(one.inputs)

@@ -21,5 +21,4 @@ class HelmRelease:
     repository: str | None = None
     """Repository URL; None when ``chart`` itself is an ``oci://`` address."""
     values: Mapping[str, Any] = field(default_factory=dict)
-    create_namespace: bool = False
     timeout_s: int = 600

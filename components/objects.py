@@ -14,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.base import EdgeComponent
 from components.manifests import HelmRelease, Manifest
+from components.restricted import default_account
 
 _SDK_VERSION = importlib.metadata.version("pulumi-kubernetes")
 """Version of the provider that the objects ask for, as the SDK's own classes do."""
@@ -27,7 +28,10 @@ def create(
     depends_on: Sequence[pulumi.Resource] = (),
     **options: Any,
 ) -> pulumi.CustomResource:
-    """The resource ``name`` for ``manifest``, below ``component``, whose provider it takes."""
+    """The resource ``name`` for ``manifest``, below ``component``, whose provider it takes.
+
+    With a namespace comes the patch of its `default` ServiceAccount.
+    """
     api_version, kind = manifest["apiVersion"], manifest["kind"]
     group = api_version if "/" in api_version else f"core/{api_version}"
     body = {**manifest, "kind": kind.removesuffix("Patch")}
@@ -36,12 +40,17 @@ def create(
         body |= {key: pulumi.Output.secret(body[key]) for key in values}
         options = {"additional_secret_outputs": values, **options}
     # By its type token, as the SDK's classes do it: plans have the API's own names already, and its schema checks them.
-    return pulumi.CustomResource(
+    made = pulumi.CustomResource(
         f"kubernetes:{group}:{kind}",
         name,
         body,
         component.in_cluster(*depends_on, version=_SDK_VERSION, **options),
     )
+    if kind == "Namespace":
+        # Here, so that no part can make a namespace without it.
+        account = default_account(manifest["metadata"]["name"])
+        create(component, f"{name}-default-account", account, depends_on=[made])
+    return made
 
 
 def release(
@@ -60,7 +69,8 @@ def release(
         chart=plan.chart,
         version=plan.version,
         namespace=plan.namespace,
-        create_namespace=plan.create_namespace,
+        # A chart that made its own namespace would leave out what `create` puts beside one.
+        create_namespace=False,
         repository_opts={"repo": plan.repository} if plan.repository else None,
         values=values if values is not None else dict(plan.values),
         # A release that failed half-way is rolled back, so that the next `up` starts from a known state.

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from components.consequence import Consequence, Edit, Effect, Removal
+from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
-from components.view import Demand, Network, Scrape, Scraper, SecretNeed, Site
+from components.view import Demand, Download, Network, Scrape, Scraper, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class Building:
     gates: dict[str, pulumi.Resource] = field(default_factory=dict)
     """By name of a host, what must be there before it can be reached."""
     cluster: Cluster | None = None
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By node, the changes that somebody has consented to."""
 
     def child(self) -> pulumi.ResourceOptions:
         """Options of a component that does not run in the cluster."""
@@ -86,6 +90,14 @@ class Building:
         return self.cluster.joined if self.cluster else {}
 
 
+UNKNOWN_REMOVAL = Edit(
+    "part-removed",
+    "A part is removed that does not say what that means",
+    Effect.DESTROYS,
+    "**deletes its resources**",
+)
+
+
 class Part(Generic[S]):
     """A part of a site. Subclasses set the three attributes, write ``build``, and answer what concerns them."""
 
@@ -97,11 +109,27 @@ class Part(Generic[S]):
     module: str
     """The module with the component. It is imported when a site needs it, and in one thread: SDKs are large."""
 
+    component: str
+    """Kind of its component: `K3s` for `edge:index:K3s`."""
+
+    removal: Removal | None = None
+    """What its removal means, for a part whose ``consequences`` are no more than that."""
+
+    edits: Sequence[Edit] = ()
+    """Kinds of edit that its ``consequences`` know, beside ``removal``."""
+
+    cleans: Sequence[str] = ()
+    """Roles of its commands whose `delete` cleans up a host. Such a script refuses a host that has another name."""
+
     per_host: bool = False
     """Whether it is set up host by host, and so needs hosts of the site."""
 
     manages_fleet: bool = False
     """Whether it shows the site to a manager of many clusters."""
+
+    belongs_to: Mapping[str, str] = {}
+    """Key -> the key that its value is for, such as a checksum and a version. A file that writes the second one must
+    not inherit the first from its defaults. Both may be paths, such as `parent.child`."""
 
     def build(self, spec: S, building: Building) -> None:
         """Make the resources."""
@@ -117,6 +145,10 @@ class Part(Generic[S]):
 
     def networks(self, spec: S, at: DataPath) -> Iterator[Network]:
         """Networks that it uses."""
+        return iter(())
+
+    def downloads(self, spec: S, at: DataPath) -> Iterator[Download]:
+        """What a site fetches for it, and from where."""
         return iter(())
 
     def outputs(self, spec: S, site: Site) -> Mapping[str, Any]:
@@ -135,6 +167,11 @@ class Part(Generic[S]):
         """The Kubernetes release that it puts on a host."""
         return None
 
+    def host_checks(self, spec: S, machine: Machine, site: Site) -> str:
+        """Shell that looks whether a host has what the part needs, as a piece of the gate that runs before anything is
+        changed. For each thing that is missing it calls ``lack WHAT WHAT_TO_DO``; it leaves nothing behind."""
+        return ""
+
     def scrapes(self, spec: S) -> Sequence[Scrape]:
         """Metrics that it offers."""
         return ()
@@ -146,6 +183,22 @@ class Part(Generic[S]):
     def demands(self, spec: S, site: Site) -> Mapping[str, Demand]:
         """By host, what it takes of each that it may run on."""
         return {}
+
+    @property
+    def name(self) -> str:
+        """Its folder's name, by which `--allow-destroy` knows it."""
+        return self.module.split(".")[-2]
+
+    def consequences(self, before: Applied, pairs: Sequence[Pair], spec: S | None, site: Site) -> Iterator[Consequence]:
+        """What an edit does to what was applied of it. ``spec`` is None where the site no longer asks for it.
+
+        A part that does not say is one whose removal destroys what nobody knows.
+        """
+        if spec is None and before.of_component(self.component):
+            removal = self.removal or Removal(
+                UNKNOWN_REMOVAL, f"{self.name} is removed, and nothing is known of what goes with it."
+            )
+            yield removal.edit.found(self.name, removal.reason, removal.way or f"`--allow-destroy {self.name}`")
 
     def load(self) -> Any:
         """Its component's module."""

@@ -117,3 +117,8 @@ def service_account(name: str, namespace: str) -> Manifest:
         "metadata": {"name": name, "namespace": namespace},
         "automountServiceAccountToken": False,
     }
+
+
+def default_account(namespace: str) -> Manifest:
+    """Takes the token from the `default` ServiceAccount, which Kubernetes makes in every namespace (CIS 5.1.5)."""
+    return {**service_account("default", namespace), "kind": "ServiceAccountPatch"}

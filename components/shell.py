@@ -205,6 +205,11 @@ def render(template: str, **values: object) -> str:
     return _template("prelude.sh.j2").render() + "\n" + without_prelude(template, **values)
 
 
+def fragment(template: str, **values: object) -> Script:
+    """A piece of another script: ``template`` without the prelude."""
+    return Script(without_prelude(template, **values))
+
+
 def without_prelude(template: str, **values: object) -> str:
     """A script that stays on the host, as a file: ``template`` with ``values``, and nothing else."""
     return _template(template).render(**values)
@@ -234,6 +239,14 @@ def as_root(script: str, user: str) -> str:
     """The command that runs ``script`` as root for an SSH ``user``; its standard input is left to the secrets."""
     bash = f"bash -c {shlex.quote(script)}"
     return f"exec {bash}" if user == "root" else f"exec sudo -n {bash}"
+
+
+def script_of(command: str) -> str:
+    """The script in a command that ``as_root`` made; empty for another command."""
+    _, started, quoted = command.partition("bash -c ")
+    if not started or not quoted.startswith("'"):
+        return ""
+    return quoted.removeprefix("'").removesuffix("'").replace("'\"'\"'", "'")
 
 
 def secret_lines(values: Sequence[str]) -> str:

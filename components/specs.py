@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
+
+from sitefile.problems import Conflicts, Finding
 
 
 class Spec(BaseModel):
@@ -21,6 +23,16 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    def conflicts(self) -> Iterable[Finding]:
+        """Everything that is wrong between the values of this block; paths are within it."""
+        return ()
+
+    @model_validator(mode="after")
+    def _has_no_conflicts(self) -> Self:
+        if found := tuple(self.conflicts()):
+            raise Conflicts(found)
+        return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from components import addresses, node_labels, ssh_keys
 from components.urls import UrlOf
+from sitefile.problems import Unfit
 
 Arch = Literal["amd64", "arm64"]
 Tier = Literal["device", "near", "far", "cloud"]
@@ -33,9 +36,7 @@ _SHA256 = _ascii(r"[0-9a-f]{64}")
 _IMAGE = _ascii(
     r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)+(:[A-Za-z0-9_][\w.-]{0,127})?@sha256:[0-9a-f]{64}"
 )
-_HOST_KEY = _ascii(
-    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]+={0,2}"
-)
+_HOST_KEY = _ascii(r"(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]+={0,2}")
 _LABEL_KEY = _ascii(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = _ascii(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?")
 
@@ -66,33 +67,120 @@ def _short_enough_for_a_label(value: str) -> str:
 
 
 def _ip_address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("expected an IPv4 or IPv6 address such as 10.20.0.11") from None
+    if (address := addresses.parsed(value)) is None:
+        raise ValueError("expected an IPv4 or IPv6 address such as 10.20.0.11")
+    return str(_without_zone(address))
 
 
 def _cidr(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value))
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        try:
-            network = ipaddress.ip_network(value, strict=False)
-        except ValueError:
-            raise ValueError("expected a network in CIDR notation such as 10.42.0.0/16") from None
-        raise ValueError(f"expected the network's own address: {network}") from None
+        raise ValueError("expected a network in CIDR notation such as 10.42.0.0/16") from None
+    if "/" not in value:
+        raise Unfit(
+            "it is one address, without the size of its network",
+            "a network in CIDR notation such as 10.42.0.0/16",
+            f"write the network that is meant; this address alone is `{network}`",
+        )
+    if value.partition("/")[0] != value and ipaddress.ip_address(value.partition("/")[0]) != network.network_address:
+        raise ValueError(f"expected the network's own address: {network}")
+    return str(network)
 
 
 def _address(value: str) -> str:
     """An IP address or a host name; four dotted numbers that are no address are a typing error, not a name."""
+    if (address := addresses.parsed(value)) is not None:
+        return str(_without_zone(address))
+    if re.fullmatch(r"[\d.]+", value) or len(value) > 253 or _HOSTNAME.fullmatch(value) is None:
+        raise _not_an_address(value)
+    return value
+
+
+_EXPECTED_ADDRESS = "an IP address such as 10.20.0.11, or a host name such as edge-01.example.com"
+
+
+def _not_an_address(value: str) -> ValueError:
+    """What more there is in it than an address."""
+    bare = re.sub(r"^[a-z][a-z0-9+.-]*://", "", value.strip().lower()).rstrip("/")
+    scheme = bare != value.strip().lower().rstrip("/")
+    user, at, rest = bare.rpartition("@")
+    match = re.fullmatch(r"\[(?P<v6>[0-9a-f:.]+)\](:(?P<port6>\d+))?|(?P<name>[a-z0-9.-]+)(:(?P<port>\d+))?", rest)
+    name = (match["v6"] or match["name"]) if match else rest
+    port = (match["port6"] or match["port"]) if match else None
+    if addresses.parsed(name) is None and (_HOSTNAME.fullmatch(name) is None or re.fullmatch(r"[\d.]+", name)):
+        if "/" in value and addresses.parsed(value.partition("/")[0]) is not None:
+            name = value.partition("/")[0]
+            return Unfit("it is a network", _EXPECTED_ADDRESS, f"write the address alone: `{name}`")
+        return ValueError(f"expected {_EXPECTED_ADDRESS}")
+    parts = [("a scheme", scheme), ("a user", bool(at)), ("a port", port is not None)]
+    extra = [part for part, there in parts if there]
+    places = [f"`user: {user}`"] * bool(at) + [f"`port: {port}`"] * (port is not None)
+    elsewhere = f", and {' and '.join(places)} below the site's `ssh`" if places else ""
+    what = f"it is more than an address: it has {' and '.join(extra)}" if extra else "it is not written as one"
+    return Unfit(what, _EXPECTED_ADDRESS, f"write the address alone: `{name}`{elsewhere}")
+
+
+def _without_zone(address: addresses.IpAddress) -> addresses.IpAddress:
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
+        raise Unfit(
+            f"`%{address.scope_id}` names a network card of one machine",
+            "an address that means the same everywhere",
+            "give the host an address that is not link-local, and write that one",
+        )
+    return address
+
+
+def _of_a_machine(value: str) -> str:
+    if (address := addresses.parsed(value)) is not None and (problem := addresses.of_no_machine(address)):
+        raise Unfit(problem, "the address of one machine", "write the address that the machine has in its network")
+    return value
+
+
+def _seen_by_others(value: str) -> str:
+    address = addresses.parsed(value)
+    problem = addresses.of_this_machine(address) if address is not None else None
+    if value == "localhost" or value.endswith(".localhost"):
+        problem = "with this name each machine means itself"
+    if problem:
+        raise Unfit(problem, "an address at which other machines find it", "write one of the site's own network")
+    return value
+
+
+def _host_key(value: str) -> str:
+    """The key alone. `ssh-rsa` is refused: the command plugin offers it by that name, which OpenSSH 8.8 dropped."""
+    expected = "a public host key, without the host's name and without a comment: ssh-ed25519 AAAA..."
+    keyscan = "run `ssh-keyscan -t ed25519 {address}`, and write the last two words of the line that it prints"
+    words = value.split()
+    start = next((at for at, word in enumerate(words) if word in ssh_keys.TYPES), 0)
     try:
-        return str(ipaddress.ip_address(value))
+        key = ssh_keys.parse(" ".join(words[start:]))
+    except ssh_keys.NotAKey as error:
+        raise Unfit(str(error), expected, keyscan) from None
+    if key.type == "ssh-rsa":
+        raise Unfit(
+            "no connection is made with an RSA key: OpenSSH 8.8 and newer no longer answer to `ssh-rsa`",
+            "a key of the type ssh-ed25519 or ecdsa-sha2-nistp256",
+            keyscan,
+        )
+    if start or key.comment:
+        stands = "the host's name stands before it" if start else "a comment stands after it"
+        raise Unfit(stands, expected, f"write `{key}`")
+    return str(key)
+
+
+def _node_label(key: str) -> str:
+    if problem := node_labels.problem(key):
+        raise Unfit(problem, "a label of your own", "write it without this domain, or with one of your own")
+    return key
+
+
+def _date(value: str) -> str:
+    try:
+        date.fromisoformat(value)
     except ValueError:
-        if re.fullmatch(r"[\d.]+", value) or len(value) > 253 or _HOSTNAME.fullmatch(value) is None:
-            raise ValueError(
-                "expected an IP address such as 10.20.0.11, or a host name such as edge-01.example.com"
-            ) from None
-        return value
+        raise ValueError("expected a day of the calendar as YYYY-MM-DD, such as 2027-01-31") from None
+    return value
 
 
 DnsLabel = Annotated[
@@ -102,9 +190,17 @@ DnsLabel = Annotated[
 ]
 """RFC 1123 label, at most 63 characters: site ids, host names, Kubernetes names."""
 
-IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Address = Annotated[str, AfterValidator(_address)]
 """An IP address or a host name: whatever SSH and TLS can reach."""
+
+MachineAddress = Annotated[Address, AfterValidator(_of_a_machine)]
+"""Where one machine is reached. Loopback is allowed: a tunnel may begin there."""
+
+SharedAddress = Annotated[Address, AfterValidator(_seen_by_others)]
+"""An address or a name that means the same on every machine of a site."""
+
+NodeAddress = Annotated[str, AfterValidator(_ip_address), AfterValidator(_seen_by_others)]
+"""An IP address at which the machines of a site find one of them."""
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
 SemVer = Annotated[str, _Matching(_SEMVER, "an exact version such as 1.102.3 (no range, no 'latest')")]
@@ -117,14 +213,20 @@ ImageRef = Annotated[
     ),
 ]
 HttpsUrl = Annotated[str, UrlOf(("https",))]
-SshHostKey = Annotated[
-    str,
-    _Matching(_HOST_KEY, "a public host key as `ssh-keyscan` prints it, without the host: ssh-ed25519 AAAA..."),
-]
+SshHostKey = Annotated[str, AfterValidator(_host_key), _Matching(_HOST_KEY, "a public host key: ssh-ed25519 AAAA...")]
 LabelKey = Annotated[str, _Matching(_LABEL_KEY, "a Kubernetes label key")]
 LabelValue = Annotated[
     str, _Matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")
 ]
 Labels = dict[LabelKey, LabelValue]
+NodeLabels = dict[Annotated[LabelKey, AfterValidator(_node_label)], LabelValue]
+"""Labels that the site's nodes carry."""
 Port = Annotated[int, Field(ge=1, le=65535)]
+Date = Annotated[
+    str,
+    AfterValidator(_date),
+    _Matching(_ascii(r"\d{4}-\d{2}-\d{2}"), "a date as YYYY-MM-DD, such as 2027-01-31"),
+]
+"""A day, as `2027-01-31`."""
+
 NonEmpty = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]

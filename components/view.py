@@ -53,6 +53,29 @@ class MeshDomain:
 
 
 @dataclass(frozen=True)
+class Download:
+    """Something that a site fetches."""
+
+    path: DataPath
+    """Where the site file says from where."""
+    what: str
+    """What it is, for messages: `Flux' images`."""
+    host: str
+    """The server: of a URL, or the registry of an image."""
+    remedy: str
+    """How it is fetched from a server of the site's own."""
+    of_cluster: bool = False
+    """An image that containerd pulls, for which `k3s.registries` may name a mirror."""
+
+    @classmethod
+    def of_image(cls, path: DataPath, what: str, image: str) -> Download:
+        """An image, by its reference."""
+        registry = image.partition("/")[0]
+        remedy = f"add `{registry}` (or `*`) to `k3s.registries`, or name an image of your own registry"
+        return cls(path, what, registry, remedy, of_cluster=True)
+
+
+@dataclass(frozen=True)
 class Scrape:
     """Metrics that a part offers, in Prometheus' format, on each of its pods."""
 
@@ -111,6 +134,11 @@ class Site:
     """The part that reads them; None where no part does."""
     taken: Mapping[str, Demand] = field(default_factory=dict)
     """By host, what the parts before this one take of it."""
+
+    @property
+    def node_labels(self) -> dict[str, str]:
+        """Labels of all nodes, beside those of the part that makes them."""
+        return {"edge.site": self.name, "edge.tier": self.tier, "edge.region": self.region, **self.labels}
 
     @property
     def servers(self) -> tuple[Machine, ...]:

@@ -93,7 +93,7 @@ def cluster_site(
     ):
         for name in hosts:
             lab[name].run(authority.trust_script())
-        block = {**mirror.site_block(*releases), "flannel_backend": "host-gw"}
+        block = mirror.site_block(*releases)
         site.secret("k3s-token", SERVER_TOKEN)
         site.secret("k3s-agent-token", AGENT_TOKEN)
         before = {name: Cluster.held(lab[name]) for name in hosts}

@@ -20,6 +20,7 @@ from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.providers.serving import LabProviders
 from lab.stack import Stack, new_stack
+from lab.waivers import WAIVERS
 
 
 @dataclass
@@ -61,7 +62,8 @@ class Site(Stack):
             "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
             "os": {"distribution": "debian", "disk": "none"},
         }
-        self.file.write_text(yaml.safe_dump({**site, **changes}, sort_keys=False))
+        waived = {"waivers": list(WAIVERS)} if "k3s" in changes else {}
+        self.file.write_text(yaml.safe_dump({**site, **waived, **changes}, sort_keys=False))
 
     def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """The same, without waiting for its end; standard output is for the caller to read.

@@ -28,6 +28,7 @@ from lab.inference import client
 from lab.inference import site as model
 from lab.kubernetes.build import PROBE_IMAGE
 from lab.outside import Outside, outside
+from lab.waivers import WAIVERS
 
 SERVER, AGENTS = "a", ("b", "c")
 NAMES = (SERVER, *AGENTS)
@@ -95,6 +96,7 @@ class Whole:
             "hosts": hosts,
             "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
             "os": {"distribution": "debian", "disk": "none"},
+            "waivers": list(WAIVERS),
             **self.world.blocks,
             **changes,
         }

@@ -8,7 +8,9 @@ no more, because Pulumi converts every resource again for each policy. Judges no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pulumi
@@ -40,13 +42,17 @@ from policies.rules import (
     Rule,
     Settings,
     StackRule,
+    Waiver,
     evaluate,
     evaluate_together,
 )
 from policies.rules.catalogue import concerns, matters_to_stack
 from policies.rules.pod_security import POD_SECURITY_VERSION
+from policies.rules.waivers import apply, publishes, waivers_of
 
 NAME = "edge"
+WAIVED = f"{NAME}-waived-advisory"
+"""The policy that shows what is waived."""
 _SEVERITIES = ("low", "medium", "high", "critical")
 _OWASP = "https://owasp.org/www-project-kubernetes-top-ten/"
 _PROMISES: Mapping[str, str] = {
@@ -90,40 +96,74 @@ def pack() -> None:
     )
 
 
-def policies(base: Settings | None = None) -> list[Policy]:
-    """The pack's policies; ``base`` are the settings below Pulumi's own configuration, from the file by default."""
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+@dataclass
+class _Stack:
+    """What the policies have seen of a stack so far."""
+
+    today: Callable[[], date]
+    inputs: dict[str, Resource] = field(default_factory=dict)
+    """By URN, the resources that the stack policies look at."""
+    waivers: dict[str, tuple[Waiver, ...]] = field(default_factory=dict)
+    """By URN of the site that publishes them. It is its resources' parent, so it is seen before them."""
+    waived: dict[Finding, str] = field(default_factory=dict)
+    """Findings that do not count, each with the message about it."""
+
+    def see(self, args: ResourceValidationArgs) -> None:
+        if matters_to_stack(args.resource_type):
+            with contextlib.suppress(TypeError):
+                self.inputs[args.urn] = resource_of(args)
+        if publishes(args.resource_type):
+            self.waivers.pop(args.urn, None)
+            with contextlib.suppress(TypeError):
+                self.waivers[args.urn] = waivers_of(resource_of(args))
+
+    def counted(self, findings: Sequence[Finding], name: Callable[[Finding], str]) -> list[Finding]:
+        """``findings`` without the waived ones, which are kept to be shown."""
+        waivers = [waiver for published in self.waivers.values() for waiver in published]
+        judged = apply(findings, waivers, self.today())
+        self.waived |= {one: message_of(name(one), one) for one in judged if one.level == "waived"}
+        return [finding for finding in judged if finding.level != "waived"]
+
+
+def policies(base: Settings | None = None, today: Callable[[], date] = _today) -> list[Policy]:
+    """The pack's policies; ``base`` are the settings below Pulumi's own configuration, from the file by default.
+
+    ``today`` gives the day (UTC) on which waivers must not have expired.
+    """
     base = pack_settings.load() if base is None else base
-    inputs: dict[str, Resource] = {}
+    seen = _Stack(today)
     found: list[Policy] = []
     for group in GROUPS:
         rules = tuple(rule for rule in RULES if rule.group == group)
-        found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base, inputs))
+        found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base, seen))
         if any(rule.level == "advisory" or rule.unknown == "warns" for rule in rules):
-            found.append(_policy(group, EnforcementLevel.ADVISORY, rules, base, inputs))
+            found.append(_policy(group, EnforcementLevel.ADVISORY, rules, base, seen))
         if stack_rules := tuple(rule for rule in STACK_RULES if rule.group == group):
-            found.append(_stack_policy(group, stack_rules, base, inputs))
-    return found
+            found.append(_stack_policy(group, stack_rules, base, seen))
+    return [*found, _waived_policy(seen)]
 
 
 def _policy(
-    group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Settings, inputs: dict[str, Resource]
+    group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Settings, seen: _Stack
 ) -> ResourceValidationPolicy:
     """One policy. It runs all rules of its group: an advisory rule that raises is a mandatory finding.
 
-    It adds to ``inputs``, by URN, the resources that the stack policies look at.
+    It adds to ``seen`` what the stack policies look at.
     """
     name = f"{NAME}-{group}-{level.value}"
     own = [rule for rule in rules if rule.level == level.value] or rules
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        if matters_to_stack(args.resource_type):
-            with contextlib.suppress(TypeError):
-                inputs[args.urn] = resource_of(args)
+        seen.see(args)
         if not concerns(args.resource_type, group):
             return
         try:
             settings = pack_settings.apply(base, args.get_config())
-            findings = evaluate(resource_of(args), settings, rules=rules)
+            findings = seen.counted(evaluate(resource_of(args), settings, rules=rules), lambda _: args.name)
         except Exception as error:
             if level is EnforcementLevel.MANDATORY:
                 report(_not_judged(group, args.name, error), None)
@@ -145,9 +185,7 @@ def _policy(
     )
 
 
-def _stack_policy(
-    group: str, rules: Sequence[StackRule], base: Settings, inputs: Mapping[str, Resource]
-) -> StackValidationPolicy:
+def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: _Stack) -> StackValidationPolicy:
     """The policy of a group's stack rules.
 
     CrossGuard gives a stack policy the outputs of all resources. In a preview they are empty where a provider cannot
@@ -160,12 +198,14 @@ def _stack_policy(
         try:
             settings = pack_settings.apply(base, args.get_config())
             looked_at = [resource for resource in args.resources if matters_to_stack(resource.resource_type)]
-            resources = [inputs.get(resource.urn) or resource_of(resource) for resource in looked_at]
-            findings = evaluate_together(resources, settings, rules=rules)
+            resources = [seen.inputs.get(resource.urn) or resource_of(resource) for resource in looked_at]
+            names = {resource.urn: resource.name for resource in resources}
+            findings = seen.counted(
+                evaluate_together(resources, settings, rules=rules), lambda one: names.get(one.urn, "the stack")
+            )
         except Exception as error:
             report(_not_judged(group, "the stack", error), None)
             return
-        names = {resource.urn: resource.name for resource in resources}
         for finding in findings:
             report(message_of(names.get(finding.urn, "the stack"), finding), finding.urn or None)
 
@@ -177,6 +217,30 @@ def _stack_policy(
         display_name=f"Edge sites: {group}, whole stack",
         framework=_FRAMEWORKS[group, level],
         **_described(group, rules),
+    )
+
+
+def _waived_policy(seen: _Stack) -> StackValidationPolicy:
+    """Shows what the other policies have found and a waiver covers. It comes last, and stops nothing."""
+
+    def validate(args: StackValidationArgs, report: ReportViolation) -> None:
+        present = {resource.urn for resource in args.resources}
+        for finding, message in seen.waived.items():
+            if not finding.urn or finding.urn in present:
+                report(message, finding.urn or None)
+
+    level = EnforcementLevel.ADVISORY
+    return StackValidationPolicy(
+        WAIVED,
+        "What a site's waivers allow is shown.",
+        validate,
+        enforcement_level=level,
+        display_name="Edge sites: waived",
+        framework=_top_ten("K04"),
+        severity=Severity.LOW,
+        tags=[NAME, "waivers"],
+        remediation_steps="Remove the cause, then the waiver from the site file, before it expires.",
+        url=RULES[0].url,
     )
 
 
@@ -201,6 +265,8 @@ def _not_judged(group: str, name: str, error: Exception) -> str:
 def message_of(name: str, finding: Finding) -> str:
     """A finding for people: rule, resource, property, what is wrong, what to do. Never a value."""
     where = f"{name}: {finding.path}" if finding.path else f"{name}:"
+    if finding.waiver:
+        return f"{finding.rule}: {where} {finding.message}. Waived {finding.waiver}"
     return f"{finding.rule}: {where} {finding.message}. {finding.remedy}"
 
 

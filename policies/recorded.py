@@ -7,10 +7,12 @@ Knows a recording by its shape only (``urn``, ``type``, ``name``, ``parent``, ``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any, Protocol
 
 from policies.rules import UNKNOWN, Finding, Resource, Settings, evaluate_stack
 from policies.rules.tree import extend
+from policies.rules.waivers import apply, waivers_of
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key with which Pulumi marks an asset or an archive; it says nothing to a rule."""
@@ -51,9 +53,11 @@ def resource_of(recorded: RecordedResource) -> Resource:
     )
 
 
-def findings_of(resources: Iterable[RecordedResource], settings: Settings) -> tuple[Finding, ...]:
-    """Everything that is wrong with a recorded stack."""
-    return evaluate_stack(map(resource_of, resources), settings)
+def findings_of(resources: Iterable[RecordedResource], settings: Settings, today: date) -> tuple[Finding, ...]:
+    """Everything that is wrong with a recorded stack; what its site waives on the day ``today`` is marked as waived."""
+    stack = [resource_of(recorded) for recorded in resources]
+    waivers = [waiver for resource in stack for waiver in waivers_of(resource)]
+    return apply(evaluate_stack(stack, settings), waivers, today)
 
 
 def _plain(value: Any, path: str, secrets: list[str]) -> Any:

@@ -42,6 +42,27 @@ not say which inputs are secret, so `secrets/marked-as-secret` is decided by `ed
 """
 
 
+_WAIVERS = """
+## Waivers
+
+A site that must break a rule says so in its file, for a time:
+
+```yaml
+k3s: {flannel_backend: host-gw}
+waivers:
+  - rule: network/mtls-strict
+    reason: the vendor's 5.15-tegra kernel has no WireGuard; both hosts are in one locked cabinet
+    owner: platform team
+    expires: 2027-01-31
+```
+
+All mandatory findings of that rule at that site are then shown as waived, with reason, owner and end, and do not stop
+a run: in `edge check`, in a rehearsal, in `edge preview` and `edge up`, and in `pulumi preview --policy-pack policies`
+(there by the advisory policy `edge-waived-advisory`). The last day counts, in UTC. After it, `edge check` fails at the
+line of the waiver, and the findings count again everywhere. A rule that raises an error is never waived.
+"""
+
+
 def page() -> str:
     """The whole page."""
     warning = ",\n".join(f"`{rule.id}`" for rule in CATALOGUE if rule.unknown == "warns")
@@ -51,7 +72,7 @@ def page() -> str:
         parts.append(f"\n## {group}\n")
         parts.append("| rule | level | severity | what | judges |\n|---|---|---|---|---|\n" + "".join(map(_row, rules)))
         parts += [_details(rule) for rule in rules]
-    parts.append(_settings())
+    parts += [_WAIVERS, _settings()]
     return "\n".join(parts)
 
 

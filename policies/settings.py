@@ -7,12 +7,13 @@ reads the settings of the rules; Pulumi reads the enforcement levels.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from policies.rules import DEFAULT_SETTINGS, Settings
+from policies.rules import DEFAULT_SETTINGS, GROUPS, Settings
 
 CONFIG_FILE = Path(__file__).parent / "config.json"
 """Read when it exists; otherwise the defaults apply."""
@@ -41,6 +42,13 @@ SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
 }
 """Settings by policy, as JSON Schema."""
 
+POLICIES = tuple(f"edge-{group}-{level}" for group in GROUPS for level in ("mandatory", "advisory", "stack-mandatory"))
+"""Names of the policies of the pack."""
+
+_ALL, _LEVEL = "all", "enforcementLevel"
+_LEVELS = ("advisory", "mandatory", "remediate", "disabled")
+"""What Pulumi reads from the same file."""
+
 
 class SettingsError(Exception):
     """The configuration file cannot be used. The message says why and what was expected."""
@@ -49,21 +57,65 @@ class SettingsError(Exception):
 def load(path: Path = CONFIG_FILE) -> Settings:
     """The settings in ``path``; the defaults where there is no such file. Raises ``SettingsError``."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text, object_pairs_hook=_each_once)
     except FileNotFoundError:
         return DEFAULT_SETTINGS
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: expected a JSON object of settings by policy name: {error}") from error
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: expected a JSON object of settings by policy name")
     settings = DEFAULT_SETTINGS
     for policy, values in document.items():
-        if isinstance(values, dict):
-            try:
-                settings = apply(settings, values)
-            except ValueError as error:
-                raise SettingsError(f"{path}: {policy}: {error}") from error
+        try:
+            settings = apply(settings, _of_policy(policy, values))
+        except _WrongKey as error:
+            raise SettingsError(f"{path}{_position(text, error.key)}: {error}") from error
+        except ValueError as error:
+            raise SettingsError(f"{path}{_position(text, policy)}: {policy}: {error}") from error
     return settings
+
+
+class _WrongKey(ValueError):
+    def __init__(self, key: str, what: str, known: Iterable[str]) -> None:
+        self.key = key
+        names = sorted(known)
+        near = get_close_matches(key, names, n=1, cutoff=0.8)
+        meant = f": did you mean {near[0]}?" if near else ""
+        super().__init__(f"{what}{meant} Expected: {', '.join(names)}")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON's own rule for a key that is there twice is to take the last one, without a word."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} is there twice")
+    return dict(pairs)
+
+
+def _of_policy(policy: str, values: Any) -> Mapping[str, Any]:
+    """The settings of one policy, which must be a policy of the pack and settings of that policy."""
+    if policy not in POLICIES and policy != _ALL:
+        raise _WrongKey(policy, f"{policy} is not a policy of this pack", (*POLICIES, _ALL))
+    if isinstance(values, str):
+        values = {_LEVEL: values}
+    if not isinstance(values, dict):
+        raise ValueError("expected an object of settings, or an enforcement level")
+    known = (*SCHEMA.get(policy, {}), _LEVEL)
+    for name in values:
+        if name not in known:
+            raise _WrongKey(name, f"{name} is not a setting of {policy}", known)
+    if values.get(_LEVEL, "disabled") not in _LEVELS:
+        raise ValueError(f"{_LEVEL}: expected one of {', '.join(_LEVELS)}")
+    return values
+
+
+def _position(text: str, key: str) -> str:
+    """Line and column of a key."""
+    at = text.find(json.dumps(key))
+    return f":{text.count(chr(10), 0, at) + 1}:{at - text.rfind(chr(10), 0, at)}" if at >= 0 else ""
 
 
 def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:

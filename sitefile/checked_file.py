@@ -6,26 +6,28 @@ model: knows no other files than the layers.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from sitefile.explanation import explain, position_of
+from sitefile.layer_check import problems_of
 from sitefile.layers import Layers
 from sitefile.plain_secrets import Advice, PlainSecrets, general_advice, scan
-from sitefile.problems import Finding, Problem, in_order
+from sitefile.problems import DataPath, Finding, Problem, in_order
 from sitefile.spec_shape import SpecShape
+from sitefile.validation import StandIn, Validation
 from sitefile.yaml_source import Source, read
-from sitefile.yaml_tree import MappingNode, ScalarNode, drop, lost, plain
+from sitefile.yaml_tree import MappingNode, lost
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-Rules = Callable[[Model], Iterable[Finding]]
+Rules = Callable[[Model, MappingNode], Iterable[Finding]]
+"""What is wrong between the values of a valid model; its tree says where each was written."""
 FileRules = Callable[[MappingNode, Path], Iterable[Problem]]
 
 
@@ -37,6 +39,8 @@ class CheckedFile(Generic[Model]):
     model: Model | None = None
     tree: MappingNode | None = None
     problems: list[Problem] = field(default_factory=list)
+    advice: list[Problem] = field(default_factory=list)
+    """What is worth knowing of a valid file; empty where there are problems."""
     secrets: PlainSecrets = field(default_factory=PlainSecrets)
 
     def problem(self, code: str, finding: Finding) -> Problem:
@@ -55,12 +59,14 @@ class FileChecker(Generic[Model]):
         layers: Layers,
         root: Path,
         *,
-        rules: Rules[Model] = lambda model: (),
+        rules: Rules[Model] = lambda model, tree: (),
         file_rules: FileRules = lambda tree, file: (),
         shape: SpecShape | None = None,
         advice: Advice = general_advice,
+        stand_in: StandIn = lambda path: None,
     ) -> None:
-        """``rules`` check a valid model, ``file_rules`` the file's own tree and name.
+        """``rules`` check a valid model, ``file_rules`` the file's own tree and name. ``stand_in`` lets rules speak
+        about a file with faults.
 
         ``shape`` is that of ``model``, for callers that have it already. ``advice`` says where a secret in plain text
         belongs instead.
@@ -72,6 +78,7 @@ class FileChecker(Generic[Model]):
         self._file_rules = file_rules
         self._shape = shape or SpecShape(model)
         self._advice = advice
+        self._stand_in = stand_in
         self._layer_secrets = {
             file: scan(source, source.tree, self._shape.fields, advice, None) for file, source in layers.sources.items()
         }
@@ -89,50 +96,64 @@ class FileChecker(Generic[Model]):
             problems += self._validate(checked, checked.tree)
             positions = {problem.position for problem in problems}
             problems += [p for p in self._file_rules(source.tree, source.file) if p.position not in positions]
-        problems = checked.secrets.without([*problems, *self._layers.problems]) + checked.secrets.problems
-        for file, secrets in self._layer_secrets.items():
-            problems = [p for p in problems if p.file != file or p.line not in secrets.lines] + secrets.problems
+        layers = self._layers.of(source.tree) if source.tree is not None else [self._layers.defaults]
+        if unusable := [problem for layer in layers for problem in layer.problems]:
+            # What is missing may be in the part of a layer that was refused.
+            problems = [problem for problem in problems if problem.code != "missing"] + unusable
+        problems = checked.secrets.without(problems) + checked.secrets.problems
+        for layer in layers:
+            if layer.file is not None:
+                secrets = self._layer_secrets[layer.file]
+                problems = [p for p in problems if p.file != layer.file or p.line not in secrets.lines]
+                problems += secrets.problems
         if problems:
             checked.model = None
         checked.problems = self.finish(problems, checked)
+        checked.advice = [] if problems else self.finish(checked.advice, checked)
         return checked
 
-    def finish(self, problems: Iterable[Problem], checked: CheckedFile[Model]) -> list[Problem]:
+    def check_layers(self) -> list[Problem]:
+        """Everything that is wrong with the layers themselves, whether a file uses them or not."""
+        problems: list[Problem] = []
+        for layer in self._layers.all:
+            if layer.file is not None:
+                secrets = self._layer_secrets[layer.file]
+                found = [*layer.problems, *problems_of(layer, layer.file, self._model, self._shape)]
+                problems += [p for p in secrets.without(found) if p.line not in secrets.lines] + secrets.problems
+        return self.finish(problems, None)
+
+    def finish(self, problems: Iterable[Problem], checked: CheckedFile[Model] | None) -> list[Problem]:
         """The problems in order, each with the line that it is about unless that line holds a secret."""
-        for secrets in (checked.secrets, *self._layer_secrets.values()):
+        for secrets in (*([checked.secrets] if checked else []), *self._layer_secrets.values()):
             problems = [secrets.hide(problem) for problem in problems]
         return [self._with_excerpt(problem, checked) for problem in in_order(problems)]
 
     def _validate(self, checked: CheckedFile[Model], tree: MappingNode) -> Iterator[Problem]:
-        """All errors of the shape; if there are none, what the rules say about the model."""
-        try:
-            model = self._parse(tree)
-        except ValidationError as invalid:
-            yield from explain(invalid.errors(include_url=False), tree, self._shape, checked.source.file)
+        """All errors of the shape, and what the rules say about the model."""
+        validation = Validation(self._model, tree, self._shape)
+        checked.model = validation.model
+        if validation.model is not None:
+            yield from self._by_rules(checked, validation.model, tree)
             return
-        checked.model = model
-        for finding in self._rules(model):
-            if not lost(tree, finding.path):
+        yield from explain(validation.errors, tree, self._shape, checked.source.file)
+        if (repaired := validation.without_faults(self._stand_in)) is not None:
+            model, replaced = repaired
+            yield from self._by_rules(checked, model, tree, replaced)
+
+    def _by_rules(
+        self, checked: CheckedFile[Model], model: Model, tree: MappingNode, replaced: Sequence[DataPath] = ()
+    ) -> Iterator[Problem]:
+        """What the rules say, but for what is about values that are not the file's."""
+        for finding in self._rules(model, tree):
+            if any(_related(finding.path, path) for path in replaced) or lost(tree, finding.path):
+                continue
+            if finding.advice:
+                checked.advice.append(checked.problem("advice", finding))
+            else:
                 yield checked.problem("rule", finding)
 
-    def _parse(self, tree: MappingNode) -> Model:
-        """Strict, as JSON, so that the editor's schema agrees and text is never read as a number."""
-        try:
-            return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
-        except ValidationError as invalid:
-            removed = [
-                at.path
-                for error in invalid.errors(include_url=False)
-                if isinstance((at := self._shape.locate(error["loc"], tree)).node, ScalarNode) and at.node.removes
-            ]
-            if not removed:
-                raise
-        for path in removed:
-            drop(tree, path)
-        return self._model.model_validate_json(json.dumps(plain(tree)), strict=True)
-
-    def _with_excerpt(self, problem: Problem, checked: CheckedFile[Model]) -> Problem:
-        if problem.file == checked.source.file:
+    def _with_excerpt(self, problem: Problem, checked: CheckedFile[Model] | None) -> Problem:
+        if checked is not None and problem.file == checked.source.file:
             source, secrets = checked.source, checked.secrets
         elif problem.file in self._layer_secrets:
             source, secrets = self._layers.sources[problem.file], self._layer_secrets[problem.file]
@@ -141,3 +162,8 @@ class FileChecker(Generic[Model]):
         if problem.line > len(source.lines) or problem.line in secrets.lines:
             return problem
         return replace(problem, excerpt=source.lines[problem.line - 1])
+
+
+def _related(one: DataPath, other: DataPath) -> bool:
+    """Whether one of two paths is within the other."""
+    return all(a == b for a, b in zip(one, other, strict=False))

@@ -5,11 +5,12 @@ Owns the wording and the choice of the position. The rules themselves are in the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sitefile.problems import DataPath, Position, Problem, any_of, dotted, near_miss, shown
+from sitefile.problems import Conflicts, DataPath, Position, Problem, Unfit, any_of, dotted, near_miss, shown
 from sitefile.spec_shape import Location, SpecShape, description, valid_keys
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, find, lost, plain
 
@@ -58,6 +59,14 @@ def explain(errors: Sequence[Mapping[str, Any]], tree: MappingNode, shape: SpecS
     problems = []
     for error, at in located:
         if error["type"] == "missing" and (at.path in misspelt or lost(tree, at.path)):
+            continue
+        cause = (error.get("ctx") or {}).get("error")
+        if isinstance(cause, Conflicts):
+            for finding in cause.findings:
+                path = (*at.path, *finding.path)
+                if not lost(tree, path):
+                    position = position_of(tree, path, file)
+                    problems.append(Problem.at(position, "rule", finding.what, finding.expected, finding.remedy, path))
             continue
         code, what, expected, remedy = _words(error, at, shape, tree)
         problems.append(Problem.at(_position(error, at, tree, file), code, what, expected, remedy, at.path))
@@ -126,7 +135,7 @@ def _words(error: Mapping[str, Any], at: Location, shape: SpecShape, tree: Mappi
     if kind == "string_pattern_mismatch":
         expected = f"text that matches `{context.get('pattern')}`{_note(meaning)}"
         return "invalid-value", f"{name} cannot be {written}", expected, "write it in this form"
-    return _own_words(error, at, name, written, meaning)
+    return _own_words(error, at, name, written, meaning, tree)
 
 
 def _unknown_choice(name: str, at: Location, shape: SpecShape) -> Words:
@@ -141,11 +150,27 @@ def _unknown_choice(name: str, at: Location, shape: SpecShape) -> Words:
     return "unknown-choice", what + hint, any_of(words), f"write `{near}`" if near else "choose one of these"
 
 
-def _own_words(error: Mapping[str, Any], at: Location, name: str, written: str, meaning: str) -> Words:
+def _with_values(remedy: str, beside: Node | None) -> str:
+    """The remedy with the values of the keys that it names in braces."""
+
+    def value(match: re.Match[str]) -> str:
+        node = beside.entries.get(match[1]) if isinstance(beside, MappingNode) else None
+        return node.text if isinstance(node, ScalarNode) and node.text.isprintable() and node.text else match[1].upper()
+
+    return re.sub(r"\{([a-z_]+)\}", value, remedy)
+
+
+def _own_words(
+    error: Mapping[str, Any], at: Location, name: str, written: str, meaning: str, tree: MappingNode
+) -> Words:
     """A validator's own message. By convention it begins with "expected" where it says what is valid."""
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     subject = f"the key {shown(str(at.path[-1]))}" if at.is_key else name
     is_block = not isinstance(at.node, ScalarNode) or at.is_key
+    cause = (error.get("ctx") or {}).get("error")
+    if isinstance(cause, Unfit):
+        what = f"{subject}: {cause.what}" if is_block else f"{subject} cannot be {written}: {cause.what}"
+        return "invalid-value", what, cause.expected, _with_values(cause.remedy, find(tree, at.path[:-1]))
     if message.startswith("expected "):
         what = f"{subject} is not valid" if is_block else f"{subject} cannot be {written}"
         return "invalid-value", what, message.removeprefix("expected "), "write it in this form"

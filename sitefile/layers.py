@@ -37,6 +37,10 @@ class Layer:
     when_kind: Mapping[KeyPath, Mapping[str, Node]] = field(default_factory=dict)
     """Is added, by key and kind, to a block of that kind, or to each entry of that kind if the key holds a list."""
     problems: tuple[Problem, ...] = ()
+    file: Path | None = None
+    """Where it stands; None for no layer at all."""
+    positions: Mapping[KeyPath, Position] = field(default_factory=dict)
+    """Where the keys of ``when_present`` are written; for ``when_kind``, by key and kind together."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,9 @@ class Layers:
     def all(self) -> list[Layer]:
         return [self.defaults, *(layer for layers in self.selected.values() for layer in layers.values())]
 
-    @property
-    def problems(self) -> list[Problem]:
-        return [problem for layer in self.all for problem in layer.problems]
-
     def under(self, file: MappingNode) -> MappingNode:
         """The file with everything filled in that it leaves out."""
-        layers = [self.defaults, *self._chosen_by(file)]
+        layers = self.of(file)
         merged = _empty()
         for layer in layers:
             merged = _merge_keys(merged, layer.always)
@@ -72,6 +72,10 @@ class Layers:
             for path, kinds in layer.when_kind.items():
                 merged = _fill_entries(merged, path, kinds)
         return merged
+
+    def of(self, file: MappingNode) -> list[Layer]:
+        """The layers that apply to a file."""
+        return [self.defaults, *self._chosen_by(file)]
 
     def _chosen_by(self, file: MappingNode) -> Iterator[Layer]:
         for key, layers in self.selected.items():
@@ -115,8 +119,10 @@ def _merge_keys(under: MappingNode, over: MappingNode) -> MappingNode:
     entries = dict(under.entries)
     keys = dict(under.keys)
     for key, value in over.entries.items():
-        if key in entries and isinstance(value, ScalarNode) and value.value is None:
-            value = ScalarNode(None, value.position, value.text, removes=True)
+        if key in entries and isinstance(value, ScalarNode):
+            below = entries[key]
+            replaced = below if isinstance(below, ScalarNode) and below is not value else value.replaces
+            value = replace(value, removes=value.value is None, replaces=replaced)
         entries[key] = merge(entries[key], value) if key in entries else value
         keys[key] = over.keys[key]
     return MappingNode(entries, keys, over.position, under.incomplete or over.incomplete)
@@ -126,10 +132,10 @@ def _conditional(layer: Layer, file: MappingNode, shape: Node) -> Iterator[Mappi
     for path, node in layer.when_present.items():
         own = find(file, path)
         if own is not None and not (isinstance(own, ScalarNode) and own.value is None):
-            yield _nested(path, node)
+            yield nested(path, node)
     for path, kinds in layer.when_kind.items():
         if (filling := _of_kind(find(shape, path), kinds)) is not None:
-            yield _nested(path, filling)
+            yield nested(path, filling)
 
 
 def _of_kind(block: Node | None, kinds: Mapping[str, Node]) -> Node | None:
@@ -152,9 +158,10 @@ def _fill_entries(tree: MappingNode, path: KeyPath, kinds: Mapping[str, Node]) -
     return replace(tree, entries={**tree.entries, key: below})
 
 
-def _nested(path: KeyPath, node: Node) -> MappingNode:
+def nested(path: KeyPath, node: Node, position: Position | None = None) -> MappingNode:
+    """A file that holds ``node`` at ``path`` and nothing else. ``position`` is where the path is written."""
     for key in reversed(path):
-        node = MappingNode({key: node}, {key: node.position}, node.position)
+        node = MappingNode({key: node}, {key: position or node.position}, node.position)
     assert isinstance(node, MappingNode)
     return node
 
@@ -168,20 +175,20 @@ def _selected_layer(source: Source) -> Layer:
     """Defaults under the key ``defaults``; what else the file holds is not for layers."""
     section = source.tree.entries.get("defaults") if source.tree is not None else None
     if section is None or (isinstance(section, ScalarNode) and section.value is None):
-        return Layer(problems=tuple(source.problems))
+        return Layer(problems=tuple(source.problems), file=source.file)
     if not isinstance(section, MappingNode):
-        return Layer(problems=(*source.problems, _no_mapping(section, "defaults")))
+        return Layer(problems=(*source.problems, _no_mapping(section, "defaults")), file=source.file)
     if section.entries.keys() & set(SECTIONS):
-        return _sections(section, source.problems)
-    return Layer(section, problems=tuple(source.problems))
+        return _sections(section, source)
+    return Layer(section, problems=tuple(source.problems), file=source.file)
 
 
 def _layer(source: Source) -> Layer:
-    return _sections(source.tree or _empty(), source.problems)
+    return _sections(source.tree or _empty(), source)
 
 
-def _sections(tree: MappingNode, problems: list[Problem]) -> Layer:
-    found = list(problems)
+def _sections(tree: MappingNode, source: Source) -> Layer:
+    found = list(source.problems)
     sections: dict[str, MappingNode] = {}
     for key, node in tree.entries.items():
         if key not in SECTIONS:
@@ -199,10 +206,12 @@ def _sections(tree: MappingNode, problems: list[Problem]) -> Layer:
             sections[key] = node
         elif not isinstance(node, ScalarNode) or node.value is not None:
             found.append(_no_mapping(node, key))
+    positions = {tuple(key.split(".")): at for key, at in sections.get("when_present", _empty()).keys.items()}
     kinds: dict[KeyPath, Mapping[str, Node]] = {}
     for key, node in sections.get("when_kind", _empty()).entries.items():
         if isinstance(node, MappingNode):
             kinds[tuple(key.split("."))] = node.entries
+            positions |= {(*key.split("."), kind): at for kind, at in node.keys.items()}
         else:
             found.append(_no_mapping(node, key))
     present = sections.get("when_present", _empty()).entries
@@ -211,6 +220,8 @@ def _sections(tree: MappingNode, problems: list[Problem]) -> Layer:
         {tuple(key.split(".")): node for key, node in present.items()},
         kinds,
         tuple(found),
+        source.file,
+        positions,
     )
 
 

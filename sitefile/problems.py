@@ -35,6 +35,27 @@ class Finding(NamedTuple):
     what: str
     expected: str
     remedy: str
+    advice: bool = False
+    """Worth knowing, and no reason to refuse the file."""
+
+
+class Unfit(ValueError):
+    """Raised by the validator of one value, which knows better than "write it in this form" what to do.
+
+    ``{key}`` in the remedy stands for the value of the key ``key`` beside this one.
+    """
+
+    def __init__(self, what: str, expected: str, remedy: str) -> None:
+        super().__init__(f"{what}: expected {expected}: {remedy}")
+        self.what, self.expected, self.remedy = what, expected, remedy
+
+
+class Conflicts(ValueError):
+    """Raised by the validator of a whole block: everything that is wrong between its values, by paths within it."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(f"{finding.what}: expected {finding.expected}" for finding in self.findings))
 
 
 @dataclass(frozen=True)
@@ -111,10 +132,25 @@ def dotted(path: DataPath) -> str:
 
 
 def near_miss(written: object, valid: Iterable[str]) -> str | None:
-    """The valid word that was probably meant."""
+    """The valid word that was probably mistyped. A word that only has a part in common with it is another word."""
+    text = str(written).lower()
     choices = {choice.lower(): choice for choice in valid}
-    close = get_close_matches(str(written).lower(), choices, n=1, cutoff=0.6)
-    return choices[close[0]] if close else None
+    close = get_close_matches(text, choices, n=3, cutoff=0.6)
+    return next((choices[choice] for choice in close if _slips(text, choice) <= max(1, len(choice) // 4)), None)
+
+
+def _slips(written: str, meant: str) -> int:
+    """Characters left out, added, replaced or swapped with their neighbour (optimal string alignment)."""
+    before, above = list[int](), list(range(len(meant) + 1))
+    for row, a in enumerate(written, start=1):
+        current = [row]
+        for column, b in enumerate(meant, start=1):
+            cost = min(above[column] + 1, current[-1] + 1, above[column - 1] + (a != b))
+            if row > 1 and column > 1 and a == meant[column - 2] and written[row - 2] == b:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, above = above, current
+    return above[-1]
 
 
 def any_of(words: Iterable[str]) -> str:

@@ -34,6 +34,48 @@ def editor_schema(schema: Schema, layers: Layers, title: str) -> Json:
     }
 
 
+def layer_schema(schema: Schema, title: str) -> Json:
+    """The schema of a layer: parts of a file, where nothing is required and null removes a value."""
+    partial = editor_schema(_partial(schema), Layers(), title)
+    properties = partial.pop("properties")
+    definitions = partial.pop("definitions")
+    block = {key: value for key, value in partial.items() if key not in ("$schema", "title", "required", "description")}
+    whole = {**block, "properties": properties}
+    piece = {"type": "object"}
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "always": {"allOf": [whole], "description": "Holds for every file."},
+            "when_present": {
+                "type": "object",
+                "description": "Key, or path such as `parent.child` -> what holds where a file has that key.",
+                "properties": properties,
+                "additionalProperties": piece,
+            },
+            "when_kind": {
+                "type": "object",
+                "description": "Key or path -> kind -> what holds for a block, or an entry of a list, of that kind.",
+                "additionalProperties": {"type": "object", "additionalProperties": piece},
+            },
+        },
+        "definitions": definitions,
+    }
+
+
+def _partial(schema: Any) -> Any:
+    """The schema with nothing required but the tags of unions, which say what the other keys are."""
+    if isinstance(schema, list):
+        return [_partial(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: _partial(value) for key, value in schema.items() if not (key == "required" and isinstance(value, list))
+    }
+
+
 def _fill(schema: Json, layers: Layers) -> None:
     """What a layer fills in is not required in the file, and null removes it."""
     filling = _Filling(schema)
@@ -134,7 +176,7 @@ def _for_editors(schema: Any, *, is_names: bool = False) -> Any:
             # The keys decide which one is meant; `oneOf` only leads to worse messages.
             result["anyOf"] = _for_editors(value)
         else:
-            result[key] = _for_editors(value, is_names=key == "properties")
+            result[key] = _for_editors(value, is_names=key in ("properties", "patternProperties"))
     if "$ref" in result and len(result) > 1:
         # Draft 7 ignores keywords next to a reference.
         result = {"allOf": [{"$ref": result.pop("$ref")}], **result}

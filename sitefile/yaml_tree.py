@@ -28,6 +28,8 @@ class ScalarNode:
     text: str
     removes: bool = False
     """An explicit null over a value of a layer below."""
+    replaces: ScalarNode | None = None
+    """The value of a layer below that this one stands in for."""
     tagged: bool = False
     """It has a tag, which is refused; errors about its value are not reported."""
     size: int = 1

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from components.host.spec import Accelerator, HardwareProfile, HostSpec
 from components.specs import Spec
-from components.types import NonEmpty
+from components.types import DnsLabel, NonEmpty
+from sitefile.entries import Entries, read_entries, read_folder
+from sitefile.explanation import position_of
+from sitefile.problems import Finding, Problem, any_of, near_miss
+from sitefile.yaml_source import read
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +29,12 @@ class LatencyRange(Spec):
 
     max: Annotated[float, Field(gt=0)]
     """Upper bound, exclusive."""
+
+    def conflicts(self) -> Iterator[Finding]:
+        if self.min >= self.max:
+            yield Finding(
+                ("max",), f"{self.max:g} is not above {self.min:g}", "a range with something in it", "correct it"
+            )
 
 
 class TierProfile(Spec):
@@ -41,6 +50,10 @@ class TierProfile(Spec):
     """Site values that hold in this tier unless a site says otherwise."""
 
 
+class Accelerators(RootModel[dict[DnsLabel, Accelerator]]):
+    """All of `stacks/profiles/accelerators.yaml`: name -> device."""
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Everything that a site file may refer to by name."""
@@ -48,6 +61,10 @@ class Catalogue:
     hardware: Mapping[str, HardwareProfile]
     accelerators: Mapping[str, Accelerator]
     tiers: Mapping[str, TierProfile]
+    broken: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
+    """Key of the site file and name -> what is wrong with the description of that name."""
+    problems: tuple[Problem, ...] = ()
+    """Everything that is wrong with the files."""
 
     def accelerators_of(self, host: HostSpec) -> dict[str, Accelerator]:
         """Accelerators of a host by name: those of the box, then those added to it."""
@@ -55,23 +72,55 @@ class Catalogue:
         return {name: self.accelerators[name] for name in names}
 
 
+def profiles_folder(root: Path) -> Path:
+    """The profiles below ``root``; a folder without any uses those of this project."""
+    own = root / "stacks" / "profiles"
+    return own if own.is_dir() else PROJECT_ROOT / "stacks" / "profiles"
+
+
 @functools.lru_cache(maxsize=4)
 def catalogue(root: Path = PROJECT_ROOT) -> Catalogue:
-    """The catalogue below ``root``. Raises ``pydantic.ValidationError`` for data of the wrong shape."""
-    profiles = root / "stacks" / "profiles"
-
-    def read(path: Path) -> Any:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-
+    """The catalogue of the project below ``root``. A fault in one file concerns those who use it only."""
+    folder = profiles_folder(root)
+    hardware = read_folder(folder / "hardware", root, HardwareProfile)
+    accelerators = read_entries(folder / "accelerators.yaml", root, Accelerators, Accelerator)
+    tiers = read_folder(folder / "tiers", root, TierProfile)
+    unknown = list(_unknown_accelerators(folder, root, hardware.found, accelerators))
+    broken = {
+        (key, name): problem
+        for key, read in (("hardware", hardware), ("accelerators", accelerators), ("tier", tiers))
+        for name, problem in read.broken.items()
+    }
+    broken |= {("hardware", problem.file.stem): problem for problem in unknown}
     return Catalogue(
-        hardware={
-            path.stem: HardwareProfile.model_validate(read(path))
-            for path in sorted((profiles / "hardware").glob("*.yaml"))
-        },
-        accelerators={
-            name: Accelerator.model_validate(value) for name, value in read(profiles / "accelerators.yaml").items()
-        },
-        tiers={
-            path.stem: TierProfile.model_validate(read(path)) for path in sorted((profiles / "tiers").glob("*.yaml"))
-        },
+        hardware={name: profile for name, profile in hardware.found.items() if ("hardware", name) not in broken},
+        accelerators=accelerators.found,
+        tiers=tiers.found,
+        broken=broken,
+        problems=(*hardware.problems, *accelerators.problems, *tiers.problems, *unknown),
     )
+
+
+def _unknown_accelerators(
+    folder: Path, root: Path, hardware: Mapping[str, HardwareProfile], accelerators: Entries[Accelerator]
+) -> Iterator[Problem]:
+    """Boxes with an accelerator that nobody describes."""
+    known = accelerators.found.keys() | accelerators.broken.keys()
+    for name, profile in hardware.items():
+        for at, accelerator in enumerate(profile.accelerators):
+            if accelerator in known:
+                continue
+            path = folder / "hardware" / f"{name}.yaml"
+            source = read(path, shown_as=path.relative_to(root) if path.is_relative_to(root) else path)
+            assert source.tree is not None
+            near = near_miss(accelerator, known)
+            yield Problem.at(
+                position_of(source.tree, ("accelerators", at), source.file),
+                "unknown-name",
+                f"there is no accelerator `{accelerator}`" + (f": did you mean `{near}`?" if near else ""),
+                any_of(sorted(known)),
+                f"write `{near}`"
+                if near
+                else "choose one of these, or describe it in stacks/profiles/accelerators.yaml",
+                ("accelerators", at),
+            )

@@ -5,6 +5,9 @@ from __future__ import annotations
 NAMESPACE = "edge"
 """Namespace of all keys: ``pulumi config set --secret edge:<key> -s SITE``."""
 
+ALLOW_DESTROY = "allow-destroy"
+"""Key of the consent to what destroys; see ``components.consequence.consents_of``. Not a secret."""
+
 PLACEHOLDER = "rehearsal-placeholder-"
 """What stands in for a secret in a rehearsal, before its key."""
 

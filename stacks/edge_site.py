@@ -5,8 +5,8 @@ Order and wiring, nothing else: what a part does is its own business, what a sit
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -32,6 +32,8 @@ class EdgeSiteArgs:
     catalogue: Catalogue
     secret: Secret
     """Asked only for what the site needs, so that a stack without, say, a Git key is asked for none."""
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By node, the changes that somebody has consented to."""
 
 
 class EdgeSite(EdgeComponent):
@@ -40,10 +42,12 @@ class EdgeSite(EdgeComponent):
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
         self._told = outputs(spec, args.catalogue)
-        super().__init__("EdgeSite", name, {}, opts)
+        # Policies read them here. Without any, the component's inputs are as they were.
+        waivers = [waiver.model_dump(mode="json") for waiver in spec.waivers]
+        super().__init__("EdgeSite", name, {"waivers": waivers} if waivers else {}, opts)
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))
-        building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self)
+        building = Building(parts.view(spec, args.catalogue), secrets.__getitem__, parent=self, consents=args.consents)
 
         def build(*phases: Phase) -> None:
             for entry, seen in planned:
@@ -52,7 +56,7 @@ class EdgeSite(EdgeComponent):
                     entry.part.build(entry.spec, building)
 
         build(Phase.PLACE)
-        building.hosts = _hosts(building)
+        building.hosts = _hosts(building, parts.host_checks(spec, building.site))
         self.hosts = list(building.hosts.values())
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
@@ -65,7 +69,7 @@ class EdgeSite(EdgeComponent):
         return {**self._told, OUTPUT: built_from(self.spec)}
 
 
-def _hosts(building: Building) -> dict[str, Host]:
+def _hosts(building: Building, checks: Mapping[str, Sequence[str]]) -> dict[str, Host]:
     """The hosts by name, in the order of the file."""
     site, made = building.site, dict[str, Host]()
     # A host behind a jump host comes after it; the rules have refused circles.
@@ -82,6 +86,7 @@ def _hosts(building: Building) -> dict[str, Host]:
                 private_key=building.secret("ssh-private-key"),
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],
+                checks=checks[machine.name],
             ),
             building.child(),
         )

@@ -7,19 +7,23 @@ and nothing else: no configuration, no network.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
+from components.inference.triton import spec as models
 from sitefile.checked_file import FileChecker
 from sitefile.layers import Layers, read_layers
 from sitefile.problems import FileError, Position, Problem, any_of, in_order, near_miss, shown
 from sitefile.spec_shape import SpecShape
 from sitefile.yaml_tree import MappingNode, ScalarNode
-from stacks.catalogue import PROJECT_ROOT
+from stacks.catalogue import PROJECT_ROOT, catalogue, profiles_folder
 from stacks.plain_secrets import advice
+from stacks.rules import inherited
 from stacks.rules import site as site_rules
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
+from stacks.stand_ins import stand_in
 
 DEFAULTS = "_defaults.yaml"
 
@@ -72,7 +76,19 @@ def site_layers(root: Path = PROJECT_ROOT, folder: Path | None = None) -> Layers
     """The layers under the sites of a folder: its own defaults, or else the project's, and those of the tiers."""
     own = (folder or _sites(root)) / DEFAULTS
     defaults = own if own.exists() else _sites(root) / DEFAULTS
-    return read_layers(defaults, root, {"tier": root / "stacks" / "profiles" / "tiers"})
+    return read_layers(defaults, root, {"tier": profiles_folder(root) / "tiers"})
+
+
+def shared_problems(root: Path = PROJECT_ROOT, folders: Iterable[Path] = ()) -> list[Problem]:
+    """What is wrong with profiles, models, and the defaults of the project and of ``folders``, used or not."""
+    found = [*catalogue(root).problems, *models.catalogue_file().problems]
+    for folder in dict.fromkeys((_sites(root), *folders)):
+        found += site_checker(root, folder).check_layers()
+        found += _other_suffixes(root, folder)
+    profiles = profiles_folder(root)
+    for folder in (profiles, profiles / "hardware", profiles / "tiers", root / "stacks"):
+        found += _other_suffixes(root, folder)
+    return list(in_order(found))
 
 
 def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileChecker[SiteSpec]:
@@ -81,10 +97,13 @@ def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileC
         SiteSpec,
         site_layers(root, folder),
         root,
-        rules=site_rules.findings,
+        rules=lambda spec, tree: chain(
+            site_rules.findings(spec, catalogue(root)), inherited.findings(spec, tree, catalogue(root))
+        ),
         file_rules=_misnamed,
         shape=site_shape(),
         advice=advice,
+        stand_in=stand_in,
     )
 
 
@@ -127,7 +146,9 @@ def _other_suffixes(root: Path, folder: Path) -> Iterator[Problem]:
         yield Problem.at(
             Position(name, 1, 1),
             "suffix",
-            "the names of site files end in `.yaml`; this file would be ignored",
+            "the names of these files end in `.yaml`; this one would be ignored",
             f"`{path.stem}.yaml`",
-            "rename the file",
+            f"remove one of the two: `{path.stem}.yaml` is there as well"
+            if path.with_suffix(".yaml").exists()
+            else "rename the file",
         )

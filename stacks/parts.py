@@ -29,15 +29,26 @@ from components.registration.arc.part import PART as ARC
 from components.registration.rancher.part import PART as RANCHER
 from components.specs import Spec
 from components.telemetry.part import PART as TELEMETRY
-from components.view import Demand, Network, SecretNeed, Site
+from components.view import Demand, Download, Network, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec
-from stacks.site import SiteSpec, UplinkSpec
+from stacks.site import SiteSpec, UplinkSpec, WaiverSpec
 
 PARTS: tuple[Part[Any], ...] = (OUTPOSTS, TAILSCALE, K3S, ARC, RANCHER, FLUX, TELEMETRY, TRITON, OLLAMA)
 
-_NOT_PARTS = (HostSpec, OsSpec, SshSpec, OnPremises, NoMesh, NoGitOps, InferenceSpec, UplinkSpec, EconomicsSpec)
+_NOT_PARTS = (
+    HostSpec,
+    OsSpec,
+    SshSpec,
+    OnPremises,
+    NoMesh,
+    NoGitOps,
+    InferenceSpec,
+    UplinkSpec,
+    EconomicsSpec,
+    WaiverSpec,
+)
 """Blocks of a site file that no part builds: the hosts themselves, what describes the site, and "none"."""
 
 _BY_SPEC = {part.spec: part for part in PARTS}
@@ -125,13 +136,35 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
         hardware, accelerators = catalogue.hardware[host.hardware], catalogue.accelerators_of(host)
     except KeyError:
         hardware, accelerators = UNKNOWN, {}
-    return Machine(index, site.node(host), host, site.os_of(host), hardware, accelerators)
+    return Machine(
+        index,
+        site.node(host),
+        host,
+        site.os_of(host),
+        hardware,
+        accelerators,
+        jump_node=next((site.node(other) for other in site.hosts if other.name == host.via), None),
+    )
+
+
+def host_checks(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[str]]:
+    """By host, what its parts look for before anything is changed on it."""
+    return {
+        machine.name: [check for entry in entries(site) if (check := entry.part.host_checks(entry.spec, machine, seen))]
+        for machine in seen.machines
+    }
 
 
 def networks(site: SiteSpec) -> Iterator[Network]:
     """Networks that the site uses."""
     for entry in entries(site):
         yield from entry.part.networks(entry.spec, entry.at)
+
+
+def downloads(site: SiteSpec) -> Iterator[Download]:
+    """What the site fetches."""
+    for entry in entries(site):
+        yield from entry.part.downloads(entry.spec, entry.at)
 
 
 def findings(site: SiteSpec, catalogue: Catalogue) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sitefile.problems import DataPath
+from stacks.configuration import full_key
 
 _KEYS = {
     "private key": "ssh-private-key",
@@ -23,7 +24,25 @@ _KEYS_OF_PARTS = {
     ("password in a URL", "k3s"): "k3s-datastore-endpoint",
 }
 """Kind of secret and part of the site -> the key for such a secret of that part."""
-_KNOWN = {*_KEYS.values(), *_KEYS_OF_PARTS.values()}
+_KEYS_BY_PART = {
+    "ssh": "ssh-private-key",
+    "mesh": "tailscale-auth-key",
+    "gitops": "git-password",
+    "telemetry": "telemetry-token",
+    "registrations": "rancher-token-key",
+}
+"""Part of the site -> the key for whatever is called a password or a token there."""
+_NOTES = {
+    "ssh-private-key": "; hosts are reached with a key, never with a password",
+    "git-password": "; it needs `username:` below `source`",
+}
+_KNOWN = {
+    *_KEYS.values(),
+    *_KEYS_OF_PARTS.values(),
+    *_KEYS_BY_PART.values(),
+    "k3s-agent-token",
+    "model-store-secret-key",
+}
 
 
 def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str]:
@@ -35,12 +54,18 @@ def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str
         return expected, "remove it here and revoke it, and write the public key of a new one"
     if key is None:
         return expected, "remove it here and revoke it"
-    command = f"pulumi config set --secret {key} -s {stem or 'STACK'}"
-    return expected, f"remove it here, revoke it, and set a new one with `{command}`"
+    command = f"pulumi config set --secret {full_key(key)} -s {stem or 'STACK'}"
+    note = _NOTES.get(key, "") if kind is None else ""
+    return expected, f"remove it here, revoke it, and set a new one with `{command}`{note}"
 
 
-def _key_by_name(path: DataPath) -> str:
-    """`token` in `k3s` is `k3s-token`; a name that no part of a site knows stays as it is."""
+def _key_by_name(path: DataPath) -> str | None:
+    """`token` in `k3s` is `k3s-token`. None for a name that no part of a site asks for."""
     name = str(path[-1]).lower().replace("_", "-")
     parent = f"{path[-2]}-" if len(path) > 1 and isinstance(path[-2], str) else ""
-    return parent + name if parent + name in _KNOWN else name
+    if "datastore" in path:
+        return "k3s-datastore-endpoint"
+    for key in (parent + name, name, f"{parent}token" if "token" in name else ""):
+        if key in _KNOWN:
+            return key
+    return _KEYS_BY_PART.get(str(path[0])) if len(path) > 1 else None

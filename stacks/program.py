@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pulumi
 
+from components.consequence import consents_of
 from sitefile.problems import FileError
 from stacks.catalogue import PROJECT_ROOT, catalogue
-from stacks.configuration import NAMESPACE
+from stacks.configuration import ALLOW_DESTROY, NAMESPACE, full_key
 from stacks.edge_site import EdgeSite, EdgeSiteArgs
 from stacks.fleet import load as fleet
 from stacks.loader import load_site
@@ -61,9 +62,12 @@ def build(root: Path = PROJECT_ROOT) -> None:
             fleet.build(root)
             return
         spec = observer.site or load_site(name, root=root)
+        consents = consents_of(config.get(ALLOW_DESTROY) or "")
     except FileError as error:
         raise pulumi.RunError(str(error)) from error
-    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), config.require_secret))
+    except ValueError as error:
+        raise pulumi.RunError(f"{full_key(ALLOW_DESTROY)}: {error}") from error
+    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), config.require_secret, consents))
     for output, value in site.outputs.items():
         pulumi.export(output, value)
     observer.built(site)

@@ -1,18 +1,30 @@
-"""JSON Schema of a site file: the editor's schema of ``SiteSpec``, with the names of profiles as choices."""
+"""JSON Schemas for the files that people write: sites, their defaults, profiles, models, the fleet.
+
+Each is the editor's schema of the model that checks the file. That of a site has the names of profiles as choices.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from components.host.spec import HardwareProfile
+from components.inference.triton.spec import ModelCatalogue
 from components.inference.triton.spec import catalogue as models
-from sitefile.schema import Json, editor_schema
-from stacks.catalogue import PROJECT_ROOT, catalogue
+from sitefile.layers import Layers
+from sitefile.schema import Json, editor_schema, layer_schema
+from sitefile.spec_shape import SpecShape
+from stacks.catalogue import PROJECT_ROOT, Accelerators, TierProfile, catalogue
+from stacks.fleet.spec import FleetSpec
 from stacks.loader import site_layers, site_shape
 
 FILE = Path("stacks") / "site.schema.json"
+"""The schema of a site file."""
 
 
 def site_schema(root: Path = PROJECT_ROOT) -> Json:
@@ -22,21 +34,60 @@ def site_schema(root: Path = PROJECT_ROOT) -> Json:
     return editor_schema(schema, site_layers(root), "Edge site")
 
 
-def render(root: Path = PROJECT_ROOT) -> str:
-    return json.dumps(site_schema(root), indent=2, ensure_ascii=False) + "\n"
+def defaults_schema(root: Path = PROJECT_ROOT) -> Json:
+    """What sites leave out: parts of a site, each below the condition under which it holds."""
+    schema = copy.deepcopy(dict(site_shape().schema))
+    _name_choices(schema, root)
+    return layer_schema(schema, "Defaults of edge sites")
+
+
+def tier_schema(root: Path = PROJECT_ROOT) -> Json:
+    schema = _of(TierProfile, "Tier")(root)
+    site = defaults_schema(root)
+    schema["definitions"] = {**site["definitions"], **schema["definitions"]}
+    schema["properties"]["defaults"] |= {"anyOf": [site["properties"]["always"], {"properties": site["properties"]}]}
+    return schema
+
+
+def _of(model: type[BaseModel], title: str) -> Callable[[Path], Json]:
+    return lambda root: editor_schema(SpecShape(model).schema, Layers(), title)
+
+
+SCHEMAS: Mapping[Path, Callable[[Path], Json]] = {
+    FILE: site_schema,
+    Path("stacks/defaults.schema.json"): defaults_schema,
+    Path("stacks/fleet.schema.json"): _of(FleetSpec, "Fleet of edge sites"),
+    Path("stacks/profiles/hardware.schema.json"): _of(HardwareProfile, "Hardware profile"),
+    Path("stacks/profiles/accelerators.schema.json"): _of(Accelerators, "Accelerators"),
+    Path("stacks/profiles/tiers.schema.json"): tier_schema,
+    Path("components/inference/triton/models.schema.json"): _of(ModelCatalogue, "Models"),
+}
+"""Where editors look for each schema -> what makes it."""
+
+
+def render(file: Path = FILE, root: Path = PROJECT_ROOT) -> str:
+    return json.dumps(SCHEMAS[file](root), indent=2, ensure_ascii=False) + "\n"
+
+
+def write(root: Path = PROJECT_ROOT, *, check_only: bool = False) -> dict[Path, str]:
+    """Write the files that are out of date, or only say which; each file with its state."""
+    states = {}
+    for file in SCHEMAS:
+        path, text = root / file, render(file)
+        current = path.is_file() and path.read_text(encoding="utf-8") == text
+        if not current and not check_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        states[file] = "up to date" if current else "out of date" if check_only else "written"
+    return states
 
 
 def main(arguments: list[str]) -> int:
-    """Write the schema, or with ``--check`` only say whether the file is up to date."""
-    path = PROJECT_ROOT / FILE
-    text = render()
-    if "--check" in arguments:
-        current = path.is_file() and path.read_text(encoding="utf-8") == text
-        print(f"{FILE.as_posix()} is {'up to date' if current else 'out of date: run `python -m stacks.schema`'}")
-        return 0 if current else 1
-    path.write_text(text, encoding="utf-8")
-    print(f"wrote {FILE.as_posix()}")
-    return 0
+    """Write the schemas, or with ``--check`` only say whether the files are up to date."""
+    states = write(check_only="--check" in arguments)
+    for file, state in states.items():
+        print(f"{file.as_posix()}: {state}")
+    return 1 if "out of date" in states.values() else 0
 
 
 def _name_choices(schema: Json, root: Path) -> None:

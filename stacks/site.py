@@ -18,7 +18,7 @@ from components.place.spec import OnPremises, Place
 from components.registration.spec import Registration
 from components.specs import Spec
 from components.telemetry.spec import TelemetrySpec
-from components.types import DnsLabel, Labels, NonEmpty, Tier
+from components.types import Date, DnsLabel, NodeLabels, NonEmpty, Tier
 from stacks.economics import EconomicsSpec
 
 Mbps = Annotated[float, Field(gt=0)]
@@ -40,6 +40,22 @@ class UplinkSpec(Spec):
     """Whether traffic is paid for by volume."""
 
 
+class WaiverSpec(Spec):
+    """One policy that this site may break, for a time."""
+
+    rule: NonEmpty
+    """The rule, as docs/policies.md has it: `network/mtls-strict`."""
+
+    reason: NonEmpty
+    """Why the site must break it, for those who read it a year later. Shown with each finding; not for secrets."""
+
+    owner: NonEmpty
+    """Who answers for it: a team or a person."""
+
+    expires: Date
+    """The last day on which it counts (UTC). After it `edge check` fails until the waiver is renewed or removed."""
+
+
 class SiteSpec(Spec):
     """An edge site: one file, one stack."""
 
@@ -55,7 +71,7 @@ class SiteSpec(Spec):
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Measured round trip from the users to the site, in ms; must lie within the tier's range."""
 
-    labels: Labels = {}
+    labels: NodeLabels = {}
     """Free labels (customer, ring, ...): selected by roll-outs, set on nodes and telemetry."""
 
     hosts: tuple[HostSpec, ...] = ()
@@ -93,6 +109,9 @@ class SiteSpec(Spec):
 
     economics: EconomicsSpec | None = None
     """What the site costs, and what the cloud would."""
+
+    waivers: tuple[WaiverSpec, ...] = ()
+    """Policies that the site may break, each with a reason, an owner and an end. Findings are shown as waived."""
 
     description: NonEmpty | None = None
     """One line for people: what stands there and why."""

@@ -31,13 +31,16 @@ class HostArgs:
     """The host through which SSH reaches this one."""
     after: Sequence[pulumi.Resource] = ()
     """What must be there before the host can be reached."""
+    checks: Sequence[str] = ()
+    """What the parts on it look for before anything is changed (``Part.host_checks``)."""
 
 
 class Host(EdgeComponent):
     """``edge:index:Host``: reachable, known and prepared.
 
     Attributes: ``machine``, ``node`` (its name outside the site), ``ready`` (what must be done before anything is
-    installed), ``identity`` (changes when the host is installed anew), ``expected`` (what all parts leave on it).
+    installed), ``identity`` (changes when the host is installed anew), ``expected`` (what all parts leave on it),
+    ``commands`` (names of the commands that run on it).
     """
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -46,9 +49,10 @@ class Host(EdgeComponent):
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self._ssh, self._jump_host = args.ssh, args.jump_host
         self._private_key = pulumi.Output.secret(args.private_key)
-        scripts = plan(machine)
+        scripts = plan(machine, args.checks)
         self.identity = scripts.identity
         self.expected: list[Expected] = []
+        self.commands: list[str] = []
         self._last: pulumi.Resource | None = None
         self.command(
             self,
@@ -114,13 +118,15 @@ class Host(EdgeComponent):
         happens to run here. Secrets go in by ``stdin``, as ``components.shell.secret_lines`` writes them. ``expected``
         is what the script leaves on this host.
         """
+        called = name or f"{(about or self).node}-{role}"
         self.expected += expected
+        self.commands.append(called)
         if self.spec.reapply and about is None and name is None:
             script = f"{comment(f'reapply: {self.spec.reapply}')}{script}"
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(
-            name or f"{(about or self).node}-{role}",
+            called,
             connection=self.connection(dial_attempts),
             create=as_root(script, self._ssh.user),
             update=None if update is None else as_root(update, self._ssh.user),

@@ -43,6 +43,10 @@ class Machine:
     hardware: HardwareProfile
     accelerators: Mapping[str, Accelerator] = field(default_factory=dict)
     """By name: those of the box, then those that were added to it."""
+    former: tuple[str, ...] = ()
+    """Names outside the site that it had before, by `renamed_from`."""
+    jump_node: str | None = None
+    """Name outside the site of the host through which SSH reaches this one."""
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -46,7 +47,7 @@ class HostPlan:
     reachable: str
     """Succeeds as soon as the host answers and lets us become root."""
     facts: str
-    """Prints what the host is, and refuses one that is not what the site file says."""
+    """Prints what the host is. Refuses one that is not what the site file says, or lacks what its parts need."""
     base: str
     """Kernel settings, host name, time, update window."""
     leave: str
@@ -57,13 +58,18 @@ class HostPlan:
     """What ``base`` leaves."""
 
 
+def identity_of(host_key: str) -> str:
+    """What tells one installation of a machine from another: a hash of its host key."""
+    return hashlib.sha256(host_key.encode()).hexdigest()[:16]
+
+
 def sysctl_file(settings: dict[str, str]) -> str:
     """``settings`` in the format of sysctl.d."""
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
 
 
-def plan(machine: Machine) -> HostPlan:
-    """Scripts for one host."""
+def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
+    """Scripts for one host. ``checks`` are what the parts on it look for (``Part.host_checks``)."""
     os, hardware, system = machine.os, machine.hardware, machine.system
     files = {
         "/etc/sysctl.d/90-kubelet.conf": sysctl_file(KUBELET_SYSCTLS),
@@ -76,7 +82,9 @@ def plan(machine: Machine) -> HostPlan:
     own = {file.path: file.text for _, file in configured if file}
     services = [system.time_unit, *([system.update_unit] if system.update_unit else [])]
     return HostPlan(
-        reachable=render("host/reachable.sh.j2", node=machine.node),
+        reachable=render(
+            "host/reachable.sh.j2", node=machine.node, address=machine.spec.address, via=machine.jump_node
+        ),
         facts=render(
             "host/facts.sh.j2",
             node=machine.node,
@@ -90,6 +98,7 @@ def plan(machine: Machine) -> HostPlan:
             secure_boot=os.secure_boot,
             os_ids=system.ids,
             distribution=system.name,
+            checks=checks,
         ),
         base=render(
             "host/base.sh.j2",
@@ -108,7 +117,7 @@ def plan(machine: Machine) -> HostPlan:
             paths=[*files, *own],
             units=[unit for unit, file in configured if file],
         ),
-        identity=hashlib.sha256(machine.spec.host_key.encode()).hexdigest()[:16],
+        identity=identity_of(machine.spec.host_key),
         expected=(
             *(one for path, text in (files | own).items() for one in file(path, "0644", text)),
             *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),

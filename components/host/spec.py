@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from components import ports
 from components.specs import Spec
-from components.types import Address, Arch, DnsLabel, IpAddress, K3sVersion, Labels, NonEmpty, Port, SshHostKey
+from components.types import (
+    Address,
+    Arch,
+    DnsLabel,
+    K3sVersion,
+    MachineAddress,
+    NodeAddress,
+    NodeLabels,
+    NonEmpty,
+    Port,
+    SshHostKey,
+)
+from sitefile.problems import Finding, any_of
 
 AcceleratorKind = Literal["nvidia-gpu", "nvidia-igpu", "qualcomm-ai", "intel-gaudi", "google-coral"]
 Distribution = Literal["flatcar", "fedora-coreos", "jetson-linux", "debian"]
@@ -80,18 +93,24 @@ class HardwareProfile(Spec):
     accelerators: tuple[DnsLabel, ...] = ()
     """Accelerators that are part of the box, by name."""
 
+    virtual: bool = False
+    """Whether it is a virtual machine: whoever runs it decides on the encryption of its disk."""
+
     envelope: Envelope
     """Thermal and power limits."""
 
     sources: dict[str, NonEmpty]
     """Source of each figure, by field name (``envelope`` stands for all of its fields)."""
 
-    @model_validator(mode="after")
-    def _each_figure_has_a_source(self) -> HardwareProfile:
-        figures = {"cores", "memory_mib", "disk_gib", "tpm", "secure_boot", "envelope"}
-        if missing := figures - self.sources.keys():
-            raise ValueError(f"expected a source for each figure; none for: {', '.join(sorted(missing))}")
-        return self
+    def conflicts(self) -> Iterator[Finding]:
+        figures = ("cores", "memory_mib", "disk_gib", "tpm", "secure_boot", "envelope")
+        if missing := [figure for figure in figures if figure not in self.sources]:
+            yield Finding(
+                ("sources",),
+                f"no source is named for {any_of(missing)}",
+                "a source for each figure",
+                f"add `{missing[0]}:` below `sources`, with where the figure comes from",
+            )
 
 
 class SshSpec(Spec):
@@ -148,10 +167,10 @@ class HostSpec(Spec):
     hardware: DnsLabel
     """Hardware profile, from stacks/profiles/hardware."""
 
-    address: Address
+    address: MachineAddress
     """Where SSH reaches it: an IP address or a name (a mesh name, once the host has joined)."""
 
-    node_ip: IpAddress | None = None
+    node_ip: NodeAddress | None = None
     """Address that K3s uses between nodes, where it differs from `address`."""
 
     host_key: SshHostKey
@@ -172,7 +191,7 @@ class HostSpec(Spec):
     k3s_version: K3sVersion | None = None
     """K3s release of this host alone, to try a release on one host before the site takes it."""
 
-    labels: Labels = {}
+    labels: NodeLabels = {}
     """Kubernetes node labels, in addition to those that the site sets."""
 
     reapply: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from collections.abc import Iterator
 
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.triton.spec import TritonSpec
 from components.specs import Spec
+from sitefile.problems import Finding
 
 
 class InferenceSpec(Spec):
@@ -18,15 +19,17 @@ class InferenceSpec(Spec):
     ollama: OllamaSpec | None = None
     """Ollama, for language models."""
 
-    @model_validator(mode="after")
-    def _serves_something(self) -> InferenceSpec:
+    def conflicts(self) -> Iterator[Finding]:
         servers = list(type(self).model_fields)
         if not any(getattr(self, name) for name in servers):
-            raise ValueError(f"expected at least one server: {', '.join(servers)}")
-        plugins = [name for name in servers if getattr(getattr(self, name), "device_plugin", None)]
-        if len(plugins) > 1:
-            raise ValueError(
-                f"{', '.join(plugins)} would each install NVIDIA's device plugin, which a cluster has once: "
-                "write `device_plugin: null` in all of them but one"
+            yield Finding(
+                (), "nothing is served", f"at least one server: {', '.join(servers)}", "add one, or remove the block"
             )
-        return self
+        plugins = [name for name in servers if getattr(getattr(self, name), "device_plugin", None)]
+        for name in plugins[1:]:
+            yield Finding(
+                (name, "device_plugin"),
+                f"{', '.join(plugins)} would each install NVIDIA's device plugin, which a cluster has once",
+                "one device plugin",
+                "write `device_plugin: null` in all of them but one",
+            )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi_command import remote
 
 from components import ports
 from components.base import EdgeComponent
 from components.host.component import Host
-from components.k3s.plan import NodePlan, plan_cluster, plan_node
+from components.k3s.plan import CA_UNKNOWN, NodePlan, ca_of, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
-from components.shell import secret_lines
+from components.shell import comment, secret_lines
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class K3sArgs:
     """Agents join with it."""
     labels: Mapping[str, str]
     """Labels of all nodes."""
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By node, the changes of it that somebody has consented to; see ``components.consequence.consents_of``."""
     datastore_endpoint: pulumi.Input[str] | None = None
     """Connection string of an external datastore."""
     psa_exempt: Sequence[str] = ()
@@ -62,31 +65,33 @@ class K3s(EdgeComponent):
             {"sha256": dict(spec.releases[spec.version]), "flannel_backend": spec.flannel_backend},
             opts,
         )
-        self._servers = servers
+        self._servers, self._consents = servers, args.consents
         tokens = [pulumi.Output.secret(token) for token in (args.token, args.agent_token)]
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]
-        server_stdin = pulumi.Output.all(*tokens, *endpoint).apply(secret_lines)
-        agent_stdin = pulumi.Output.all(tokens[1]).apply(secret_lines)
+        server_secrets, agent_secrets = [*tokens, *endpoint], tokens[1:]
 
         def planned(host: Host) -> NodePlan:
             return plan_node(spec, host.machine, server_machines, labels=args.labels, psa_exempt=args.psa_exempt)
 
         first = servers[0]
         before: list[pulumi.Resource] = []
+        self._permit: remote.Command | None = None
         if cluster.datastore != "external":
             # Named after the site: when another host becomes the first server, the cluster exists already.
-            permit = first.command(
+            self._permit = first.command(
                 self,
                 _PERMIT,
                 cluster.cluster_init_permit,
                 name=f"{name}-{_PERMIT}",
                 update=cluster.cluster_init_used,
             )
-            before = [permit]
+            before = [self._permit]
         self.joined: dict[str, pulumi.Resource] = {}
         for number, server in enumerate(servers):
-            before = [self._install(server, planned(server), server_stdin, before)]
+            before = [self._install(server, planned(server), server_secrets, before)]
             self.joined[server.spec.name] = before[0]
+            if len(servers) == 1:
+                self._wait_ready(server, planned(server), before)
             if number == 1:
                 # The first server's peer joins through it, so it can wait for the first server only afterwards. This
                 # wait comes before all others: on destroy, other nodes are drained before the first server.
@@ -98,7 +103,7 @@ class K3s(EdgeComponent):
         for agent in hosts:
             if not agent.machine.is_server:
                 scripts = planned(agent)
-                installed = self._install(agent, scripts, agent_stdin, before)
+                installed = self._install(agent, scripts, agent_secrets, before)
                 self.joined[agent.spec.name] = self._wait_ready(agent, scripts, [installed])
 
         self.ready: pulumi.Resource = first.command(
@@ -122,28 +127,56 @@ class K3s(EdgeComponent):
         return next((server for server in self._servers if server is not host), None)
 
     def _install(
-        self, host: Host, scripts: NodePlan, stdin: pulumi.Input[str], before: Sequence[pulumi.Resource]
+        self, host: Host, scripts: NodePlan, secrets: Sequence[pulumi.Output[str]], before: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
         """Install K3s on ``host``, once the cluster has forgotten an earlier installation of that name."""
+        ca: pulumi.Input[str] = CA_UNKNOWN
         if peer := self._peer(host):
+            first = host is self._servers[0]
+            reapply = comment(f"reapply: {host.spec.reapply}") if host.spec.reapply else ""
             forgotten = peer.command(
-                self, _FORGET_OLD_NODE, scripts.forget_old_node, about=host, triggers=[host.identity]
+                self,
+                _FORGET_OLD_NODE,
+                scripts.forget_old_node,
+                about=host,
+                # Only a new installation, which is a new resource to Pulumi, has an old one to forget.
+                update=reapply + scripts.same_installation,
+                triggers=[host.identity],
+                stdin=pulumi.Output.all(self._permit.stdout).apply(_said) if first and self._permit else None,
+                depends_on=before,
             )
             before = [*before, forgotten]
+            ca = forgotten.stdout.apply(ca_of)
         return host.command(
             self,
             "k3s",
             scripts.install,
             delete=scripts.uninstall,
             expected=scripts.expected,
-            stdin=stdin,
+            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca).apply(secret_lines)),
             depends_on=before,
         )
 
+    def _with_consent(self, host: Host, stdin: pulumi.Input[str]) -> pulumi.Input[str]:
+        """Standard input with one more line where there is consent, which no trigger and no other host may notice."""
+        if not (consent := self._consents.get(host.node)):
+            return stdin
+        return pulumi.Output.all(stdin).apply(lambda secrets: f"{secrets[0]}{secret_lines([consent])}")
+
     def _wait_ready(self, host: Host, scripts: NodePlan, installed: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Wait on another server until ``host`` is Ready; when the host is removed, drain and forget it there."""
+        """Wait on another server until ``host`` is Ready; when the host is removed, drain and forget it there.
+
+        An only server waits for itself: what is left of several keeps this resource, whose removal would remove it from
+        the cluster.
+        """
         peer = self._peer(host)
-        assert peer is not None, "an only server has no peer"
         # The script changes with the installation, so it runs again in place for a reimaged host.
-        script = f"# installation {host.identity}\n{scripts.wait_ready}"
+        script = comment(f"installation {host.identity}") + scripts.wait_ready
+        if peer is None:
+            return host.command(self, _WAIT_READY, script, depends_on=installed)
         return peer.command(self, _WAIT_READY, script, about=host, depends_on=installed, delete=scripts.remove)
+
+
+def _said(printed: Sequence[str | None]) -> str:
+    """What a command printed, as a line of standard input for another one."""
+    return secret_lines([printed[0] or "nothing"])

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from components import ports
+from components.manifests import Manifest
+from components.restricted import service_account
 
 SERVER_DIR = "/var/lib/rancher/k3s/server"
 
@@ -41,6 +43,8 @@ def kubelet_args(pod_max_pids: int) -> tuple[str, ...]:
         "streaming-connection-idle-timeout=5m",
         f"pod-max-pids={pod_max_pids}",
         f"tls-cipher-suites={TLS_CIPHER_SUITES}",
+        # CIS 4.2.14: a pod that names no seccomp profile gets the runtime's own, and not "unconfined".
+        "seccomp-default=true",
     )
 
 
@@ -91,9 +95,9 @@ AUDIT_POLICY: dict[str, Any] = {
 }
 
 
-def system_objects() -> list[dict[str, Any]]:
-    """Default ServiceAccounts without a token, and a NetworkPolicy in each namespace that K3s itself makes."""
-    objects: list[dict[str, Any]] = []
+def system_objects() -> list[Manifest]:
+    """For each namespace that Kubernetes itself makes: a `default` ServiceAccount without a token, a NetworkPolicy."""
+    objects: list[Manifest] = []
     for namespace in SYSTEM_NAMESPACES:
         objects.append(
             {
@@ -107,15 +111,7 @@ def system_objects() -> list[dict[str, Any]]:
                 },
             }
         )
-        if namespace != "kube-system":
-            objects.append(
-                {
-                    "apiVersion": "v1",
-                    "kind": "ServiceAccount",
-                    "metadata": {"name": "default", "namespace": namespace},
-                    "automountServiceAccountToken": False,
-                }
-            )
+        objects.append(service_account("default", namespace))
     objects.append(_allow("dns", {"k8s-app": "kube-dns"}, [("UDP", 53), ("TCP", 53)]))
     # The API server reaches metrics-server from the hosts' network, which no selector can name.
     objects.append(_allow("metrics-server", {"k8s-app": "metrics-server"}, [("TCP", ports.KUBELET)]))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from components import ports
+from components.consequence import Consequence
+from components.host.applied import Applied, Pair
 from components.host.machine import Machine
-from components.k3s.plan import version_of
+from components.k3s.consequences import EDITS, ROLE, consequences
+from components.k3s.plan import host_checks, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
 from components.part import Building, Cluster, Part, Phase
-from components.view import Network, SecretNeed, Site
+from components.view import Download, Network, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 AGENT_MEMORY_MIB = 512
@@ -26,6 +31,9 @@ class K3sPart(Part[K3sSpec]):
     spec = K3sSpec
     phase = Phase.CLUSTER
     module = "components.k3s.component"
+    component = "K3s"
+    edits = EDITS
+    cleans = (ROLE,)
     per_host = True
 
     def build(self, spec: K3sSpec, building: Building) -> None:
@@ -41,7 +49,8 @@ class K3sPart(Part[K3sSpec]):
                 token=building.secret("k3s-token"),
                 agent_token=building.secret("k3s-agent-token"),
                 datastore_endpoint=building.secret("k3s-datastore-endpoint") if _is_external(spec) else None,
-                labels={"edge.site": site.name, "edge.tier": site.tier, "edge.region": site.region, **site.labels},
+                labels=site.node_labels,
+                consents=building.consents,
                 psa_exempt=site.exempt_namespaces,
             ),
             building.child(),
@@ -61,6 +70,9 @@ class K3sPart(Part[K3sSpec]):
     def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:
         return version_of(spec, machine)
 
+    def host_checks(self, spec: K3sSpec, machine: Machine, site: Site) -> str:
+        return host_checks(spec, machine, site.servers)
+
     def outputs(self, spec: K3sSpec, site: Site) -> Mapping[str, Any]:
         api_address = spec.api_address or site.servers[0].spec.address
         return {"kubernetes_endpoint": f"https://{api_address}:{ports.KUBERNETES_API}", "k3s_version": spec.version}
@@ -70,11 +82,24 @@ class K3sPart(Part[K3sSpec]):
             default = key not in spec.model_fields_set
             yield Network((*at, key), getattr(spec, key), role, of_cluster=True, default=default)
 
+    def downloads(self, spec: K3sSpec, at: DataPath) -> Iterator[Download]:
+        yield Download((*at, "mirror"), "K3s", urlsplit(spec.mirror).hostname or "", "name a `mirror` of your own")
+        if not spec.airgap_images:
+            remedy = "add `airgap_images:`, or a mirror of `docker.io` (or `*`) to `registries`"
+            yield Download((*at, "airgap_images"), "K3s' own images", "docker.io", remedy, of_cluster=True)
+
     def rules(self, spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         yield from _servers(spec, at, site)
         yield from _releases(spec, at, site)
         yield from _agents_ahead(spec, site)
         yield from _memory(site)
+        yield from _pods(spec, at, site)
+        yield from _datastore(spec, at)
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, pairs, spec, site)
 
 
 def _is_external(spec: K3sSpec) -> bool:
@@ -166,6 +191,33 @@ def _memory(site: Site) -> Iterator[Finding]:
                 f"at least {minimum} MiB for a K3s {role}",
                 "write `role: agent`" if memory_mib >= AGENT_MEMORY_MIB else "use a machine with more memory",
             )
+
+
+def _pods(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    """Each node takes a /24 (IPv6: a /64) of the pods' network."""
+    network = ipaddress.ip_network(spec.pod_cidr)
+    each = 24 if network.version == 4 else 64
+    room = 2 ** (each - network.prefixlen)
+    if room < len(site.machines):
+        enough = each - (len(site.machines) - 1).bit_length()
+        yield Finding(
+            (*at, "pod_cidr"),
+            f"{spec.pod_cidr} has room for {room} node{'s' if room > 1 else ''}, and the site has {len(site.machines)}:"
+            f" each takes a /{each} of it",
+            f"a network of /{enough} or wider, with room for more nodes",
+            "take a wider network now: it is fixed once the cluster exists",
+        )
+
+
+def _datastore(spec: K3sSpec, at: DataPath) -> Iterator[Finding]:
+    if isinstance(spec.datastore, ExternalDatastore) and spec.datastore.ca_file is None:
+        yield Finding(
+            (*at, "datastore"),
+            f"servers believe any {spec.datastore.engine} that answers: without `ca_file` no certificate is checked",
+            "the certificate of the authority that signed the datastore's, on each server",
+            "put it on the hosts, add `ca_file:` with its path, and leave `sslmode` out of the connection string",
+            advice=True,
+        )
 
 
 def _minor(version: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,13 +14,19 @@ from components import ports
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
+from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
-from components.shell import here_document, render
+from components.shell import fragment, here_document, render
 from components.types import Arch
 
 DatastoreKind = Literal["sqlite", "etcd", "external"]
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
+CA_UNKNOWN = "-"
+"""In place of the CA's hash, where no cluster was there to say it."""
+CA_IS = "cluster CA: "
+"""What a server prints before that hash."""
+_MUST_JOIN = "this host must join it"
 _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
 
 
@@ -28,12 +35,15 @@ class NodePlan:
     """The scripts of one node."""
 
     install: str
-    """Installs, joins or updates in place; secrets by standard input: token, agent token, datastore (servers), agent
-    token (agents)."""
+    """Installs, joins or updates in place. By standard input: token, agent token, datastore (servers) or agent token
+    (agents), then the hash of the cluster's CA (``ca_of``)."""
     uninstall: str
     """Leaves a clean host."""
     forget_old_node: str
-    """Runs on another server before a new installation joins: forgets what an earlier one of that name left."""
+    """Runs on another server before a new installation joins: forgets what an earlier one of that name left, and prints
+    the hash of the cluster's CA. For the first server, what its permit said goes in by standard input."""
+    same_installation: str
+    """What takes its place while the installation is the same: prints the hash, forgets nothing."""
     wait_ready: str
     """Runs on another server: waits until the node is Ready."""
     remove: str
@@ -70,15 +80,27 @@ def version_of(spec: K3sSpec, machine: Machine) -> str:
 
 def encryption_provider(version: str) -> str:
     """secretbox where the release has it (1.30.12, 1.31.8, 1.32.4, 1.33.0 and newer), else aescbc."""
-    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    minor, patch = _minor_and_patch(version)
     first_patch = {30: 12, 31: 8, 32: 4}.get(minor, 0)
     return "secretbox" if minor >= 30 and patch >= first_patch else "aescbc"
+
+
+def kubelet_args(spec: K3sSpec, version: str) -> tuple[str, ...]:
+    """Flags of the kubelet of one release. Releases before 1.31 run on cgroup v1 anyway and do not know its flag."""
+    cgroup_v1 = () if spec.fail_cgroup_v1 or _minor_and_patch(version) < (31, 0) else ("fail-cgroupv1=false",)
+    return (*hardening.kubelet_args(spec.pod_max_pids), *cgroup_v1)
 
 
 def to_yaml(value: Any) -> str:
     """Block YAML in the order of the plan."""
     text: str = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=False, width=120)
     return text
+
+
+def ca_of(printed: str | None) -> str:
+    """The hash of the cluster's CA, out of what ``forget_old_node`` or ``same_installation`` printed. Not a secret."""
+    found = re.search(rf"^{CA_IS}([0-9a-f]{{64}})$", printed or "", re.MULTILINE)
+    return found[1] if found else CA_UNKNOWN
 
 
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
@@ -89,8 +111,8 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         datastore=datastore_kind(spec, len(servers)),
         api_address=api_address,
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.node),
-        cluster_init_used=render("k3s/cluster_init_used.sh.j2"),
-        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first)),
+        cluster_init_used=render("k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN),
+        ready=render("k3s/cluster_ready.sh.j2", node=first.node, version=version_of(spec, first), reasons=REASONS),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
     )
 
@@ -114,11 +136,13 @@ def plan_node(
     airgap = spec.airgap_images.get(version, {}).get(arch)
     plain = files(spec, machine, servers, labels, psa_exempt)
     system_unit = unit_file(server, bin_dir)
+    external = isinstance(spec.datastore, ExternalDatastore)
     install = render(
         "k3s/install.sh.j2",
         node=node,
         version=version,
         server=server,
+        server_dir=hardening.SERVER_DIR,
         unit=service,
         bin_dir=bin_dir,
         binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[arch]}",
@@ -130,8 +154,12 @@ def plan_node(
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
         seeds=_seeds(spec, machine, servers),
+        api=_in_url(spec.api_address or servers[0].node_address),
+        pod_cidr=spec.pod_cidr,
+        service_cidr=spec.service_cidr,
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
+        reasons=REASONS,
     )
     secret = ["agent-token", *(["token"] if server else [])]
     if server and isinstance(spec.datastore, ExternalDatastore):
@@ -141,9 +169,17 @@ def plan_node(
     return NodePlan(
         install=install,
         uninstall=render("k3s/uninstall.sh.j2", node=node, unit=service, bin_dir=bin_dir),
-        forget_old_node=render("k3s/forget_old_node.sh.j2", node=node),
+        forget_old_node=render(
+            "k3s/forget_old_node.sh.j2",
+            node=node,
+            first=node == servers[0].node and not external,
+            external=external,
+            must_join=_MUST_JOIN,
+            ca_is=CA_IS,
+        ),
+        same_installation=render("k3s/same_installation.sh.j2", node=node, ca_is=CA_IS),
         wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version),
-        remove=render("k3s/remove.sh.j2", node=node),
+        remove=render("k3s/remove.sh.j2", node=node, external=external),
         expected=(
             *download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases),
             *(download(images, "0644", airgap) if airgap else ()),
@@ -152,6 +188,23 @@ def plan_node(
             *file(f"/etc/systemd/system/{service}.service", "0644", system_unit),
             *unit(f"{service}.service"),
         ),
+    )
+
+
+def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> str:
+    """Looks for what K3s needs of a host, as a piece of the host's own gate (``Part.host_checks``)."""
+    needed = [("tcp", ports.KUBELET, "")]
+    if machine.is_server:
+        needed.append(("tcp", ports.KUBERNETES_API, ""))
+        if datastore_kind(spec, len(servers)) == "etcd":
+            needed += [("tcp", port, "") for port in _ETCD_PORTS]
+    if spec.flannel_backend in _TUNNELS:
+        needed.append(("udp", *_TUNNELS[spec.flannel_backend]))
+    return fragment(
+        "k3s/host_checks.sh.j2",
+        backend=spec.flannel_backend,
+        needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
+        ports=needed,
     )
 
 
@@ -256,6 +309,14 @@ WantedBy=multi-user.target
 """
 
 
+_ETCD_PORTS = (2379, 2380)
+
+_TUNNELS: Mapping[str, tuple[int, str]] = {"wireguard-native": (51820, "flannel-wg"), "vxlan": (8472, "flannel.1")}
+"""By backend of flannel that has one: the UDP port of its tunnel, and the link that holds it."""
+
+_WITHOUT_CGROUP_V1 = (35, 0)
+"""Minor version and patch of the first Kubernetes whose kubelet refuses cgroup v1 by default."""
+
 _ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("https://",)}
 
 
@@ -265,17 +326,23 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
         config["node-ip"] = machine.spec.node_ip
     return config | {
         "protect-kernel-defaults": True,
-        "kubelet-arg": list(hardening.kubelet_args(spec.pod_max_pids)),
+        "kubelet-arg": list(kubelet_args(spec, version_of(spec, machine))),
     }
 
 
 def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[str]:
-    """Servers to join through, best first. Never the node itself, and not the whole list of servers: a server that is
-    added must not change the others."""
-    seeds = _unique(spec.api_address, servers[0].node_address)
-    if machine.node == servers[0].node and len(servers) > 1:
-        seeds = _unique(spec.api_address, servers[1].node_address)
-    return [_in_url(seed) for seed in seeds if seed != machine.node_address]
+    """Servers to join through, best first: the addresses of servers before the one that they share, which may lead back
+    to the node itself. Never the node, and never more than three servers: one that is added must not change the others.
+    """
+    others = [server for server in servers[:3] if server.node != machine.node]
+    own = (machine.node_address, machine.spec.address)
+    seeds = _unique(*(server.node_address for server in others), spec.api_address)
+    return [_in_url(seed) for seed in seeds if seed not in own]
+
+
+def _minor_and_patch(version: str) -> tuple[int, int]:
+    _, minor, patch = (int(part) for part in version.removeprefix("v").partition("+")[0].partition("-")[0].split("."))
+    return minor, patch
 
 
 def _unique(*values: str | None) -> list[str]:

@@ -2,12 +2,88 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from components import cron
 from components.specs import Spec
-from components.types import Address, Arch, Cidr, HttpsUrl, K3sVersion, Labels, NonEmpty, Sha256
+from components.types import (
+    Address,
+    Arch,
+    Cidr,
+    HttpsUrl,
+    K3sVersion,
+    NodeLabels,
+    NonEmpty,
+    Sha256,
+    SharedAddress,
+)
+from sitefile.problems import Unfit
+
+_POD_PREFIXES = {4: (8, 24), 6: (48, 64)}
+"""Widest and narrowest pod network: each node takes a /24 (IPv6: a /64) of it, and there are at most 2^16 of these."""
+
+_SERVICE_PREFIXES = {4: (12, 28), 6: (108, 124)}
+"""Widest and narrowest service network: the API server takes at most 20 bits, and K3s needs the tenth address."""
+
+
+def _usable(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    network = ipaddress.ip_network(value)
+    first = network.network_address
+    if first.is_unspecified or first.is_loopback or first.is_multicast or first.is_link_local:
+        raise Unfit("the addresses in it are special ones", "a private network", "take one such as 10.42.0.0/16")
+    return network
+
+
+def _pod_network(value: str) -> str:
+    network = _usable(value)
+    widest, narrowest = _POD_PREFIXES[network.version]
+    if not widest <= network.prefixlen <= narrowest:
+        raise Unfit(
+            f"each node takes a /{narrowest} of it, and Kubernetes counts at most 65536 of these",
+            f"a network from /{widest} to /{narrowest}",
+            f"take `{_resized(network, 16 if network.version == 4 else 56)}`",
+        )
+    return value
+
+
+def _service_network(value: str) -> str:
+    network = _usable(value)
+    widest, narrowest = _SERVICE_PREFIXES[network.version]
+    if not widest <= network.prefixlen <= narrowest:
+        raise Unfit(
+            "the API server refuses it"
+            if network.prefixlen < widest
+            else "it is too small for DNS at its tenth address",
+            f"a network from /{widest} to /{narrowest}",
+            f"take `{_resized(network, 16 if network.version == 4 else 112)}`",
+        )
+    return value
+
+
+def _resized(network: ipaddress.IPv4Network | ipaddress.IPv6Network, prefix: int) -> str:
+    return str(ipaddress.ip_network(f"{network.network_address}/{prefix}", strict=False))
+
+
+def _schedule(value: str) -> str:
+    try:
+        cron.check(value)
+    except cron.NotASchedule as error:
+        raise Unfit(
+            str(error),
+            "a cron schedule of five fields, or `@daily` and the like",
+            "write minute, hour, day of the month, month and day of the week, such as `0 */6 * * *`",
+        ) from None
+    return value
+
+
+PodCidr = Annotated[Cidr, AfterValidator(_pod_network)]
+ServiceCidr = Annotated[Cidr, AfterValidator(_service_network)]
+CronSchedule = Annotated[NonEmpty, AfterValidator(_schedule)]
+PathOnHost = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
+"""An absolute path."""
 
 
 class EmbeddedDatastore(Spec):
@@ -16,7 +92,7 @@ class EmbeddedDatastore(Spec):
     kind: Literal["embedded"] = "embedded"
     """Selects this datastore."""
 
-    snapshot_schedule: NonEmpty = "0 */6 * * *"
+    snapshot_schedule: CronSchedule = "0 */6 * * *"
     """Cron schedule of etcd snapshots (etcd only)."""
 
     snapshot_retention: Annotated[int, Field(ge=1, le=100)] = 12
@@ -32,7 +108,7 @@ class ExternalDatastore(Spec):
     engine: Literal["postgresql", "etcd"]
     """What the connection string points at; checked against it before it is sent to a host."""
 
-    ca_file: NonEmpty | None = None
+    ca_file: PathOnHost | None = None
     """Path on the hosts of the CA certificate that the datastore's certificate is checked against."""
 
 
@@ -61,17 +137,17 @@ class K3sSpec(Spec):
     mirror: HttpsUrl = "https://github.com/k3s-io/k3s/releases/download"
     """Base URL that holds `<version>/k3s[-arm64]`; a site without internet names its own."""
 
-    api_address: Address | None = None
+    api_address: SharedAddress | None = None
     """Address of the Kubernetes API that outlives any one server: a virtual IP, a load balancer or a name with several
     records. Required with more than one server; a single server's own address otherwise."""
 
     datastore: Datastore = EmbeddedDatastore()
     """Where the cluster's state is kept."""
 
-    pod_cidr: Cidr = "10.42.0.0/16"
+    pod_cidr: PodCidr = "10.42.0.0/16"
     """Network of the pods."""
 
-    service_cidr: Cidr = "10.43.0.0/16"
+    service_cidr: ServiceCidr = "10.43.0.0/16"
     """Network of the services."""
 
     flannel_backend: Literal["wireguard-native", "vxlan", "host-gw"] = "wireguard-native"
@@ -89,8 +165,12 @@ class K3sSpec(Spec):
     pod_max_pids: Annotated[int, Field(ge=64, le=65536)] = 4096
     """Most processes that one pod may have."""
 
+    fail_cgroup_v1: bool = True
+    """Whether the kubelet refuses a host with cgroup v1, as Kubernetes 1.35 and newer do by default. `false` runs nodes
+    on such hosts (older kernels, some vendors' images); Kubernetes no longer develops cgroup v1."""
+
     tls_sans: tuple[Address, ...] = ()
     """More names and addresses that the API's certificate is good for."""
 
-    node_labels: Labels = {}
+    node_labels: NodeLabels = {}
     """Labels of all nodes."""

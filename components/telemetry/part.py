@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.consequence import Edit, Effect, Removal
 from components.part import Building, Part, Phase
+from components.telemetry.collector import volume_mib
 from components.telemetry.plan import NAME, NAMESPACE
 from components.telemetry.spec import TelemetrySpec
-from components.view import Scraper, SecretNeed, Site
+from components.view import Download, Scraper, SecretNeed, Site
+from sitefile.problems import DataPath, Finding
 
 TOKEN = "telemetry-token"
+
+REMOVAL = Removal(
+    Edit("telemetry-removed", "Telemetry is removed", Effect.DESTROYS, "**deletes the collectors and their queues**"),
+    "the collectors go, and with them what they have queued on disk and not sent yet.",
+    "wait until the queues are empty; then `--allow-destroy telemetry`",
+)
+_LONGEST_HOST = 52 - len(f"{NAME}-")
+"""Pods of a StatefulSet carry its name and a hash of ten characters in a label, which has at most 63."""
 
 
 class TelemetryPart(Part[TelemetrySpec]):
@@ -19,7 +31,10 @@ class TelemetryPart(Part[TelemetrySpec]):
     spec = TelemetrySpec
     phase = Phase.IN_CLUSTER
     module = "components.telemetry.component"
+    component = "Telemetry"
+    removal = REMOVAL
     per_host = True
+    belongs_to = {"instance_id": "gateway"}
 
     def build(self, spec: TelemetrySpec, building: Building) -> None:
         from components.telemetry.component import Telemetry, TelemetryArgs
@@ -36,6 +51,30 @@ class TelemetryPart(Part[TelemetrySpec]):
 
     def outputs(self, spec: TelemetrySpec, site: Site) -> Mapping[str, Any]:
         return {"telemetry_endpoint": spec.gateway}
+
+    def downloads(self, spec: TelemetrySpec, at: DataPath) -> Iterator[Download]:
+        yield Download.of_image((*at, "image"), "the collector's image", spec.image)
+
+    def rules(self, spec: TelemetrySpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        needed = math.ceil(volume_mib(spec) / 1024)
+        small = [machine for machine in site.machines if machine.known and machine.hardware.disk_gib <= needed]
+        if small:
+            names = ", ".join(f"`{machine.name}` ({machine.hardware.disk_gib} GiB)" for machine in small)
+            yield Finding(
+                (*at, "offline_hours") if "offline_hours" in spec.model_fields_set else at,
+                f"the queue of {spec.offline_hours} hours takes {needed} GiB, more than the disk of {names} has",
+                "a queue that each host has room for",
+                "lower `offline_hours`, or `rate`",
+            )
+        for machine in site.machines:
+            if len(machine.name) > _LONGEST_HOST:
+                yield Finding(
+                    ("hosts", machine.index, "name"),
+                    f"`{machine.name}` has {len(machine.name)} characters, and Kubernetes could not make the pod of its"
+                    f" collector, `{NAME}-{machine.name}`",
+                    f"at most {_LONGEST_HOST} characters for the name of a host with telemetry",
+                    "shorten the name of the host",
+                )
 
     def scraper(self, spec: TelemetrySpec) -> Scraper:
         return Scraper(namespace=NAMESPACE, service_account=NAME)

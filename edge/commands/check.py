@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from edge.commands.options import Json, Sites
 
-EXAMPLES = "edge check   |   edge check prod demo   |   edge check fleet   |   edge check some/folder --json"
+EXAMPLES = "edge check   |   edge check prod demo   |   edge check fleet   |   edge check prod --against HEAD~1 --json"
 
 
 def run(
     sites: Sites = None,
     as_json: Json = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="STATE-OR-REF",
+            help="Say what the edits do to sites that are up: since a Git revision, or against an exported state.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; by default as many as help.")
     ] = None,
 ) -> int:
     """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
     started = time.monotonic()
-    from edge.run.check import Report, check_between, check_files
+    from edge.run import against as comparing
+    from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared, fleet_settings
     from edge.run.selection import selected_with_fleet
-    from edge.show.check import Table, report
+    from edge.show.check import Table, edits, report
     from edge.show.document import print_json
     from edge.show.render import console
     from engine.environment import PROJECT_ROOT
 
+    # Wrong settings would otherwise be said once for each site.
+    fleet_settings()
     files = selected_with_fleet(sites or [], PROJECT_ROOT)
     result, out = Report(), console()
     table = None if as_json else Table(out, files)
-    if table is not None:
-        table.header()
-    for found in check_files(files, PROJECT_ROOT, jobs):
-        result.add(found, PROJECT_ROOT)
+    with comparing.before(against, PROJECT_ROOT) if against else nullcontext() as before:
+        checked: Iterable[SiteCheck] = check_files(files, PROJECT_ROOT, jobs)
+        if before is not None:
+            # What an edit destroys comes first, above the table.
+            checked = [compared(found, before) for found in checked]
+            if table is not None:
+                edits(out, checked)
         if table is not None:
-            table.row(found)
+            table.header()
+        for found in checked:
+            result.add(found, PROJECT_ROOT)
+            if table is not None:
+                table.row(found)
+    result.shared = check_shared(files, PROJECT_ROOT)
     result.between = check_between(result.sites, PROJECT_ROOT)
     result.duration_s = time.monotonic() - started
     if as_json:

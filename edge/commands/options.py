@@ -17,6 +17,14 @@ Rehearse = Annotated[
         help="Real engine, simulated providers: needs no credentials and no secrets, changes nothing real.",
     ),
 ]
+AllowDestroy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-destroy",
+        metavar="HOST-OR-PART",
+        help="Consent to what the preview says is destroyed; once for each host or part.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -9,7 +9,7 @@ import typer
 from edge.commands.options import Json, Rehearse, Site
 from edge.exit_codes import DONE
 
-EXAMPLES = "edge outputs prod   |   edge outputs prod --json | jq -r .outputs.api_endpoint"
+EXAMPLES = "edge outputs prod   |   edge outputs prod --json | jq -r .outputs.kubernetes_endpoint"
 
 
 def run(

@@ -10,32 +10,36 @@ import typer
 from edge.commands.options import Json
 from edge.exit_codes import DONE, FAILED
 
-EXAMPLES = "edge schema --write   |   edge schema --check"
+EXAMPLES = "edge schema --write   |   edge schema --check   |   edge schema stacks/profiles/hardware.schema.json"
 
 
 def run(
-    check_only: Annotated[bool, typer.Option("--check", help="Only say whether the file is up to date.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write stacks/site.schema.json.")] = False,
+    file: Annotated[str | None, typer.Argument(help="Which schema to print; by default that of a site file.")] = None,
+    check_only: Annotated[bool, typer.Option("--check", help="Only say whether the files are up to date.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write all of them.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Print the JSON Schema of a site file, or write it to where editors look for it."""
+    """Print the JSON Schema of a site file, or write those of all files to where editors look for them."""
     from edge.show.document import print_json
     from engine.environment import PROJECT_ROOT
-    from stacks.schema import FILE, render
+    from sitefile.problems import any_of
+    from stacks import schema
 
     if check_only and write:
         raise typer.BadParameter("--check and --write exclude each other")
-    path, text = PROJECT_ROOT / FILE, render()
     if not check_only and not write:
-        sys.stdout.write(text)
+        wanted = next((path for path in schema.SCHEMAS if file in (None, path.as_posix(), path.name)), None)
+        if wanted is None:
+            raise typer.BadParameter(f"expected {any_of(path.as_posix() for path in schema.SCHEMAS)}")
+        sys.stdout.write(schema.render(wanted))
         return DONE
-    current = path.is_file() and path.read_text(encoding="utf-8") == text
-    if write and not current:
-        path.write_text(text, encoding="utf-8")
-    state = "up to date" if current else "written" if write else "out of date"
-    code = DONE if current or write else FAILED
+    states = schema.write(PROJECT_ROOT, check_only=check_only)
+    code = FAILED if "out of date" in states.values() else DONE
     if as_json:
-        print_json({"file": FILE.as_posix(), "state": state, "exit": code})
-    else:
-        typer.echo(f"{FILE.as_posix()}: {state}" + ("; `edge schema --write` updates it" if code else ""))
+        print_json({"files": {path.as_posix(): state for path, state in states.items()}, "exit": code})
+        return code
+    for path, state in states.items():
+        typer.echo(f"{path.as_posix()}: {state}")
+    if code:
+        typer.echo("`edge schema --write` updates them")
     return code

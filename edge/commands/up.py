@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json, Rehearse, Site, Yes, require_terminal
+from edge.commands.options import AllowDestroy, Json, Rehearse, Site, Yes, require_terminal
 from edge.commands.preview import preview
 from edge.exit_codes import DONE, FAILED
 
 if TYPE_CHECKING:
     from edge.hosts.drift import Report
     from edge.hosts.drift_probe import DriftProbe
+    from edge.run.failure import OperationError
     from edge.run.operation import Outcome, Session
+    from stacks.edge_site import EdgeSite
 
-EXAMPLES = "edge up demo --rehearse   |   edge up prod   |   edge up prod --yes --drift --json"
+EXAMPLES = "edge up demo --rehearse   |   edge up prod --yes --drift --json   |   edge up prod --allow-destroy b"
 
 
 def run(
     site: Site,
     rehearse: Rehearse = False,
     yes: Yes = False,
+    allow_destroy: AllowDestroy = None,
     drift: Annotated[
         bool, typer.Option("--drift", help="Probe the hosts too, at the same time, as `edge drift` does.")
     ] = False,
@@ -33,13 +37,23 @@ def run(
         raise typer.BadParameter("--drift probes hosts, and --rehearse has none")
     if not (yes or rehearse):
         require_terminal("up", site, as_json)
+    from edge.hosts.contact import Contact
     from edge.run.operation import opened
     from engine.environment import PROJECT_ROOT
 
     probe = _probe(site) if drift else None
-    built = {"built": probe.start} if probe else {}
-    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, **built) as session:
+    contact = Contact()
+
+    def built(made: EdgeSite) -> None:
+        contact.learn(made)
+        if probe:
+            probe.start(made)
+
+    loaded = probe.load if probe else lambda: None
+    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, built=built, meanwhile=loaded) as session:
         planned = preview(session, quiet=as_json)
+        if planned.code == DONE and not planned.run.changes_nothing:
+            planned = _allowed(planned, allow_destroy or [])
         if planned.code != DONE:
             done = planned
         elif planned.run.changes_nothing:
@@ -48,7 +62,12 @@ def run(
         else:
             if not (yes or rehearse):
                 _ask(session, planned)
-            done = _apply(session, planned, quiet=as_json)
+            refusal = None if rehearse else contact.refusal(planned)
+            done = (
+                _refused(planned, refusal)
+                if refusal
+                else _apply(session, planned, consent=bool(allow_destroy), quiet=as_json)
+            )
             if probe and done.code == DONE:
                 probe.restart()
         found = _drift(probe) if probe and done.code == DONE else None
@@ -64,6 +83,16 @@ def _probe(site: str) -> DriftProbe:
     return DriftProbe(file)
 
 
+def _allowed(planned: Outcome, names: list[str]) -> Outcome:
+    """The preview, or its refusal where it destroys something that nobody has consented to."""
+    from edge.run.consent import refusal
+
+    refused = refusal(planned.site, planned.consequences, names)
+    if refused is None:
+        return planned
+    return dataclasses.replace(planned, code=refused.code, failure=refused)
+
+
 def _ask(session: Session, planned: Outcome) -> None:
     from edge.show.render import console, outcome
 
@@ -72,12 +101,22 @@ def _ask(session: Session, planned: Outcome) -> None:
         raise typer.Exit(FAILED)
 
 
-def _apply(session: Session, planned: Outcome, *, quiet: bool) -> Outcome:
+def _refused(planned: Outcome, why: OperationError) -> Outcome:
+    return dataclasses.replace(planned, code=FAILED, failure=why)
+
+
+def _apply(session: Session, planned: Outcome, *, consent: bool, quiet: bool) -> Outcome:
+    from edge.run.consent import entries
     from edge.show.progress import progress
 
+    assert session.spec is not None, "opened with its program"
+    nodes = [session.spec.node(host) for host in session.spec.hosts]
+    setting = entries(planned.consequences, nodes, secrets.token_hex(4)) if consent else ""
+
     with progress(f"up {session.site}", quiet=quiet) as shown:
-        done = session.up(shown.step, shown.interrupted)
+        done = session.up(shown.step, shown.interrupted, setting)
     done.run.policies = done.run.policies or planned.run.policies
+    done.consequences = planned.consequences
     return done
 
 

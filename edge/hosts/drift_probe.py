@@ -9,18 +9,22 @@ import threading
 import time
 from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pulumi.runtime import get_config
-
-from edge.hosts.drift import KEY, Planned, Report, Tell, planned, probe_site
 from stacks.configuration import full_key
-from stacks.edge_site import EdgeSite
+
+if TYPE_CHECKING:
+    from edge.hosts.drift import Planned, Report, Tell
+    from stacks.edge_site import EdgeSite
 
 _TOLD_EACH_S = 0.2
 
 
 class DriftProbe:
-    """Probes the hosts of one site. Its program calls ``start``; ``result`` waits."""
+    """Probes the hosts of one site. Its program calls ``start``; ``result`` waits.
+
+    What it needs to connect is imported by ``load``, which may run while the engine starts.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -28,8 +32,17 @@ class DriftProbe:
         self._report: Future[Report] | None = None
         self._progress = (0, 0)
 
+    @staticmethod
+    def load() -> None:
+        """Import what the probe needs: a tenth of a second, mostly for SSH."""
+        import edge.hosts.drift  # noqa: F401
+
     def start(self, site: EdgeSite) -> None:
         """Start to probe the hosts of ``site``, unless that has been done before. Called within the program."""
+        from pulumi.runtime import get_config
+
+        from edge.hosts.drift import KEY, planned
+
         # The stack's settings can be read for as long as its program runs.
         self._known = planned(site, self._file), get_config(full_key(KEY)) or ""
         if self._report is None:
@@ -49,6 +62,8 @@ class DriftProbe:
         return self._report.result()
 
     def _run(self, site: Planned, key: str, report: Future[Report]) -> None:
+        from edge.hosts.drift import Report, probe_site
+
         started = time.monotonic()
 
         def tell(done: int, hosts: int) -> None:

@@ -25,7 +25,20 @@ _CLOSE_S = 2
 
 
 class NotAnswered(Exception):
-    """Why a host could not be probed."""
+    """Why a host could not be probed. ``final``: it answered, and another attempt will end in the same way."""
+
+    def __init__(self, why: str, *, final: bool = False) -> None:
+        super().__init__(why)
+        self.final = final
+
+
+class _Client(asyncssh.SSHClient):
+    """Knows whether the other side has accepted the connection, whatever it does then."""
+
+    accepted = False
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self.accepted = True
 
 
 class Hosts:
@@ -51,6 +64,10 @@ class Hosts:
             raise NotAnswered(f"the probe failed: {said[-1].removeprefix('error: ')}")
         return str(done.stdout or "")
 
+    async def reach(self, host: HostSpec) -> None:
+        """Log in, and run nothing. Raises ``NotAnswered``."""
+        await self._connection(host)
+
     async def close(self) -> None:
         """Cancel pending dials, then close connections: those through a jump host before the jump host's own."""
         for dial in self._dialled.values():
@@ -73,7 +90,9 @@ class Hosts:
             try:
                 tunnel = await self._connection(self._by_name[host.via])
             except NotAnswered as error:
-                raise NotAnswered(f"jump host {host.via} could not be reached: {error}") from None
+                why = f"jump host {host.via} could not be reached: {error}"
+                raise NotAnswered(why, final=error.final) from None
+        client = _Client()
         try:
             pinned = asyncssh.import_public_key(host.host_key)
             async with asyncio.timeout(self._ssh.dial_timeout_s):
@@ -81,6 +100,7 @@ class Hosts:
                     host.address,
                     self._ssh.port,
                     tunnel=tunnel or (),
+                    client_factory=lambda: client,
                     config=None,
                     username=self._ssh.user,
                     client_keys=[self._key],
@@ -92,13 +112,18 @@ class Hosts:
                     keepalive_count_max=_KEEPALIVES_MISSED,
                 )
         except TimeoutError:
-            raise NotAnswered(f"no answer within {self._ssh.dial_timeout_s} s") from None
+            limit = f"within {self._ssh.dial_timeout_s} s"
+            if client.accepted:
+                why = f"its SSH server accepted the connection and did not complete the login {limit}"
+                raise NotAnswered(why, final=True) from None
+            raise NotAnswered(f"no answer {limit}") from None
         except asyncssh.PermissionDenied:
-            raise NotAnswered(f"login as {self._ssh.user} was refused") from None
+            raise NotAnswered(f"login as {self._ssh.user} was refused", final=True) from None
         except asyncssh.HostKeyNotVerifiable:
-            raise NotAnswered(
+            why = (
                 "its host key differs from the one in the site file: the host was reimaged, or this is another machine"
-            ) from None
+            )
+            raise NotAnswered(why, final=True) from None
         except (OSError, ValueError, asyncssh.Error) as error:
             raise NotAnswered(_reason(error)) from None
 

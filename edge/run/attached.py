@@ -19,9 +19,9 @@ from typing import Any
 
 import grpc
 import pulumi.runtime
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc
 
-from engine.serving import serving
+from engine.serving import UNLIMITED, serving
 from engine.stand_in.pack_host import pack_host
 
 # The SDK's calls wait in threads; four for each parallel operation keep the engine busy.
@@ -104,15 +104,18 @@ class _InlineProgram(language_pb2_grpc.LanguageRuntimeServicer):
         # A failed resource fails the outputs that depend on it, which nobody awaits any more.
         loop.set_exception_handler(lambda _loop, _context: None)
         # Context variables of the SDK: set here, inside the task, they end with it.
-        pulumi.runtime.reset_options(
-            project=request.project,
-            stack=request.stack,
-            root_directory=request.info.root_directory,
-            parallel=request.parallel,
-            engine_address=request.args[0] if request.args else "",
-            monitor_address=request.monitor_address,
-            preview=request.dryRun,
-            organization=request.organization or "organization",
+        pulumi.runtime.reset_options()
+        pulumi.runtime.configure(
+            pulumi.runtime.Settings(
+                project=request.project,
+                stack=request.stack,
+                root_directory=request.info.root_directory,
+                parallel=request.parallel,
+                engine=_Engine(request.args[0]) if request.args else None,
+                monitor=request.monitor_address,
+                dry_run=request.dryRun,
+                organization=request.organization or "organization",
+            )
         )
         pulumi.runtime.set_all_config(dict(request.config), list(request.configSecretKeys))
         try:
@@ -125,6 +128,24 @@ class _InlineProgram(language_pb2_grpc.LanguageRuntimeServicer):
         finally:
             del self._runs[loop]
         return language_pb2.RunResponse()
+
+
+class _Engine(engine_pb2_grpc.EngineStub):
+    """The engine as the SDK calls it, without debug messages.
+
+    The SDK sends several of them for each resource and waits for each. `edge` never runs `pulumi --debug`, the only
+    thing that shows them.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(grpc.insecure_channel(address, options=UNLIMITED))
+        send = self.Log
+
+        def log(request: engine_pb2.LogRequest) -> None:
+            if request.severity != engine_pb2.DEBUG:
+                send(request)
+
+        self.Log = log
 
 
 def _failed(error: BaseException) -> language_pb2.RunResponse:

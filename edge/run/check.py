@@ -10,13 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.consequence import Consequence, Effect
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
+from edge.run.against import Before
+from edge.run.failure import OperationError
 from edge.run.operation import cost_of
 from edge.run.program import PROJECT, main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
@@ -30,9 +34,9 @@ from sitefile.checked_file import FileChecker
 from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
 from stacks.fleet.load import STACK as FLEET
-from stacks.loader import site_checker
+from stacks.loader import shared_problems, site_checker
 from stacks.parts import has_unmanaged_cluster, networks
-from stacks.rules import fleet_size
+from stacks.rules import fleet_size, waivers
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
 
@@ -50,6 +54,8 @@ class PolicyResult:
     path: str
     message: str
     remedy: str
+    waiver: str = ""
+    """Of a waived finding: until when, by whom and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,12 @@ class SiteCheck:
     resources: int = 0
     problems: tuple[Problem, ...] = ()
     """Errors in the file; where there are any, nothing else has been checked."""
+    advice: tuple[Problem, ...] = ()
+    """What is worth knowing of a valid file."""
     graph: tuple[GraphProblem, ...] = ()
     policies: tuple[PolicyResult, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
+    """What the edit does to a site that is up, the worst first; only where it was asked for (`--against`)."""
     cost: dict[str, Any] | None = None
     secrets_missing: tuple[str, ...] = ()
     """Keys that a real run needs and that are not set. Not an error: a rehearsal needs none."""
@@ -89,23 +99,31 @@ class SiteCheck:
 
     @property
     def advisory(self) -> tuple[PolicyResult, ...]:
-        return tuple(finding for finding in self.policies if finding.level != "mandatory")
+        return tuple(finding for finding in self.policies if finding.level == "advisory")
+
+    @property
+    def waived(self) -> tuple[PolicyResult, ...]:
+        """What the site's waivers cover: shown, and not counted."""
+        return tuple(finding for finding in self.policies if finding.level == "waived")
 
     @property
     def code(self) -> int:
         """Exit code for this file: bad input outweighs everything else."""
         if self.problems:
             return BAD_INPUT
-        return FAILED if self.graph or self.mandatory else DONE
+        impossible = any(one.effect is Effect.IMPOSSIBLE for one in self.consequences)
+        return FAILED if self.graph or self.mandatory or impossible else DONE
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "site": self.site,
             "file": self.file.as_posix(),
+            "consequences": [one.as_dict() for one in self.consequences],
             "tier": self.tier,
             "hosts": self.hosts,
             "resources": self.resources,
             "problems": [problem.as_dict() for problem in self.problems],
+            "advice": [problem.as_dict() for problem in self.advice],
             "graph": [asdict(problem) for problem in self.graph],
             "policies": [asdict(finding) for finding in self.policies],
             "cost": self.cost,
@@ -124,6 +142,8 @@ class Report:
     """The fleet stack, where its file was checked."""
     between: tuple[Problem, ...] = ()
     """Problems between sites."""
+    shared: tuple[Problem, ...] = ()
+    """Problems of what sites share: profiles, models, defaults."""
     duration_s: float = 0.0
 
     def add(self, found: SiteCheck, root: Path) -> None:
@@ -141,11 +161,11 @@ class Report:
     def problems(self) -> list[Problem]:
         """Errors in all files and between them, each once: the fleet stack is built from the sites' files too."""
         found = [problem for stack in self.stacks for problem in stack.problems]
-        return list(dict.fromkeys([*found, *self.between]))
+        return list(dict.fromkeys([*self.shared, *found, *self.between]))
 
     @property
     def code(self) -> int:
-        if self.between:
+        if self.between or self.shared:
             return BAD_INPUT
         return max((stack.code for stack in self.stacks), default=DONE)
 
@@ -159,7 +179,7 @@ class Report:
         return {
             "sites": [site.as_dict() for site in self.sites],
             "fleet": self.fleet.as_dict() if self.fleet else None,
-            "problems": [problem.as_dict() for problem in self.between],
+            "problems": [problem.as_dict() for problem in (*self.shared, *self.between)],
             "advice": list(self.advice),
             "counts": {
                 "sites": len(self.sites),
@@ -168,7 +188,8 @@ class Report:
                 "problems": len(self.problems),
                 "graph": sum(len(stack.graph) for stack in self.stacks),
                 "mandatory": sum(len(stack.mandatory) for stack in self.stacks),
-                "advisory": sum(len(stack.advisory) for stack in self.stacks),
+                "advisory": sum(len(stack.advisory) + len(stack.advice) for stack in self.stacks),
+                "waived": sum(len(stack.waived) for stack in self.stacks),
             },
             "duration_s": round(self.duration_s, 3),
             "exit": self.code,
@@ -186,6 +207,14 @@ def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> I
             yield SiteCheck(file.stem, file, graph=(GraphProblem("", "", reason),))
         else:
             yield result
+
+
+def compared(found: SiteCheck, before: Before) -> SiteCheck:
+    """With what the edit of the site means. Raises ``OperationError``."""
+    if found.problems or is_fleet(found.file, before.root):
+        return found
+    spec = _files(before.root, found.file.parent).check(found.file).model
+    return found if spec is None else replace(found, consequences=before.consequences(spec))
 
 
 def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:
@@ -207,6 +236,12 @@ def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tupl
     return in_order(problem for file, clash in found for problem in checker_of[id(file)].finish([clash], file))
 
 
+def check_shared(files: Sequence[Path], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
+    """Problems of what the files share, whether they use it or not."""
+    folders = [file.parent for file in files if not is_fleet(file, root)]
+    return tuple(shared_problems(root, [folder for folder in folders if folder.resolve() != root / "stacks" / "sites"]))
+
+
 @functools.lru_cache(maxsize=8)
 def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
     """Reads a folder's defaults once for all its files."""
@@ -214,15 +249,24 @@ def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
 
 
 @functools.cache
-def _policy_settings() -> Settings:
-    return policy_settings.load()
+def fleet_settings() -> Settings:
+    """The fleet's settings of the policies. Raises ``OperationError`` (bad input) where they cannot be used."""
+    try:
+        return policy_settings.load()
+    except policy_settings.SettingsError as error:
+        raise OperationError(
+            str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT
+        ) from None
 
 
 def _check_site(file: Path, root: Path) -> SiteCheck:
-    checked = _files(root, file.parent).check(file)
+    checker = _files(root, file.parent)
+    checked = checker.check(file)
     spec = checked.model
     if spec is None:
         return SiteCheck(file.stem, file, problems=tuple(checked.problems))
+    if late := [checked.problem("waiver-expired", finding) for finding in waivers.expired(spec, today())]:
+        return SiteCheck(file.stem, file, problems=tuple(checker.finish(late, checked)))
     settings, unreadable = _settings(root, spec.site)
     recording, stopped = None, unreadable
     try:
@@ -241,6 +285,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
             file=file,
             tier=spec.tier,
             hosts=len(spec.hosts),
+            advice=tuple(checked.advice),
             graph=(*refused, *stopped),
             cost=cost_of(spec),
             secrets_missing=tuple(need.key for need in settings.missing(spec)),
@@ -278,11 +323,18 @@ def _judged(found: SiteCheck, recording: Recording | None) -> SiteCheck:
         return found
     refused = [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
     policies = (
-        PolicyResult(finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy)
-        for finding in findings_of(recording.resources, _policy_settings())
+        PolicyResult(
+            finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy, finding.waiver
+        )
+        for finding in findings_of(recording.resources, fleet_settings(), today())
     )
     resources = len(recording.resources)
     return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))
+
+
+def today() -> date:
+    """The day (UTC) on which waivers must not have expired."""
+    return datetime.now(UTC).date()
 
 
 def _stopped(error: Exception) -> GraphProblem:
@@ -298,7 +350,10 @@ def verdict(sites: Sequence[SiteCheck], fleet: SiteCheck | None = None) -> str:
     if not bad and not failed:
         return f"{total}: all good"
     parts = [f"{bad} with errors in the file"] if bad else []
+    impossible = sum(1 for stack in stacks if any(one.effect is Effect.IMPOSSIBLE for one in stack.consequences))
+    failed -= sum(1 for stack in stacks if stack.code == FAILED and not stack.graph and not stack.mandatory)
     parts += [f"{failed} refused by policies or providers"] if failed else []
+    parts += [f"{impossible} with an edit that cannot work"] if impossible else []
     return f"{total}: {', '.join(parts)}"
 
 

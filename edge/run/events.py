@@ -39,7 +39,12 @@ _STRONGEST: tuple[Op, ...] = ("refresh", "same", "read", "import", "create", "up
 STACK_TYPE = "pulumi:pulumi:Stack"
 _RULE = re.compile(r"^(?P<rule>[a-z][a-z-]*/[a-z0-9][a-z0-9-]*): ", re.MULTILINE)
 _MARKUP = re.compile(r"<\{%[^%]*%\}>")
+_PENDING = "pending operations from previous deployment"
+_WAIVED_POLICY = "edge-waived-advisory"
+"""The project's policy that shows what a site's waivers cover (``policies.pack.WAIVED``)."""
 _REFUSED = ("preview failed", "update failed")
+# Within an error of the official command plugin: the whole script, as a quoted string of Go.
+_SCRIPT = re.compile(r': running "(?:[^"\\]|\\.)*":(?:\n|$)')
 _PROGRAM_ERROR = "python inline source runtime error: "
 _KEPT_LINES = 20
 _SHOWN_CHARACTERS = 72
@@ -87,7 +92,7 @@ class PolicyFinding:
 
     pack: str
     policy: str
-    level: Literal["mandatory", "advisory"]
+    level: Literal["mandatory", "advisory", "waived"]
     urn: str
     message: str
     rule: str = ""
@@ -140,6 +145,11 @@ class Run:
     """Lines that are not events."""
     traces: bool = False
     """Whether errors of the program keep their stack traces."""
+    held: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By URN, the state that the stack holds of each resource that the run has come to, before the run. Secrets are
+    masked."""
+    has_pending: bool = False
+    """Whether an earlier run was killed: the state has operations that were begun and not finished."""
     _said: dict[str, deque[str]] = field(default_factory=dict)
     _outputs_before: dict[str, Any] | None = None
 
@@ -216,11 +226,15 @@ class Run:
         return [diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error"]
 
     def said_by(self, urn: str) -> tuple[str, ...]:
-        """The last lines that a resource printed while it ran; they explain a failure."""
-        return tuple(self._said.get(urn, ()))
+        """The last lines that a resource printed while it ran and that its errors do not repeat."""
+        repeated = {line.strip() for error in self.errors if error.urn == urn for line in error.message.splitlines()}
+        return tuple(line for line in self._said.get(urn, ()) if line.strip() not in repeated)
 
     def _resource(self, metadata: Mapping[str, Any]) -> ResourceChange:
         urn = metadata["urn"]
+        if (old := metadata.get("old")) and not old.get("delete"):
+            # The first event of a resource has it; the `old` of a later one may be the new state.
+            self.held.setdefault(urn, old)
         op = _OPS.get(metadata["op"], "update")
         known = self.resources.get(urn)
         if known is None:
@@ -256,13 +270,14 @@ class Run:
         if severity == "error":
             self._say_error(urn, message)
         elif severity == "warning":
+            self.has_pending = self.has_pending or _PENDING in message
             self.diagnostics.append(Diagnostic("warning", urn, message))
         elif severity != "debug":
             self._said.setdefault(urn, deque(maxlen=_KEPT_LINES)).extend(message.splitlines())
 
     def _say_error(self, urn: str, message: str) -> None:
         text = plain(message).strip()
-        error = Diagnostic("error", urn, text if self.traces else without_trace(text))
+        error = Diagnostic("error", urn, text if self.traces else without_script(without_trace(text)))
         # After a policy violation the engine adds a general error; the finding says more.
         if error not in self.diagnostics and not (self.policies and error.message in _REFUSED):
             self.diagnostics.append(error)
@@ -286,6 +301,11 @@ def without_trace(message: str) -> str:
     return f"the program stops: {error.strip()}"
 
 
+def without_script(message: str) -> str:
+    """The error of a command without the text of its script: how it ended, then what it printed."""
+    return _SCRIPT.sub("\n", message).rstrip()
+
+
 def name_of(urn: str) -> str:
     """The resource's name: what follows the URN's fourth `::`."""
     return urn.split("::", 3)[-1]
@@ -293,13 +313,15 @@ def name_of(urn: str) -> str:
 
 def _policy(event: Mapping[str, Any]) -> PolicyFinding:
     level = "mandatory" if event.get("enforcementLevel") in ("mandatory", "remediate") else "advisory"
+    if level == "advisory" and event.get("policyName") == _WAIVED_POLICY:
+        level = "waived"
     message = plain(event.get("message", "")).strip()
     # The engine puts the policy's description in front of what the rule says.
     named = _RULE.search(message)
     return PolicyFinding(
         pack=event.get("policyPackName", ""),
         policy=event.get("policyName", ""),
-        level=cast(Literal["mandatory", "advisory"], level),
+        level=cast(Literal["mandatory", "advisory", "waived"], level),
         urn=event.get("resourceUrn", ""),
         message=message[named.start() :] if named else message,
         rule=named["rule"] if named else "",

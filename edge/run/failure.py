@@ -11,6 +11,7 @@ import re
 import shlex
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from edge.exit_codes import FAILED, INTERRUPTED
@@ -138,7 +139,10 @@ def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     remedies = []
     names = sorted({match["name"] for match in _PLUGIN.finditer(text)}) if _PLUGIN_TROUBLE.search(text) else []
     if names:
-        remedies += [f"pulumi plugin install resource {name}     installs the official plugin" for name in names]
+        remedies += [
+            f"{f'pulumi plugin install resource {name} {_sdk_version(name)}'.rstrip()}     installs the official plugin"
+            for name in names
+        ]
         remedies.append("edge doctor     shows all plugins that a real run needs")
         if mode == "real":
             remedies.append(f"edge preview {site} --rehearse     needs no plugin")
@@ -150,6 +154,14 @@ def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     if mode == "real" and _LOGIN.search(text):
         remedies.append("export PULUMI_BACKEND_URL=...     says where the state is; `pulumi login` where it needs one")
     return tuple(remedies)
+
+
+def _sdk_version(plugin: str) -> str:
+    """The version that the program's SDK needs; empty where there is none, and the newest one is as good as any."""
+    try:
+        return version(f"pulumi-{plugin}")
+    except PackageNotFoundError:
+        return ""
 
 
 def _locked(text: str, site: str, mode: str, variables: Mapping[str, str]) -> OperationError:

@@ -15,15 +15,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from components.consequence import Consequence
+from components.host.applied import Applied
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from edge.run import failure
+from edge.run.consent import impossible
 from edge.run.events import Run, Step
 from edge.run.failure import OperationError
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
 from edge.run.stack_settings import StackSettings, placeholders, read_settings
 from engine.environment import PROJECT_ROOT, environment
 from engine.obtain.cli import PulumiCli, automation_command, locate
-from stacks.configuration import full_key
+from stacks.catalogue import catalogue
+from stacks.configuration import ALLOW_DESTROY, full_key
+from stacks.consequences import held, held_in, in_any, of_destroy
 from stacks.economics import assess
 from stacks.loader import load_site
 
@@ -53,6 +58,8 @@ class Outcome:
     run: Run = field(default_factory=Run)
     cost: dict[str, Any] | None = None
     placeholders: tuple[str, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
+    """What the edit does to a site that is up, the worst first."""
     duration_s: float = 0.0
     code: int = DONE
     failure: OperationError | None = None
@@ -63,6 +70,7 @@ class Outcome:
             "site": self.site,
             "mode": self.mode,
             "operation": self.operation,
+            "consequences": [one.as_dict() for one in self.consequences],
             "resources": [change.as_dict() for change in self.run.changes],
             "counts": self.run.counts,
             "policies": [finding.as_dict() for finding in self.run.policies],
@@ -91,18 +99,41 @@ class Session:
     """The site; None where its program is not run."""
     program: tuple[str, ...] = ()
     """Arguments with which `pulumi` runs the site's program in this process."""
+    root: Path = PROJECT_ROOT
+    """The project's folder."""
 
     def preview(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Show what `up` would do. Changes nothing, except that a missing stack is created empty."""
-        return self._build("preview", ["preview"], on_step, on_interrupt)
+        """Show what `up` would do. Changes nothing, except that a missing stack is created empty.
 
-    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
-        """Bring the site up without another preview. The policies judge this run too."""
-        return self._build("up", ["up", "--yes", "--skip-preview"], on_step, on_interrupt)
+        What cannot work fails here, as what a policy refuses does.
+        """
+        outcome = self._build("preview", ["preview"], on_step, on_interrupt)
+        assert self.spec is not None, "opened without its program"
+        outcome.consequences = in_any(self._applied(outcome.run), self.spec, catalogue(self.root))
+        if outcome.code == DONE and (cannot := impossible(self.site, outcome.consequences)):
+            outcome.code, outcome.failure = FAILED, cannot
+        return outcome
+
+    def up(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, consent: str = "") -> Outcome:
+        """Bring the site up without another preview. The policies judge this run too.
+
+        ``consent`` is a stack setting for the scripts on the hosts. It stays in the stack's settings until an `up` has
+        succeeded, so that plain `pulumi up` can go on with what was interrupted.
+        """
+        command = ["up", "--yes", "--skip-preview"]
+        key = full_key(ALLOW_DESTROY)
+        if consent:
+            command += ["--config", f"{key}={consent}"]
+        outcome = self._build("up", command, on_step, on_interrupt)
+        if consent and outcome.code == DONE:
+            self._workspace().remove_config(self.site, key)
+        return outcome
 
     def preview_destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Show what `destroy` would do."""
-        return self._destroy("preview", ["destroy", "--preview-only"], on_step, on_interrupt)
+        outcome = self._destroy("preview", ["destroy", "--preview-only"], on_step, on_interrupt)
+        outcome.consequences = of_destroy(Applied.of(map(held, outcome.run.held.values())))
+        return outcome
 
     def destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Remove everything that the stack holds. The stack stays, with its history."""
@@ -186,6 +217,19 @@ class Session:
                 )
         return outcome
 
+    def _applied(self, run: Run) -> list[Applied]:
+        """What the stack holds, as ``run`` has met it: without another process, for any backend.
+
+        After a killed `up` it is not known whether what it had begun was done: then there are two answers.
+        """
+        applied = [Applied.of(map(held, run.held.values()))]
+        if run.has_pending:
+            deployment = self._workspace().export_stack(self.site).deployment
+            begun = [one["resource"] for one in deployment.get("pending_operations") or ()]
+            both = {one["urn"]: one for one in (*deployment.get("resources", ()), *begun)}
+            applied.append(Applied.of(held_in(both.values())))
+        return applied
+
     def _create_stack(self) -> None:
         from pulumi.automation import CommandError, StackAlreadyExistsError
 
@@ -212,15 +256,20 @@ class Session:
 
 @contextmanager
 def opened(
-    site: str, *, rehearse: bool, root: Path = PROJECT_ROOT, built: Built = lambda _site: None
+    site: str,
+    *,
+    rehearse: bool,
+    root: Path = PROJECT_ROOT,
+    built: Built = lambda _site: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """A session that can preview ``site`` and bring it up. ``site`` is an id or the path of a site file.
 
-    ``built`` is called within the program, each time that it has built the site. Raises ``FileError``, and
-    ``OperationError`` with all secrets that a real run lacks.
+    ``built`` is called within the program, each time that it has built the site. ``meanwhile`` is called once, while
+    the engine starts. Raises ``FileError``, and ``OperationError`` with all secrets that a real run lacks.
     """
     spec = load_site(site, root=root)
-    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built) as session:
+    with opened_stack(site, rehearse=rehearse, root=root, spec=spec, built=built, meanwhile=meanwhile) as session:
         yield session
 
 
@@ -232,6 +281,7 @@ def opened_stack(
     root: Path = PROJECT_ROOT,
     spec: SiteSpec | None = None,
     built: Built = lambda _site: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Session]:
     """A session on the stack of ``site``, whose file may be broken or gone: ``spec`` is only needed to build the site.
 
@@ -248,10 +298,10 @@ def opened_stack(
             folder, variables = root, environment(project_root=root)
         program: tuple[str, ...] = ()
         if spec is not None:
-            program, more = _program(site, spec, settings, rehearse, root, built, resources)
+            program, more = _program(site, spec, settings, rehearse, root, built, meanwhile, resources)
             variables |= more
         process = PulumiProcess(cli.path, folder, variables | _STREAMING)
-        yield Session(name, "rehearsal" if rehearse else "real", cli, process, spec, program)
+        yield Session(name, "rehearsal" if rehearse else "real", cli, process, spec, program, root)
 
 
 def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:
@@ -272,14 +322,19 @@ def _program(
     rehearse: bool,
     root: Path,
     built: Built,
+    meanwhile: Callable[[], None],
     resources: ExitStack,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The arguments and variables with which `pulumi` runs the project's program in this process."""
     from edge.run.attached import attached
     from edge.run.program import import_sdks, main_program, rehearsed
 
+    def imports() -> None:
+        import_sdks(spec)
+        meanwhile()
+
     # Imports overlap the engine's start.
-    importing = threading.Thread(target=import_sdks, args=(spec,), name="imports", daemon=True)
+    importing = threading.Thread(target=imports, name="imports", daemon=True)
     importing.start()
     file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
     configuration = rehearsed(spec, settings.plain, file, root) if rehearse else None

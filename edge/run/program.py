@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import pulumi
 from pulumi.runtime import set_all_config
 
 from edge.run.stack_settings import placeholders
 from engine.environment import PROJECT_ROOT
 from engine.rehearsal.in_process import Recording, record
 from engine.rehearsal.world import World
-from stacks.configuration import full_key
+from stacks.configuration import ALLOW_DESTROY, NAMESPACE, full_key
 from stacks.edge_site import EdgeSite
 from stacks.parts import entries
 from stacks.program import Built, observed
@@ -67,7 +68,9 @@ def main_program(
 
     def run() -> None:
         if configuration is not None:
-            set_all_config(dict(configuration.values), list(configuration.secret_keys))
+            consent = pulumi.Config(NAMESPACE).get(ALLOW_DESTROY)
+            given = {full_key(ALLOW_DESTROY): consent} if consent else {}
+            set_all_config({**configuration.values, **given}, list(configuration.secret_keys))
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))
         with contextlib.redirect_stdout(sys.stderr), observed(built, site):

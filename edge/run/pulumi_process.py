@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from edge.run.surroundings import temporary_folder, without_dead_agent
+
 STACK_NOT_FOUND = 6
 """Exit code of `pulumi` when the stack does not exist yet."""
 
@@ -57,16 +59,17 @@ class PulumiProcess:
         ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C, in a thread of its own.
         """
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
-        environment = {**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"}
+        environment = without_dead_agent({**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"})
         # A file, not a pipe: a pipe that nobody reads meanwhile could fill up and block the process.
         with (
+            temporary_folder() as scratch,
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr,
             _forwarding(on_interrupt) as interrupts,
         ):
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=environment,
+                env={**environment, "TMPDIR": str(scratch)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

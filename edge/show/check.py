@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from components.consequence import Effect
 from edge.run.check import PolicyResult, Report, SiteCheck, verdict
+from edge.show.consequences import consequences
 from sitefile.problems import Problem
 
 _SITES_NAMED = 3
@@ -60,10 +62,24 @@ class Table:
     def _findings(site: SiteCheck) -> Iterable[str]:
         if site.problems:
             yield f"{len(site.problems)} error{'s' if len(site.problems) > 1 else ''} in the file"
+        for effect in (Effect.IMPOSSIBLE, Effect.DESTROYS):
+            if number := sum(one.effect is effect for one in site.consequences):
+                yield f"{number} {'destroying' if effect is Effect.DESTROYS else 'impossible'}"
         if site.graph:
             yield f"{len(site.graph)} refused by providers"
-        if site.advisory:
-            yield f"{len(site.advisory)} advice"
+        if site.waived:
+            yield f"{len(site.waived)} waived"
+        if advice := len(site.advisory) + len(site.advice):
+            yield f"{advice} advice"
+
+
+def edits(out: Console, sites: Iterable[SiteCheck]) -> None:
+    """What the edits do to sites that are up, of each site that has any to speak of."""
+    for site in sites:
+        if any(one.effect is not Effect.HARMLESS for one in site.consequences):
+            out.print(Text(f"{site.site}: what this edit does to a site that is up", "bold"))
+            consequences(out, site.consequences)
+            out.print()
 
 
 def report(out: Console, result: Report) -> None:
@@ -76,6 +92,14 @@ def report(out: Console, result: Report) -> None:
             out.print(Text.assemble((f"{site.site}: refused ", "bold red"), (finding.rule, "bold")))
             out.print(f"    {where(finding)} {finding.message}")
             out.print(f"    do: {finding.remedy}")
+        for finding in site.waived:
+            out.print()
+            out.print(Text.assemble((f"{site.site}: waived ", "bold yellow"), (finding.rule, "bold")))
+            out.print(f"    {where(finding)} {finding.message}")
+            out.print(Text(f"    {finding.waiver}"))
+    for problem in (problem for site in result.stacks for problem in site.advice):
+        out.print()
+        out.print(Text.assemble(("advice ", "yellow"), problem.render()))
     _advice(out, result.stacks)
     for said in result.advice:
         out.print()
@@ -90,9 +114,12 @@ def closing(result: Report) -> str:
     stacks = result.stacks
     resources, hosts = sum(stack.resources for stack in stacks), sum(stack.hosts for stack in stacks)
     line = verdict(result.sites, result.fleet)
+    if result.shared:
+        count = len(result.shared)
+        line = f"{count} error{'s' if count > 1 else ''} in what sites share (profiles, models, defaults); {line}"
     if result.between:
         line += f"; {len(result.between)} clash{'es' if len(result.between) > 1 else ''} between sites"
-    advisory = sum(len(stack.advisory) for stack in stacks)
+    advisory = sum(len(stack.advisory) + len(stack.advice) for stack in stacks)
     advice = f", {advisory} pieces of advice" if advisory > 1 else ", 1 piece of advice" if advisory else ""
     return f"{line} ({hosts} hosts, {resources} resources{advice}, {result.duration_s:.1f} s)"
 

@@ -14,6 +14,7 @@ from edge.exit_codes import INTERRUPTED
 from edge.run.events import STACK_TYPE, PolicyFinding, PropertyChange, ResourceChange, Run, name_of
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
+from edge.show.consequences import consequences
 from sitefile.problems import printable
 
 SIGNS = {
@@ -61,6 +62,7 @@ def remedies(out: Console, lines: Iterable[str]) -> None:
 def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
     """The result of a preview, `up` or `destroy`."""
     _headline(out, result)
+    consequences(out, result.consequences)
     changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
     for group, changes in by_component(changed, result.run):
         out.print(Text(f"  {group}", style="bold"))
@@ -136,10 +138,17 @@ def shortened(paths: Sequence[str], most: int = 4) -> list[str]:
     return [*paths[:most], f"and {len(paths) - most} more"] if len(paths) > most else list(paths)
 
 
+_FINDINGS = {
+    "mandatory": ("refused", "bold red"),
+    "advisory": ("advice", "yellow"),
+    "waived": ("waived", "bold yellow"),
+}
+
+
 def policies(out: Console, findings: Sequence[PolicyFinding]) -> None:
     """Mandatory findings first."""
     for finding in sorted(findings, key=lambda f: f.level != "mandatory"):
-        label, style = ("refused", "bold red") if finding.level == "mandatory" else ("advice", "yellow")
+        label, style = _FINDINGS[finding.level]
         out.print(Text.assemble((f"  {label:8}", style), indented(finding.message or finding.policy)))
 
 

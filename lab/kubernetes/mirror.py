@@ -15,6 +15,10 @@ from urllib.parse import quote, unquote
 from lab.authority import Authority
 from lab.https import Answer, FileServer
 
+FLANNEL_BACKEND = "host-gw"
+"""Of all sites of the lab: plain routes, which need nothing of the kernel. Many kernels lack WireGuard, and K3s ends
+where its backend cannot start."""
+
 BINARY = "k3s"
 IMAGES = "k3s-airgap-images-amd64.tar.zst"
 SUMS = "sha256sum-amd64.txt"
@@ -77,6 +81,9 @@ class Mirror(FileServer):
             "mirror": self.url,
             "releases": {one.version: {"amd64": sha256(one.binary)} for one in releases},
             "airgap_images": {one.version: {"amd64": sha256(one.images)} for one in releases},
+            # Hosts of the lab are namespaces of whatever machine there is, and many still have cgroup v1.
+            "fail_cgroup_v1": False,
+            "flannel_backend": FLANNEL_BACKEND,
         }
 
     def file_url(self, version: str, name: str) -> str:

@@ -73,8 +73,7 @@ class Gateway:
 
     def site_block(self, image: str, **changes: Any) -> dict[str, Any]:
         """The site's `telemetry`; the token is its secret `telemetry-token`."""
-        user = {"instance_id": self._user} if self._user else {}
-        return {"gateway": self.url, "image": image, **user, **changes}
+        return {"gateway": self.url, "image": image, "instance_id": self._user or None, **changes}
 
     def start(self) -> None:
         """Returns when it answers."""

@@ -12,6 +12,7 @@ from policies.rules.model import (
     Violation,
 )
 from policies.rules.rule import Entry, Rule, StackRule
+from policies.rules.waivers import Waiver
 
 __all__ = [
     "CATALOGUE",
@@ -29,6 +30,7 @@ __all__ = [
     "Settings",
     "StackRule",
     "Violation",
+    "Waiver",
     "evaluate",
     "evaluate_stack",
     "evaluate_together",

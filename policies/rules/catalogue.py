@@ -127,6 +127,7 @@ def _fault(rule: Entry, error: Exception, urn: str, path: str) -> Finding:
         message=f"the rule could not run here ({type(error).__name__}), so nothing is known about it",
         path=path,
         remedy="Report this as a bug in the policy pack; until it is fixed, the resource counts as refused.",
+        fault=True,
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Level = Literal["mandatory", "advisory"]
+Level = Literal["mandatory", "advisory", "waived"]
+"""`waived`: mandatory, and not counted, because the site has a waiver."""
 Group = Literal["workload", "network", "supply-chain", "secrets"]
 Severity = Literal["low", "medium", "high", "critical"]
 
@@ -118,6 +119,10 @@ class Finding:
     message: str
     path: str
     remedy: str
+    fault: bool = False
+    """True where the rule itself failed, so that nothing is known."""
+    waiver: str = ""
+    """Of a waived finding: until when, by whom and why."""
 
     @property
     def group(self) -> str:

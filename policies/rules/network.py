@@ -286,7 +286,8 @@ RULES = (
         title="Traffic between hosts is encrypted and authenticated, with no fallback to plain text.",
         why="The cable between two machines in a warehouse can be tapped, and a permissive mode accepts plain text.",
         remedy="Keep K3s' `flannel_backend: wireguard-native`. In a service mesh, set PeerAuthentication STRICT for "
-        "Istio, and the default inbound policy all-authenticated for Linkerd.",
+        "Istio, and the default inbound policy all-authenticated for Linkerd. Where a host's kernel has no WireGuard, "
+        "name another backend in the site file together with a waiver.",
         url="https://docs.k3s.io/networking/basic-network-options",
         applies=_in_a_mesh,
         check=_mtls_strict,

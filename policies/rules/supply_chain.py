@@ -261,7 +261,8 @@ RULES = (
         severity="critical",
         title="Flux applies only what is signed with a known key.",
         why="Sites pull their workloads by themselves: anyone who can push to the source is root at every site.",
-        remedy="Set `spec.verify` with a `secretRef` to public keys or an OIDC identity; patch it into a FluxInstance.",
+        remedy="In a site file, add `verify:` below `gitops.source`, with `keys:` (for OCI: or `identities:`). "
+        "In your own code, set `spec.verify` with a `secretRef` to public keys or an OIDC identity.",
         url="https://fluxcd.io/flux/components/source/gitrepositories/#verification",
         applies=_is_flux_source,
         check=_flux_source_verified,

@@ -6,10 +6,11 @@ Pure. Networks of different sites are in ``between_sites``.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from components.addresses import IpAddress, of_this_machine, parsed
 from components.host.spec import HostSpec
 from components.view import Network
 from sitefile.problems import DataPath, Finding, dotted
@@ -17,7 +18,6 @@ from stacks.parts import networks
 from stacks.site import SiteSpec
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ def findings(spec: SiteSpec) -> Iterator[Finding]:
     yield from _overlaps(ranges)
     for path, address, whose in _addresses(spec):
         for inside in ranges:
+            if inside.of.fixed and address in inside.network and path[-1] != "address":
+                yield Finding(
+                    path,
+                    f"{address}, {whose}, lies in {inside.network}, {inside.of.fixed}: hosts drop what comes from there"
+                    " and not through the mesh",
+                    "an address of the site's own network",
+                    "renumber the site's network, or write the address that it has beside that of the mesh",
+                )
             if inside.of.of_cluster and address in inside.network:
                 yield Finding(
                     path,
@@ -43,6 +51,7 @@ def findings(spec: SiteSpec) -> Iterator[Finding]:
                     f"an address outside of the {inside.of.role}: the cluster would keep its traffic to itself",
                     f"move {dotted(inside.of.path)} to another network, or take another address here",
                 )
+    yield from _nodes(spec, ranges)
     yield from _families(spec)
 
 
@@ -50,7 +59,9 @@ def _overlaps(ranges: list[_Range]) -> Iterator[Finding]:
     for earlier, later in combinations(ranges, 2):
         advertised = _is_meshed(earlier.of) and _is_meshed(later.of)
         # A route may give the mesh access to the network of a place: that is what it is for.
-        if not (earlier.of.of_cluster or later.of.of_cluster or advertised):
+        # Devices of a mesh drop what comes from its addresses and did not come through it.
+        fixed = earlier.of.fixed or later.of.fixed
+        if not (earlier.of.of_cluster or later.of.of_cluster or advertised or fixed):
             continue
         if earlier.network.version != later.network.version or not earlier.network.overlaps(later.network):
             continue
@@ -95,29 +106,56 @@ def _duplicates(spec: SiteSpec) -> Iterator[Finding]:
                 )
 
 
-def _addresses(spec: SiteSpec) -> Iterator[tuple[DataPath, Address, str]]:
+def _addresses(spec: SiteSpec) -> Iterator[tuple[DataPath, IpAddress, str]]:
     written: list[tuple[DataPath, str | None, str]] = []
     for index, host in enumerate(spec.hosts):
         written.append((("hosts", index, "address"), host.address, f"the address of `{host.name}`"))
         written.append((("hosts", index, "node_ip"), host.node_ip, f"the node address of `{host.name}`"))
     if spec.k3s:
         written.append((("k3s", "api_address"), spec.k3s.api_address, "the address of the API"))
+    written += [(("os", "ntp_servers", at), server, "a time server") for at, server in enumerate(spec.os.ntp_servers)]
     for path, text, whose in written:
-        if text is not None and (address := _parsed(text)) is not None:
+        if text is not None and (address := parsed(text)) is not None:
             yield path, address, whose
 
 
-def _parsed(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
+def _nodes(spec: SiteSpec, ranges: Sequence[_Range]) -> Iterator[Finding]:
+    """Hosts without `node_ip`, whose `address` is also the one at which the other nodes find them."""
+    if spec.k3s is None:
+        return
+    for index, host in enumerate(spec.hosts):
+        address = parsed(host.address)
+        if address is None or host.node_ip is not None:
+            continue
+        problem = of_this_machine(address)
+        for inside in ranges:
+            # The only node of a cluster is found by nobody.
+            if inside.of.fixed and address in inside.network and len(spec.hosts) > 1:
+                problem = f"it lies in {inside.network}, {inside.of.fixed}"
+        if problem:
+            yield Finding(
+                ("hosts", index, "address"),
+                f"the other nodes cannot find `{host.name}` at {address}: {problem}",
+                "an address of the site's own network for traffic between nodes",
+                "add `node_ip:` with the host's address in that network; `address` is then for SSH alone",
+            )
 
 
 def _families(spec: SiteSpec) -> Iterator[Finding]:
     if spec.k3s is None:
         return
     pods, services = ipaddress.ip_network(spec.k3s.pod_cidr), ipaddress.ip_network(spec.k3s.service_cidr)
+    for index, host in enumerate(spec.hosts):
+        key, text = ("node_ip", host.node_ip) if host.node_ip else ("address", host.address)
+        address = parsed(text or "")
+        if address is not None and address.version != pods.version == services.version:
+            yield Finding(
+                ("hosts", index, key),
+                f"`{host.name}` has an IPv{address.version} address, and pods have IPv{pods.version} ones",
+                "one family for nodes, pods and services",
+                f"write the host's IPv{pods.version} address as `node_ip`, or give `pod_cidr` and `service_cidr`"
+                f" IPv{address.version} networks",
+            )
     if pods.version != services.version:
         written = [key for key in ("service_cidr", "pod_cidr") if key in spec.k3s.model_fields_set]
         yield Finding(

@@ -5,10 +5,11 @@ Pure. Their addresses are in ``addresses``; what runs on them is the parts' busi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
+from components.host.spec import HostSpec, UpdateWindow
 from components.host.systems import SYSTEMS, system_of
-from sitefile.problems import DataPath, Finding, any_of, near_miss
+from sitefile.problems import DataPath, Finding, Problem, any_of, near_miss
 from stacks.catalogue import Catalogue
 from stacks.site import SiteSpec
 
@@ -20,6 +21,8 @@ def findings(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     yield from _hosts(spec, data)
     yield from _jump_hosts(spec)
     yield from _systems(spec, data)
+    yield from _disks(spec, data)
+    yield from _windows(spec)
 
 
 def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
@@ -50,13 +53,31 @@ def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
             )
         keys.setdefault(host.host_key, host.name)
         if host.hardware not in data.hardware:
-            yield _unknown(("hosts", index, "hardware"), "hardware profile", host.hardware, data.hardware)
+            yield _unusable(("hosts", index, "hardware"), "hardware", host.hardware, data)
+        for name in data.hardware[host.hardware].accelerators if host.hardware in data.hardware else ():
+            if name not in data.accelerators:
+                yield broken(("hosts", index, "hardware"), name, data.broken["accelerators", name])
         for at, name in enumerate(host.accelerators):
             if name not in data.accelerators:
-                yield _unknown(("hosts", index, "accelerators", at), "accelerator", name, data.accelerators)
+                yield _unusable(("hosts", index, "accelerators", at), "accelerators", name, data)
 
 
-def _unknown(path: DataPath, what: str, name: str, known: Collection[str]) -> Finding:
+def broken(path: DataPath, name: str, problem: Problem) -> Finding:
+    """A name whose description cannot be used."""
+    place = f"{problem.file.as_posix()}:{problem.line}:{problem.column}"
+    return Finding(
+        path,
+        f"the description of `{name}` has errors: {place}: {problem.what}",
+        "a description without errors",
+        f"correct {problem.file.as_posix()}",
+    )
+
+
+def _unusable(path: DataPath, key: str, name: str, data: Catalogue) -> Finding:
+    """A name that the catalogue does not have, or has with errors."""
+    if (key, name) in data.broken:
+        return broken(path, name, data.broken[key, name])
+    what, known = ("hardware profile", data.hardware) if key == "hardware" else ("accelerator", data.accelerators)
     near = near_miss(name, known)
     return Finding(
         path,
@@ -84,6 +105,13 @@ def _jump_hosts(spec: SiteSpec) -> Iterator[Finding]:
                 f"write `{near}`" if near else "describe that host below `hosts` as well, or remove `via`",
             )
             continue
+        if by_name[host.via].via is not None and by_name[host.via].via != host.name and host.via != host.name:
+            yield Finding(
+                path,
+                f"`{host.via}` is itself behind `{by_name[host.via].via}`: SSH goes through one jump host only",
+                "a jump host that is reached directly",
+                f"write `via: {by_name[host.via].via}` if it reaches `{host.name}`, or reach `{host.via}` directly",
+            )
         passed = [host.name]
         while (via := by_name[passed[-1]].via) in by_name and via not in passed:
             passed.append(via)
@@ -158,3 +186,71 @@ def _system(spec: SiteSpec, index: int, data: Catalogue) -> Iterator[Finding]:
             "jetson-linux on a Jetson, and there only",
             f"write `os: {{distribution: {fitting[0] if fitting else 'flatcar'}}}` for such a host",
         )
+
+
+def _disks(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
+    """Advice about disks that whoever carries a machine away can read. A virtual one is its hypervisor's business."""
+    for index, host in enumerate(spec.hosts):
+        hardware = data.hardware.get(host.hardware)
+        if hardware is None or hardware.virtual or spec.os_of(host).disk != "none":
+            continue
+        own = host.os is not None and "disk" in host.os.model_fields_set
+        remedy = "write `disk: luks-tpm2` and install it anew" if hardware.tpm else "use hardware with a TPM"
+        yield Finding(
+            ("hosts", index, "os", "disk") if own else ("os", "disk"),
+            f"the disk of `{host.name}` is not encrypted: who takes it away has the tokens and keys of the cluster",
+            "`disk: luks-tpm2` on a machine that stands where people can reach it",
+            f"{remedy}, or keep no secret on this site",
+            advice=True,
+        )
+
+
+def _windows(spec: SiteSpec) -> Iterator[Finding]:
+    """Advice about servers that may restart at the same time: nothing makes one of them wait for another."""
+    if len(spec.servers) < 2:
+        return
+    taken = [spec.os_of(host).updates for host in spec.servers]
+    earlier: list[HostSpec] = []
+    for index, host in enumerate(spec.hosts):
+        if host.role != "server":
+            continue
+        other = next((one for one in earlier if _overlap(spec.os_of(one).updates, spec.os_of(host).updates)), None)
+        earlier.append(host)
+        if other is None:
+            continue
+        window = spec.os_of(host).updates
+        own = host.os is not None and "updates" in host.os.model_fields_set
+        free = next((day for day in _other_days(window) if not any(_overlap(day, one) for one in taken)), window)
+        taken.append(free)
+        yield Finding(
+            ("hosts", index, "os", "updates") if own else ("hosts", index),
+            f"`{host.name}` may restart at the same time as `{other.name}` ({window.window}, {window.hours} h): without"
+            " a majority of its servers the cluster stands still",
+            "windows of servers that do not overlap",
+            f'write `os: {{updates: {{window: "{free.window}", hours: {free.hours}}}}}` for this host',
+            advice=True,
+        )
+
+
+def _overlap(one: UpdateWindow, other: UpdateWindow) -> bool:
+    """Whether two weekly windows have a minute in common."""
+    ahead = (_minutes(other) - _minutes(one)) % _WEEK
+    return ahead < one.hours * 60 or _WEEK - ahead < other.hours * 60
+
+
+def _minutes(window: UpdateWindow) -> int:
+    """Minutes from the beginning of the week."""
+    day, time = window.window.split()
+    hours, minutes = time.split(":")
+    return _DAYS.index(day) * 24 * 60 + int(hours) * 60 + int(minutes)
+
+
+def _other_days(window: UpdateWindow) -> Iterator[UpdateWindow]:
+    """The same time of the next days."""
+    day, time = window.window.split()
+    for later in range(1, len(_DAYS)):
+        yield window.model_copy(update={"window": f"{_DAYS[(_DAYS.index(day) + later) % len(_DAYS)]} {time}"})
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WEEK = 7 * 24 * 60

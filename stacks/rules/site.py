@@ -12,7 +12,7 @@ from sitefile.problems import Finding, any_of, dotted
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
-from stacks.rules import addresses, hosts
+from stacks.rules import addresses, air_gap, hosts, waivers
 from stacks.site import SiteSpec
 
 __all__ = ["findings"]
@@ -27,10 +27,14 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from _registrations(spec)
     yield from parts.findings(spec, data)
     yield from addresses.findings(spec)
+    yield from air_gap.findings(spec)
     yield from _economics(spec)
+    yield from waivers.findings(spec)
 
 
 def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
+    if (problem := data.broken.get(("tier", spec.tier))) is not None:
+        yield hosts.broken(("tier",), spec.tier, problem)
     if spec.latency_ms is None or spec.tier not in data.tiers:
         return
     bounds = data.tiers[spec.tier].latency_ms

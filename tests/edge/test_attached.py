@@ -57,7 +57,19 @@ def test_a_program_runs_in_this_process(tmp_path: Path) -> None:
     assert here == [os.getpid()]
 
 
-def preview(program: Callable[[], None], folder: Path) -> subprocess.CompletedProcess[str]:
+@pytest.mark.engine
+def test_messages_of_a_program_reach_the_engine_but_not_its_debug_messages(tmp_path: Path) -> None:
+    def program() -> None:
+        for severity in ("debug", "info", "warn"):
+            getattr(pulumi.log, severity)(f"this is {severity}")
+
+    done = preview(program, tmp_path, "--debug")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout + done.stderr
+    assert ("this is debug" in shown, "this is info" in shown, "this is warn" in shown) == (False, True, True)
+
+
+def preview(program: Callable[[], None], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "state").mkdir()
     (folder / "Pulumi.yaml").write_text("name: small\nruntime: python\n")
     with RehearsalServer() as server, attached(program, with_pack=False) as host:
@@ -65,7 +77,7 @@ def preview(program: Callable[[], None], folder: Path) -> subprocess.CompletedPr
         pulumi_cli, everything = str(locate().path), {**os.environ, **variables, **host.variables}
         subprocess.run([pulumi_cli, "stack", "init", "one"], cwd=folder, env=everything, check=True)
         return subprocess.run(
-            [pulumi_cli, "preview", "--stack", "one", "--non-interactive", *host.arguments],
+            [pulumi_cli, "preview", "--stack", "one", "--non-interactive", *options, *host.arguments],
             cwd=folder,
             env=everything,
             capture_output=True,

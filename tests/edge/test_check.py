@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, verdict
+from edge.run import check
+from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, fleet_settings, verdict
 from edge.run.failure import OperationError
 from edge.run.selection import selected
+from policies.settings import load
 from sitefile.problems import Problem
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import site_files
 from tests.edge.conftest import Project
 from tests.edge.sites import SITES, broken_site, refused_site, site
+from tests.state.renew import read_fixture
 
 
 @pytest.fixture
@@ -41,6 +46,43 @@ def test_a_mandatory_policy_fails_the_site_and_names_the_resource(tmp_path: Path
     assert found.code == 1
     assert {finding.rule for finding in found.mandatory} == {"supply-chain/registry-allowlist"}
     assert "refused-a-telemetry" in found.mandatory[0].urn
+
+
+UNENCRYPTED = {"k3s": {"flannel_backend": "host-gw"}}
+WAIVER = {"rule": "network/mtls-strict", "reason": "no WireGuard", "owner": "platform"}
+
+
+def test_a_backend_without_encryption_needs_a_waiver(tmp_path: Path) -> None:
+    found = check_file(site(tmp_path, "shop", UNENCRYPTED))
+    assert found.code == 1
+    assert [(finding.rule, finding.path) for finding in found.mandatory] == [("network/mtls-strict", "flannel_backend")]
+    waived = check_file(site(tmp_path, "shop", {**UNENCRYPTED, "waivers": [{**WAIVER, "expires": "2999-12-31"}]}))
+    assert (waived.code, waived.mandatory) == (0, ())
+    assert [finding.waiver for finding in waived.waived] == ["until 2999-12-31 by platform: no WireGuard"]
+
+
+def test_an_expired_waiver_fails_the_check_at_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = site(tmp_path, "shop", {**UNENCRYPTED, "waivers": [{**WAIVER, "expires": "2026-11-30"}]})
+    monkeypatch.setattr(check, "today", lambda: date(2026, 11, 30))
+    assert check_file(file).code == 0
+    monkeypatch.setattr(check, "today", lambda: date(2026, 12, 1))
+    found = check_file(file)
+    assert found.code == 2
+    (problem,) = found.problems
+    assert (problem.path, problem.code) == ("waivers[0].expires", "waiver-expired")
+    written = file.read_text().splitlines()[problem.line - 1]
+    assert written[problem.column - 1 :] == "'2026-11-30'"
+    assert problem.excerpt == written
+    assert "platform" in problem.remedy
+
+
+def test_a_waiver_is_shown_and_never_in_silence(project: Project) -> None:
+    site(project.sites, "demo", {**UNENCRYPTED, "waivers": [{**WAIVER, "expires": "2999-12-31"}]})
+    ran = project.edge("check", "demo")
+    assert ran.code == 0
+    assert "demo: waived network/mtls-strict" in ran.stdout
+    assert "until 2999-12-31 by platform: no WireGuard" in ran.stdout
+    assert project.edge("check", "demo", "--json").document["counts"]["waived"] == 1
 
 
 def test_secrets_that_are_missing_are_named_and_no_fault(tmp_path: Path) -> None:
@@ -223,3 +265,126 @@ def test_a_policy_judges_the_fleets_resources_too(fleet: Project) -> None:
     assert {found["rule"] for found in document["fleet"]["policies"] if found["level"] == "mandatory"} == {
         "supply-chain/host-binary-checksum"
     }
+
+
+def _git(project: Project, *arguments: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments],
+        cwd=project.root,
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture
+def committed(project: Project) -> Project:
+    """The demo site, under version control."""
+    profiles = project.root / "stacks" / "profiles"
+    profiles.unlink()
+    shutil.copytree(PROJECT_ROOT / "stacks" / "profiles", profiles)
+    _git(project, "init", "--quiet")
+    _git(project, "add", "--all")
+    _git(project, "commit", "--quiet", "--message", "a site")
+    return project
+
+
+def test_an_edit_is_compared_with_a_revision_and_said_first(committed: Project) -> None:
+    committed.change("demo", lambda site: site["hosts"][0].update(name="z"))
+    ran = committed.edge("check", "demo", "--against", "HEAD")
+    assert ran.code == 1
+    assert "cannot work  z:" in ran.stdout.splitlines()[1]
+    document = committed.edge("check", "demo", "--against", "HEAD", "--json").document
+    assert [one["edit"] for one in document["sites"][0]["consequences"]] == ["host-renamed"]
+
+
+def test_a_site_under_another_name_is_known_by_its_hosts(committed: Project) -> None:
+    content = (committed.sites / "demo.yaml").read_text()
+    (committed.sites / "demo.yaml").unlink()
+    (committed.sites / "shop.yaml").write_text(content.replace("site: demo", "site: shop"))
+    document = committed.edge("check", "shop", "--against", "HEAD", "--json").document
+    assert "site-renamed" in {one["edit"] for one in document["sites"][0]["consequences"]}
+
+
+def test_an_edit_is_compared_with_an_exported_state(committed: Project, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(read_fixture("demo"))
+    committed.change("demo", lambda site: site["k3s"].update(pod_cidr="10.44.0.0/16"))
+    ran = committed.edge("check", "demo", "--against", state, "--json")
+    assert ran.code == 1
+    assert [one["edit"] for one in ran.document["sites"][0]["consequences"]] == ["k3s-network-changed"]
+
+
+@pytest.mark.parametrize("text", ["{}", "no state", '{"deployment": 1}', "[]"])
+def test_what_is_no_state_and_no_revision_is_bad_input(committed: Project, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "state.json"
+    file.write_text(text)
+    assert committed.edge("check", "demo", "--against", file).code == 2
+    assert committed.edge("check", "demo", "--against", "--output=x").code == 2
+    assert committed.edge("check", "demo", "--against", "no-such-revision").code == 2
+
+
+def test_a_site_that_is_not_edited_has_no_consequences(committed: Project) -> None:
+    ran = committed.edge("check", "demo", "--against", "HEAD", "--json")
+    assert (ran.code, ran.document["sites"][0]["consequences"]) == (0, [])
+
+
+@pytest.fixture
+def own_profiles(project: Project) -> Path:
+    """Profiles of the project's own, to be changed."""
+    folder = project.root / "stacks" / "profiles"
+    folder.unlink()
+    shutil.copytree(PROJECT_ROOT / "stacks" / "profiles", folder)
+    return folder
+
+
+def test_a_broken_profile_is_told_once_and_fails_the_sites_that_use_it_only(
+    project: Project, own_profiles: Path
+) -> None:
+    profile = own_profiles / "hardware" / "qcs8550.yaml"
+    profile.write_text(profile.read_text().replace("tpm: true", "tpm: maybe"))
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGLVgaJAOGhtc48BrSKcDHXmjHm6Wq/lcsXGBqzuYab1"
+    host = {"name": "a", "hardware": "qcs8550", "address": "10.99.0.11", "host_key": key}
+    site(project.sites, "shop", {"hosts": [host], "inference": None})
+    ran = project.edge("check", "--json")
+    assert ran.code == 2
+    assert [problem["file"] for problem in ran.document["problems"]] == ["stacks/profiles/hardware/qcs8550.yaml"]
+    exits = {found["site"]: found["exit"] for found in ran.document["sites"]}
+    assert exits == {"demo": 0, "shop": 2}
+    (problem,) = next(found["problems"] for found in ran.document["sites"] if found["site"] == "shop")
+    assert "stacks/profiles/hardware/qcs8550.yaml:" in problem["what"]
+    said = project.edge("check")
+    assert said.stdout.count("`tpm` is the text `maybe`") == 2
+    assert "1 error in what sites share" in said.stdout
+    assert "Traceback" not in said.stdout + said.stderr
+    assert "defect" not in said.stdout + said.stderr
+
+
+def test_a_file_with_another_suffix_is_told_and_not_ignored(project: Project) -> None:
+    shutil.copy(project.sites / "demo.yaml", project.sites / "shop.yml")
+    ran = project.edge("check", "--json")
+    assert ran.code == 2
+    assert [problem["code"] for problem in ran.document["problems"]] == ["suffix"]
+
+
+def test_advice_has_a_position_and_refuses_nothing(project: Project) -> None:
+    project.change("demo", lambda content: content.update(os={"disk": "none"}))
+    ran = project.edge("check", "demo", "--json")
+    (found,) = ran.document["sites"]
+    assert (ran.code, found["exit"]) == (0, 0)
+    assert [advice["path"] for advice in found["advice"]] == ["os.disk"]
+    assert found["advice"][0]["line"] > 1
+    assert ran.document["counts"]["advisory"] >= 1
+    assert "advice stacks/sites/demo.yaml:" in project.edge("check", "demo").stdout
+
+
+def test_wrong_settings_of_the_policies_are_bad_input_and_told_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"edge-network": {}}', encoding="utf-8")
+    monkeypatch.setattr("policies.settings.load", lambda path=config: load(path))
+    fleet_settings.cache_clear()
+    ran = project.edge("check", "demo")
+    fleet_settings.cache_clear()
+    assert ran.code == 2
+    assert ran.stderr.count("config.json:1:2: edge-network is not a policy of this pack") == 1

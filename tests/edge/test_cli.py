@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli import COMMANDS, app
 from edge.run.events import Run
 from edge.run.operation import Outcome
 from engine.obtain.cli import PulumiCli
 from engine.obtain.pin import PULUMI_VERSION, EngineError
+from stacks.catalogue import catalogue
+from stacks.edge_site import outputs
+from stacks.loader import load_site
 from tests.edge.sites import broken_site, refused_site, site
 
 
@@ -122,12 +126,14 @@ def test_a_schema_that_is_out_of_date_is_found_and_left_alone(
     edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, code: int, state: str
 ) -> None:
     monkeypatch.setattr("engine.environment.PROJECT_ROOT", tmp_path)
-    monkeypatch.setattr("stacks.schema.render", lambda: "{}\n")
+    monkeypatch.setattr("stacks.schema.render", lambda *_: "{}\n")
+    assert edge("schema", "--write").exit_code == 0
     file = tmp_path / "stacks" / "site.schema.json"
-    file.parent.mkdir()
     file.write_text(written)
     result = edge("schema", "--check", "--json")
-    assert (result.exit_code, json.loads(result.stdout)["state"]) == (code, state)
+    files = json.loads(result.stdout)["files"]
+    assert (result.exit_code, files.pop("stacks/site.schema.json")) == (code, state)
+    assert set(files.values()) == {"up to date"}
     assert file.read_text() == written
 
 
@@ -135,18 +141,25 @@ def test_the_schema_is_written_where_editors_look_for_it(
     edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.environment.PROJECT_ROOT", tmp_path)
-    monkeypatch.setattr("stacks.schema.render", lambda: "{}\n")
-    (tmp_path / "stacks").mkdir()
+    monkeypatch.setattr("stacks.schema.render", lambda *_: "{}\n")
     assert edge("schema", "--write").exit_code == 0
     assert (tmp_path / "stacks" / "site.schema.json").read_text() == "{}\n"
 
 
 def test_the_schema_goes_to_standard_output(edge: Any) -> None:
     assert json.loads(edge("schema").stdout)["title"] == "Edge site"
+    assert json.loads(edge("schema", "hardware.schema.json").stdout)["title"] == "Hardware profile"
+    assert edge("schema", "hardware").exit_code == 2
 
 
 def test_checking_and_writing_the_schema_exclude_each_other(edge: Any) -> None:
     assert edge("schema", "--check", "--write").exit_code == 2
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.__name__)
+def test_an_example_of_the_help_names_outputs_and_sites_that_there_are(module: Any) -> None:
+    known = outputs(load_site("prod"), catalogue())
+    assert set(re.findall(r"\.outputs\.(\w+)", module.EXAMPLES)) <= known.keys()
 
 
 @pytest.mark.parametrize("command", ["check", "preview", "up", "destroy", "outputs", "schema", "doctor", "drift"])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edge.run.events import PropertyChange, Run, Step, name_of
+from policies.pack import WAIVED
 
 STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
 HOST = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host::demo-a"
@@ -138,6 +139,30 @@ def test_what_failed_stays_failed_and_is_explained_with_what_it_printed() -> Non
     assert run.said_by(BASE) == ("unpacking", "disk is full")
 
 
+def test_a_failed_script_of_the_official_plugin_is_shown_by_its_output_once_and_never_by_its_text() -> None:
+    script = r"exec bash -c \'say \"hello\" # running \"x\":\\n exit 1\\nmore\'"
+    said = "unpacking\nerror: disk is full"
+    message = f'Process exited with status 1: running "{script}":\n{said}'
+    run = fed(
+        {"diagnosticEvent": {"severity": "info", "urn": BASE, "message": f"{said}\n"}},
+        {"diagnosticEvent": {"severity": "error", "urn": BASE, "message": f"{message}\n"}},
+    )
+    assert [error.message for error in run.errors] == [f"Process exited with status 1\n{said}"]
+    assert run.said_by(BASE) == ()
+
+
+def test_a_failed_script_that_printed_nothing_is_shown_by_how_it_ended() -> None:
+    message = "Process exited with status 1: running \"exec bash -c 'exit 1'\":\n"
+    run = fed({"diagnosticEvent": {"severity": "error", "urn": BASE, "message": message}})
+    assert [error.message for error in run.errors] == ["Process exited with status 1"]
+
+
+def test_an_error_that_only_looks_like_a_scripts_is_shown_whole() -> None:
+    message = 'a hook failed: running "unclosed:\nmore'
+    run = fed({"diagnosticEvent": {"severity": "error", "urn": BASE, "message": message}})
+    assert [error.message for error in run.errors] == [message]
+
+
 def test_only_the_last_lines_of_a_talkative_resource_are_kept() -> None:
     lines = [{"diagnosticEvent": {"severity": "info", "urn": BASE, "message": f"{n}\n"}} for n in range(1000)]
     assert fed(*lines).said_by(BASE)[-1] == "999"
@@ -215,6 +240,16 @@ def test_a_refusal_is_given_by_its_rule_without_the_policys_description() -> Non
     (finding,) = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}}).violations
     assert finding.rule == "supply-chain/registry-allowlist"
     assert finding.message == "supply-chain/registry-allowlist: demo-a: image is not allowed. Do this."
+
+
+def test_what_the_packs_policy_of_waivers_says_is_waived_and_stops_nothing() -> None:
+    message = (
+        "What is allowed is shown.\nnetwork/mtls-strict: demo-k3s: flannel_backend is open. Waived until 2027-01-31"
+    )
+    policy = {"policyName": WAIVED, "policyPackName": "edge", "enforcementLevel": "advisory"}
+    run = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}})
+    ((finding,), violations) = run.policies, run.violations
+    assert (finding.level, finding.rule, violations) == ("waived", "network/mtls-strict", [])
 
 
 def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:

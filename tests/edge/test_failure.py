@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+from importlib.metadata import version
 
 from components.view import SecretNeed
 from edge.run import failure
@@ -13,6 +14,10 @@ LOCK = (
     "lock file with `pulumi cancel`.\n"
     "  file:///state/.pulumi/locks/organization/edge/demo/1.json: created by {user}@{host} (pid {pid}) at {time}"
 )
+
+
+SDK = version("pulumi-command")
+"""The plugin of another version than the SDK refuses what the SDK sends."""
 
 
 def locked(pid: int, host: str | None = None, mode: str = "rehearsal") -> failure.OperationError:
@@ -50,7 +55,7 @@ def test_the_command_against_a_rehearsals_lock_finds_the_rehearsals_state() -> N
 def test_a_missing_plugin_is_named_and_a_rehearsal_offered() -> None:
     said = "error: could not load plugin: no resource plugin 'pulumi-resource-command' found in the workspace at v1.2.1"
     found = failure.explain(said, "prod", "real", {})
-    assert any("pulumi plugin install resource command" in remedy for remedy in found.remedies)
+    assert any(remedy.startswith(f"pulumi plugin install resource command {SDK} ") for remedy in found.remedies)
     assert any("edge preview prod --rehearse" in remedy for remedy in found.remedies)
 
 

@@ -91,9 +91,11 @@ def test_a_rehearsal_is_called_one_and_a_real_run_is_not() -> None:
 def test_refusals_come_before_advice() -> None:
     findings = [
         PolicyFinding("edge", "a", "advisory", "u", "some advice"),
+        PolicyFinding("edge", "w", "waived", "u", "a waived one"),
         PolicyFinding("edge", "m", "mandatory", "u", "a refusal"),
     ]
     text = shown(lambda out: render.policies(out, findings))
+    assert "waived  a waived one" in text
     assert text.index("refused a refusal") < text.index("advice  some advice")
 
 

@@ -176,7 +176,7 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
         for name, value in helm_environment(programs, authority).items():
             patched.setenv(name, value)
         lab["a"].run(authority.trust_script())
-        k3s = {**mirror.site_block(release), "registries": registries(registry), "flannel_backend": "host-gw"}
+        k3s = {**mirror.site_block(release), "registries": registries(registry)}
         site.secret("k3s-token", "lab-server-token-0123456789abcdef")
         site.secret("k3s-agent-token", "lab-agent-token-0123456789abcdef")
         site.secret("git-ssh-key", git.private_key)

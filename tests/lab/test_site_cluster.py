@@ -13,6 +13,7 @@ import pytest
 from components.k3s import hardening
 from lab.cluster import AGENT_TOKEN, SERVER_TOKEN, Cluster, cluster_site
 from lab.hosts.lab import Lab
+from lab.hosts.system import wait_until
 from lab.kubernetes.build import NEXT, VERSION
 from lab.site import sessions
 
@@ -51,6 +52,30 @@ def test_no_token_is_on_a_command_line_or_in_a_log(cluster: Cluster) -> None:
         shown = cluster.host(name).run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; journalctl --no-pager").stdout
         assert SERVER_TOKEN not in shown
         assert AGENT_TOKEN not in shown
+
+
+def test_no_default_account_of_kubernetes_own_namespaces_has_a_token(cluster: Cluster) -> None:
+    # CIS 5.1.5. The control plane applies what K3s finds in its folder of manifests.
+    each = "'jsonpath={range .items[*]}{.metadata.namespace}={.automountServiceAccountToken} {end}'"
+    where = ("get", "serviceaccounts", "--all-namespaces", "--field-selector", "metadata.name=default")
+
+    def without_token() -> bool:
+        said = cluster.kubectl(*where, "--output", each).split()
+        return len(said) >= 4 and all(account.endswith("=false") for account in said)
+
+    wait_until(without_token, "default accounts without a token", deadline_s=60)
+
+
+def test_a_pod_that_names_no_seccomp_profile_is_confined(cluster: Cluster) -> None:
+    # CIS 4.2.14. CoreDNS' manifest names none, and kube-system takes it as it is.
+    profile = "'jsonpath={.spec.template.spec.securityContext}{.spec.template.spec.containers[*].securityContext}'"
+    named = cluster.kubectl("--namespace", "kube-system", "get", "deployment", "coredns", "--output", profile)
+    assert "seccomp" not in named
+    confined = cluster.host("a").run(
+        "for pid in $(pgrep coredns); do grep -H '^Seccomp:' /proc/$pid/status; done; "
+        "kubectl --namespace kube-system get pods --output wide"
+    )
+    assert "Seccomp:\t2" in confined.stdout, confined.stdout
 
 
 def test_an_agent_that_is_added_is_all_that_changes(cluster: Cluster) -> None:

@@ -12,15 +12,26 @@ from tests.mutants.policies import POLICIES
 _PROMISES = "tests/promises"
 _SSH = f"{_PROMISES}/test_ssh.py"
 _K3S = f"{_PROMISES}/test_k3s.py"
+_TEST_HOST_CHECKS = "tests/components/k3s/test_host_checks.py"
+_WHY_STOPPED = "tests/components/k3s/test_why_stopped.py"
 _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
 _CLOUDS = f"{_PROMISES}/test_clouds.py"
 _DOWNLOADS = f"{_PROMISES}/test_downloads.py"
 _ROLLOUT = f"{_PROMISES}/test_rollout.py"
 
+_LOADER = "tests/stacks/test_loader.py"
+_SHARED = "tests/stacks/test_shared_files.py"
+_KEYS = "tests/components/test_ssh_keys.py"
+
+_SSH_KEYS = "components/ssh_keys.py"
+_VALIDATION = "sitefile/validation.py"
+_TELEMETRY_PART = "components/telemetry/part.py"
+_MESH_PART = "components/mesh/tailscale/part.py"
 _HOST = "components/host/component.py"
 _K3S_COMPONENT = "components/k3s/component.py"
 _K3S_PLAN = "components/k3s/plan.py"
+_HOST_CHECKS = "components/k3s/host_checks.sh.j2"
 _HARDENING = "components/k3s/hardening.py"
 _OBJECTS = "components/objects.py"
 _RESTRICTED = "components/restricted.py"
@@ -40,6 +51,24 @@ _PRELUDE = "components/prelude.sh.j2"
 
 MUTANTS: tuple[Mutant, ...] = (
     *POLICIES,
+    # What a site file may say.
+    Mutant(
+        "a hashed name of known_hosts is compared", _SSH_KEYS, "hmac.compare_digest(made,", "bool(made) or (", (_KEYS,)
+    ),
+    Mutant("a key is of the type that it says", _SSH_KEYS, "if own != kind:", "if False:", (_LOADER,)),
+    Mutant("the checksum of a PGP key is compared", "components/openpgp.py", "_crc24(data) !=", "0 >", (_LOADER,)),
+    Mutant("a gateway gets no user name of another", _TELEMETRY_PART, '{"instance_id": "gateway"}', "{}", (_LOADER,)),
+    Mutant("a release is not compared with another's checksum", _MESH_PART, '{"sha256": "version"}', "{}", (_LOADER,)),
+    Mutant(
+        "a broken profile fails its own sites only", "sitefile/entries.py", "found.pop(name, None)", "pass", (_SHARED,)
+    ),
+    Mutant(
+        "rules wait where a fault may have caused them",
+        _VALIDATION,
+        "found is None or not",
+        "found and not",
+        (_LOADER,),
+    ),
     # How hosts are reached.
     Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
     Mutant("the jump host's key is pinned", _HOST, "host_key=jump.spec.host_key,", "", (_SSH,)),
@@ -125,9 +154,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a token is readable by root only",
-        "components/k3s/install.sh.j2",
-        "put_file /etc/rancher/k3s/token 0600",
-        "put_file /etc/rancher/k3s/token 0644",
+        "components/k3s/token.sh.j2",
+        'put_file "$1" 0600 <<<"$2"',
+        'put_file "$1" 0644 <<<"$2"',
         (_SECRETS,),
     ),
     Mutant(
@@ -206,8 +235,139 @@ MUTANTS: tuple[Mutant, ...] = (
         '"write-kubeconfig-mode": "0644"',
         (_K3S,),
     ),
+    Mutant("pods without a profile are confined", _HARDENING, '"seccomp-default=true",', "", (_K3S,)),
+    Mutant(
+        "the default account of kube-system and its like has no token",
+        _HARDENING,
+        'service_account("default", namespace)',
+        'service_account("other", namespace)',
+        (_K3S,),
+    ),
+    Mutant(
+        "the default account of our namespaces has no token",
+        _OBJECTS,
+        'if kind == "Namespace":',
+        "if False:",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "the default account of Arc's namespace has no token",
+        _ARC,
+        'create(self, f"{name}-agents-default-account", default_account(release.namespace), depends_on=[agents])',
+        "",
+        (_CLUSTER,),
+    ),
+    Mutant(
+        "only root looks into the server's folder",
+        "components/k3s/install.sh.j2",
+        "install -d -m 0700 {{ server_dir }}",
+        "install -d -m 0755 {{ server_dir }}",
+        (_K3S,),
+    ),
+    Mutant(
+        "a host is asked for what K3s needs of it",
+        "stacks/edge_site.py",
+        "checks=checks[machine.name],",
+        "",
+        (_K3S,),
+    ),
+    Mutant(
+        "a link that was made to try WireGuard does not stay",
+        _HOST_CHECKS,
+        "  ip link delete dev edge-check\n",
+        "  :\n",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "network policies need ipset",
+        _HOST_CHECKS,
+        '[ -z "$absent" ] || lack',
+        "true || lack",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a host with cgroup v1 is refused",
+        _HOST_CHECKS,
+        "{% if needs_cgroup_v2 %}",
+        "{% if not backend %}",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a port that another program has is not K3s' own",
+        _HOST_CHECKS,
+        "/(k3s|k3s-agent)\\.service",
+        "/",
+        (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "the reason of a crash is found before the journal's end",
+        "components/k3s/why_stopped.sh.j2",
+        "Shutdown request received|",
+        "",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "a lasting loop of errors does not hide the reason",
+        "components/k3s/why_stopped.sh.j2",
+        "seen[$key]=1",
+        ":",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "no token is in what K3s said",
+        "components/k3s/why_stopped.sh.j2",
+        'line=${line//"$secret"/<hidden>}',
+        ":",
+        (_WHY_STOPPED,),
+    ),
+    Mutant(
+        "no password of a datastore is in what K3s said",
+        "components/k3s/why_stopped.sh.j2",
+        "-e 's#(://[^[:space:]/:@]*:)[^[:space:]]*@#\\1<hidden>@#g' \\\n",
+        "\\\n",
+        (_WHY_STOPPED,),
+    ),
     Mutant("a node that goes is drained", "components/k3s/remove.sh.j2", "kubectl drain", ": drain", (_K3S,)),
     Mutant("a node that goes is forgotten", _K3S_COMPONENT, ", delete=scripts.remove", "", (_K3S,)),
+    Mutant(
+        "an only server is not removed from its own cluster",
+        _K3S_COMPONENT,
+        "host.command(self, _WAIT_READY, script, depends_on=installed)",
+        "host.command(self, _WAIT_READY, script, depends_on=installed, delete=scripts.remove)",
+        (_K3S,),
+    ),
+    Mutant(
+        "an old node is forgotten once the cluster is there",
+        _K3S_COMPONENT,
+        "depends_on=before,\n            )\n            before = [*before, forgotten]",
+        ")\n            before = [*before, forgotten]",
+        (_K3S,),
+    ),
+    Mutant(
+        "a host joins after its old node is forgotten", _K3S_COMPONENT, "before = [*before, forgotten]", "", (_K3S,)
+    ),
+    Mutant(
+        "the same installation is never forgotten",
+        _K3S_COMPONENT,
+        "update=reapply + scripts.same_installation,",
+        "",
+        (_K3S,),
+    ),
+    Mutant(
+        "a token without a CA is given to nobody",
+        "components/k3s/install.sh.j2",
+        'names_its_ca "$joining" ||',
+        "true ||",
+        (_K3S,),
+    ),
+    Mutant("no start of K3s blocks", "components/k3s/start.sh.j2", "--no-block restart", "restart", (_K3S,)),
+    Mutant(
+        "a permit outlives everything but a Ready node",
+        "components/k3s/install.sh.j2",
+        "until ready; do",
+        "until true; do",
+        (_K3S,),
+    ),
     Mutant("a node is drained before K3s leaves it", _K3S_COMPONENT, "depends_on=installed, ", "", (_K3S,)),
     Mutant("K3s is uninstalled on destroy", _K3S_COMPONENT, "delete=scripts.uninstall,", "", (_SSH, _K3S)),
     Mutant(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
+_WAIVERS = "tests/policies/test_waivers.py"
+
 POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "a privileged container is found in every kind that runs pods",
@@ -202,5 +204,61 @@ POLICIES: tuple[Mutant, ...] = (
         "|QUklWQVRFIEtFW|",
         "|",
         ("tests/policies/test_secret_patterns.py::test_no_resource_may_hold_it",),
+    ),
+    Mutant(
+        "an expired waiver covers nothing",
+        "policies/rules/waivers.py",
+        "if waiver.expires < today:",
+        "if False:",
+        (_WAIVERS,),
+    ),
+    Mutant(
+        "a waiver is for its rule alone",
+        "policies/rules/waivers.py",
+        "by_rule.get(finding.rule)",
+        "next(iter(by_rule.values()), None)",
+        (_WAIVERS,),
+    ),
+    Mutant(
+        "a waiver without a reason covers nothing",
+        "policies/rules/waivers.py",
+        "isinstance(text, str) and text.strip() for",
+        "isinstance(text, str) for",
+        (_WAIVERS,),
+    ),
+    Mutant(
+        "a rule that failed is never waived",
+        "policies/rules/waivers.py",
+        " or finding.fault:",
+        ":",
+        (_WAIVERS,),
+    ),
+    Mutant(
+        "what is waived is shown by the pack",
+        "policies/pack.py",
+        "return [*found, _waived_policy(seen)]",
+        "return found",
+        ("tests/policies/test_pack.py::test_every_policy_says_its_level_and_what_it_is",),
+    ),
+    Mutant(
+        "the pack waives nothing in silence",
+        "policies/pack.py",
+        "                report(message, finding.urn or None)",
+        "                pass",
+        ("tests/policies/test_pack.py::test_a_waived_finding_stops_nothing_and_is_shown_with_owner_end_and_reason",),
+    ),
+    Mutant(
+        "a site's waivers reach the policies",
+        "stacks/edge_site.py",
+        '{"waivers": waivers} if waivers else {}',
+        "{}",
+        ("tests/edge/test_check.py::test_a_backend_without_encryption_needs_a_waiver",),
+    ),
+    Mutant(
+        "an expired waiver fails the check",
+        "stacks/rules/waivers.py",
+        "date.fromisoformat(waiver.expires) < today",
+        "False",
+        ("tests/edge/test_check.py::test_an_expired_waiver_fails_the_check_at_its_line",),
     ),
 )

@@ -111,6 +111,28 @@ def test_a_mandatory_violation_fails_the_preview_and_says_what_to_do(preview: Ru
     assert done.code != 0
 
 
+WAIVER = {"rule": "network/mtls-strict", "reason": "no WireGuard in its kernel", "owner": "platform"}
+
+
+def test_a_waived_violation_passes_the_preview_and_is_shown(preview: Run) -> None:
+    site = ("edge:index:EdgeSite", "berlin-01", {"waivers": [{**WAIVER, "expires": "2999-12-31"}]})
+    done = preview([site, ("edge:index:K3s", "berlin-01-k3s", {**FACTS, "flannel_backend": "vxlan"})])
+    ((policy, level, message),) = done.violations
+    assert (policy, level) == ("edge-waived-advisory", "advisory")
+    assert "network/mtls-strict: berlin-01-k3s: flannel_backend leaves the traffic between the hosts" in message
+    assert "Waived until 2999-12-31 by platform: no WireGuard in its kernel" in message
+    assert done.code == 0, done.output
+
+
+def test_an_expired_waiver_fails_the_preview(preview: Run) -> None:
+    site = ("edge:index:EdgeSite", "berlin-01", {"waivers": [{**WAIVER, "expires": "2020-12-31"}]})
+    done = preview([site, ("edge:index:K3s", "berlin-01-k3s", {**FACTS, "flannel_backend": "vxlan"})])
+    ((policy, _, message),) = done.violations
+    assert policy == "edge-network-mandatory"
+    assert "the waiver by platform expired on 2020-12-31" in message
+    assert done.code != 0
+
+
 def test_an_unknown_value_fails_the_preview_where_it_hides_what_is_judged(preview: Run) -> None:
     facts = {**FACTS, "flannel_backend": UNKNOWN_ON_THE_WIRE}
     done = preview([("edge:index:K3s", "berlin-01-k3s", facts)])

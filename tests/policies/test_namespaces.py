@@ -25,7 +25,7 @@ from policies.rules import (
 )
 from policies.rules.kinds import manifest_token
 from tests.policies.cases import put
-from tests.policies.test_recorded import Recorded, Secret, Unknown
+from tests.policies.test_recorded import TODAY, Recorded, Secret, Unknown
 
 RULE = "network/namespace-default-deny"
 
@@ -194,7 +194,7 @@ def test_a_recording_is_judged_as_a_whole() -> None:
         return Recorded(dict(made.props), type=made.type, urn=made.urn, provider=provider)
 
     def rules(*resources: Recorded) -> list[str]:
-        return [finding.rule for finding in findings_of(resources, DEFAULT_SETTINGS)]
+        return [finding.rule for finding in findings_of(resources, DEFAULT_SETTINGS, TODAY)]
 
     apps, deny = namespace("apps"), default_deny("apps")
     assert rules(recorded(apps), recorded(deny)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pulumi
@@ -195,6 +196,7 @@ def test_every_policy_says_its_level_and_what_it_is() -> None:
         "edge-supply-chain-mandatory",
         "edge-secrets-mandatory",
         "edge-secrets-advisory",
+        "edge-waived-advisory",
     ]
     for policy in found:
         assert policy.enforcement_level is EnforcementLevel(policy.name.rpartition("-")[2])
@@ -215,7 +217,7 @@ def stack_violations(
         for policy in policies:
             if isinstance(policy, ResourceValidationPolicy):
                 policy.validate(arguments(resource, config), lambda message, urn: None)
-    (whole,) = (policy for policy in policies if isinstance(policy, StackValidationPolicy))
+    whole, _ = (policy for policy in policies if isinstance(policy, StackValidationPolicy))
     args = StackValidationArgs([in_stack(resource) for resource in stack], config)
     whole.validate(args, lambda message, urn: found.append((urn, message)))
     return found
@@ -279,4 +281,57 @@ def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
         "edge-supply-chain-mandatory": "OWASP Kubernetes Top Ten 2022 K02",
         "edge-secrets-mandatory": "OWASP Kubernetes Top Ten 2022 K08",
         "edge-secrets-advisory": "OWASP Kubernetes Top Ten 2022 K08",
+        "edge-waived-advisory": "OWASP Kubernetes Top Ten 2022 K04",
     }
+
+
+SITE = Resource(
+    "edge:index:EdgeSite",
+    "x",
+    "urn:site",
+    {
+        "waivers": [
+            {"rule": rule, "reason": "no WireGuard", "owner": "platform", "expires": "2026-11-30"}
+            for rule in ("network/mtls-strict", "network/namespace-default-deny")
+        ]
+    },
+)
+PLAIN = dataclasses.replace(base("k3s"), props={**base("k3s").props, "flannel_backend": "host-gw"})
+
+
+def of_waiving_site(today: date, *resources: Resource) -> dict[str, list[str]]:
+    """Messages by policy, of a stack whose site waives two rules until 2026-11-30."""
+    stack = (SITE, *resources)
+    made = pack.policies(DEFAULT_SETTINGS, lambda: today)
+    found = {policy.name: Messages() for policy in made}
+    # The engine asks all policies about a resource before it goes on to the next one.
+    for resource in stack:
+        for policy in made:
+            if isinstance(policy, ResourceValidationPolicy):
+                policy.validate(arguments(resource), found[policy.name])
+    for policy in made:
+        if isinstance(policy, StackValidationPolicy):
+            args = StackValidationArgs([in_stack(resource) for resource in stack], {})
+            policy.validate(args, found[policy.name])
+    return {name: messages.said for name, messages in found.items() if messages.said}
+
+
+def test_a_waived_finding_stops_nothing_and_is_shown_with_owner_end_and_reason() -> None:
+    ((policy, messages),) = of_waiving_site(date(2026, 11, 30), PLAIN, NAMESPACE).items()
+    assert policy == "edge-waived-advisory" == pack.WAIVED
+    assert [message.partition(": ")[0] for message in messages] == [
+        "network/mtls-strict",
+        "network/namespace-default-deny",
+    ]
+    assert all(message.endswith("Waived until 2026-11-30 by platform: no WireGuard") for message in messages)
+
+
+def test_after_its_last_day_a_waiver_counts_no_more() -> None:
+    found = of_waiving_site(date(2026, 12, 1), PLAIN, NAMESPACE)
+    assert set(found) == {"edge-network-mandatory", "edge-network-stack-mandatory"}
+    assert "(the waiver by platform expired on 2026-11-30)" in found["edge-network-mandatory"][0]
+
+
+def test_a_waiver_is_for_its_rule_alone() -> None:
+    other = next(case for case in cases() if case.rule == "network/no-host-port").resource()
+    assert set(of_waiving_site(date(2026, 11, 1), other)) == {"edge-network-mandatory"}

@@ -49,3 +49,9 @@ def test_findings_say_where_and_what_to_do() -> None:
 def test_rule_ids_are_unique_and_begin_with_their_group() -> None:
     assert len({rule.id for rule in CATALOGUE}) == len(CATALOGUE)
     assert {rule.group for rule in CATALOGUE} == {"workload", "network", "supply-chain", "secrets"}
+
+
+def test_what_a_site_file_can_mend_is_told_in_its_words() -> None:
+    (rule,) = (rule for rule in RULES if rule.id == "supply-chain/flux-source-verified")
+    for word in ("`verify:`", "`gitops.source`", "`keys:`", "`identities:`"):
+        assert word in rule.remedy

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from policies.pack import policies
 from policies.rules import DEFAULT_REGISTRIES, DEFAULT_SETTINGS, Settings, evaluate
-from policies.settings import SettingsError, load
+from policies.settings import POLICIES, SettingsError, load
 from tests.policies.cases import base
 
 
@@ -51,7 +52,24 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ),
         ({"edge-network-mandatory": {"mesh_key_hours": 0}}, "from 1 to 2160"),
         ({"edge-supply-chain-mandatory": {"registries": ["", "a"]}}, "registries: expected a list"),
-        ({"edge-supply-chain-mandatory": {"registry": ["a"]}}, "registry is not a setting; known are"),
+        (
+            {"edge-supply-chain-mandatory": {"registry": ["a"]}},
+            "config.json:1:34: registry is not a setting of edge-supply-chain-mandatory: did you mean registries",
+        ),
+        (
+            {"edge-supply-chain-mandtory": {"more_registries": []}},
+            "config.json:1:2: edge-supply-chain-mandtory is not a policy of this pack: did you mean edge-supply-chain",
+        ),
+        (
+            {"edge-supply-chain-mandatory": {"mesh_key_hours": 24}},
+            "mesh_key_hours is not a setting of edge-supply-chain",
+        ),
+        (
+            {"edge-network-mandatory": {"enforcementLevel": "off"}},
+            "enforcementLevel: expected one of advisory, mandatory",
+        ),
+        ({"all": "mandatry"}, "all: enforcementLevel: expected one of"),
+        ({"edge-network-mandatory": ["mesh_key_hours"]}, "expected an object of settings"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, document: Any, said: str) -> None:
@@ -62,7 +80,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, document: Any, said
 def test_a_broken_file_says_where(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text("{")
-    with pytest.raises(SettingsError, match="line 1 column 2"):
+    with pytest.raises(SettingsError, match=r"config\.json:1:2: not JSON"):
         load(path)
 
 
@@ -77,3 +95,14 @@ def test_a_registry_is_allowed_by_whole_segments_of_its_path() -> None:
     assert evaluate(deployment, Settings(registries=("nvcr.io", "registry.k8s.io/", "docker.io"))) == ()
     found = evaluate(deployment, Settings(registries=("nvcr.io/nv", "registry.k8s.io", "docker.io/curlimages/curl")))
     assert [finding.path for finding in found] == ["spec.template.spec.containers[0].image"]
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"all": "mandatory", "all": "disabled"}')
+    with pytest.raises(SettingsError, match="all is there twice"):
+        load(path)
+
+
+def test_the_policies_of_the_settings_are_those_of_the_pack() -> None:
+    assert {policy.name for policy in policies()} <= set(POLICIES)

@@ -111,6 +111,28 @@ def test_every_namespace_refuses_pods_that_are_not_restricted() -> None:
         assert labels.get("pod-security.kubernetes.io/enforce") == "restricted", f"{site}: {namespace['metadata']}"
 
 
+def test_the_default_account_of_every_namespace_that_is_made_has_no_token() -> None:
+    # CIS 5.1.5.
+    for site in SITES:
+        made, without_token = set(), set()
+        for resource in recorded(site).resources:
+            inputs = plain(resource)
+            if resource.type.endswith(":Namespace"):
+                made.add(inputs["metadata"]["name"])
+            elif resource.type == HELM_RELEASE and inputs.get("createNamespace"):
+                made.add(inputs["namespace"])
+            elif resource.type.endswith(":ServiceAccountPatch") and inputs["metadata"]["name"] == "default":
+                assert inputs["automountServiceAccountToken"] is False, resource.name
+                without_token.add(inputs["metadata"]["namespace"])
+        assert made <= without_token, site
+    assert objects("ServiceAccountPatch")
+
+
+def test_no_pod_of_ours_uses_the_default_account() -> None:
+    for name, pod in pods():
+        assert pod["serviceAccountName"] != "default", name
+
+
 def pods() -> list[tuple[str, dict[str, Any]]]:
     """The pods that the program itself describes, by resource name."""
     return [

@@ -12,6 +12,7 @@ from sitefile.checked_file import CheckedFile, FileChecker
 from sitefile.layers import Layers, read_layers
 from sitefile.problems import DataPath, Finding, Problem, render
 from sitefile.yaml_source import from_text
+from sitefile.yaml_tree import MappingNode
 
 FILE = Path("x.yaml")
 
@@ -104,7 +105,7 @@ def said(path: DataPath, what: str) -> Finding:
     return Finding(path, what, "something else", "change it")
 
 
-def rules(plant: Plant) -> Iterator[Finding]:
+def rules(plant: Plant, tree: MappingNode) -> Iterator[Finding]:
     servers = [box for box in plant.boxes if box.role == "server"]
     if servers and len(servers) % 2 == 0:
         yield said(("boxes",), f"{len(servers)} servers")

@@ -11,6 +11,7 @@ from sitefile.checked_file import FileChecker
 from sitefile.layers import Layers
 from sitefile.problems import DataPath, Finding, render
 from sitefile.yaml_source import from_text
+from sitefile.yaml_tree import MappingNode
 from tests.sitefile.plant import FILE, Plant, Spec, check, layers_of, only, positions
 
 
@@ -91,7 +92,7 @@ def test_rules_speak_once_the_shape_is_right(bare: Layers) -> None:
 
 
 def test_rules_say_nothing_about_what_a_refused_key_may_hold(bare: Layers) -> None:
-    def needs_telemetry(plant: Plant) -> Iterator[Finding]:
+    def needs_telemetry(plant: Plant, tree: MappingNode) -> Iterator[Finding]:
         if plant.telemetry is None:
             yield Finding(("telemetry",), "no telemetry", "some", "add it")
 

@@ -21,26 +21,38 @@ from sitefile import checked_file
 from sitefile.explanation import explain
 from sitefile.problems import FileError, Finding, Problem
 from stacks.catalogue import PROJECT_ROOT
-from stacks.loader import load_all, load_site, site_files
+from stacks.loader import load_all, load_site, site_checker, site_files
 from stacks.parts import PARTS
 from stacks.rules import addresses as address_rules
-from stacks.rules import between_sites
+from stacks.rules import air_gap, between_sites, inherited
 from stacks.rules import hosts as host_rules
 from stacks.rules import site as site_rules
+from stacks.rules import waivers as waiver_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
+ADVICE = INVALID.parent / "advice"
 RULES = (
-    *(address_rules, between_sites, host_rules, site_rules),
+    *(address_rules, air_gap, between_sites, host_rules, inherited, site_rules, waiver_rules),
     *(module for part in PARTS if hasattr(module := sys.modules[type(part).__module__], "Finding")),
+    *(
+        module
+        for name, module in sorted(sys.modules.items())
+        if name.startswith("components.") and name.endswith(".spec") and hasattr(module, "Finding")
+    ),
 )
-"""Modules with rules: those between parts, and each part's own."""
+"""Modules with rules: those between parts, each part's own, and those between the values of one block."""
 
 _COMPONENTS = PROJECT_ROOT / "components"
 SPECS = (*sorted(_COMPONENTS.rglob("spec.py")), _COMPONENTS / "types.py", _COMPONENTS / "urls.py")
 
 SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
-    "a source for each figure": "no site file holds a hardware profile; a wrong one is refused when it is read",
+    "the waiver of `{waiver.rule}` has expired": "test_check.py of edge: what has expired depends on the day",
+    "no source is named for": "test_shared_files.py: no site file holds a hardware profile",
+    "the description of": "test_shared_files.py: no profile of the project is broken",
+    "data.broken[key": "test_shared_files.py, likewise",
+    'data.broken["accelerators"': "test_shared_files.py, likewise",
+    "its description has errors": "test_shared_files.py: no model of the project is broken",
 }
 """Words of a refusal that no site file can cause -> why."""
 
@@ -76,6 +88,9 @@ def _problems_of_all_fixtures() -> Iterator[Sequence[Problem]]:
         with pytest.raises(FileError) as refused:
             load_site(path)
         yield refused.value.problems
+    checker = site_checker(folder=ADVICE)
+    for path in site_files(folder=ADVICE):
+        yield checker.check(path).advice
     for folder in sorted(path for path in INVALID.iterdir() if path.is_dir()):
         yield load_all(folder=folder)[1]
 
@@ -85,8 +100,8 @@ def seen() -> Seen:
     result = Seen()
     made: list[tuple[str, set[Line]]] = []
 
-    def recorded(*arguments: Any) -> Finding:
-        finding = Finding(*arguments)
+    def recorded(*arguments: Any, **named: Any) -> Finding:
+        finding = Finding(*arguments, **named)
         made.append((finding.what, set(_callers(sys._getframe(1)))))
         return finding
 

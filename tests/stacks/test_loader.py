@@ -11,10 +11,11 @@ import pytest
 
 from sitefile.problems import FileError, Problem, render
 from stacks.catalogue import PROJECT_ROOT
-from stacks.loader import load_all, load_site, site_files, site_names
+from stacks.loader import load_all, load_site, site_checker, site_files, site_names
 
 FIXTURES = PROJECT_ROOT / "tests" / "fixtures" / "sites"
 INVALID = FIXTURES / "invalid"
+ADVICE = FIXTURES / "advice"
 _EXPECTED = re.compile(
     r"^\ufeff?# expect: (?:(?P<file>\S+?):)?(?P<line>\d+):(?P<column>\d+) (?P<code>[\w-]+)(?: (?P<text>.+))?$"
 )
@@ -73,6 +74,28 @@ def test_each_fault_is_refused_at_its_position_with_reason_and_remedy(path: Path
     with pytest.raises(FileError) as refused:
         load_site(path)
     _check(list(refused.value.problems), expected)
+
+
+@pytest.mark.parametrize("path", site_files(folder=ADVICE), ids=lambda path: path.stem)
+def test_what_is_worth_knowing_is_said_at_its_position_and_refuses_nothing(path: Path) -> None:
+    expected = _expectations(path)
+    assert expected, f"{path.name} does not say what to expect"
+    checked = site_checker(folder=ADVICE).check(path)
+    assert checked.model is not None, render(checked.problems)
+    _check(checked.advice, expected)
+
+
+@pytest.mark.parametrize("path", site_files(), ids=lambda path: path.stem)
+def test_the_sites_of_the_project_take_their_own_advice(path: Path) -> None:
+    said = [problem.path for problem in site_checker().check(path).advice]
+    # The board has no TPM: what that means is for its readers to see.
+    assert said == (["hosts[1].os.disk"] if path.stem == "shelf-lyon" else [])
+
+
+def test_a_file_with_errors_gets_no_advice(tmp_path: Path) -> None:
+    text = (ADVICE / "disk-not-encrypted.yaml").read_text(encoding="utf-8")
+    (tmp_path / "disk-not-encrypted.yaml").write_text(text.replace("tier: near", "tier: neer"))
+    assert site_checker(folder=tmp_path).check(tmp_path / "disk-not-encrypted.yaml").advice == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from sitefile.problems import Problem
 from sitefile.yaml_source import from_bytes, from_text
-from stacks.catalogue import PROJECT_ROOT
+from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import site_checker, site_files
 
 SITES = [path.read_text(encoding="utf-8") for path in site_files()]
@@ -129,6 +132,64 @@ def test_any_value_instead_of_a_right_one(text: str, data: st.DataObject) -> Non
     key = data.draw(st.sampled_from(sorted(where) if isinstance(where, dict) else range(len(where))))
     where[key] = data.draw(values)
     _judge(yaml.safe_dump(site, sort_keys=False))
+
+
+def _edited(text: str, data: st.DataObject) -> str:
+    """A value of a file replaced by another one."""
+    document = yaml.safe_load(text)
+    where = document
+    for _ in range(data.draw(st.integers(0, 4))):
+        below = [v for v in (where.values() if isinstance(where, dict) else where) if isinstance(v, dict | list) and v]
+        if not below:
+            break
+        where = data.draw(st.sampled_from(below))
+    key = data.draw(st.sampled_from(sorted(where) if isinstance(where, dict) else range(len(where))))
+    where[key] = data.draw(values)
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _judge_shared(problems: Iterable[Problem], text: str, file: str) -> None:
+    lines = text.split("\n")
+    for problem in problems:
+        assert problem.file.as_posix() == file, problem
+        assert 1 <= problem.line <= len(lines), problem
+        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1, problem
+        assert problem.what
+        assert problem.expected, problem
+        assert problem.remedy, problem
+        assert problem.render()
+
+
+@pytest.mark.parametrize("name", ["hardware/hpe-el8000.yaml", "accelerators.yaml", "tiers/near.yaml"])
+@_SETTINGS
+@given(st.data())
+def test_any_edit_of_a_profile(name: str, data: st.DataObject) -> None:
+    profiles = PROJECT_ROOT / "stacks" / "profiles"
+    text = _edited((profiles / name).read_text(encoding="utf-8"), data)
+    with TemporaryDirectory() as folder:
+        own = Path(folder) / "stacks" / "profiles"
+        (own / name).parent.mkdir(parents=True)
+        (own / name).write_text(text, encoding="utf-8")
+        if name != "accelerators.yaml":
+            shutil.copy(profiles / "accelerators.yaml", own)
+        catalogue.cache_clear()
+        found = catalogue(Path(folder))
+        _judge_shared(found.problems, text, f"stacks/profiles/{name}")
+        assert bool(found.broken) <= bool(found.problems)
+
+
+@_SETTINGS
+@given(st.data())
+def test_any_edit_of_the_defaults(data: st.DataObject) -> None:
+    text = _edited((PROJECT_ROOT / "stacks" / "sites" / "_defaults.yaml").read_text(encoding="utf-8"), data)
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "stacks" / "sites").mkdir(parents=True)
+        (root / "stacks" / "sites" / "_defaults.yaml").write_text(text, encoding="utf-8")
+        checker = site_checker(root)
+        _judge_shared(checker.check_layers(), text, "stacks/sites/_defaults.yaml")
+        for problem in checker.check_source(from_text(SMALL[0], FILE)).problems:
+            assert problem.render()
 
 
 @_SETTINGS

@@ -24,11 +24,22 @@ FOREIGN = {PASSWORD_IN_URL, "Azure storage key", "Slack token", "Vault token"}
         (PASSWORD_IN_URL, ("gitops", "source", "git"), "git-password"),
         ("AWS key", ("inference",), "model-store-access-key"),
         (None, ("k3s", "token"), "k3s-token"),
-        (None, ("labels", "db_password"), "db-password"),
+        (None, ("k3s", "datastore", "password"), "k3s-datastore-endpoint"),
+        (None, ("ssh", "password"), "ssh-private-key"),
+        (None, ("ssh", "token"), "ssh-private-key"),
+        (None, ("gitops", "token"), "git-password"),
+        (None, ("gitops", "source", "password"), "git-password"),
+        (None, ("mesh", "auth_key"), "tailscale-auth-key"),
+        (None, ("telemetry", "password"), "telemetry-token"),
+        (None, ("registrations", 0, "token"), "rancher-token-key"),
     ],
 )
 def test_each_kind_belongs_to_a_key_of_its_part(kind: str | None, path: DataPath, key: str) -> None:
-    assert f"`pulumi config set --secret {key} -s demo`" in advice(kind, path, "demo")[1]
+    assert f"`pulumi config set --secret edge:{key} -s demo`" in advice(kind, path, "demo")[1]
+
+
+def test_a_name_that_no_part_asks_for_is_answered_without_a_command() -> None:
+    assert advice(None, ("labels", "db_password"), "demo")[1] == "remove it here and revoke it"
 
 
 def test_what_many_stacks_share_names_no_stack() -> None:

@@ -38,7 +38,7 @@ def _complaints(validator: jsonschema.Draft7Validator, data: object) -> list[str
 
 
 def test_the_committed_schema_is_up_to_date() -> None:
-    assert COMMITTED.read_text(encoding="utf-8") == schema.render(), "run `python -m stacks.schema`"
+    assert COMMITTED.read_text(encoding="utf-8") == schema.render(), "run `edge schema --write`"
 
 
 @pytest.mark.parametrize("path", site_files(), ids=lambda path: path.stem)
@@ -82,6 +82,49 @@ def test_what_defaults_fill_in_may_be_left_out_or_taken_away(validator: jsonsche
     assert _complaints(validator, {**data, "telemetry": None}) == []
     del data["region"]
     assert _complaints(validator, data) == ["$: 'region' is a required property"]
+
+
+SHARED = {
+    "stacks/defaults.schema.json": ["stacks/sites/_defaults.yaml"],
+    "stacks/fleet.schema.json": ["stacks/fleet.yaml"],
+    "stacks/profiles/hardware.schema.json": sorted((PROJECT_ROOT / "stacks/profiles/hardware").glob("*.yaml")),
+    "stacks/profiles/accelerators.schema.json": ["stacks/profiles/accelerators.yaml"],
+    "stacks/profiles/tiers.schema.json": sorted((PROJECT_ROOT / "stacks/profiles/tiers").glob("*.yaml")),
+    "components/inference/triton/models.schema.json": ["components/inference/triton/models.yaml"],
+}
+
+
+@pytest.mark.parametrize("file", schema.SCHEMAS, ids=lambda file: file.name)
+def test_each_committed_schema_is_up_to_date(file: Path) -> None:
+    assert (PROJECT_ROOT / file).read_text(encoding="utf-8") == schema.render(file), "run `edge schema --write`"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [(name, PROJECT_ROOT / file) for name, files in SHARED.items() for file in files]
+)
+def test_every_shared_file_satisfies_its_schema_and_names_it(name: str, data: Path) -> None:
+    document = json.loads((PROJECT_ROOT / name).read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator.check_schema(document)
+    assert _complaints(jsonschema.Draft7Validator(document), _written(data)) == []
+    named = data.read_text(encoding="utf-8").split("\n")[0].removeprefix("# yaml-language-server: $schema=")
+    assert (data.parent / named).resolve() == PROJECT_ROOT / name
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "complaint"),
+    [
+        ("stacks/defaults.schema.json", {"always": {"teir": "near"}}, "teir"),
+        ("stacks/defaults.schema.json", {"when_present": {"k3s": {"pod_max_pids": "many"}}}, "many"),
+        ("stacks/defaults.schema.json", {"allways": {}}, "allways"),
+        ("stacks/profiles/hardware.schema.json", {"vendor": "x"}, "model"),
+        ("stacks/profiles/accelerators.schema.json", {"x": {"kind": "gpu"}}, "gpu"),
+        ("stacks/profiles/tiers.schema.json", {"description": "x"}, "latency_ms"),
+        ("components/inference/triton/models.schema.json", {"x": {"backend": "onnx"}}, "onnx"),
+    ],
+)
+def test_a_wrong_shared_file_is_underlined(name: str, data: dict[str, Any], complaint: str) -> None:
+    document = json.loads((PROJECT_ROOT / name).read_text(encoding="utf-8"))
+    assert complaint in " ".join(_complaints(jsonschema.Draft7Validator(document), data))
 
 
 def test_every_field_has_a_description_to_show() -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+import yaml
+
+from components.consequence import Consequence
+from components.gitops.flux.consequences import EDITS, consequences
 from components.gitops.flux.plan import required_secrets, site_variables
 from components.gitops.flux.spec import FluxSpec
+from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
-from components.view import SecretNeed, Site
+from components.view import Download, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
+from sitefile.yaml_tree import resolve
 
 _REASONS = {
     "git-ssh-key": "deploy key of the Git repository",
@@ -24,6 +32,9 @@ class FluxPart(Part[FluxSpec]):
     spec = FluxSpec
     phase = Phase.IN_CLUSTER
     module = "components.gitops.flux.component"
+    component = "Flux"
+    edits = EDITS
+    belongs_to = {"operator.image": "operator.version"}
 
     def build(self, spec: FluxSpec, building: Building) -> None:
         from components.gitops.flux.component import Flux, FluxArgs
@@ -48,11 +59,58 @@ class FluxPart(Part[FluxSpec]):
     def outputs(self, spec: FluxSpec, site: Site) -> Mapping[str, Any]:
         return {"flux_version": spec.distribution.version}
 
+    def downloads(self, spec: FluxSpec, at: DataPath) -> Iterator[Download]:
+        chart = urlsplit(spec.operator.chart).hostname or ""
+        yield Download(
+            (*at, "operator", "chart"), "flux-operator's chart", chart, "name a `chart` of your own registry"
+        )
+        registry = spec.distribution.registry.partition("/")[0]
+        remedy = "name a `registry` of your own, or add it (or `*`) to `k3s.registries`"
+        yield Download((*at, "distribution", "registry"), "Flux' images", registry, remedy, of_cluster=True)
+
     def rules(self, spec: FluxSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         try:
             site_variables(site=site.name, tier=site.tier, region=site.region, labels=site.labels)
         except ValueError as error:
             yield Finding(("labels",), str(error), "labels whose variables differ", "rename one of them")
+        values: list[tuple[DataPath, str]] = [(("site",), site.name), (("region",), site.region)]
+        values += [(("labels", key), value) for key, value in site.labels.items()]
+        for path, value in values:
+            if not isinstance(meant := _as_yaml(value), str):
+                yield Finding(
+                    path,
+                    f"`{value}` is no text once Flux has put it into a manifest: YAML reads {_called(meant)}",
+                    "a value that stays text, such as one with a letter in front",
+                    f'write another value, or put the variable in quotes in every manifest: "${{{_variable(path)}}}"',
+                    advice=True,
+                )
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: FluxSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, spec, site)
+
+
+def _as_yaml(value: str) -> Any:
+    """What Flux' controllers read where ``value`` stands without quotes. They know the words of YAML 1.1 as well."""
+    if not isinstance(newer := resolve(value), str):
+        return newer
+    try:
+        return yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def _called(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int | float):
+        return f"the number {value:g}"
+    return "nothing" if value is None else "a date"
+
+
+def _variable(path: DataPath) -> str:
+    return f"label_{re.sub(r'[^a-z0-9]', '_', str(path[1]).lower())}" if len(path) > 1 else str(path[0])
 
 
 PART = FluxPart()

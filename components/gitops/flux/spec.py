@@ -7,18 +7,19 @@ Only public facts: URLs, public keys, host keys. Private keys and passwords are 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from components import ports
+from components import git_names, openpgp, pem, ports, ssh_keys, version_range
 from components.specs import Spec
 from components.types import DnsLabel, ImageRef, NonEmpty, SemVer
 from components.urls import UrlOf, parse
+from sitefile.problems import Finding, Unfit
 
 _DURATION = r"^[1-9]\d{0,4}(s|m|h)$"
 _OCI_URL = re.compile(r"oci://[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)+")
-_KNOWN_HOST = re.compile(r"\S+ (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}( .*)?")
 
 
 def _oci_url(value: str) -> str:
@@ -28,31 +29,100 @@ def _oci_url(value: str) -> str:
 
 
 def _pgp_public_key(value: str) -> str:
-    text = value.strip()
-    if "PRIVATE KEY" in text:
+    if "PRIVATE KEY" in value:
         raise ValueError("expected a public key; this is a private one: revoke it, it has been written to a file")
-    if not (
-        text.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----") and text.endswith("-----END PGP PUBLIC KEY BLOCK-----")
-    ):
-        raise ValueError("expected an armored public key as `gpg --armor --export KEY` prints it")
-    return text + "\n"
+    try:
+        openpgp.check(value)
+    except openpgp.NotAKey as error:
+        raise Unfit(
+            str(error), "one armored public key", "copy all lines that `gpg --armor --export KEY` prints"
+        ) from None
+    return value.strip() + "\n"
 
 
 def _cosign_public_key(value: str) -> str:
-    text = value.strip()
-    if "PRIVATE KEY" in text:
+    if "PRIVATE KEY" in value:
         raise ValueError("expected a public key; this is a private one: replace it, it has been written to a file")
-    if not (text.startswith("-----BEGIN PUBLIC KEY-----") and text.endswith("-----END PUBLIC KEY-----")):
-        raise ValueError("expected a PEM public key, the `cosign.pub` of `cosign generate-key-pair`")
-    return text + "\n"
+    try:
+        return pem.public_key(value)
+    except pem.NotPem as error:
+        raise Unfit(
+            str(error), "one public key in PEM", "copy all lines of the `cosign.pub` of `cosign generate-key-pair`"
+        ) from None
 
 
 def _known_hosts(value: str) -> str:
-    lines = [line.strip() for line in value.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines or any(_KNOWN_HOST.fullmatch(line) is None for line in lines):
+    lines = [line.strip() for line in value.splitlines() if line.strip() and not line.strip().startswith("#")]
+    for number, line in enumerate(lines, start=1):
+        try:
+            ssh_keys.known_host(line)
+        except ssh_keys.NotAKey as error:
+            raise Unfit(
+                f"key {number}: {error}" if len(lines) > 1 else str(error),
+                "lines of host, key type and key",
+                "write the lines that `ssh-keyscan HOST` prints, each whole and on a line of its own",
+            ) from None
+    if not lines:
         raise ValueError("expected lines as `ssh-keyscan HOST` prints them: host, key type, key")
     return "\n".join(lines) + "\n"
 
+
+def _branch(value: str) -> str:
+    return _git_name(value, "heads", "the name of a branch, such as main")
+
+
+def _git_tag(value: str) -> str:
+    return _git_name(value, "tags", "the name of a tag, such as v1.4.0")
+
+
+def _git_name(value: str, kind: str, expected: str) -> str:
+    if problem := git_names.problem(value, kind):
+        raise Unfit(problem[0], expected, problem[1])
+    return value
+
+
+def _version_range(value: str) -> str:
+    try:
+        version_range.check(value)
+    except version_range.NotARange as error:
+        raise Unfit(
+            str(error),
+            "a range of versions such as `>=1.2.0 <2.0.0`",
+            "write versions with `>=`, `<`, `~` or `^` before",
+        ) from None
+    return value
+
+
+def _oidc_expression(value: str) -> str:
+    """An expression that is found anywhere in a text, or in any text, trusts signers that nobody meant."""
+    expected = "a regular expression for the whole value: ^https://example\\.com/team/.*$"
+    try:
+        expression = re.compile(value)
+    except re.error as error:
+        raise Unfit(
+            f"it is no regular expression ({error})", expected, "correct it, or escape what is meant as text"
+        ) from None
+    if re.search(r"\(\?(?![:imsU-])|\\[1-9]", value):
+        raise Unfit("Flux' expressions (RE2) have no look-around and no references", expected, "write it without these")
+    if not value.startswith("^") or not value.endswith("$") or value.endswith("\\$"):
+        raise Unfit(
+            "without `^` and `$` it is looked for anywhere, so that others can put it into their own names",
+            expected,
+            f"write `^{value.removeprefix('^').removesuffix('$')}$`",
+        )
+    if any(expression.search(stranger) for stranger in _STRANGERS):
+        raise Unfit(
+            "it matches anybody, so that nothing is verified", expected, "name the workflow or the person that signs"
+        )
+    return value
+
+
+_STRANGERS = (
+    "https://stranger.invalid",
+    "https://github.com/stranger/x/.github/workflows/x.yml@refs/heads/x",
+    "x@y.invalid",
+)
+"""What an expression must not match: another issuer, another repository, another person."""
 
 GitUrl = Annotated[
     str,
@@ -67,6 +137,11 @@ OciUrl = Annotated[str, UrlOf(("oci",), needs_path=True), AfterValidator(_oci_ur
 PgpPublicKey = Annotated[str, AfterValidator(_pgp_public_key)]
 CosignPublicKey = Annotated[str, AfterValidator(_cosign_public_key)]
 KnownHosts = Annotated[str, AfterValidator(_known_hosts)]
+Branch = Annotated[NonEmpty, AfterValidator(_branch)]
+GitTag = Annotated[NonEmpty, AfterValidator(_git_tag)]
+OciTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
+VersionRange = Annotated[NonEmpty, AfterValidator(_version_range)]
+OidcExpression = Annotated[NonEmpty, AfterValidator(_oidc_expression)]
 Duration = Annotated[str, Field(pattern=_DURATION)]
 Component = Literal[
     "source-controller",
@@ -91,10 +166,10 @@ class CommitSignatures(Spec):
 class OidcIdentity(Spec):
     """A keyless signer, as it stands in its certificate."""
 
-    issuer: NonEmpty
+    issuer: OidcExpression
     """Regular expression that the OIDC issuer matches, such as `^https://token.actions.githubusercontent.com$`."""
 
-    subject: NonEmpty
+    subject: OidcExpression
     """Regular expression that the subject matches: the workflow or the person that signed."""
 
 
@@ -107,11 +182,14 @@ class ArtifactSignatures(Spec):
     identities: tuple[OidcIdentity, ...] = ()
     """Keyless signers; the site must reach Sigstore to check them."""
 
-    @model_validator(mode="after")
-    def _keys_or_identities(self) -> ArtifactSignatures:
+    def conflicts(self) -> Iterator[Finding]:
         if bool(self.keys) == bool(self.identities):
-            raise ValueError("expected either `keys` or `identities`: without one of them nothing is verified")
-        return self
+            yield Finding(
+                (),
+                f"`verify` has {'both `keys` and' if self.keys else 'neither `keys` nor'} `identities`",
+                "either `keys` or `identities`: without one of them nothing is verified",
+                "remove one of the two" if self.keys else "add `keys:` with the public keys of those who sign",
+            )
 
 
 class GitSource(Spec):
@@ -120,13 +198,13 @@ class GitSource(Spec):
     git: GitUrl
     """URL: ssh://user@host/path (key: the secret `git-ssh-key`) or https://host/path."""
 
-    branch: NonEmpty | None = None
+    branch: Branch | None = None
     """Branch to follow. Without branch, tag, semver or commit: main."""
 
-    tag: NonEmpty | None = None
+    tag: GitTag | None = None
     """Tag to stay on."""
 
-    semver: NonEmpty | None = None
+    semver: VersionRange | None = None
     """Range of version tags to follow, such as `>=1.2.0 <2.0.0`."""
 
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
@@ -146,31 +224,57 @@ class GitSource(Spec):
         """Whether the repository is read over SSH."""
         return self.git.startswith("ssh://")
 
-    @model_validator(mode="after")
-    def _one_reference(self) -> GitSource:
+    def conflicts(self) -> Iterator[Finding]:
         given = [name for name in ("branch", "tag", "semver", "commit") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"expected one of branch, tag, semver, commit; this has {' and '.join(given)}")
+        for name in given[1:]:
+            yield Finding(
+                (name,), f"`{name}` beside `{given[0]}`", "one of branch, tag, semver, commit", "remove one of the two"
+            )
         if self.verify and self.verify.mode != "HEAD" and not (self.tag or self.semver):
-            raise ValueError(f"verify.mode {self.verify.mode} checks a tag's signature: it needs `tag` or `semver`")
-        return self
+            yield Finding(
+                ("verify", "mode"),
+                f"`mode: {self.verify.mode}` checks a tag's signature, and no tag is followed",
+                "`tag` or `semver` for this mode",
+                "write `mode: HEAD`, or follow a tag",
+            )
+        yield from self._credentials()
 
-    @model_validator(mode="after")
-    def _credentials_fit_the_url(self) -> GitSource:
+    def _credentials(self) -> Iterator[Finding]:
         if self.ssh and self.username:
-            raise ValueError("`username` is for https; over ssh the user stands in the URL")
+            yield Finding(
+                ("username",),
+                "`username` is for https; over ssh the user stands in the URL",
+                "ssh://user@host/path",
+                "remove `username`",
+            )
         if not self.ssh and self.known_hosts:
-            raise ValueError("`known_hosts` is for ssh; an https server is known by its certificate")
-        if self.ssh:
-            url = parse(self.git)
-            host, port = url.host, url.port
-            name = host if port == ports.SSH else f"[{host}]:{port}"
-            if not self.known_hosts:
-                raise ValueError(f"ssh needs `known_hosts`, the output of `ssh-keyscan -p {port} {host}`")
-            named = [line.split()[0] for line in self.known_hosts.splitlines()]
-            if not any(entry.startswith("|1|") or name in entry.split(",") for entry in named):
-                raise ValueError(f"`known_hosts` has no key for {name}: run `ssh-keyscan -p {port} {host}`")
-        return self
+            yield Finding(
+                ("known_hosts",),
+                "`known_hosts` is for ssh; an https server is known by its certificate",
+                "no host key for https",
+                "remove `known_hosts`, or use a ssh:// URL",
+            )
+        if not self.ssh:
+            return
+        url = parse(self.git)
+        host, port = url.host, url.port
+        scan = f"ssh-keyscan -p {port} {host}"
+        if not self.known_hosts:
+            yield Finding(
+                ("known_hosts",),
+                "ssh needs `known_hosts`: without it, any server would be believed",
+                f"the output of `{scan}`",
+                f"run `{scan}`, compare it with what the server's operator publishes, and add it as `known_hosts: |`",
+            )
+            return
+        lines = [ssh_keys.known_host(line) for line in self.known_hosts.splitlines()]
+        if not any(line.is_of(host, port) and line.marker != "@revoked" for line in lines):
+            yield Finding(
+                ("known_hosts",),
+                f"`known_hosts` has no key for {host if port == ports.SSH else f'[{host}]:{port}'}",
+                f"the output of `{scan}`",
+                f"run `{scan}`, and write what it prints",
+            )
 
 
 class OciSource(Spec):
@@ -179,10 +283,10 @@ class OciSource(Spec):
     oci: OciUrl
     """oci://registry/repository, without tag."""
 
-    tag: NonEmpty | None = None
+    tag: OciTag | None = None
     """Tag to follow."""
 
-    semver: NonEmpty | None = None
+    semver: VersionRange | None = None
     """Range of version tags to follow."""
 
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
@@ -191,12 +295,15 @@ class OciSource(Spec):
     verify: ArtifactSignatures | None = None
     """Trusted signatures. Policy refuses a source without them."""
 
-    @model_validator(mode="after")
-    def _one_reference(self) -> OciSource:
+    def conflicts(self) -> Iterator[Finding]:
         given = [name for name in ("tag", "semver", "digest") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"expected one of tag, semver, digest; this has {' and '.join(given) or 'none'}")
-        return self
+            yield Finding(
+                (given[1],) if given else (),
+                f"`{given[1]}` beside `{given[0]}`" if given else "nothing says which artifact to take",
+                "one of tag, semver, digest",
+                "remove one of the two" if given else "add `tag:`, `semver:` or `digest:`",
+            )
 
 
 def _kind_of_source(value: Any) -> str | None:
@@ -246,12 +353,15 @@ class DistributionSpec(Spec):
     )
     """Controllers to run."""
 
-    @model_validator(mode="after")
-    def _enough_to_apply(self) -> DistributionSpec:
+    def conflicts(self) -> Iterator[Finding]:
         for needed in ("source-controller", "kustomize-controller"):
             if needed not in self.components:
-                raise ValueError(f"expected {needed} among the components: without it nothing is applied")
-        return self
+                yield Finding(
+                    ("components",),
+                    f"`{needed}` is not among the components: without it nothing is applied",
+                    "source-controller and kustomize-controller, and others as needed",
+                    f"add `{needed}`",
+                )
 
 
 class FluxSpec(Spec):

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.consequence import Edit, Effect, Removal
 from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, server
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
 from components.part import Building, Part, Phase
-from components.view import Demand, Site
+from components.view import Demand, Download, Site
 from sitefile.problems import DataPath, Finding
+
+REMOVAL = Removal(
+    Edit(
+        "ollama-removed",
+        "Ollama is removed",
+        Effect.INTERRUPTS,
+        "deletes the server and its models, which can be pulled again",
+    ),
+    "models are no longer served, and are pulled again when it comes back.",
+)
 
 
 class OllamaPart(Part[OllamaSpec]):
@@ -19,7 +30,10 @@ class OllamaPart(Part[OllamaSpec]):
     spec = OllamaSpec
     phase = Phase.IN_CLUSTER
     module = "components.inference.ollama.component"
+    component = "Ollama"
+    removal = REMOVAL
     per_host = True
+    belongs_to = {"device_plugin.image": "device_plugin.version"}
 
     def build(self, spec: OllamaSpec, building: Building) -> None:
         from components.inference.ollama.component import Ollama, OllamaArgs
@@ -38,6 +52,9 @@ class OllamaPart(Part[OllamaSpec]):
     def demands(self, spec: OllamaSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return {host_of(placed): placed.demands[host_of(placed)]} if isinstance(placed, Placement) else {}
+
+    def downloads(self, spec: OllamaSpec, at: DataPath) -> Iterator[Download]:
+        yield Download.of_image((*at, "image"), "Ollama's image", spec.image)
 
     def rules(self, spec: OllamaSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         if not site.machines:

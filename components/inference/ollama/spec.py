@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from components.inference.needs import CpuNeeds, GpuNeeds
 from components.inference.ollama import memory
 from components.specs import Spec
 from components.types import DnsLabel, ImageRef, Sha256
+from sitefile.problems import Finding
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -121,29 +123,39 @@ class OllamaSpec(Spec):
     device_plugin: DevicePluginSpec | None = None
     """Device plugin to install; null where the cluster has one already, such as Triton's."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> OllamaSpec:
+    def conflicts(self) -> Iterator[Finding]:
         names = [model.name for model in self.models]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"models: {', '.join(repeated)} listed more than once")
-        for model in self.models:
-            needed = model.memory_mib(context=self.context, parallel=self.parallel)
-            for field, declared in (
-                ("gpu.accelerator_memory_mib", model.gpu.accelerator_memory_mib if model.gpu else None),
-                ("cpu.memory_mib", model.cpu.memory_mib if model.cpu else None),
-            ):
-                if declared is not None and declared < needed:
-                    raise ValueError(
-                        f"models: {model.name} needs {needed} MiB ({model.weights_mib} MiB of weights in "
-                        f"{memory.quantisation(model.name)}, the rest for {self.parallel} x {self.context} tokens and "
-                        f"workspace), {field} declares {declared}: declare more, or take a smaller quantisation, "
-                        "`context` or `parallel`"
-                    )
+        for index, model in enumerate(self.models):
+            if model.name in names[:index]:
+                yield Finding(
+                    ("models", index, "name"),
+                    f"{model.name} is listed more than once",
+                    "each model once",
+                    "remove it here",
+                )
+            yield from self._memory(index, model)
         # The next set of models is there before the last one goes.
         on_disk = 2 * sum(model.weights_mib for model in self.models)
         if on_disk > self.storage_gib * 1024:
-            raise ValueError(
-                f"storage_gib: {self.storage_gib} GiB cannot hold the models twice, as a change of them needs: "
-                f"expected at least {-(-on_disk // 1024)}"
+            yield Finding(
+                ("storage_gib",),
+                f"{self.storage_gib} GiB cannot hold the models twice, as a change of them needs",
+                f"at least {-(-on_disk // 1024)}",
+                f"write `storage_gib: {-(-on_disk // 1024)}`, or use smaller models",
             )
-        return self
+
+    def _memory(self, index: int, model: OllamaModel) -> Iterator[Finding]:
+        needed = model.memory_mib(context=self.context, parallel=self.parallel)
+        for path, declared in (
+            (("gpu", "accelerator_memory_mib"), model.gpu.accelerator_memory_mib if model.gpu else None),
+            (("cpu", "memory_mib"), model.cpu.memory_mib if model.cpu else None),
+        ):
+            if declared is not None and declared < needed:
+                yield Finding(
+                    ("models", index, *path),
+                    f"{model.name} needs {needed} MiB ({model.weights_mib} MiB of weights in "
+                    f"{memory.quantisation(model.name)}, the rest for {self.parallel} x {self.context} tokens and "
+                    f"workspace), {'.'.join(path)} declares {declared}",
+                    f"at least {needed} MiB",
+                    "declare more, or take a smaller quantisation, `context` or `parallel`",
+                )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.consequence import Edit, Effect, Removal
 from components.inference.placement import Placement, Refused, place
 from components.inference.triton.plan import (
     GRPC_PORT,
@@ -17,7 +18,7 @@ from components.inference.triton.plan import (
 )
 from components.inference.triton.spec import ImageRepository, TritonSpec
 from components.part import Building, Part, Phase
-from components.view import Demand, Scrape, SecretNeed, Site
+from components.view import Demand, Download, Scrape, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 IMAGE_VOLUMES_MINOR = 35
@@ -28,6 +29,11 @@ _REASONS = {
     "model-store-secret-key": "key of the model store",
 }
 
+REMOVAL = Removal(
+    Edit("triton-removed", "Triton is removed", Effect.INTERRUPTS, "deletes the server"),
+    "models are no longer served; their repository stays as it is.",
+)
+
 
 class TritonPart(Part[TritonSpec]):
     """NVIDIA Triton with the site's models."""
@@ -35,7 +41,10 @@ class TritonPart(Part[TritonSpec]):
     spec = TritonSpec
     phase = Phase.IN_CLUSTER
     module = "components.inference.triton.component"
+    component = "Inference"
+    removal = REMOVAL
     per_host = True
+    belongs_to = {"device_plugin.image": "device_plugin.version"}
 
     def build(self, spec: TritonSpec, building: Building) -> None:
         from components.inference.triton.component import Triton, TritonArgs
@@ -70,6 +79,12 @@ class TritonPart(Part[TritonSpec]):
     def demands(self, spec: TritonSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return placed.demands if isinstance(placed, Placement) else {}
+
+    def downloads(self, spec: TritonSpec, at: DataPath) -> Iterator[Download]:
+        for platform, image in spec.images.items():
+            yield Download.of_image((*at, "images", platform), "Triton's image", image)
+        if isinstance(spec.repository, ImageRepository):
+            yield Download.of_image((*at, "repository", "reference"), "the models' image", spec.repository.reference)
 
     def rules(self, spec: TritonSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         # Any host may be the one that fits, so all must be known.

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from components.inference.device_plugin import DevicePluginSpec
 from components.inference.needs import CpuNeeds, GpuNeeds, Platform
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty
+from sitefile.entries import Entries, read_entries
+from sitefile.problems import Finding
 
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 Count = Annotated[int, Field(ge=0)]
@@ -76,15 +78,33 @@ class Model(ModelContract):
     """Name that clients ask for, and folder in the repository."""
 
 
+class ModelCatalogue(RootModel[dict[ModelId, ModelContract]]):
+    """All of `models.yaml`: name -> contract."""
+
+
+CATALOGUE = Path(__file__).parent / "models.yaml"
+
+
+@functools.lru_cache(maxsize=1)
+def catalogue_file(path: Path = CATALOGUE) -> Entries[ModelContract]:
+    """The contracts of the models that a site can name, and what is wrong with their file."""
+    return read_entries(path, Path(__file__).parents[3], ModelCatalogue, ModelContract)
+
+
 @functools.lru_cache(maxsize=1)
 def catalogue() -> dict[str, Model]:
     """The models that a site can name, from ``models.yaml``."""
-    document = yaml.load((Path(__file__).parent / "models.yaml").read_bytes(), Loader=yaml.CSafeLoader)
-    return {name: Model.model_validate({"name": name, **body}) for name, body in document.items()}
+    return {
+        name: Model.model_validate({**dict(contract), "name": name})
+        for name, contract in catalogue_file().found.items()
+    }
 
 
 def _known(name: str) -> str:
     known = catalogue()
+    if name in catalogue_file().broken:
+        problem = catalogue_file().broken[name]
+        raise ValueError(f"its description has errors, the first in {problem.file.as_posix()}:{problem.line}")
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
@@ -159,12 +179,13 @@ class TritonSpec(Spec):
     device_plugin: DevicePluginSpec | None = None
     """Device plugin to install; null where the cluster has one already."""
 
-    @model_validator(mode="after")
-    def _names_once(self) -> TritonSpec:
+    def conflicts(self) -> Iterator[Finding]:
         names = [model.name for model in self.contracts]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"models: {', '.join(repeated)} listed more than once")
-        return self
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Finding(
+                    ("models", index), f"{name} is listed more than once", "each model once", "remove it here"
+                )
 
     @property
     def contracts(self) -> tuple[Model, ...]:

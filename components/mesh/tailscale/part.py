@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+from components.addresses import TAILNET
+from components.consequence import Consequence
+from components.host.applied import Applied, Pair
+from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
 from components.part import Building, Part, Phase
-from components.view import MeshDomain, Network, SecretNeed, Site
+from components.view import Download, MeshDomain, Network, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 AUTH_KEY = "tailscale-auth-key"
 
-DEVICES = "100.64.0.0/10"
-"""Addresses that Tailscale gives to its devices (RFC 6598)."""
+DEVICES = TAILNET
 
 
 class TailscalePart(Part[TailscaleSpec]):
@@ -22,7 +26,11 @@ class TailscalePart(Part[TailscaleSpec]):
     spec = TailscaleSpec
     phase = Phase.ON_HOSTS
     module = "components.mesh.tailscale.component"
+    component = "Tailscale"
+    edits = EDITS
+    cleans = (ROLE,)
     per_host = True
+    belongs_to = {"sha256": "version"}
 
     def build(self, spec: TailscaleSpec, building: Building) -> None:
         from components.mesh.tailscale.component import Tailscale, TailscaleArgs
@@ -58,6 +66,14 @@ class TailscalePart(Part[TailscaleSpec]):
         for index, route in enumerate(spec.advertise_routes):
             yield Network((*at, "advertise_routes", index), route, "network that the mesh routes", mesh=domain)
 
+    def downloads(self, spec: TailscaleSpec, at: DataPath) -> Iterator[Download]:
+        yield Download(
+            (*at, "mirror"),
+            "Tailscale",
+            urlsplit(spec.mirror).hostname or "",
+            "name a `mirror` of your own for the mesh",
+        )
+
     def rules(self, spec: TailscaleSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         for arch in sorted({machine.arch for machine in site.machines if machine.known} - spec.sha256.keys()):
             yield Finding(
@@ -66,6 +82,11 @@ class TailscalePart(Part[TailscaleSpec]):
                 "a checksum for each architecture of the site",
                 f"add `{arch}:` with the one from {spec.mirror}",
             )
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: TailscaleSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, pairs, spec)
 
 
 def _is_configured(spec: TailscaleSpec) -> bool:

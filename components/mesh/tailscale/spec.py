@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from components.specs import Spec
 from components.types import Arch, Cidr, HttpsUrl, NonEmpty, SemVer, Sha256
+from sitefile.problems import Finding
 
 
 def _tag_name(value: str) -> str:
@@ -81,3 +83,12 @@ class TailscaleSpec(Spec):
 
     advertise_routes: tuple[Cidr, ...] = ()
     """Networks behind the hosts that the tailnet may reach through them."""
+
+    def conflicts(self) -> Iterator[Finding]:
+        if self.login_server and isinstance(self.key, MadeKey):
+            yield Finding(
+                ("key",),
+                "the tailscale provider makes keys of Tailscale's own service, which a Headscale does not know",
+                "`key: {source: config}` beside `login_server`",
+                "make one with `headscale preauthkeys create`, and set it as the secret `tailscale-auth-key`",
+            )

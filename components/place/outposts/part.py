@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from components.consequence import Edit, Effect, Removal
 from components.part import Building, Cluster, Part, Phase
 from components.place.outposts.plan import address_problem
 from components.place.outposts.spec import InstanceCompute, OutpostsSpec
@@ -12,6 +13,12 @@ from sitefile.problems import DataPath, Finding, near_miss
 
 HOST_KEY = "outposts-host-key"
 
+REMOVAL = Removal(
+    Edit("outposts-removed", "A site leaves its Outpost", Effect.DESTROYS, "**deletes the instance or the cluster**"),
+    "the machines on the Outpost are deleted, with their volumes.",
+    "save their data first; then `--allow-destroy outposts`",
+)
+
 
 class OutpostsPart(Part[OutpostsSpec]):
     """An instance that is one of the site's hosts, or an EKS local cluster that needs none."""
@@ -19,6 +26,8 @@ class OutpostsPart(Part[OutpostsSpec]):
     spec = OutpostsSpec
     phase = Phase.PLACE
     module = "components.place.outposts.component"
+    component = "OutpostsRegistration"
+    removal = REMOVAL
 
     def build(self, spec: OutpostsSpec, building: Building) -> None:
         from components.place.outposts.component import InstanceArgs, Outposts, OutpostsArgs

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
+from components import ssh_keys
 from components.specs import Spec
 from components.types import Cidr, DnsLabel, NonEmpty
+from sitefile.problems import Finding, Unfit
 
 
 def _not_everywhere(value: str) -> str:
     if ipaddress.ip_network(value).prefixlen == 0:
         raise ValueError("expected a bounded network: this one is the whole internet")
+    return value
+
+
+def _authorized_key(value: str) -> str:
+    try:
+        ssh_keys.parse(value)
+    except ssh_keys.NotAKey as error:
+        raise Unfit(
+            str(error), "a public SSH key of an operator", "write the one line of the file `id_ed25519.pub`"
+        ) from None
     return value
 
 
@@ -25,7 +38,9 @@ RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}
 AmiId = Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 AuthorizedKey = Annotated[
-    str, StringConstraints(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) [A-Za-z0-9+/]+={0,2}( \S+)?$")
+    str,
+    StringConstraints(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) [A-Za-z0-9+/]+={0,2}( \S+)?$"),
+    AfterValidator(_authorized_key),
 ]
 """A public SSH key as it stands in authorized_keys, without options."""
 
@@ -160,8 +175,11 @@ class OutpostsSpec(Spec):
         """AWS region of the Outpost."""
         return self.outpost_arn.split(":")[3]
 
-    @model_validator(mode="after")
-    def _ipv4_subnet(self) -> OutpostsSpec:
+    def conflicts(self) -> Iterator[Finding]:
         if ipaddress.ip_network(self.subnet_cidr).version != 4:
-            raise ValueError("subnet_cidr: expected an IPv4 network, the only kind that Outposts subnets have")
-        return self
+            yield Finding(
+                ("subnet_cidr",),
+                f"{self.subnet_cidr} is an IPv6 network",
+                "an IPv4 network, the only kind that Outposts subnets have",
+                "write the subnet's IPv4 network",
+            )

@@ -10,9 +10,11 @@ import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
 from components.base import EdgeComponent
+from components.objects import create
 from components.registration.arc.plan import KEY_BITS, RESOURCE_TYPE, ArcPlan, plan, with_private_key
 from components.registration.arc.public_key import agent_public_key
 from components.registration.arc.spec import ArcSpec
+from components.restricted import default_account
 
 _CLUSTER_TIMEOUT = "20m"
 _RELEASE_MARGIN_MINUTES = 10
@@ -53,7 +55,7 @@ class ArcRegistration(EdgeComponent):
         release = registration.release
         # Onboarding fails now and then (about one time in five), mostly on slow links. Not atomic, no cleanup: pods and
         # pulled images stay, agents go on trying by themselves, and the next `up` upgrades the release that is there.
-        kubernetes.helm.v3.Release(
+        agents = kubernetes.helm.v3.Release(
             f"{name}-agents",
             name=release.name,
             chart=release.chart,
@@ -66,6 +68,7 @@ class ArcRegistration(EdgeComponent):
             timeout=release.timeout_s,
             opts=self.in_cluster(cluster, custom_timeouts=_release_timeouts(spec)),
         )
+        create(self, f"{name}-agents-default-account", default_account(release.namespace), depends_on=[agents])
         self.cluster_id = cluster.id
         self.register_outputs({"cluster_id": cluster.id})
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from components.consequence import Consequence
+from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
+from components.registration.arc.consequences import EDITS, consequences
 from components.registration.arc.plan import NAMESPACES
 from components.registration.arc.spec import ArcSpec
+from components.view import Site
 
 
 class ArcPart(Part[ArcSpec]):
@@ -15,6 +19,8 @@ class ArcPart(Part[ArcSpec]):
     spec = ArcSpec
     phase = Phase.IN_CLUSTER
     module = "components.registration.arc.component"
+    component = "ArcRegistration"
+    edits = EDITS
     manages_fleet = True
 
     def build(self, spec: ArcSpec, building: Building) -> None:
@@ -25,6 +31,11 @@ class ArcPart(Part[ArcSpec]):
 
     def exempt_namespaces(self, spec: ArcSpec) -> Sequence[str]:
         return NAMESPACES
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: ArcSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, spec)
 
 
 PART = ArcPart()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from components.specs import Spec
 from components.types import NonEmpty, SemVer
 from components.urls import UrlOf
+from sitefile.problems import Finding
 
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
 """An Azure id in lower case: subscription, tenant, group or object."""
@@ -90,17 +92,18 @@ class ArcSpec(Spec):
     protect: bool = False
     """Whether key and registration refuse to be deleted until this is false again (`destroy` then fails on them)."""
 
-    @model_validator(mode="after")
-    def _private_link_has_no_custom_locations(self) -> ArcSpec:
+    def conflicts(self) -> Iterator[Finding]:
         if self.private_link_scope_id and self.custom_locations_oid:
-            raise ValueError(
-                "custom locations need cluster connect, which Azure does not offer behind a private link scope: "
-                "remove custom_locations_oid or private_link_scope_id"
+            yield Finding(
+                ("custom_locations_oid",),
+                "custom locations need cluster connect, which Azure does not offer behind a private link scope",
+                "custom locations or a private link scope",
+                "remove `custom_locations_oid` or `private_link_scope_id`",
             )
-        return self
-
-    @model_validator(mode="after")
-    def _rbac_has_administrators(self) -> ArcSpec:
         if self.azure_rbac and not self.admin_groups:
-            raise ValueError("azure_rbac without admin_groups leaves no administrator: name a group")
-        return self
+            yield Finding(
+                ("azure_rbac",),
+                "`azure_rbac` without `admin_groups` leaves no administrator",
+                "at least one group of administrators",
+                "add `admin_groups:` with the object id of a group",
+            )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from components.consequence import Consequence
+from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
+from components.registration.rancher.consequences import EDITS, consequences
 from components.registration.rancher.plan import NAMESPACES
 from components.registration.rancher.spec import RancherSpec
-from components.view import SecretNeed
+from components.view import SecretNeed, Site
 
 TOKEN_KEY = "rancher-token-key"
 
@@ -18,6 +21,8 @@ class RancherPart(Part[RancherSpec]):
     spec = RancherSpec
     phase = Phase.IN_CLUSTER
     module = "components.registration.rancher.component"
+    component = "RancherRegistration"
+    edits = EDITS
     per_host = True
     manages_fleet = True
 
@@ -43,6 +48,11 @@ class RancherPart(Part[RancherSpec]):
 
     def exempt_namespaces(self, spec: RancherSpec) -> Sequence[str]:
         return NAMESPACES
+
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: RancherSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        return consequences(before, spec)
 
 
 PART = RancherPart()

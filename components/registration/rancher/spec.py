@@ -5,22 +5,25 @@ The API token is the stack's secret `rancher-token-key`.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from components import pem
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, Labels
-
-_CERTIFICATES = re.compile(r"(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/]+={0,2}\n)+-----END CERTIFICATE-----\n)+")
+from sitefile.problems import Unfit
 
 
 def _certificates(text: str) -> str:
-    text = "".join(f"{line.strip()}\n" for line in text.splitlines() if line.strip())
-    if _CERTIFICATES.fullmatch(text) is None:
-        raise ValueError("expected one or more PEM blocks `CERTIFICATE`, and nothing else")
-    return text
+    try:
+        return pem.certificates(text)
+    except pem.NotPem as error:
+        raise Unfit(
+            str(error),
+            "one or more PEM blocks `CERTIFICATE`, and nothing else",
+            "copy the whole certificate of the authority; with `|` after the colon the line ends stay",
+        ) from None
 
 
 class RancherSpec(Spec):

@@ -10,8 +10,24 @@ from components.gitops.flux.spec import FluxSpec
 from components.view import Site
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPvExampleHostKeyOfTheGitServer0000000000000"
-PGP_KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEExample\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
-COSIGN_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEExample\n-----END PUBLIC KEY-----\n"
+PGP_KEY = """\
+-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawUZfhYJKwYBBAHaRw8BAQdAeF7SGa9w3b9ITUbb4HHzDdTE1R9ru0J/SXul
+M39VI4a0KEVkZ2UgZXhhbXBsZSBzaWduZXIgPHNpZ25lckBleGFtcGxlLmNvbT6I
+kAQTFggAOBYhBHr61XkVKwO+2/2Frr3Ux4eDizm3BQJrBRl+AhsDBQsJCAcCBhUK
+CQgLAgQWAgMBAh4BAheAAAoJEL3Ux4eDizm3PgwBAOuUrofhyM0IGsA32kKDWsSq
+nRDDGkYzKG3NwDxecireAQDWzjieFMh7PL0E7v8jV6DKoDwIzL6Im/gKfFnkWg5p
+Ag==
+=0rBk
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+COSIGN_KEY = """\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE3gAnmIt/EXq7ZkStYekmkICmSqra
+x68PNkQDt/cBX2wBF2bBUj9AonYAExCtgtb2Hl/PAB2quXnbkKAppGDLOg==
+-----END PUBLIC KEY-----
+"""
 
 SSH: dict[str, Any] = {
     "git": "ssh://git@git.example.com/edge.git",

@@ -134,7 +134,7 @@ def test_a_model_is_listed_once() -> None:
 
 def test_the_volume_holds_the_models_twice() -> None:
     assert spec(models=[MISTRAL, EMBED], storage_gib=10).storage_gib == 10
-    with pytest.raises(ValidationError, match=r"storage_gib: 8 GiB .* expected at least 9"):
+    with pytest.raises(ValidationError, match=r"8 GiB cannot hold .* expected at least 9"):
         spec(storage_gib=8)
 
 

@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.host.machine import Machine
+from components.host.plan import plan as host_plan
 from components.k3s import hardening
-from components.k3s.plan import encryption_provider, files, plan_cluster, plan_node, registries, server_config
+from components.k3s.plan import (
+    encryption_provider,
+    files,
+    host_checks,
+    plan_cluster,
+    plan_node,
+    registries,
+    server_config,
+)
 from components.k3s.spec import K3sSpec
 from components.shell import as_root
 from tests.components.site_parts import AGENT, SERVERS, k3s, machine
@@ -38,7 +47,9 @@ def test_rendered_files_and_scripts_are_as_reviewed(
     for which in (servers[0], AGENT):
         planned = plan_node(spec, which, servers, labels={"region": "eu"}, psa_exempt=["azure-arc"])
         for name, text in {
+            "facts": host_plan(which, [host_checks(spec, which, servers)]).facts,
             "install": planned.install,
+            "same": planned.same_installation,
             "uninstall": planned.uninstall,
             "admit": planned.forget_old_node,
             "member": planned.wait_ready,
@@ -82,9 +93,30 @@ def test_an_agent_gets_the_kubelet_flags_and_none_of_the_control_plane() -> None
     assert config["token-file"] == "/etc/rancher/k3s/agent-token", "an agent must not hold the servers' token"
 
 
-def test_the_first_server_joins_through_another_one_when_it_comes_back() -> None:
-    script = plan_node(HA, SERVERS[0], SERVERS, labels={}).install
-    assert "for seed in 10.0.0.10 10.0.0.12" in script
+@pytest.mark.parametrize(
+    ("version", "fields", "flags"),
+    [
+        ("v1.36.3+k3s1", {}, []),
+        ("v1.36.3+k3s1", {"fail_cgroup_v1": False}, ["fail-cgroupv1=false"]),
+        ("v1.31.0+k3s1", {"fail_cgroup_v1": False}, ["fail-cgroupv1=false"]),
+        ("v1.30.12+k3s1", {"fail_cgroup_v1": False}, []),
+    ],
+)
+def test_a_site_may_run_on_cgroup_v1_where_the_release_would_refuse_it(
+    version: str, fields: dict[str, object], flags: list[str]
+) -> None:
+    spec = k3s(version=version, releases={version: {"amd64": "a" * 64}}, **fields)
+    for which in (SERVERS[0], AGENT):
+        arguments = config_of(spec, which, SERVERS[:1])["kubelet-arg"]
+        assert isinstance(arguments, list)
+        assert [flag for flag in arguments if "cgroup" in flag] == flags
+
+
+@pytest.mark.parametrize(
+    ("server", "seeds"), [(0, "10.0.0.12 10.0.0.13 10.0.0.10"), (1, "10.0.0.11 10.0.0.13 10.0.0.10")]
+)
+def test_a_server_joins_through_the_addresses_of_others_before_the_one_they_share(server: int, seeds: str) -> None:
+    assert f"for seed in {seeds};" in plan_node(HA, SERVERS[server], SERVERS, labels={}).install
 
 
 def test_a_server_that_is_added_changes_nothing_on_the_others() -> None:

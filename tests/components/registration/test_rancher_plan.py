@@ -20,7 +20,20 @@ from stacks.rules.site import findings
 from stacks.site import SiteSpec
 from tests.components.registration.rancher_parts import SITE, SPEC, authority, rancher
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQUJDREVGRw==\n-----END CERTIFICATE-----\n"
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBvTCCAWOgAwIBAgIUQq5v8C2pL69RFs575keQxuApFfYwCgYIKoZIzj0EAwIw
+NDEUMBIGA1UECgwLU3VvbWkgUGFwZXIxHDAaBgNVBAMME1N1b21pIFBhcGVyIGVk
+Z2UgQ0EwHhcNMjYxMTI2MDEwMDM4WhcNMzYxMTIzMDEwMDM4WjA0MRQwEgYDVQQK
+DAtTdW9taSBQYXBlcjEcMBoGA1UEAwwTU3VvbWkgUGFwZXIgZWRnZSBDQTBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABNvVLWNiHfl+0Bk+P44z6A4qjXeZncuugjTr
+dyIJL6s0VkSbgKFzE7wnzK5sgUhVFYqt5sxNsvI5EAuaCVcXrK2jUzBRMB0GA1Ud
+DgQWBBSWCDWtg3s0+IbLnN4S/kdWzecofzAfBgNVHSMEGDAWgBSWCDWtg3s0+IbL
+nN4S/kdWzecofzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDO
+jhUMKpXwsyN53YSpc/62CAU4tbIgN72sl6EabjkPvgIgdH4Ys/IXv0MqR50Xxuq8
+ADMVukn/OFnAoF/kROAoe0c=
+-----END CERTIFICATE-----
+"""
 SPECS = {"public": rancher(), "private": rancher(ca_certs=CERTIFICATE, onboarding_minutes=30)}
 SCRIPTS = ("cluster_uid", "register", "connected", "leave")
 

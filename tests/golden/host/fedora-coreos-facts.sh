@@ -82,9 +82,10 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: is this the machine that the site file describes (poweredge-xr4000)? Reads only.
+# site-a: is this the machine that the site file describes (poweredge-xr4000)? Changes nothing.
 problems=()
 expect() { problems+=("site-a: $1: expected $2, found $3"); }
+lack() { problems+=("site-a: $1: $2"); }
 
 case $(uname -m) in
   x86_64) arch=amd64 ;;

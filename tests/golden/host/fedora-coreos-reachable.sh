@@ -82,6 +82,6 @@ fetch() {
   say "installed $dest"
 }
 
-# site-a: does the host answer, and may we become root?
+# site-a at 10.0.0.11: does the host answer, and may we become root?
 [ "$(id -u)" = 0 ] || fail "not root: sudo without a password is needed on site-a"
 say "reachable"

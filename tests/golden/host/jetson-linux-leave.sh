@@ -83,6 +83,21 @@ fetch() {
 }
 
 # site-a: removes the files that prepared it. Kernel settings stay in force until the next boot; the host name stays.
+# A clean-up acts on a host that carries its own name, and on no other: the host may have been renamed since, or
+# belong to another site.
+acts_on_own_name() {
+  local carries=
+  if [ -f /var/lib/edge/owner ]; then
+    carries=$(sed -n 's/^node=//p' /var/lib/edge/owner)
+  elif [ -f /etc/rancher/k3s/config.yaml ]; then
+    carries=$(sed -n 's/^node-name: *//p' /etc/rancher/k3s/config.yaml | tr -d "'\"")
+  fi
+  if [ -n "$carries" ] && [ "$carries" != site-a ]; then
+    say "warning: this host is $carries, not site-a: nothing was removed from it"
+    exit 0
+  fi
+}
+acts_on_own_name
 for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/systemd/timesyncd.conf.d/50-edge.conf; do
   # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi

@@ -83,6 +83,21 @@ fetch() {
 }
 
 # berlin-a: leaves the tailnet and removes Tailscale.
+# A clean-up acts on a host that carries its own name, and on no other: the host may have been renamed since, or
+# belong to another site.
+acts_on_own_name() {
+  local carries=
+  if [ -f /var/lib/edge/owner ]; then
+    carries=$(sed -n 's/^node=//p' /var/lib/edge/owner)
+  elif [ -f /etc/rancher/k3s/config.yaml ]; then
+    carries=$(sed -n 's/^node-name: *//p' /etc/rancher/k3s/config.yaml | tr -d "'\"")
+  fi
+  if [ -n "$carries" ] && [ "$carries" != berlin-a ]; then
+    say "warning: this host is $carries, not berlin-a: nothing was removed from it"
+    exit 0
+  fi
+}
+acts_on_own_name
 home=/opt/tailscale
 [ -d "$home" ] || [ -e /etc/systemd/system/tailscaled.service ] || exit 0
 

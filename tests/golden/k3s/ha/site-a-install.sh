@@ -85,14 +85,168 @@ fetch() {
 # site-a: K3s v1.36.3+k3s1, server. Installs, joins, or changes what is there in place.
 token='' && read_secret token
 agent_token='' && read_secret agent_token
+# The SHA-256 of the cluster's CA, or "-" where no server has said it.
+ca='' && read_secret ca
+
+# Ask the disk before it is changed: what is here must be able to become what is to come. Consent is one line of standard
+# input where somebody has given it, `CHANGE:WORD` each; once used, it is written down here and does not count again.
+consents=
+IFS= read -r consents || true
+consents=$(printf '%s' "$consents" | base64 -d)
+used=/var/lib/edge/consents
+
+# agreed CHANGE WHAT WAY: goes on where somebody has consented to this change of this host, and stops otherwise.
+agreed() {
+  local consent
+  for consent in $consents; do
+    if [ "${consent%%:*}" = "$1" ] && ! grep -qxF -- "$consent" "$used" 2>/dev/null; then
+      install -d -m 0755 -- /var/lib/edge
+      printf '%s\n' "$consent" >>"$used"
+      say "consented: $2"
+      return 0
+    fi
+  done
+  fail "site-a: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-a:$1:$(date -u +%F)"
+}
+refuse_change() { fail "site-a: $1. Nothing was changed. $2"; }
+# on_disk KEY: a value of K3s' configuration as it is now.
+on_disk() { sed -n "s/^$1: *//p" /etc/rancher/k3s/config.yaml 2>/dev/null | tr -d "'\"" || true; }
+
+named=$(on_disk node-name)
+[ -z "$named" ] || [ "$named" = site-a ] ||
+  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file; see docs/consequences.md"
+if [ -f /etc/systemd/system/k3s-agent.service ]; then
+  refuse_change "this host is an agent, and K3s cannot make it a server in place" "Remove it, run \`up\`, then add it as a server"
+fi
+
+here=none
+endpoint_here=
+if [ -f /etc/rancher/k3s/config.yaml.d/80-datastore.yaml ]; then
+  here=external
+  endpoint_here=$(sed -n "s/^datastore-endpoint: '\(.*\)'$/\1/p" /etc/rancher/k3s/config.yaml.d/80-datastore.yaml)
+elif [ -d /var/lib/rancher/k3s/server/db/etcd ]; then
+  here=etcd
+elif [ -f /var/lib/rancher/k3s/server/db/state.db ]; then
+  here=sqlite
+fi
+if [ "$here" != none ]; then
+  for setting in cluster-cidr=10.42.0.0/16 service-cidr=10.43.0.0/16; do
+    now=$(on_disk "${setting%%=*}")
+    [ -z "$now" ] || [ "$now" = "${setting#*=}" ] ||
+      refuse_change "${setting%%=*} is $now here, and K3s cannot change it to ${setting#*=}" "Keep $now, or describe a new site"
+  done
+fi
+another="the datastore is $here here, and with etcd K3s starts a new, empty cluster"
+if [ "$here" = external ]; then
+  agreed k3s-datastore-replaced "$another" "Keep the datastore"
+  drop_file /etc/rancher/k3s/config.yaml.d/80-datastore.yaml
+fi
+
+release_here=$(/opt/bin/k3s --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
+if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3+k3s1 ]; then
+  # parts RELEASE: minor, patch and K3s' own number.
+  parts() { sed -n 's/^v1\.\([0-9]*\)\.\([0-9]*\).*+k3s\([0-9]*\).*/\1 \2 \3/p' <<<"$1"; }
+  read -r minor patch own < <(parts "$release_here") || true
+  read -r to_minor to_patch to_own < <(parts v1.36.3+k3s1) || true
+  back="K3s $release_here runs here, and a downgrade to v1.36.3+k3s1 is not supported"
+  [ "$to_minor" -ge "$minor" ] || refuse_change "$back" "Keep $release_here, or restore a snapshot from before the upgrade"
+  [ "$to_minor" -le $((minor + 1)) ] || refuse_change \
+    "K3s $release_here runs here, and v1.36.3+k3s1 skips a minor version" "Go through v1.$((minor + 1)) first"
+  if [ "$to_minor" = "$minor" ] && [ $((to_patch * 1000 + to_own)) -lt $((patch * 1000 + own)) ]; then
+    agreed k3s-patch-downgrade "$back" "Keep $release_here"
+  fi
+fi
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
+
+# hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
+# certificate, which comes last. Not a secret.
+hashed() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    cat "$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d
+  fi
+}
+# The full form of a token, K10<hash of the CA>::<user>:<secret>, names the cluster. With the short form, the bare secret,
+# K3s trusts any CA that is shown to it, and gives the secret to whoever answers.
+names_its_ca() { [[ $1 =~ ^K10[0-9a-f]{64}::[^:]*:. ]]; }
+
+secret_of() {
+  if names_its_ca "$1"; then printf '%s' "${1#K10*::*:}"; else printf '%s' "$1"; fi
+}
+
+# token_for USER TOKEN FILE: the full form, where the CA is known: from a server, or from FILE of an earlier run.
+token_for() {
+  local held=''
+  [ ! -f "$3" ] || held=$(<"$3")
+  if [ "$ca" != - ] && ! names_its_ca "$2"; then
+    printf 'K10%s::%s:%s' "$ca" "$1" "$2"
+  elif names_its_ca "$held" && [ "$(secret_of "$held")" = "$2" ]; then
+    printf '%s' "$held"
+  else
+    printf '%s' "$2"
+  fi
+}
+
+# put_token FILE TOKEN: the same secret in another form needs no restart of K3s.
+put_token() {
+  local before=$changed held=''
+  [ ! -f "$1" ] || held=$(<"$1")
+  put_file "$1" 0600 <<<"$2"
+  [ "$(secret_of "$held")" != "$(secret_of "$2")" ] || changed=$before
+}
+
+# leads_here SEED: whether it is an address of this host, or a name of one.
+leads_here() {
+  local address
+  while read -r address _; do
+    if ip -oneline address | grep -qF " $address/"; then return 0; fi
+  done < <(getent ahosts "${1//[][]/}" || true)
+  return 1
+}
+
+# ask SEED: prints "ours" where a server of the token's cluster answers, "strange" where something else does, or "silent".
+# K3s itself does not compare the hash where the host's own store of CAs trusts what answers, so this does.
+ask() {
+  local seed=$1 bundle said=silent
+  bundle=$(mktemp)
+  if curl --noproxy '*' --insecure --silent --fail --max-time 5 --output "$bundle" "https://$seed:6443/cacerts"; then
+    said=strange
+    if [ "$(hashed "$bundle" | sha256sum)" = "$(expected_ca)  -" ] &&
+      curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
+      said=ours
+    fi
+  fi
+  rm -f -- "$bundle"
+  printf '%s' "$said"
+}
+
+expected_ca() {
+  local named=${joining#K10}
+  printf '%s' "${named%%::*}"
+}
+
+refuse() {
+  fail "$1 (port 6443) does not show the CA of this cluster (SHA-256 $(expected_ca)): it got no token. Either something else" \
+    "answers there, or the cluster has a new CA; see docs/operations.md, 'Another CA answers'"
+}
+token=$(token_for server "$token" /etc/rancher/k3s/token)
+joining=$token
+
+# There until K3s runs with all that follows: a run that was killed in between did not come as far as the restart.
+pending=/var/lib/edge/k3s/restart
+[ ! -e "$pending" ] || changed=1
+install -d -m 0755 /var/lib/edge/k3s
+: >"$pending"
 
 fetch https://github.com/k3s-io/k3s/releases/download/v1.36.3%2Bk3s1/k3s aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /opt/bin/k3s 0755
 for name in kubectl crictl ctr; do
   [ -e /opt/bin/"$name" ] || ln -s k3s /opt/bin/"$name"
 done
 
+# The modes that K3s keeps: `put_file` would make these folders readable by everybody on a new host.
+install -d -m 0700 /var/lib/rancher/k3s/server /var/lib/rancher/k3s/server/manifests /var/lib/rancher/k3s/server/logs
 put_file /etc/rancher/k3s/config.yaml 0600 <<'EDGE_FILE'
 node-name: site-a
 protect-kernel-defaults: true
@@ -100,6 +254,7 @@ kubelet-arg:
 - streaming-connection-idle-timeout=5m
 - pod-max-pids=4096
 - tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305
+- seccomp-default=true
 token-file: /etc/rancher/k3s/token
 agent-token-file: /etc/rancher/k3s/agent-token
 write-kubeconfig-mode: '0600'
@@ -196,6 +351,13 @@ spec:
   - from:
     - podSelector: {}
 ---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: default
+  namespace: kube-system
+automountServiceAccountToken: false
+---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
@@ -290,9 +452,8 @@ spec:
     - protocol: TCP
       port: 10250
 EDGE_FILE
-put_file /etc/rancher/k3s/token 0600 <<<"$token"
-put_file /etc/rancher/k3s/agent-token 0600 <<<"$agent_token"
-install -d -m 0700 /var/lib/rancher/k3s/server/logs
+put_token /etc/rancher/k3s/token "$token"
+put_token /etc/rancher/k3s/agent-token "$agent_token"
 put_file /etc/systemd/system/k3s.service 0644 <<'EDGE_FILE'
 [Unit]
 Description=Lightweight Kubernetes (server)
@@ -324,47 +485,210 @@ EDGE_FILE
 db=/var/lib/rancher/k3s/server/db
 permit=/var/lib/edge/k3s/birth
 join=/etc/rancher/k3s/config.yaml.d/20-join.yaml
-if [ -d "$db/etcd" ]; then
+if [ -d "$db/etcd/member" ] && [ ! -e "$db/etcd/tombstone" ]; then
+  # Also where one server is left of several: the datastore stays etcd.
   :
 elif [ -f "$db/state.db" ] || [ -f "$permit" ]; then
+  # K3s starts no cluster with a token that names a CA: there is none yet.
+  [ -d "$db" ] || put_token /etc/rancher/k3s/token "$(secret_of "$token")"
   # Where SQLite's file exists, K3s migrates its content to etcd.
   put_file "$join" 0600 <<<"cluster-init: true"
 else
-  joined=
-  for attempt in $(seq 1 60); do
-    for seed in 10.0.0.10 10.0.0.12; do
-      # Only asks whether a server answers; K3s itself checks the certificate against the token's hash.
-      if curl --noproxy '*' --insecure --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
-        joined=$seed
-        break 2
-      fi
+  # No datastore, or one whose member was removed from the cluster (its Node was deleted): K3s puts that one aside.
+  names_its_ca "$joining" || fail "no server has said which CA its cluster has (<host>-k3s-admit): this host gives its token to no" \
+    "other cluster, has no datastore of its own, and may not start a second cluster"
+  # K3s listens before it has joined: while it runs here, an address that several servers share may lead back to it.
+  systemctl stop k3s 2>/dev/null || true
+  say "looking for a server to join through"
+  joined=''
+  for attempt in $(seq 60); do
+    silent=0 strange=''
+    for seed in 10.0.0.12 10.0.0.13 10.0.0.10; do
+      ! leads_here "$seed" || continue
+      case $(ask "$seed") in
+        ours) joined=$seed && break 2 ;;
+        strange) strange=$seed ;;
+        *) silent=1 ;;
+      esac
     done
-    [ "$attempt" = 1 ] && say "waiting for a server to join through"
+    if [ "$silent" = 0 ] || [ "$attempt" = 60 ]; then break; fi
     sleep 5
   done
-  [ -n "$joined" ] || fail "no server answers at 10.0.0.10, 10.0.0.12 (port 6443): this host has no datastore of its own and may not start a second cluster"
+  if [ -z "$joined" ]; then
+    [ -z "$strange" ] || refuse "$strange"
+    fail "no server answers at 10.0.0.12, 10.0.0.13, 10.0.0.10 (port 6443): this host has no datastore of its own and may not start a second cluster"
+  fi
   put_file "$join" 0600 <<<"server: https://$joined:6443"
 fi
+
 systemctl is-enabled --quiet k3s 2>/dev/null || systemctl enable --quiet k3s
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet k3s; then
+deadline=$((SECONDS + 300))
+unit() { TZ=UTC systemctl show --property="$1" --value k3s; }
+
+# restart: orders it, and waits until the old process is gone. systemd itself would wait until K3s is up, for which K3s
+# allows itself a quarter of an hour; this script has its own deadline.
+restart() {
+  local main
+  main=$(unit MainPID)
   systemctl daemon-reload
   say "starting k3s"
-  # A failed start is not final: systemd tries again, and what was missing may arrive meanwhile.
-  systemctl restart k3s || say "k3s did not start at once; waiting for it"
-fi
+  systemctl --no-block restart k3s
+  while [ "${main:-0}" != 0 ] && [ "$(unit MainPID)" = "$main" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.5; done
+}
 
-kubelet() { curl --noproxy '*' --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz; }
-ready() { /opt/bin/k3s kubectl get --raw /readyz >/dev/null 2>&1 && kubelet; }
-deadline=$((SECONDS + 300))
+kubectl() {
+  /opt/bin/k3s kubectl --request-timeout=10s "$@" 2>/dev/null
+}
+
+# not_before TIME SECONDS: whether TIME, as a program writes it, is SECONDS (since 1970) or later.
+not_before() { [ -n "$1" ] && [ "$(date --date="$1" +%s)" -ge "$2" ]; }
+
+# ready: whether the Node is Ready by the word of the kubelet that runs now, on the network of the K3s that runs now. K3s
+# tells systemd that it is up, and its API answers, before its kubelet and its network are; and the API shows what an
+# earlier kubelet said until the new one speaks.
+registered_again=''
+ready() {
+  local started found release status beat
+  # Loopback of a host with IPv6 only is ::1.
+  curl --noproxy '*' --silent --output /dev/null --max-time 5 http://127.0.0.1:10248/healthz ||
+    curl --noproxy '*' --silent --output /dev/null --max-time 5 'http://[::1]:10248/healthz' || return 1
+  found=$(kubectl get node site-a --ignore-not-found --output \
+    'jsonpath={.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}') || return 1
+  if [ -z "$found" ]; then
+    # Somebody deleted the Node: a kubelet registers itself only when it starts.
+    [ -n "$registered_again" ] || restart
+    registered_again=1
+    return 1
+  fi
+  read -r release status beat <<<"$found" || true
+  [ "$release $status" = "v1.36.3+k3s1 True" ] || return 1
+  started=$(date --date="$(unit ExecMainStartTimestamp)" +%s)
+  [ "$started" -le "$(date +%s)" ] || started=0 # the clock was put back since
+  not_before "$beat" "$started" || return 1
+  [ "$(stat --format=%Y /run/flannel/subnet.env 2>/dev/null || echo -1)" -ge "$started" ] || return 1
+  not_before "$(kubectl --namespace kube-node-lease get lease site-a --output 'jsonpath={.spec.renewTime}')" \
+    $(($(date +%s) - 40))
+}
+# why_stopped UNIT: what stopped K3s, on standard error. The reason of a crash is some 25 lines before the journal's end:
+# lines are picked by what they say, newest of each kind, from this start of the unit or this run of the script on.
+# shellcheck disable=SC2016 # Backquotes are for the reader.
+why_stopped() {
+  local unit=$1 age=$SECONDS entered up one
+  entered=$(systemctl show --property=InactiveExitTimestampMonotonic --value "$unit" 2>/dev/null || true)
+  read -r up _ </proc/uptime
+  if [[ $entered =~ ^[1-9][0-9]*$ ]] && [ $((${up%.*} - entered / 1000000)) -gt "$age" ]; then
+    age=$((${up%.*} - entered / 1000000))
+  fi
+  local since=$(($(date +%s) - age - 1))
+  journal() { journalctl --unit="$unit" --since="@$since" --reverse --quiet --no-pager --output=cat || true; }
+
+  # What must not be shown, the longest first: one secret may be a part of another.
+  local -a secrets=()
+  hide() {
+    local at
+    [ -n "$1" ] || return 0
+    for ((at = 0; at < ${#secrets[@]} && ${#secrets[at]} >= ${#1}; at++)); do :; done
+    secrets=("${secrets[@]:0:at}" "$1" "${secrets[@]:at}")
+  }
+  one=${datastore_endpoint-}
+  case $one in *://*:*@*)
+    one=${one#*://*:} && one=${one%@*}
+    hide "$one"
+    hide "$(printf '%b' "${one//%/\\x}")" # as the database's driver decodes it
+    ;;
+  esac
+  for one in "${token-}" "${agent_token-}" "${joining-}" "${datastore_endpoint-}" "$(cat /etc/rancher/node/password 2>/dev/null || true)"; do
+    hide "$one"
+    case $one in K10*::*:*) hide "${one#K10*::*:}" ;; esac
+    # As Go quotes it.
+    case $one in *[\"\\]*) one=${one//\\/\\\\} && hide "${one//\"/\\\"}" ;; esac
+  done
+
+  # pick COUNT PATTERN: adds up to COUNT lines, each different from all others but for times and numbers.
+  local -a picked=()
+  local -A seen=()
+  pick() {
+    local line key secret left=$1
+    local -a found=()
+    while [ "$left" -gt 0 ] && IFS= read -r line; do
+      key=${line#time=\"*\" }
+      key=x${key//[0-9]/}
+      [ -z "${seen[$key]-}" ] || continue
+      seen[$key]=1
+      for secret in "${secrets[@]}"; do line=${line//"$secret"/<hidden>}; done
+      found=("$line" "${found[@]}")
+      left=$((left - 1))
+    done < <(journal | grep -aE -- "$2" 2>/dev/null)
+    picked+=("${found[@]}")
+  }
+  pick 10 'level=(fatal|panic)|Shutdown request received|^(Error|panic|fatal error):|could not create wireguard interface|configured to not run on a host using cgroup v1|[Ff]ailed to find memory cgroup|address already in use|certificate has expired or is not yet valid|no space left on device|database or disk is full|not authorized|encrypted with different token|failed to normalize token|invalid token|token CA hash does not match|certificate signed by unknown authority|duplicate node name found|Node password rejected|tombstone file has been detected|member has been permanently removed|etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection|failed to get etcd MemberList|critical configuration value mismatch|unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels|invalid kernel flag'
+  pick 6 'level=error'
+  [ "${#picked[@]}" -gt 0 ] || pick 16 .
+  local said
+  said=$(
+    [ "${#picked[@]}" = 0 ] || printf '%s\n' "${picked[@]}" | sed -E \
+      -e "s/K10[0-9a-f]*::[^[:space:]\"']*/K10<hidden>/g" \
+      -e "s/::(server|node):[^[:space:]\"']+/::\1:<hidden>/g" \
+      -e 's#(://[^[:space:]/:@]*:)[^[:space:]]*@#\1<hidden>@#g' \
+      -e "s/([Pp]ass(word|wd)[\"']?[=:] ?[\"'\\\\]*)[^[:space:]\"',\\\\]+/\1<hidden>/g" \
+      -e 's/([Bb]earer|[Bb]asic) [A-Za-z0-9+\/=._~-]+/\1 <hidden>/g' \
+      -e 's/(^|[^a-z0-9])[a-z0-9]{6}\.[a-z0-9]{16}([^a-z0-9]|$)/\1<hidden>\2/g' |
+      cut --bytes=-1000
+  )
+  printf 'what %s said (secrets are hidden):\n%s\n' "$unit" "${said:-nothing}" >&2
+  explain() { ! grep -qE -- "$1" <<<"$said" || printf 'this means: %s\n' "$2" >&2; }
+  explain 'could not create wireguard interface' \
+    'the kernel has no WireGuard. Install a kernel with the module `wireguard`, or name another `flannel_backend` below `k3s` in the site file: traffic between hosts is then not encrypted, which needs a waiver of network/mtls-strict.'
+  explain 'configured to not run on a host using cgroup v1' \
+    'the host has cgroup v1. Boot it with cgroup v2 (kernel argument `systemd.unified_cgroup_hierarchy=1`), or write `fail_cgroup_v1: false` below `k3s` in the site file.'
+  explain '[Ff]ailed to find memory cgroup' \
+    'the kernel'"'"'s memory cgroup is off. Add `cgroup_enable=memory` to the kernel'"'"'s command line (Raspberry Pi: /boot/firmware/cmdline.txt) and reboot the host.'
+  explain 'address already in use' \
+    'another program uses a port that K3s needs. `ss --listening --tcp --udp --numeric --processes` on the host says which; stop that program or give it another port.'
+  explain 'certificate has expired or is not yet valid' \
+    'a certificate is not valid at the time that the host'"'"'s clock shows. Compare `date` on the host with the real time; if the clock is right, the certificate has expired.'
+  explain 'no space left on device|database or disk is full' \
+    'the disk is full. `df --human-readable /var/lib/rancher` on the host; make room, then run `up` again.'
+  explain 'not authorized|encrypted with different token|failed to normalize token|invalid token' \
+    'the cluster does not accept the token of this host. The secrets `k3s-token` and `k3s-agent-token` of the stack must be those that the cluster was started with.'
+  explain 'token CA hash does not match|certificate signed by unknown authority' \
+    'the server that answered has another CA than the cluster that this host is to join. Either the cluster was started anew, or something else answers at that address: find out which before you go on.'
+  explain 'duplicate node name found|Node password rejected' \
+    'the cluster still knows an earlier installation of this host under the same name. The next `up` deletes it as soon as another server answers; if this goes on, two machines have one name.'
+  explain 'tombstone file has been detected|member has been permanently removed' \
+    'this server was removed from the cluster, as `kubectl delete node` does. Its datastore is no longer of use: see docs/operations.md for how it joins again.'
+  explain 'etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection' \
+    'etcd has no quorum: more than half of the servers must run and reach each other. Bring the others back.'
+  explain 'failed to get etcd MemberList' \
+    'etcd does not answer at the address that this server joins through. Either too few of the other servers run, or that address leads back to this server.'
+  explain 'critical configuration value mismatch' \
+    'this server'"'"'s settings are not those of the servers that run. The line names them; they are fixed when a cluster is started.'
+  explain 'unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels' \
+    'a node may not give itself this label. Remove it from `labels` or `node_labels` in the site file.'
+  explain 'invalid kernel flag' \
+    'the kernel'"'"'s settings are not those that the kubelet asks for. `sysctl --system` applies /etc/sysctl.d/90-kubelet.conf; the line names what differs.'
+}
+case $(unit ActiveState)/$(unit SubState) in
+  # One that is starting joins or waits for the quorum. Between two attempts of one that fails, it is started at once.
+  active/* | activating/start*) [ "$changed" = 0 ] || restart ;;
+  *) restart ;;
+esac
+rm -f -- "$pending"
+# From here on, restarts count from 0: those of an earlier failure are none of this start.
+systemctl reset-failed k3s 2>/dev/null || true
+before=$(unit NRestarts)
 until ready; do
-  restarts=$(systemctl show --property=NRestarts --value k3s)
-  if [ "$SECONDS" -ge "$deadline" ] || [ "${restarts:-0}" -ge 5 ]; then
-    journalctl --unit=k3s --lines=20 --no-pager --output=cat | sed 's/K10[0-9a-f]*::[^ ]*/K10<hidden>/g' >&2 || true
-    [ "$SECONDS" -ge "$deadline" ] || fail "k3s has stopped by itself $restarts times"
+  stopped=$(($(unit NRestarts) - ${before:-0}))
+  if [ "$SECONDS" -ge "$deadline" ] || [ "$stopped" -ge 5 ]; then
+    why_stopped k3s
+    [ "$SECONDS" -ge "$deadline" ] || fail "k3s has stopped by itself $stopped times"
     fail "k3s is not ready after 300 s"
   fi
   sleep 2
 done
 find /var/lib/rancher/k3s/server/tls -name '*.crt' -perm /077 -exec chmod 600 {} +
+# The datastore is here now, and says all that K3s needs. With `server` in its configuration, K3s would join again by
+# itself when its Node is deleted; with `cluster-init` it would start another cluster when its datastore is moved away.
+drop_file "$join"
 drop_file "$permit"
 say "k3s runs v1.36.3+k3s1"

@@ -83,39 +83,95 @@ fetch() {
 }
 
 # Runs before a new installation of site-d joins: deletes what the earlier one left in the cluster (its Node, with
-# that its etcd member, and its node password). Otherwise the new one would be refused.
+# that its etcd member, and its node password). Otherwise the new one would be refused. Ends with the hash of the
+# cluster's CA: a host joins with that, so it cannot join before its old node is forgotten.
+datastore=/var/lib/rancher/k3s/server/db # where it is, this server has a cluster
+
+# removed: whether this server's etcd member was removed from the cluster, so that its API cannot answer any more.
+removed() { [ -e /var/lib/rancher/k3s/server/db/etcd/tombstone ]; }
+
+# answers SECONDS: waits until the API answers here. A server that starts, or lacks the quorum, is silent for a while:
+# silence does not mean that there is no cluster.
+answers() {
+  local deadline=$((SECONDS + $1))
+  until k3s kubectl --request-timeout=5s get --raw /readyz >/dev/null 2>&1; do
+    if removed || [ "$SECONDS" -ge "$deadline" ]; then return 1; fi
+    sleep 2
+  done
+}
+# hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
+# certificate, which comes last. Not a secret.
+hashed() {
+  if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
+    cat "$1"
+  else
+    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d
+  fi
+}
+# cluster_ca: prints the hash of the CA that all servers of this cluster share.
+cluster_ca() {
+  local bundle=/var/lib/rancher/k3s/server/tls/server-ca.crt
+  [ -s "$bundle" ] || return 1
+  say "cluster CA: $(hashed "$bundle" | sha256sum | cut -d' ' -f1)"
+}
 kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 
+# volumes: the local volumes on the disk of site-d, with the claims that they are bound to.
+volumes() {
+  kubectl get persistentvolumes --output jsonpath='{range .items[?(@.spec.storageClassName=="local-path")]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]}{"\n"}{end}' |
+    { grep -E "^[^ ]+ [^ ]+ [^ ]+ site-d\$" || true; }
+}
+
 forget() {
-  kubectl delete node site-d --ignore-not-found --wait=true --timeout=120s
+  # A Node with an etcd member is deleted once the member is removed.
+  kubectl delete node site-d --ignore-not-found --wait=true --timeout=120s ||
+    fail "the cluster does not let site-d go: with one more server down, etcd refuses to lose a member. Start the" \
+      "servers that are down and run this again; or delete the Node of a dead one first (k3s kubectl delete node NAME)"
   kubectl --namespace kube-system delete secret site-d.node-password.k3s --ignore-not-found
   # Its local volumes are lost with its disk, and a claim on one would keep its pod pending for ever. Claims are deleted
   # before pods, so that a new pod cannot use an old claim.
-  kubectl get persistentvolumes --output jsonpath='{range .items[?(@.spec.storageClassName=="local-path")]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]}{"\n"}{end}' |
-    while read -r volume namespace claim node; do
-      [ "$node" = site-d ] || continue
-      kubectl --namespace "$namespace" delete persistentvolumeclaim "$claim" --ignore-not-found --wait=false </dev/null
-      kubectl delete persistentvolume "$volume" --ignore-not-found --wait=false </dev/null
-    done
+  volumes | while read -r volume namespace claim _; do
+    kubectl --namespace "$namespace" delete persistentvolumeclaim "$claim" --ignore-not-found --wait=false </dev/null
+    kubectl delete persistentvolume "$volume" --ignore-not-found --wait=false </dev/null
+  done
   kubectl delete pods --all-namespaces --field-selector=spec.nodeName=site-d --force --wait=false
 }
-if ! command -v k3s >/dev/null || ! kubectl get --raw /readyz >/dev/null 2>&1; then
-  say "no cluster runs here: nothing to forget"
-  exit 0
+if [ ! -d "$datastore" ]; then
+  fail "site-d must join the cluster, and $(uname -n), which should forget the old site-d, has no cluster either:" \
+    "put a server that has it first under hosts. If no server has it, see docs/operations.md, 'No server is left'"
 fi
-if [ "$(kubectl get node site-d --ignore-not-found --output jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]; then
-  # A Node stays Ready for most of a minute after its host is lost. A running kubelet renews its lease every 10 s.
+if ! answers 300; then
+  ! removed || fail "$(uname -n) was removed from the cluster: see docs/operations.md, 'A node that somebody deleted'"
+  fail "the cluster does not answer on $(uname -n) after 300 s, so the old site-d cannot be forgotten. More than half of" \
+    "its servers must run: start them, and run this again. If they are lost, see docs/operations.md, 'Most servers are lost'"
+fi
+
+# alive: whether the Node is marked Ready, and by right: it stays Ready for most of a minute after its host is lost. A
+# running kubelet renews its lease every 10 s.
+alive() {
+  local before now
+  [ "$(kubectl get node site-d --ignore-not-found --output jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ] || return 1
   renewed() {
     kubectl --namespace kube-node-lease get lease site-d --ignore-not-found --output jsonpath='{.spec.renewTime}'
   }
   before=$(renewed)
   for _ in $(seq 15); do
-    if [ "$(renewed)" != "$before" ]; then
-      say "site-d is Ready: nothing to forget"
-      exit 0
-    fi
+    now=$(renewed) || true # an API that is silent for a moment says nothing
+    if [ -n "$now" ] && [ "$now" != "$before" ]; then return 0; fi
     sleep 2
   done
   say "site-d is still marked Ready, but its kubelet does not renew the lease"
+  return 1
+}
+
+known=$(kubectl --namespace kube-system get node/site-d secret/site-d.node-password.k3s --ignore-not-found --output name)
+left=$(volumes)
+if [ -z "$known$left" ]; then
+  say "the cluster does not know site-d: nothing to forget"
+elif alive; then
+  say "site-d is Ready: nothing to forget"
+else
+  forget
+  say "the old site-d is forgotten"
 fi
-forget
+cluster_ca || fail "K3s has no CA on $(uname -n) (/var/lib/rancher/k3s/server/tls/server-ca.crt)"

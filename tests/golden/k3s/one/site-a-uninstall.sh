@@ -83,6 +83,21 @@ fetch() {
 }
 
 # site-a: removes K3s and everything that it made on the host. No step fails where there is nothing to remove.
+# A clean-up acts on a host that carries its own name, and on no other: the host may have been renamed since, or
+# belong to another site.
+acts_on_own_name() {
+  local carries=
+  if [ -f /var/lib/edge/owner ]; then
+    carries=$(sed -n 's/^node=//p' /var/lib/edge/owner)
+  elif [ -f /etc/rancher/k3s/config.yaml ]; then
+    carries=$(sed -n 's/^node-name: *//p' /etc/rancher/k3s/config.yaml | tr -d "'\"")
+  fi
+  if [ -n "$carries" ] && [ "$carries" != site-a ]; then
+    say "warning: this host is $carries, not site-a: nothing was removed from it"
+    exit 0
+  fi
+}
+acts_on_own_name
 systemctl disable --now k3s 2>/dev/null || true
 
 # Containers keep running when the unit stops (KillMode=process): kill their shims and everything below them. Brackets,
@@ -104,6 +119,8 @@ done
 for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
   ip link delete "$link" 2>/dev/null || true
 done
+# K3s brings its own iptables, and uses it where the host has none.
+for tools in /var/lib/rancher/k3s/data/*/bin/aux; do PATH=$PATH:$tools; done
 for tool in iptables ip6tables; do
   command -v "$tool-save" >/dev/null || continue
   # Only the chains that kube-proxy, flannel and the network policy controller made.

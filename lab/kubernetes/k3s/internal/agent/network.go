@@ -27,7 +27,7 @@ const routeProtocol = 99
 // The stand-in for flannel: pods of one node on a bridge, and a plain route to each other node's pods. It asks for the
 // nodes every few seconds; all of them must be on one network.
 func (a *Agent) keepNetwork(ctx context.Context, client kubernetes.Interface) {
-	said := ""
+	said, told := "", false
 	for ctx.Err() == nil {
 		if err := a.network(ctx, client); err != nil {
 			if said != err.Error() {
@@ -36,6 +36,9 @@ func (a *Agent) keepNetwork(ctx context.Context, client kubernetes.Interface) {
 			said = err.Error()
 		} else {
 			said = ""
+			if !told {
+				told = a.writeSubnet() == nil
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -72,6 +75,11 @@ func (a *Agent) network(ctx context.Context, client kubernetes.Interface) error 
 		return err
 	}
 	return keepRoutes(others)
+}
+
+// What flannel leaves each time that it has registered its network.
+func (a *Agent) writeSubnet() error {
+	return pki.Write("/run/flannel/subnet.env", []byte("FLANNEL_NETWORK="+a.cluster.ClusterCIDR+"\n"))
 }
 
 func internalAddress(node corev1.Node) net.IP {

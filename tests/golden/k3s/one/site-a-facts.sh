@@ -1,0 +1,196 @@
+# shellcheck shell=bash disable=SC2034 # `changed` is for scripts that ask
+set -euo pipefail
+umask 077
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
+changed=0
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
+# drop_file PATH: removes it if it is there.
+drop_file() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  rm -f -- "$1"
+  changed=1
+  say "removed $1"
+}
+
+# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
+read_secret() {
+  local line
+  IFS= read -r line || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ -n "${!1}" ] || fail "the secret $1 is empty"
+}
+
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet. Takes an hour and
+# 4 GiB at most, and leaves the whole file or nothing, also when it is stopped.
+fetch() {
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir direct=()
+  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
+    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
+    return 0
+  fi
+  # Only the host itself: --noproxy takes the place of the host's own list.
+  case $url in *://localhost[:/]* | *://127.* | *"://[::1]"*) direct=(--noproxy '*') ;; esac
+  dir=$(dirname -- "$dest")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  ( # with traps of its own
+    tmp='' curl=''
+    trap '[ -z "$curl" ] || kill "$curl" 2>/dev/null || true; rm -f -- ${tmp:+"$tmp"}' EXIT
+    trap 'exit 1' HUP INT TERM
+    tmp=$(mktemp -- "$dir/.edge.XXXXXX") || fail "could not write to $dir"
+    # Older releases of curl bound only a length that is announced.
+    ulimit -f 4194304
+    # In the background, so that a signal is acted on at once.
+    curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+      --speed-limit 1024 --speed-time 60 --max-time 3600 --retry-max-time 3600 --max-filesize 4294967296 \
+      "${direct[@]}" --output "$tmp" -- "$url" &
+    curl=$!
+    wait "$curl" || fail "could not download $url"
+    curl=
+    if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+      found=$(sha256sum "$tmp" | cut -d' ' -f1)
+      fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+    fi
+    { chmod "$mode" "$tmp" && mv -f -- "$tmp" "$dest"; } || fail "could not write $dest"
+  ) || exit 1
+  changed=1
+  say "installed $dest"
+}
+
+# site-a: is this the machine that the site file describes (poweredge-xr4000)? Changes nothing.
+problems=()
+expect() { problems+=("site-a: $1: expected $2, found $3"); }
+lack() { problems+=("site-a: $1: $2"); }
+
+case $(uname -m) in
+  x86_64) arch=amd64 ;;
+  aarch64) arch=arm64 ;;
+  *) arch=$(uname -m) ;;
+esac
+[ "$arch" = amd64 ] || expect architecture amd64 "$arch"
+
+# shellcheck source=/dev/null
+os=$(. /etc/os-release && printf '%s' "${ID:-unknown}")
+case $os in
+  flatcar) ;;
+  *) expect "operating system" flatcar "$os" ;;
+esac
+
+threads=$(getconf _NPROCESSORS_ONLN)
+[ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"
+
+memory_mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo) / 1024))
+[ "$memory_mib" -ge 111411 ] || expect "RAM in MiB" "at least 111411" "$memory_mib"
+
+state_dir=/var/lib
+disk_gib=$(($(df --output=size -k "$state_dir" | tail -n 1) / 1048576))
+[ "$disk_gib" -ge 768 ] || expect "disk below $state_dir in GiB" "at least 768" "$disk_gib"
+
+tpm=no
+if [ -e /sys/class/tpm/tpm0 ] && [ "$(cat /sys/class/tpm/tpm0/tpm_version_major 2>/dev/null)" = 2 ]; then tpm=2.0; fi
+[ "$tpm" = 2.0 ] || expect TPM 2.0 "$tpm"
+
+secure_boot=off
+for variable in /sys/firmware/efi/efivars/SecureBoot-*; do
+  [ -e "$variable" ] || continue
+  [ "$(od -An -t u1 -j 4 -N 1 "$variable" | tr -d ' ')" = 1 ] && secure_boot=on
+done
+
+luks=no
+device=$(findmnt --noheadings --output SOURCE --target "$state_dir" | sed 's/\[.*//')
+if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | grep -qx 'crypt'; then luks=yes; fi
+[ "$luks" = yes ] || expect "disk encryption (LUKS) below $state_dir" yes "$luks"
+
+# What K3s needs of the host.
+k3s_has() { # CONFIG MODULE: whether the kernel has it, built in or as a module that can be loaded
+  [ ! -d "/sys/module/$2" ] || return 0
+  ! modprobe --dry-run --quiet "$2" 2>/dev/null || return 0
+  local file
+  for file in /proc/config.gz "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config"; do
+    [ -r "$file" ] || continue
+    # Counted, since a reader that stops at the first match makes gzip fail.
+    [ "$(gzip --decompress --stdout --force "$file" | grep --count --line-regexp "CONFIG_$1=y")" = 0 ] || return 0
+  done
+  return 1
+}
+k3s_modules() { # DO CONFIG MODULE ...
+  local do=$1 absent=
+  shift
+  while [ "$#" -gt 0 ]; do
+    k3s_has "$1" "$2" || absent+=" $2"
+    shift 2
+  done
+  [ -z "$absent" ] || lack "the kernel has no module$absent" "$do"
+}
+k3s_modules "install a kernel with these modules: without them K3s enforces no NetworkPolicy, and says so only in its journal" \
+  IP_SET ip_set IP_SET_HASH_IP ip_set_hash_ip IP_SET_HASH_NET ip_set_hash_net NETFILTER_XT_SET xt_set
+k3s_modules "install a kernel with these modules: Services and pods need them" \
+  OVERLAY_FS overlay BRIDGE_NETFILTER br_netfilter NF_CONNTRACK nf_conntrack NETFILTER_XT_MATCH_COMMENT xt_comment \
+  NETFILTER_XT_MATCH_CONNTRACK xt_conntrack NETFILTER_XT_MATCH_MULTIPORT xt_multiport
+# The only sure way to know: a link that exists for a moment, and carries nothing.
+ip link delete dev edge-check 2>/dev/null || true # of a run that was killed
+if said=$(ip link add dev edge-check type wireguard 2>&1); then
+  ip link delete dev edge-check
+else
+  lack "the kernel has no WireGuard (ip: ${said:-no reason given})" "install a kernel with the module \`wireguard\`, or name another \`flannel_backend\` below \`k3s\` in the site file: traffic between hosts is then not encrypted, which needs a waiver of network/mtls-strict"
+fi
+
+if [ "$(stat --file-system --format=%T /sys/fs/cgroup)" = cgroup2fs ]; then
+  grep -qw memory /sys/fs/cgroup/cgroup.controllers && memory_cgroup=yes || memory_cgroup=no
+else
+  grep -q '^memory.*1$' /proc/cgroups && memory_cgroup=yes || memory_cgroup=no
+  lack "the host has cgroup v1, which this release of the kubelet refuses" "boot it with cgroup v2 (kernel argument \`systemd.unified_cgroup_hierarchy=1\`), or write \`fail_cgroup_v1: false\` below \`k3s\` in the site file"
+fi
+[ "$memory_cgroup" = yes ] || lack "the kernel's memory cgroup is off" "add \`cgroup_enable=memory\` to the kernel's command line (Raspberry Pi: /boot/firmware/cmdline.txt) and reboot the host"
+
+k3s_port() { # tcp|udp PORT LINK: nothing but K3s has the port; LINK is that of K3s where the kernel itself has it
+  local sockets pid pids
+  sockets=$(ss --no-header --listening --numeric --processes "--$1" "sport = :$2") ||
+    lack "its ports cannot be listed" "install iproute2 with its program \`ss\`"
+  [ -n "$sockets" ] || return 0
+  pids=$(grep -oE 'pid=[0-9]+' <<<"$sockets" | sort -u) || true
+  for pid in $pids; do
+    grep -qE '/(k3s|k3s-agent)\.service' "/proc/${pid#pid=}/cgroup" 2>/dev/null ||
+      lack "port $2/$1 is used by $(cat "/proc/${pid#pid=}/comm" 2>/dev/null || echo a process) ($pid)" "stop that program or give it another port: K3s needs this one"
+  done
+  if [ -z "$pids" ] && ! { [ -n "$3" ] && ip link show dev "$3" >/dev/null 2>&1; }; then
+    lack "port $2/$1 is used by the kernel (WireGuard, VXLAN) or by a process that cannot be seen" "find it with \`ip --details link\` and remove it: K3s needs this port"
+  fi
+}
+k3s_port tcp 10250 ''
+k3s_port tcp 6443 ''
+k3s_port udp 51820 flannel-wg
+# Not refused: K3s then uses the iptables that it brings.
+command -v iptables >/dev/null || say "no iptables on this host: K3s uses its own (/var/lib/rancher/k3s/data/*/bin/aux)"
+
+
+if [ "${#problems[@]}" -gt 0 ]; then
+  printf '%s\n' "${problems[@]}" >&2
+  fail "this is not the host that the site file describes; correct the file or the host"
+fi
+say "arch=$arch os=$os threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"

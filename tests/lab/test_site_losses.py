@@ -1,0 +1,145 @@
+"""What a cluster of three servers may lose, and how it comes back: each by the way that `docs/operations.md` names.
+
+One story, in the order in which the tests stand; each starts from a site that is whole, and leaves one. Where the CLI
+is killed in the middle, it is killed when the named resource has begun to change.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.balancer import Balancer
+from lab.cluster import Cluster, cluster_site
+from lab.hosts.lab import Lab
+from lab.hosts.system import wait_until
+
+_SERVERS = ("a", "b", "c")
+_ALL_READY = {"lab-a": True, "lab-b": True, "lab-c": True}
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    address = str(lab.layout.gateway)
+    home = tmp_path_factory.mktemp("losses") / "site"
+    with (
+        Balancer(address, [lab[name].address for name in _SERVERS]),
+        cluster_site(lab, home, _SERVERS, api_address=address) as made,
+    ):
+        made.write(*_SERVERS)
+        made.site.up()
+        made.kubectl("create", "configmap", "from-before", "--namespace", "default")
+        yield made
+
+
+def killed_at(cluster: Cluster, resource: str) -> None:
+    """An `up` that is killed when ``resource`` has begun to change; its lock is removed as its owner is gone."""
+    run = cluster.site.start("up", "--yes", "--skip-preview", "--json")
+    assert run.stdout is not None
+    for line in run.stdout:
+        if begun(json.loads(line)).endswith(f"::{resource}"):
+            break
+    else:
+        pytest.fail(f"{resource} did not change")
+    run.kill()
+    run.communicate()
+    cluster.site.pulumi("cancel", "--yes", check=False)
+
+
+def begun(event: dict[str, Any]) -> str:
+    """The resource whose change an event of the engine announces."""
+    metadata = event.get("resourcePreEvent", {}).get("metadata", {})
+    return str(metadata["urn"]) if metadata.get("op") not in (None, "same", "read") else ""
+
+
+def failed(cluster: Cluster) -> str:
+    """What an `up` said that had to fail."""
+    done: subprocess.CompletedProcess[str] = cluster.site.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def is_whole(cluster: Cluster, *, on: str = "a", nodes: dict[str, bool] | None = None) -> None:
+    """The site is up with its data, and one more `up` finds nothing to do."""
+    assert cluster.nodes(on=on) == (_ALL_READY if nodes is None else nodes)
+    members = cluster.kubectl(
+        "get", "nodes", "--selector", "node-role.kubernetes.io/etcd=true", "--output", "name", on=on
+    )
+    assert {f"node/{name}" for name in (nodes or _ALL_READY)} == set(members.split())
+    assert "from-before" in cluster.kubectl("get", "configmap", "--namespace", "default", "--output", "name", on=on)
+    assert cluster.site.up() == {}
+
+
+def power(cluster: Cluster, *names: str, on: bool) -> None:
+    for name in names:
+        host = cluster.host(name)
+        if not on:
+            host.power_off()
+            continue
+        host.power_on()
+        host.wait_ssh(60)
+        host.wait_booted(60)
+
+
+def test_a_lost_first_server_comes_back_though_the_cli_is_killed_while_it_joins(cluster: Cluster) -> None:
+    cluster.reimage("a")
+    cluster.write(*_SERVERS)
+    killed_at(cluster, "lab-a-k3s")
+    cluster.site.up()
+    is_whole(cluster, on="b")
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_server_whose_node_was_deleted_comes_back_when_it_is_applied_again(cluster: Cluster, name: str) -> None:
+    other = "c"
+    cluster.kubectl("delete", "node", f"lab-{name}", "--timeout=60s", on=other)
+    cluster.write(*_SERVERS, of_host={name: {"reapply": "its-node-was-deleted"}})
+    killed_at(cluster, f"lab-{name}-k3s")
+    cluster.site.up()
+    is_whole(cluster, on=other)
+    cluster.write(*_SERVERS)
+    cluster.site.up()
+
+
+def test_a_lost_quorum_is_said_in_one_message_and_comes_back_with_the_servers(cluster: Cluster) -> None:
+    power(cluster, "b", "c", on=False)
+    cluster.k3s["pod_max_pids"] = 2048
+    cluster.write(*_SERVERS)
+    said = failed(cluster)
+    assert "lab-a-k3s" in said
+    power(cluster, "b", "c", on=True)
+    cluster.site.up()
+    is_whole(cluster)
+
+
+def test_three_servers_go_back_to_one_and_a_server_that_is_down_is_named_as_what_holds_it_up(cluster: Cluster) -> None:
+    power(cluster, "b", on=False)
+    cluster.write("a")
+    said = failed(cluster)
+    assert "lab-c" in said
+    power(cluster, "b", on=True)
+    killed_at(cluster, "lab-b-k3s-member")
+    cluster.site.up()
+    is_whole(cluster, nodes={"lab-a": True})
+    assert cluster.host("a").run("ls /var/lib/rancher/k3s/server/db").stdout.split() == ["etcd"]
+    assert cluster.left("c") == set()
+
+
+def test_one_server_that_was_one_of_three_grows_to_three_again(cluster: Cluster) -> None:
+    cluster.write(*_SERVERS)
+    killed_at(cluster, "lab-c-k3s")
+    cluster.site.up()
+    wait_until(lambda: cluster.nodes() == _ALL_READY, "all nodes are Ready", deadline_s=60)
+    is_whole(cluster)
+
+
+def test_servers_that_no_other_can_forget_are_named_with_the_way_on(cluster: Cluster) -> None:
+    for name in ("b", "c"):
+        cluster.reimage(name)
+    cluster.write(*_SERVERS)
+    said = failed(cluster)
+    assert "Most servers are lost" in said
