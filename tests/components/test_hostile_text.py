@@ -273,7 +273,12 @@ def ran(root: Path, texts: list[str]) -> str:
 def test_the_sites_tried_here_have_every_template(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: set[str] = set()
     template = shell._template
-    monkeypatch.setattr(shell, "_template", lambda path: (rendered.add(path), template(path))[1])
+
+    def recorded(path: str) -> Any:
+        rendered.add(path)
+        return template(path)
+
+    monkeypatch.setattr(shell, "_template", recorded)
     for site in sites():
         list(scripts(site))
     folder = Path(shell.__file__).parent

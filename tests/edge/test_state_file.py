@@ -14,7 +14,7 @@ from tests.edge.conftest import Project
 
 DAMAGED = "error: failed to load checkpoint: place 1: unexpected end of JSON input"
 FULL = {"checkpoint": {"latest": {"resources": [{"type": "pulumi:pulumi:Stack"}, {"type": "edge:index:K3s"}]}}}
-REMOVED = {"checkpoint": {"latest": {"resources": []}}}
+REMOVED: dict[str, dict[str, dict[str, list[str]]]] = {"checkpoint": {"latest": {"resources": []}}}
 
 
 @pytest.fixture
