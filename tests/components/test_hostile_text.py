@@ -33,7 +33,7 @@ from components.registration.rancher.spec import RancherSpec
 from components.shell import secret_lines
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site
-from stacks.parts import entries, view
+from stacks.parts import entries, host_checks, view
 from stacks.site import SiteSpec
 from tests.components.site_parts import VERSION
 from tests.sandbox import needs_root
@@ -86,8 +86,9 @@ def sites() -> tuple[SiteSpec, ...]:
 def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
     """Every script of ``site``, with what it is for."""
     seen = view(site, catalogue())
+    checks = host_checks(site, seen)
     for machine in seen.machines:
-        yield from _texts(plan_host(machine))
+        yield from _texts(plan_host(machine, checks[machine.name]))
         if machine.spec.reapply:
             yield "reapply", shell.comment(f"reapply: {machine.spec.reapply}")
     for entry in entries(site):

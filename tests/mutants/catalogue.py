@@ -52,6 +52,22 @@ _PRELUDE = "components/prelude.sh.j2"
 
 MUTANTS: tuple[Mutant, ...] = (
     *POLICIES,
+    # Text from a site file is never code.
+    Mutant(
+        "a value within double quotes cannot end them",
+        "components/shell.py",
+        "Context.DOUBLE_QUOTES: _double_quoted,",
+        "Context.DOUBLE_QUOTES: _comment,",
+        ("tests/components/test_quoting.py",),
+    ),
+    Mutant(
+        "a value in a comment stays in its line",
+        "components/shell.py",
+        "Context.COMMENT: _comment,",
+        "Context.COMMENT: _double_quoted,",
+        ("tests/components/test_quoting.py",),
+    ),
+    Mutant("a download has a bound in size", _PRELUDE, "    ulimit -f 4194304\n", "", (_DOWNLOADS,)),
     # What a site file may say.
     Mutant(
         "a hashed name of known_hosts is compared", _SSH_KEYS, "hmac.compare_digest(made,", "bool(made) or (", (_KEYS,)

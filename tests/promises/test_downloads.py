@@ -170,15 +170,19 @@ def test_what_a_killed_download_left_goes_with_the_next_run(prelude: str, tmp_pa
     assert [path.name for path in folder.iterdir()] == ["k3s"]
 
 
+def whole(request: http.server.BaseHTTPRequestHandler) -> None:
+    request.wfile.write(b"a program")
+
+
 def test_the_host_itself_is_asked_without_a_proxy(prelude: str, tmp_path: Path) -> None:
     proxy = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "all_proxy"), "http://192.0.2.1:3128")
-    with mirror(lambda request: request.wfile.write(b"a program")) as url:
+    with mirror(whole) as url:
         done = run_fetch(prelude, url, tmp_path / "k3s", no_proxy="example.com", **proxy)
     assert done.returncode == 0, done.stderr
 
 
 def test_other_mirrors_are_asked_through_the_proxy(prelude: str, tmp_path: Path) -> None:
-    with mirror(lambda request: request.wfile.write(b"a program")) as url:
+    with mirror(whole) as url:
         proxy = url.removesuffix("/k3s")
         done = run_fetch(prelude, "http://mirror.invalid/k3s", tmp_path / "k3s", http_proxy=proxy, no_proxy="")
     assert done.returncode == 0, done.stderr
