@@ -82,8 +82,8 @@ class _WrongKey(ValueError):
     def __init__(self, key: str, what: str, known: Iterable[str]) -> None:
         self.key = key
         names = sorted(known)
-        near = get_close_matches(key, names, n=1, cutoff=0.8)
-        meant = f": did you mean {near[0]}?" if near else ""
+        near = get_close_matches(key, names, n=1, cutoff=0.75)
+        meant = f": did you mean {near[0]}?" if near else "."
         super().__init__(f"{what}{meant} Expected: {', '.join(names)}")
 
 

@@ -50,7 +50,10 @@ def tier_schema(root: Path = PROJECT_ROOT) -> Json:
 
 
 def _of(model: type[BaseModel], title: str) -> Callable[[Path], Json]:
-    return lambda root: editor_schema(SpecShape(model).schema, Layers(), title)
+    def schema(_root: Path) -> Json:
+        return editor_schema(SpecShape(model).schema, Layers(), title)
+
+    return schema
 
 
 SCHEMAS: Mapping[Path, Callable[[Path], Json]] = {

@@ -24,6 +24,8 @@ CHECKER = site_checker()
 
 pytestmark = pytest.mark.filterwarnings("error")
 _SETTINGS = settings(max_examples=150)
+_FEWER = settings(max_examples=60)
+"""For tests that write files."""
 
 keys = st.sampled_from(
     [
@@ -75,7 +77,7 @@ def _judge(text: str) -> None:
 
 
 def test_no_property_test_fails_on_a_slow_machine() -> None:
-    for used in (settings.default, _SETTINGS):
+    for used in (settings.default, _SETTINGS, _FEWER):
         assert used is not None
         assert used.deadline is None
         assert HealthCheck.too_slow in used.suppress_health_check
@@ -161,7 +163,7 @@ def _judge_shared(problems: Iterable[Problem], text: str, file: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["hardware/hpe-el8000.yaml", "accelerators.yaml", "tiers/near.yaml"])
-@_SETTINGS
+@_FEWER
 @given(st.data())
 def test_any_edit_of_a_profile(name: str, data: st.DataObject) -> None:
     profiles = PROJECT_ROOT / "stacks" / "profiles"
@@ -178,7 +180,7 @@ def test_any_edit_of_a_profile(name: str, data: st.DataObject) -> None:
         assert bool(found.broken) <= bool(found.problems)
 
 
-@_SETTINGS
+@_FEWER
 @given(st.data())
 def test_any_edit_of_the_defaults(data: st.DataObject) -> None:
     text = _edited((PROJECT_ROOT / "stacks" / "sites" / "_defaults.yaml").read_text(encoding="utf-8"), data)

@@ -232,7 +232,7 @@ def test_a_platform_without_image_is_refused_with_the_ones_there_are() -> None:
     [
         ({"models": ["yolov9-spacial"]}, "did you mean 'yolov9-spatial'"),
         ({"models": []}, "at least 1 item"),
-        ({"models": ["yolov9-spatial", "yolov9-spatial"]}, "yolov9-spatial listed more than once"),
+        ({"models": ["yolov9-spatial", "yolov9-spatial"]}, "yolov9-spatial is listed more than once"),
         ({"models": [{**CAPTION, "cpu": None}]}, "expected `gpu` or `cpu`"),
         ({"repository": {"kind": "image", "reference": "registry.example.com/models:v1"}}, "with registry and digest"),
         ({"repository": {"kind": "ftp"}}, "'image', 's3', 'claim'"),
