@@ -5,7 +5,8 @@ Walks the hosts and the parts, nothing else: a part says in its own folder what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from components.consequence import Consequence, Edit, worst_first
 from components.host import consequences as hosts
@@ -64,14 +65,14 @@ def edits() -> tuple[Edit, ...]:
     return (*found, UNKNOWN_REMOVAL)
 
 
-def held_in(deployment: Iterable[dict[str, object]]) -> Iterator[Held]:
+def held_in(deployment: Iterable[Mapping[str, Any]]) -> Iterator[Held]:
     """The resources of a deployment as `pulumi stack export` has them, without those that wait for their deletion."""
     for one in deployment:
         if not one.get("delete"):
             yield held(one)
 
 
-def held(state: dict[str, object]) -> Held:
+def held(state: Mapping[str, Any]) -> Held:
     """One resource, as the engine writes its state."""
     inputs, outputs = state.get("inputs"), state.get("outputs")
     return Held(

@@ -220,7 +220,7 @@ class Session:
         """
         applied = [Applied.of(map(held, run.held.values()))]
         if run.has_pending:
-            deployment = self._workspace().export_stack(self.site).deployment
+            deployment = self._workspace().export_stack(self.site).deployment or {}
             begun = [one["resource"] for one in deployment.get("pending_operations") or ()]
             both = {one["urn"]: one for one in (*deployment.get("resources", ()), *begun)}
             applied.append(Applied.of(held_in(both.values())))
