@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ import yaml
 
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
+from lab.hosts.system import LabError
 from lab.providers.serving import LabProviders
 from lab.stack import Stack, new_stack
 from lab.waivers import WAIVERS
@@ -110,7 +111,13 @@ def _errors(events: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 @contextmanager
 def lab_site(lab: Lab, home: Path, *, name: str = "lab") -> Iterator[Site]:
-    """A new stack with its secrets set, attached to the lab's providers. ``write`` makes the site called ``name``."""
+    """A new stack with its secrets set, attached to the lab's providers. ``write`` makes the site called ``name``.
+
+    The lab's hosts are nobody's at first, whatever stack had them before.
+    """
+    for host in lab.hosts.values():
+        with suppress(LabError):
+            host.run("rm -f /var/lib/edge/owner /var/lib/edge/consents", check=False)
     with LabProviders() as providers:
         made = new_stack(
             home, "lab", providers=providers.debug_providers, config={"edge:site": str(home / f"{name}.yaml")}

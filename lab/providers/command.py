@@ -1,4 +1,5 @@
-"""`command:remote:Command` and `command:remote:CopyToRemote` with effect: scripts and files on hosts over SSH.
+"""`command:remote:Command` and `command:remote:CopyToRemote` with effect: scripts and files on hosts over SSH; and
+`command:local:Command`, on this machine.
 
 Owns what happens on a host. Dialling is `ssh`'s, the protocol and all decisions are `engine.rehearsal`'s. One
 connection for each operation, as the official plugin makes them; that commands of one host wait for each other is the
@@ -8,8 +9,10 @@ program's.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shlex
+import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import Any
@@ -27,6 +30,7 @@ from lab.providers.redaction import Redaction
 from lab.providers.ssh import connected, endpoint
 
 COMMAND, COPY = "command:remote:Command", "command:remote:CopyToRemote"
+LOCAL = "command:local:Command"
 _LOGGED = {"stdout": ("stdout",), "stderr": ("stderr",), "none": (), "stdoutAndStderr": ("stdout", "stderr")}
 _PREVIOUS = {"PULUMI_COMMAND_STDOUT": "stdout", "PULUMI_COMMAND_STDERR": "stderr"}
 _SHOWN_LINES = 40
@@ -80,7 +84,7 @@ class CommandProvider(Protocol):
         return outputs | self._script(asked, script, inputs, olds)
 
     def delete(self, asked: Asked, identity: str, olds: Properties) -> None:
-        if asked.token == COMMAND:
+        if asked.token in (COMMAND, LOCAL):
             self._script(asked, "delete", olds, olds)
 
     def _script(self, asked: Asked, which: str, inputs: Properties, olds: Properties) -> Properties:
@@ -93,6 +97,8 @@ class CommandProvider(Protocol):
             previous = {name: str(reveal(olds[key])) for name, key in _PREVIOUS.items() if reveal(olds.get(key))}
         known = reveal(inputs)
         redact = Redaction([inputs, olds])
+        if asked.token == LOCAL:
+            return _here(known, str(script), previous, redact, f"{which} of {asked.name}")
         run = _run(
             known,
             str(script),
@@ -119,6 +125,24 @@ class CommandProvider(Protocol):
             raise Failure(redact(f"{what}: {failure}")) from None
         except CancelledError:
             raise Failure(f"{what}: ended with the provider; what the host did by then is not known") from None
+
+
+def _here(
+    inputs: Mapping[str, Any], script: str, previous: Mapping[str, str], redact: Redaction, what: str
+) -> Properties:
+    """Runs ``script`` on this machine, as the official plugin does; its outputs lose the white space at their ends."""
+    done = subprocess.run(
+        [*(inputs.get("interpreter") or ("/bin/sh", "-c")), script],
+        input=inputs.get("stdin"),
+        cwd=inputs.get("dir"),
+        env={**os.environ, **previous, **(inputs.get("environment") or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failure(redact(f"{what}: exit status {done.returncode}: {done.stderr.strip()}"))
+    return {"stdout": done.stdout.strip(), "stderr": done.stderr.strip()}
 
 
 async def _run(

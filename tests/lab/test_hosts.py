@@ -14,11 +14,13 @@ import pytest
 from components.host.machine import Machine
 from components.host.plan import KUBELET_SYSCTLS, plan
 from components.host.spec import Envelope, HardwareProfile, HostSpec, OsSpec
-from components.shell import as_root
+from components.shell import as_root, secret_lines
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, wait_until
 from tests.lab.pod_image import docker_archive
+
+STACK = secret_lines(["0123456789abcdef"])
 
 _REACH_S = 15
 
@@ -337,9 +339,9 @@ def test_the_scripts_of_a_host_prepare_it_once_and_then_change_nothing(lab: Lab,
     machine = {key: Path("/proc/sys", key.replace(".", "/")).read_text() for key in KUBELET_SYSCTLS}
     said = {}
     for name, script in scripts_of(host).items():
-        first = host.ssh(as_root(script, user), user=user)
+        first = host.ssh(as_root(script, user), user=user, stdin=STACK)
         assert (first.returncode, first.stderr) == (0, ""), f"{name}: {first.stdout}{first.stderr}"
-        second = host.ssh(as_root(script, user), user=user)
+        second = host.ssh(as_root(script, user), user=user, stdin=STACK)
         assert (second.returncode, second.stderr) == (0, ""), f"{name}: {second.stdout}{second.stderr}"
         said[name] = (first.stdout.splitlines(), second.stdout.splitlines())
     assert said["reachable"] == (["reachable"], ["reachable"])
@@ -358,7 +360,7 @@ def test_the_scripts_of_a_host_prepare_it_once_and_then_change_nothing(lab: Lab,
 
 def test_what_the_scripts_prepared_is_there_after_a_power_cut(host: LabHost) -> None:
     base = scripts_of(host)["base"]
-    assert host.ssh(as_root(base, "root")).returncode == 0
+    assert host.ssh(as_root(base, "root"), stdin=STACK).returncode == 0
     host.run("sync")
     host.power_off()
     host.power_on()
