@@ -20,7 +20,8 @@ import yaml
 from engine.environment import PROJECT_ROOT, environment, file_backend
 from engine.obtain.cli import locate
 
-_DEADLINE_S = 300
+_DEADLINE_S = 900
+"""More than K3s' own 300 s, at the end of which a script says what it waits for."""
 
 
 @dataclass

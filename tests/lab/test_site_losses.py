@@ -125,7 +125,9 @@ def test_three_servers_go_back_to_one_and_a_server_that_is_down_is_named_as_what
     killed_at(cluster, "lab-b-k3s-member")
     cluster.site.up()
     is_whole(cluster, nodes={"lab-a": True})
-    assert cluster.host("a").run("ls /var/lib/rancher/k3s/server/db").stdout.split() == ["etcd"]
+    held = cluster.host("a").run("ls /var/lib/rancher/k3s/server/db").stdout.split()
+    assert "etcd" in held
+    assert "state.db" not in held, "the datastore that the server has stays what it is"
     assert cluster.left("c") == set()
 
 
@@ -143,3 +145,13 @@ def test_servers_that_no_other_can_forget_are_named_with_the_way_on(cluster: Clu
     cluster.write(*_SERVERS)
     said = failed(cluster)
     assert "Most servers are lost" in said
+
+
+def test_a_site_without_any_server_starts_a_new_cluster_on_purpose_only(cluster: Cluster) -> None:
+    cluster.reimage("a")
+    cluster.write(*_SERVERS)
+    assert "No server is left" in failed(cluster)
+    (permit,) = [one["urn"] for one in cluster.site.resources() if one["urn"].endswith("::lab-k3s-birth")]
+    cluster.site.pulumi("up", "--yes", "--skip-preview", "--replace", permit)
+    assert cluster.nodes() == _ALL_READY
+    assert cluster.site.up() == {}

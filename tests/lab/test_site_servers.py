@@ -1,6 +1,7 @@
 """A site of three servers through the whole program, and the loss of the one that founded the cluster.
 
-One story, in the order in which the tests stand. The API's address is a load balancer, as a site's router has one.
+One story, in the order in which the tests stand. The API's address is a load balancer, as a site's router has one. It
+takes the first server that accepts: the lost first server itself, as soon as K3s listens there, before it has joined.
 """
 
 from __future__ import annotations
