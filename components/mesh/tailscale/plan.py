@@ -82,7 +82,6 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
     version = spec.version.removeprefix("v")
     values: dict[str, object] = {
         "node": node,
-        "kubernetes_node": machine.kubernetes_node,
         "home": HOME,
         "state": STATE,
         "command": f"{machine.system.bin_dir}/tailscale",
@@ -106,6 +105,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
         leave=render(
             "mesh/tailscale/leave.sh.j2",
             node=node,
+            kubernetes_node=machine.kubernetes_node,
             home=HOME,
             log_out=here_document(without_prelude("mesh/tailscale/log_out.sh.j2", **values)),
         ),
