@@ -1,4 +1,4 @@
-"""Something that is not the cluster, at the address of its API: it shows a CA of its own, and keeps what it is told.
+"""Something that is not the cluster, at the address of its API: it shows a CA, and keeps what it is told.
 
 What a machine in the middle, a wrong DNS record or another cluster behind a reused virtual IP are to a host that joins.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -16,20 +17,25 @@ from lab.authority import Authority
 class Impostor:
     """Answers at ``port`` of ``address`` as a K3s server does before a node has joined, until the block ends.
 
-    Raises OSError when the address is not this machine's or the port is taken.
+    Its certificate is of ``authority``, by default one that nobody trusts. It shows ``ca`` (PEM) as the cluster's, by
+    default its authority's. Raises OSError when the address is not this machine's or the port is taken.
     """
 
-    def __init__(self, address: str, *, port: int = 6443) -> None:
+    def __init__(
+        self, address: str, *, port: int = 6443, authority: Authority | None = None, ca: str | None = None
+    ) -> None:
         self.paths: list[str] = []
         """What it was asked for, in order."""
         self.credentials: list[str] = []
         """Every Authorization header that it was sent."""
-        self._at = (address, port)
+        self._at, self._authority, self._ca = (address, port), authority, ca
 
     def __enter__(self) -> Impostor:
-        self._authority = Authority().__enter__()
-        self._server = _Server(self._at, _handler(self, self._authority.ca_file.read_bytes()))
-        context = self._authority.server_context(self._at[0])
+        self._until = ExitStack()
+        authority = self._authority or self._until.enter_context(Authority())
+        ca = self._ca or authority.ca_file.read_text()
+        self._server = _Server(self._at, _handler(self, ca.encode()))
+        context = authority.server_context(self._at[0])
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -41,7 +47,7 @@ class Impostor:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        self._authority.__exit__(kind, error, trace)
+        self._until.close()
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -35,6 +35,19 @@ def test_an_impostor_at_the_address_of_the_api_gets_no_token_and_up_says_why(clu
     assert cluster.nodes() == {"lab-a": True}
 
 
+def test_an_impostor_that_the_host_trusts_and_that_shows_the_clusters_own_ca_gets_no_token(
+    cluster: Cluster, lab: Lab
+) -> None:
+    address = str(lab.layout.gateway)
+    ca = cluster.host("a").run("cat /var/lib/rancher/k3s/server/tls/server-ca.crt").stdout
+    with Impostor(address, authority=cluster.authority, ca=ca) as impostor:
+        done = cluster.site.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert done.returncode != 0
+    assert f"{address} (port 6443) does not show the CA of this cluster" in done.stdout + done.stderr
+    assert impostor.paths, "nobody asked it: the test shows nothing"
+    assert not impostor.credentials, [base64.b64decode(one.split()[-1]) for one in impostor.credentials]
+
+
 def test_the_agent_joins_as_soon_as_the_cluster_answers_there_again(cluster: Cluster, lab: Lab) -> None:
     with Balancer(str(lab.layout.gateway), [lab["a"].address]):
         cluster.site.up()

@@ -99,13 +99,16 @@ answers() {
     sleep 2
   done
 }
+# root_of FILE: the root certificate of the CA in FILE, which comes last.
+root_of() { tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac; }
+
 # hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
-# certificate, which comes last. Not a secret.
+# certificate. Not a secret.
 hashed() {
   if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
     cat "$1"
   else
-    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d
+    root_of "$1" | sed '/CERTIFICATE/d' | base64 -d
   fi
 }
 # cluster_ca: prints the hash of the CA that all servers of this cluster share.

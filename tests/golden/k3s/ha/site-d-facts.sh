@@ -83,6 +83,22 @@ fetch() {
 }
 
 # site-d: is this the machine that the site file describes (poweredge-xr4000)? Changes nothing.
+# Kubernetes that this program did not install is never taken over in silence.
+foreign() {
+  fail "site-d runs $1, which this site did not install. Nothing was changed. Remove it ($2) if nobody needs it, or" \
+    "take another host. If it is this site's own, from before its state was lost, adopt it (docs/consequences.md):" \
+    "pulumi config set edge:allow-destroy site-d:host-adopted:$(date -u +%F)"
+}
+if [ -e /etc/rancher/rke2 ] || [ -e /var/lib/rancher/rke2 ]; then foreign RKE2 rke2-uninstall.sh; fi
+if [ -e /etc/k0s ] || [ -e /var/lib/k0s ]; then foreign k0s "k0s reset"; fi
+if [ -e /etc/kubernetes/admin.conf ] || [ -e /etc/kubernetes/kubelet.conf ]; then
+  foreign "a cluster made by kubeadm" "kubeadm reset"
+fi
+if [ ! -f /var/lib/edge/owner ] && { [ -e /etc/rancher/k3s ] || [ -e /var/lib/rancher/k3s ]; }; then
+  named=$(sed -n 's/^node-name: *//p' /etc/rancher/k3s/config.yaml 2>/dev/null | tr -d "'\"" || true)
+  foreign "K3s as the node ${named:-without a name}" k3s-uninstall.sh
+fi
+
 problems=()
 expect() { problems+=("site-d: $1: expected $2, found $3"); }
 lack() { problems+=("site-d: $1: $2"); }

@@ -87,25 +87,32 @@ agent_token='' && read_secret agent_token
 # The SHA-256 of the cluster's CA, or "-" where no server has said it.
 ca='' && read_secret ca
 
-# Ask the disk before it is changed: what is here must be able to become what is to come. Consent is one line of standard
-# input where somebody has given it, `CHANGE:WORD` each; once used, it is written down here and does not count again.
+# Ask the disk before it is changed: what is here must be able to become what is to come.
+# Consent is one line of standard input where somebody has given it, CHANGE:WORD each. Once used, it is noted here and does
+# not count again.
 consents=
 IFS= read -r consents || true
 consents=$(printf '%s' "$consents" | base64 -d)
-used=/var/lib/edge/consents
 
-# agreed CHANGE WHAT WAY: goes on where somebody has consented to this change of this host, and stops otherwise.
-agreed() {
-  local consent
+# consented CHANGE: whether somebody has consented to this change of this host; uses it up.
+consented() {
+  local consent used=/var/lib/edge/consents
   for consent in $consents; do
     if [ "${consent%%:*}" = "$1" ] && ! grep -qxF -- "$consent" "$used" 2>/dev/null; then
       install -d -m 0755 -- /var/lib/edge
       printf '%s\n' "$consent" >>"$used"
-      say "consented: $2"
       return 0
     fi
   done
-  fail "site-d: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-d:$1:$(date -u +%F)"
+  return 1
+}
+# agreed CHANGE WHAT WAY: goes on where there is consent, and stops otherwise.
+agreed() {
+  if consented "$1"; then
+    say "consented: $2"
+  else
+    fail "site-d: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-d:$1:$(date -u +%F)"
+  fi
 }
 refuse_change() { fail "site-d: $1. Nothing was changed. $2"; }
 # on_disk KEY: a value of K3s' configuration as it is now.
@@ -113,7 +120,7 @@ on_disk() { sed -n "s/^$1: *//p" /etc/rancher/k3s/config.yaml 2>/dev/null | tr -
 
 named=$(on_disk node-name)
 [ -z "$named" ] || [ "$named" = site-d ] ||
-  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file; see docs/consequences.md"
+  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file, and keep it there"
 if [ -f /etc/systemd/system/k3s.service ] || [ -d /var/lib/rancher/k3s/server/db ]; then
   refuse_change "this host is a server, and K3s cannot make it an agent in place" "Remove it, run \`up\`, then add it as an agent"
 fi
@@ -135,13 +142,16 @@ fi
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
+# root_of FILE: the root certificate of the CA in FILE, which comes last.
+root_of() { tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac; }
+
 # hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
-# certificate, which comes last. Not a secret.
+# certificate. Not a secret.
 hashed() {
   if [ "$(grep -c 'BEGIN CERTIFICATE' "$1")" = 1 ]; then
     cat "$1"
   else
-    tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac | sed '/CERTIFICATE/d' | base64 -d
+    root_of "$1" | sed '/CERTIFICATE/d' | base64 -d
   fi
 }
 # The full form of a token, K10<hash of the CA>::<user>:<secret>, names the cluster. With the short form, the bare secret,
@@ -183,18 +193,22 @@ leads_here() {
 }
 
 # ask SEED: prints "ours" where a server of the token's cluster answers, "strange" where something else does, or "silent".
-# K3s itself does not compare the hash where the host's own store of CAs trusts what answers, so this does.
+# K3s itself does not compare the hash where the host's own store of CAs trusts what answers, so this does. Anybody can
+# show the cluster's CA, which is public: the second request trusts what was hashed and nothing else, neither the rest of
+# a bundle nor the host's store, which Debian's curl looks into beside --cacert.
 ask() {
-  local seed=$1 bundle said=silent
-  bundle=$(mktemp)
+  local seed=$1 bundle root said=silent
+  bundle=$(mktemp) root=$(mktemp)
   if curl --noproxy '*' --insecure --silent --fail --max-time 5 --output "$bundle" "https://$seed:6443/cacerts"; then
     said=strange
+    root_of "$bundle" >"$root"
     if [ "$(hashed "$bundle" | sha256sum)" = "$(expected_ca)  -" ] &&
-      curl --noproxy '*' --cacert "$bundle" --silent --output /dev/null --max-time 5 "https://$seed:6443/cacerts"; then
+      curl --noproxy '*' --cacert "$root" --capath /dev/null --silent --output /dev/null --max-time 5 \
+        "https://$seed:6443/cacerts"; then
       said=ours
     fi
   fi
-  rm -f -- "$bundle"
+  rm -f -- "$bundle" "$root"
   printf '%s' "$said"
 }
 
