@@ -26,7 +26,8 @@ _IMAGES = _HERE / "images"
 _PINS = {VERSION: None, NEXT: _HERE / "coming"}
 _PROVISIONER = "github.com/rancher/local-path-provisioner"
 # The table by which kine tells the size of the database.
-_WITH_SQLITE = {**STATIC, "CGO_ENABLED": "1", "CGO_CFLAGS": "-O2 -g -DSQLITE_ENABLE_DBSTAT_VTAB=1"}
+WITH_SQLITE = {**STATIC, "CGO_ENABLED": "1", "CGO_CFLAGS": "-O2 -g -DSQLITE_ENABLE_DBSTAT_VTAB=1"}
+"""Environment of the build of the lab's `k3s`, and of its own tests, which then compile nothing twice."""
 
 
 def build(version: str = VERSION) -> Release:
@@ -38,7 +39,7 @@ def build(version: str = VERSION) -> Release:
 
 
 def _binary(version: str) -> Path:
-    return go_program(_K3S, ".", BINARY, link=_link(version), environment=_WITH_SQLITE, pins=_PINS[version])
+    return go_program(_K3S, ".", BINARY, link=_link(version), environment=WITH_SQLITE, pins=_PINS[version])
 
 
 def _images() -> Path:
