@@ -76,25 +76,32 @@ fetch() {
 # site-d: K3s v1.36.3+k3s1, agent. Installs, joins, or changes what is there in place.
 agent_token='' && read_secret agent_token
 
-# Ask the disk before it is changed: what is here must be able to become what is to come. Consent is one line of standard
-# input where somebody has given it, `CHANGE:WORD` each; once used, it is written down here and does not count again.
+# Ask the disk before it is changed: what is here must be able to become what is to come.
+# Consent is one line of standard input where somebody has given it, CHANGE:WORD each. Once used, it is noted here and does
+# not count again.
 consents=
 IFS= read -r consents || true
 consents=$(printf '%s' "$consents" | base64 -d)
-used=/var/lib/edge/consents
 
-# agreed CHANGE WHAT WAY: goes on where somebody has consented to this change of this host, and stops otherwise.
-agreed() {
-  local consent
+# consented CHANGE: whether somebody has consented to this change of this host; uses it up.
+consented() {
+  local consent used=/var/lib/edge/consents
   for consent in $consents; do
     if [ "${consent%%:*}" = "$1" ] && ! grep -qxF -- "$consent" "$used" 2>/dev/null; then
       install -d -m 0755 -- /var/lib/edge
       printf '%s\n' "$consent" >>"$used"
-      say "consented: $2"
       return 0
     fi
   done
-  fail "site-d: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-d:$1:$(date -u +%F)"
+  return 1
+}
+# agreed CHANGE WHAT WAY: goes on where there is consent, and stops otherwise.
+agreed() {
+  if consented "$1"; then
+    say "consented: $2"
+  else
+    fail "site-d: $2. Nothing was changed. $3, or consent: pulumi config set edge:allow-destroy site-d:$1:$(date -u +%F)"
+  fi
 }
 refuse_change() { fail "site-d: $1. Nothing was changed. $2"; }
 # on_disk KEY: a value of K3s' configuration as it is now.
@@ -102,7 +109,7 @@ on_disk() { sed -n "s/^$1: *//p" /etc/rancher/k3s/config.yaml 2>/dev/null | tr -
 
 named=$(on_disk node-name)
 [ -z "$named" ] || [ "$named" = site-d ] ||
-  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file; see docs/consequences.md"
+  refuse_change "K3s here is the node $named" "If the host was renamed, write \`renamed_from\` in the site file, and keep it there"
 if [ -f /etc/systemd/system/k3s.service ] || [ -d /var/lib/rancher/k3s/server/db ]; then
   refuse_change "this host is a server, and K3s cannot make it an agent in place" "Remove it, run \`up\`, then add it as an agent"
 fi
