@@ -19,6 +19,8 @@ from tests.components.kernel import SYSCTL
 from tests.components.site_parts import AGENT, SERVERS, VERSION, k3s, machine
 from tests.sandbox import Sandbox, needs_root
 
+STACK = secret_lines(["0123456789abcdef"])
+
 _SYSTEMCTL = """
 is() { [ -e "$SANDBOX/$1-${2%.service}" ] && echo "$1" || echo "$3"; }
 unit=${!#}
@@ -123,7 +125,7 @@ def test_a_release_that_is_known_has_its_name() -> None:
 def test_a_host_is_as_expected_once_it_has_been_prepared(box: Box, distribution: str) -> None:
     planned = prepared(OS[distribution])
     assert len(box.differences(planned.expected)) > 10
-    box.apply(planned.base)
+    box.apply(planned.base, stdin=STACK)
     assert box.differences(planned.expected, before="hostname site-a") == {}
 
 
@@ -149,12 +151,12 @@ def test_what_was_changed_by_hand_is_found_and_the_script_puts_it_right(
     box: Box, harm: str, kind: str, name: str, found: str | None
 ) -> None:
     planned = prepared(OsSpec())
-    box.apply(planned.base)
+    box.apply(planned.base, stdin=STACK)
     box.apply(f"hostname site-a\n{harm}")
     differing = box.differences(planned.expected, before="hostname site-a")
     assert set(differing) == {(kind, name)}
     assert found == "*" or differing[kind, name] == found
-    box.apply(f"hostname site-a\n{planned.base}")
+    box.apply(f"hostname site-a\n{planned.base}", stdin=STACK)
     assert box.differences(planned.expected, before="hostname site-a") == {}
 
 
@@ -182,7 +184,7 @@ def test_what_was_changed_of_k3s_is_found_and_installing_puts_it_right(
 @needs_root
 def test_looking_changes_nothing(box: Box) -> None:
     planned = prepared(OsSpec())
-    box.apply(planned.base)
+    box.apply(planned.base, stdin=STACK)
     before = {path: path.lstat().st_ctime_ns for path in box.disk.rglob("*")}
     done = box.run(probe(), stdin=asked(planned.expected))
     assert {path: path.lstat().st_ctime_ns for path in box.disk.rglob("*")} == before
