@@ -42,7 +42,10 @@ SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
 }
 """Settings by policy, as JSON Schema."""
 
-POLICIES = tuple(f"edge-{group}-{level}" for group in GROUPS for level in ("mandatory", "advisory", "stack-mandatory"))
+POLICIES = (
+    *(f"edge-{group}-{level}" for group in GROUPS for level in ("mandatory", "advisory", "stack-mandatory")),
+    "edge-waived-advisory",
+)
 """Names of the policies of the pack."""
 
 _ALL, _LEVEL = "all", "enforcementLevel"
