@@ -89,6 +89,8 @@ def test_a_host_is_adopted_on_purpose_and_once(box: Sandbox) -> None:
         ("/var/lib/k0s/kubelet.conf", "k0s"),
         ("/etc/rancher/k3s/config.yaml", "K3s"),
         ("/var/lib/rancher/k3s/server/db/state.db", "K3s"),
+        ("/var/lib/rancher/k3s/agent/kubelet.kubeconfig", "K3s"),
+        ("/etc/systemd/system/k3s-agent.service", "K3s"),
     ],
 )
 @pytest.mark.parametrize("known", [False, True])
@@ -104,6 +106,14 @@ def test_kubernetes_that_this_program_did_not_install_is_refused(
     assert called in ran.stderr
     assert "Nothing was changed" in ran.stderr
     assert file.read_text() == "node-name: another\n"
+
+
+@pytest.mark.parametrize("path", ["server/manifests/storage.yaml", "agent/images/airgap.tar.zst"])
+def test_a_host_with_files_for_a_k3s_that_has_not_run_yet_is_not_refused(path: str, box: Sandbox) -> None:
+    file = box.path(f"/var/lib/rancher/k3s/{path}")
+    file.parent.mkdir(parents=True)
+    file.write_text("prepared\n")
+    assert not _foreign(box.run(scripts().facts).stderr)
 
 
 def own_k3s(box: Sandbox) -> None:

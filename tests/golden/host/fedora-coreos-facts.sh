@@ -45,35 +45,44 @@ read_secret() {
   [ -n "${!1}" ] || fail "the secret $1 is empty"
 }
 
-# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet.
+# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet. Takes an hour and
+# 4 GiB at most, and leaves the whole file or nothing, also when it is stopped.
 fetch() {
-  local url=$1 sha256=$2 dest=$3 mode=$4 dir tmp
+  local url=$1 sha256=$2 dest=$3 mode=$4 dir direct=()
   if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
     [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
     return 0
   fi
+  # Only the host itself: --noproxy takes the place of the host's own list.
+  case $url in *://localhost[:/]* | *://127.* | *"://[::1]"*) direct=(--noproxy '*') ;; esac
   dir=$(dirname -- "$dest")
   [ -d "$dir" ] || install -d -m 0755 -- "$dir"
   rm -f -- "$dir"/.edge.?????? # of a run that was killed
-  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
-  if ! curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
-    --speed-limit 1024 --speed-time 60 --output "$tmp" -- "$url"; then
-    rm -f -- "$tmp"
-    fail "could not download $url"
-  fi
-  if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
-    local found
-    found=$(sha256sum "$tmp" | cut -d' ' -f1)
-    rm -f -- "$tmp"
-    fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
-  fi
-  chmod "$mode" "$tmp"
-  mv -f -- "$tmp" "$dest"
+  ( # with traps of its own
+    tmp='' curl=''
+    trap '[ -z "$curl" ] || kill "$curl" 2>/dev/null || true; rm -f -- ${tmp:+"$tmp"}' EXIT
+    trap 'exit 1' HUP INT TERM
+    tmp=$(mktemp -- "$dir/.edge.XXXXXX") || fail "could not write to $dir"
+    # Older releases of curl bound only a length that is announced.
+    ulimit -f 4194304
+    # In the background, so that a signal is acted on at once.
+    curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
+      --speed-limit 1024 --speed-time 60 --max-time 3600 --retry-max-time 3600 --max-filesize 4294967296 \
+      "${direct[@]}" --output "$tmp" -- "$url" &
+    curl=$!
+    wait "$curl" || fail "could not download $url"
+    curl=
+    if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
+      found=$(sha256sum "$tmp" | cut -d' ' -f1)
+      fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
+    fi
+    { chmod "$mode" "$tmp" && mv -f -- "$tmp" "$dest"; } || fail "could not write $dest"
+  ) || exit 1
   changed=1
   say "installed $dest"
 }
 
-# site-a: is this the machine that the site file describes (poweredge-xr4000)? Reads only.
+# site-a: is this the machine that the site file describes (poweredge-xr4000)? Changes nothing.
 # Kubernetes that this program did not install is never taken over in silence.
 foreign() {
   fail "site-a runs $1, which this site did not install. Nothing was changed. Remove it ($2) if nobody needs it, or" \
@@ -91,7 +100,8 @@ if [ ! -f /var/lib/edge/owner ] && { [ -e /etc/rancher/k3s ] || [ -e /var/lib/ra
 fi
 
 problems=()
-expect() { problems+=("$1: expected $2, found $3"); }
+expect() { problems+=("site-a: $1: expected $2, found $3"); }
+lack() { problems+=("site-a: $1: $2"); }
 
 case $(uname -m) in
   x86_64) arch=amd64 ;;
@@ -103,7 +113,8 @@ esac
 # shellcheck source=/dev/null
 os=$(. /etc/os-release && printf '%s' "${ID:-unknown}")
 case $os in
-  fedora | fcos) ;;
+  fedora) ;;
+  fcos) ;;
   *) expect "operating system" fedora-coreos "$os" ;;
 esac
 
@@ -134,7 +145,7 @@ if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | gr
 [ "$luks" = yes ] || expect "disk encryption (LUKS) below $state_dir" yes "$luks"
 
 if [ "${#problems[@]}" -gt 0 ]; then
-  printf 'site-a: %s\n' "${problems[@]}" >&2
+  printf '%s\n' "${problems[@]}" >&2
   fail "this is not the host that the site file describes; correct the file or the host"
 fi
 say "arch=$arch os=$os threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"

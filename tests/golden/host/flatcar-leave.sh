@@ -86,13 +86,14 @@ fetch() {
 # A clean-up acts on a host that carries its own name, and on no other: the host may have been renamed since, or
 # belong to another site.
 acts_on_own_name() {
-  local carries=
+  local carries='' mine=site-a
   if [ -f /var/lib/edge/owner ]; then
     carries=$(sed -n 's/^node=//p' /var/lib/edge/owner)
   elif [ -f /etc/rancher/k3s/config.yaml ]; then
     carries=$(sed -n 's/^node-name: *//p' /etc/rancher/k3s/config.yaml | tr -d "'\"")
+    mine=site-a
   fi
-  if [ -n "$carries" ] && [ "$carries" != site-a ]; then
+  if [ -n "$carries" ] && [ "$carries" != "$mine" ]; then
     say "warning: this host is $carries, not site-a: nothing was removed from it"
     exit 0
   fi
