@@ -114,7 +114,6 @@ func (a *Agent) start(ctx context.Context, register Register) error {
 		return err
 	}
 	go a.labelNode(ctx, controller)
-	go a.enforcePolicies(ctx, controller)
 	return nil
 }
 

@@ -11,7 +11,6 @@ const (
 
 	Data   = "/var/lib/rancher/k3s"
 	Bin    = Data + "/data/lab/bin"
-	Aux    = Bin + "/aux"
 	Server = Data + "/server"
 	Agent  = Data + "/agent"
 
