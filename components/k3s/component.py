@@ -87,18 +87,22 @@ class K3s(EdgeComponent):
             )
             before = [self._permit]
         self.joined: dict[str, pulumi.Resource] = {}
+        # Each wait depends on its host's own installation, and not only by way of others: on removal, a host is drained
+        # and forgotten before it is uninstalled, whatever other servers stay or go in the same run.
+        installs: dict[str, pulumi.Resource] = {}
         for number, server in enumerate(servers):
-            before = [self._install(server, planned(server), server_secrets, before)]
+            installs[server.node] = self._install(server, planned(server), server_secrets, before)
+            before = [installs[server.node]]
             self.joined[server.spec.name] = before[0]
             if len(servers) == 1:
                 self._wait_ready(server, planned(server), before)
             if number == 1:
                 # The first server's peer joins through it, so it can wait for the first server only afterwards. This
                 # wait comes before all others: on destroy, other nodes are drained before the first server.
-                before = [self._wait_ready(first, planned(first), before)]
+                before = [self._wait_ready(first, planned(first), [*before, installs[first.node]])]
                 self.joined[first.spec.name] = before[0]
             if number > 0:
-                before = [self._wait_ready(server, planned(server), before)]
+                before = [self._wait_ready(server, planned(server), [*before, installs[server.node]])]
                 self.joined[server.spec.name] = before[0]
         for agent in hosts:
             if not agent.machine.is_server:

@@ -26,6 +26,8 @@ from stacks.loader import load_site
 INDEX = ".edge-render"
 """Lists the files of an earlier rendering in its folder, so that the next one removes what is gone."""
 
+_LOCAL_COMMAND = "command:local:Command"
+"""Runs where the program runs."""
 _COMMAND = "command:remote:Command"
 _RELEASE = "kubernetes:helm.sh/v3:Release"
 _NOT_SENT = ("edge:index:", "pulumi:")
@@ -83,6 +85,8 @@ def _of_resource(resource: Recorded, nodes: Mapping[str, str]) -> Iterator[tuple
     if resource.type == _COMMAND:
         node = nodes.get(inputs["connection"]["host"], inputs["connection"]["host"])
         yield from _of_command(f"hosts/{node}/{resource.name}", inputs)
+    elif resource.type == _LOCAL_COMMAND:
+        yield from _of_command(f"local/{resource.name}", inputs)
     elif resource.type == _RELEASE:
         yield f"cluster/{inputs.get('namespace', 'default')}/helm.{inputs['name']}.yaml", _document(inputs)
     elif resource.type.startswith("kubernetes:"):

@@ -15,30 +15,27 @@ from components.host.spec import OsSpec
 from components.k3s.plan import plan_cluster, plan_node
 from components.shell import secret_lines
 from tests.components.host.test_plan import OS
+from tests.components.k3s.test_scripts import AGENT_STDIN, CA, HEALTHZ, K3S_THAT_RUNS, STDIN, SYSTEMCTL
 from tests.components.kernel import SYSCTL
 from tests.components.site_parts import AGENT, SERVERS, VERSION, k3s, machine
 from tests.sandbox import Sandbox, needs_root
 
 STACK = secret_lines(["0123456789abcdef"])
 
-_SYSTEMCTL = """
-is() { [ -e "$SANDBOX/$1-${2%.service}" ] && echo "$1" || echo "$3"; }
-unit=${!#}
-case $1 in
-  is-active) [ "$(is active "$unit" no)" = active ] ;;
-  is-enabled) [ "$(is enabled "$unit" no)" = enabled ] ;;
-  enable) touch "$SANDBOX/enabled-$unit" ;;
-  restart)
-    touch "$SANDBOX/active-$unit"
-    [ "$unit" != k3s ] || mkdir -p /var/lib/rancher/k3s/server/db/etcd /var/lib/rancher/k3s/server/tls ;;
-  show)
+_SYSTEMCTL = f"""
+is() {{ [ -e "$SANDBOX/$1-${{2%.service}}" ] && echo "$1" || echo "$3"; }}
+unit=${{!#}}
+case $* in
+  is-enabled*) [ "$(is enabled "$unit" no)" = enabled ] ;;
+  enable*) touch "$SANDBOX/enabled-$unit" ;;
+  show*.service*)
     for unit in "$@"; do
       case $unit in *.service) printf 'ActiveState=%s\\nUnitFileState=%s\\n\\n' \\
         "$(is active "$unit" inactive)" "$(is enabled "$unit" disabled)" ;; esac
     done ;;
+  *) {SYSTEMCTL} ;;
 esac
 """
-HEALTHZ = "http://127.0.0.1:10248/healthz"
 
 
 class Box(Sandbox):
@@ -53,10 +50,11 @@ class Box(Sandbox):
                 "modprobe": "",
                 "hostnamectl": 'hostname "$2"',
                 "ip": "echo default via 10.0.0.1",
-                "k3s-release": "",
+                "k3s-release": K3S_THAT_RUNS,
             },
         )
         self.path("/usr/local/sbin/k3s-release").rename(self.mirror / "k3s")
+        (self.answered / "cacerts").write_text(CA)
 
     def apply(self, script: str, *, stdin: str = "") -> None:
         done = self.run(script, stdin=stdin, answers=[HEALTHZ])
@@ -85,9 +83,7 @@ def installed(box: Box, node: Machine) -> tuple[Expected, ...]:
     planned = plan_node(spec, node, SERVERS, labels={})
     if node.is_server:
         box.apply(plan_cluster(spec, SERVERS).cluster_init_permit)
-    box.apply(
-        planned.install, stdin=secret_lines(["server-token", "agent-token"] if node.is_server else ["agent-token"])
-    )
+    box.apply(planned.install, stdin=STDIN if node.is_server else AGENT_STDIN)
     return planned.expected
 
 

@@ -101,7 +101,7 @@ def test_a_preview_for_people_says_it_above_everything_else(project: Project) ->
     assert "do: " in lines[said + 1]
     assert said < next(number for number, line in enumerate(lines) if "- delete" in line)
     # Only what the run itself is comes before it.
-    assert all(line.startswith(("preview", "  placeholders")) for line in lines[:said])
+    assert all(line.startswith(("preview", "  placeholders", "  state")) for line in lines[:said]), lines[:said]
 
 
 def test_consent_names_the_host_or_the_part(project: Project) -> None:

@@ -36,6 +36,8 @@ def real(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     monkeypatch.setenv("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
+    # The providers are simulated, and so are the hosts: there is nobody to contact.
+    monkeypatch.setattr("edge.hosts.contact.unusable", lambda *_: {})
     with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
         monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", server.debug_providers)
         yield state

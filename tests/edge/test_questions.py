@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 from edge.cli import app
 from edge.run.events import ResourceChange, Run
 from edge.run.operation import Operation, Outcome
+from stacks.loader import load_site
+from stacks.site import SiteSpec
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Session:
     site: str = "demo"
     done: list[str] = field(default_factory=list)
     preview_code: int = 0
+    spec: SiteSpec = field(default_factory=lambda: load_site("demo"))
 
     def preview(self, *_: Any) -> Outcome:
         return self._did("preview", "preview", self.preview_code)

@@ -27,7 +27,8 @@ def test_every_script_and_object_of_the_site_is_there_once(prod: dict[str, str])
     recording, _ = recorded(spec, rehearsed(spec, {}, file, PROJECT_ROOT))
     commands = [one for one in recording.resources if one.type == "command:remote:Command"]
     scripts = sum(when in one.inputs for one in commands for when in ("create", "update", "delete"))
-    assert sum(path.endswith(".sh") for path in prod) == scripts
+    assert sum(path.startswith("hosts/") and path.endswith(".sh") for path in prod) == scripts
+    assert [path for path in prod if path.startswith("local/")] == ["local/prod-identity/create.sh"]
     assert sum(path.endswith("/stdin") for path in prod) == sum("stdin" in one.inputs for one in commands)
     objects = [one for one in recording.resources if one.type.startswith("kubernetes:")]
     assert sum(path.startswith("cluster/") for path in prod) == len(objects)

@@ -128,6 +128,15 @@ def waited_for(site: str) -> list[Recorded]:
     ]
 
 
+def test_a_node_is_removed_from_the_cluster_before_its_own_host_is_uninstalled() -> None:
+    # By a dependency of its own: one by way of another host is gone when that host changes in the same run.
+    for site in SITES:
+        by_name = {one.name: one for one in recorded(site).resources}
+        for waits in waited_for(site):
+            own = by_name[f"{waits.name.removesuffix('-k3s-member')}-k3s"]
+            assert own.urn in waits.dependencies, waits.name
+
+
 def test_a_node_that_goes_is_drained_before_it_is_forgotten() -> None:
     for command in (command for site in SITES for command in waited_for(site)):
         text = script(command, "delete")

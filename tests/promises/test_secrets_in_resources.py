@@ -10,7 +10,7 @@ from engine.rehearsal.in_process import Secret
 from tests.promises.recordings import COMMAND, SECRET_MARK, all_resources, commands, of_type, plain, script, scripts
 
 _EXPANSIONS = re.compile(r"\$\{?(\w+)")
-_BUILTINS = {"printf", "put_file", "case", "[", "[["}
+_BUILTINS = {"printf", "put_file", "case", "for", "[", "[["}
 """What takes arguments without a process, whose arguments everybody on the host could read."""
 
 _ASSIGNMENT = re.compile(r"\w+=(?:\$\{|\$\((\w+)$|\$\w+$)")

@@ -148,13 +148,14 @@ def test_consent_goes_to_the_named_host_alone_by_standard_input(
     given = applied(spec, {full_key(ALLOW_DESTROY): setting})
     were = {one.urn: one for one in before("plant").held}
     differ = {one.name: one for one in given.held if one != were[one.urn]}
-    assert set(differ) == {f"{node}-k3s"}
-    was = before("plant").command(f"{node}-k3s")
-    now = differ[f"{node}-k3s"]
-    assert was is not None
-    assert {key for key in now.inputs if now.inputs[key] != was.inputs.get(key)} == {"stdin"}
+    # The gate of the host, which asks whose it is, and K3s' install script, which asks the disk.
+    assert set(differ) == {f"{node}-reachable", f"{node}-k3s"}
     line = base64.b64encode(setting.partition(":")[2].encode()).decode()
-    assert now.inputs["stdin"].value == f"{was.inputs['stdin'].value}{line}\n"
+    for name, now in differ.items():
+        was = before("plant").command(name)
+        assert was is not None
+        assert {key for key in now.inputs if now.inputs[key] != was.inputs.get(key)} == {"stdin"}
+        assert now.inputs["stdin"].value == f"{was.inputs['stdin'].value}{line}\n"
 
 
 @pytest.mark.parametrize("setting", ["prod-a", "prod-a:x", "prod-a:k3s-downgrade:", "a:b:c:d", "a:b;c:d", "$(id):b:c"])

@@ -30,7 +30,7 @@ PEER = "https://10.0.0.12:6443/cacerts"
 SHARED = "https://10.0.0.10:6443/cacerts"
 
 # K3s whose kubelet and network have come up since it was started.
-_K3S = f"""
+K3S_THAT_RUNS = f"""
 [ -e "$SANDBOX/cluster-answers" ] || exit 1
 mkdir -p /run/flannel && touch /run/flannel/subnet.env
 case "$*" in
@@ -38,7 +38,7 @@ case "$*" in
   *renewTime*) date -u +%FT%TZ ;;
 esac
 """
-_SYSTEMCTL = """
+SYSTEMCTL = """
 unit=${!#}
 case $* in
   *ActiveState*) [ -e "$SANDBOX/active-$unit" ] && echo active || echo inactive ;;
@@ -60,7 +60,7 @@ def box(tmp_path: Path) -> Sandbox:
     sandbox = Sandbox(
         tmp_path / "box",
         {
-            "systemctl": _SYSTEMCTL,
+            "systemctl": SYSTEMCTL,
             "ip": 'if [ "$1" = route ]; then echo default via 10.0.0.1; else cat "$SANDBOX/addresses"; fi',
             "getent": 'echo "$2 STREAM"',
             "journalctl": "",
@@ -73,7 +73,7 @@ def box(tmp_path: Path) -> Sandbox:
         },
     )
     # The release: a recording stand-in, downloaded and checked like the real one.
-    sandbox.install("/usr/local/sbin/k3s-release", _K3S)
+    sandbox.install("/usr/local/sbin/k3s-release", K3S_THAT_RUNS)
     sandbox.path("/usr/local/sbin/k3s-release").rename(sandbox.mirror / "k3s")
     (sandbox.answered / "cacerts").write_text(CA)
     (sandbox.home / "addresses").write_text("2: eth0 inet 10.0.0.11/24 scope global eth0\n")
@@ -126,7 +126,7 @@ def test_a_lost_first_server_never_founds_a_second_cluster(box: Sandbox) -> None
 
 def keeps_how_it_joins(box: Sandbox) -> None:
     told = "cat /etc/rancher/k3s/config.yaml.d/20-join.yaml /etc/rancher/k3s/token >$SANDBOX/joined"
-    box.install("/usr/local/sbin/systemctl", f"case $* in *restart*) {told} ;; esac\n{_SYSTEMCTL}")
+    box.install("/usr/local/sbin/systemctl", f"case $* in *restart*) {told} ;; esac\n{SYSTEMCTL}")
 
 
 def started_with(box: Sandbox) -> str:
@@ -229,7 +229,7 @@ def test_a_crash_loop_is_started_at_once_and_a_start_that_takes_long_is_left_alo
     found(box, spec)
     active, sub = state.split("/")
     told = f"case $* in *ActiveState*) echo {active}; exit ;; *SubState*) echo {sub}; exit ;; esac"
-    box.install("/usr/local/sbin/systemctl", f"{told}\n{_SYSTEMCTL}")
+    box.install("/usr/local/sbin/systemctl", f"{told}\n{SYSTEMCTL}")
     done = box.run(install(spec, SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert bool([call for call in done.calls if " restart " in call]) == starts
@@ -256,7 +256,7 @@ def test_a_host_is_not_ready_by(box: Sandbox, what: str) -> None:
     """
     # Fresh from the fourth question on.
     asked = "echo . >>$SANDBOX/asked; [ $(wc -l <$SANDBOX/asked) -ge 4 ] ||"
-    body = _K3S.replace('case "$*" in\n', f'{asked} {{ {stale} }}\ncase "$*" in\n', 1)
+    body = K3S_THAT_RUNS.replace('case "$*" in\n', f'{asked} {{ {stale} }}\ncase "$*" in\n', 1)
     (box.mirror / "k3s").write_text(f"#!/bin/bash\necho k3s >>$SANDBOX/calls\n{body}")
     assert box.run(plan_cluster(spec_for(box), SERVERS).cluster_init_permit).code == 0
     done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
@@ -268,11 +268,11 @@ def test_an_agent_whose_node_was_deleted_registers_itself_again(box: Sandbox) ->
     spec = spec_for(box)
     assert box.run(install(spec, AGENT), stdin=AGENT_STDIN, answers=[HEALTHZ]).code == 0
     deleted_until_restarted = 'case "$*" in *kubeletVersion*) [ -e "$SANDBOX/again" ] || exit 0 ;; esac'
-    box.path("/opt/bin/k3s").write_text(f"#!/bin/bash\n{deleted_until_restarted}\n{_K3S}")
+    box.path("/opt/bin/k3s").write_text(f"#!/bin/bash\n{deleted_until_restarted}\n{K3S_THAT_RUNS}")
     spec = spec.model_copy(
         update={"releases": {VERSION: {"amd64": hashlib.sha256(box.path("/opt/bin/k3s").read_bytes()).hexdigest()}}}
     )
-    box.install("/usr/local/sbin/systemctl", f"case $* in *restart*) touch $SANDBOX/again ;; esac\n{_SYSTEMCTL}")
+    box.install("/usr/local/sbin/systemctl", f"case $* in *restart*) touch $SANDBOX/again ;; esac\n{SYSTEMCTL}")
     done = box.run(install(spec, AGENT), stdin=AGENT_STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert [call for call in done.calls if " restart " in call] == ["systemctl --no-block restart k3s-agent"]
@@ -314,7 +314,7 @@ def test_a_changed_setting_restarts_the_service_and_touches_no_data(box: Sandbox
 
 def test_a_service_that_starts_only_at_its_second_try_is_waited_for(box: Sandbox) -> None:
     late = "echo . >>$SANDBOX/asked; [ $(wc -l <$SANDBOX/asked) -ge 3 ] || exit 1"
-    (box.mirror / "k3s").write_text(f"#!/bin/bash\n{late}\n{_K3S}")
+    (box.mirror / "k3s").write_text(f"#!/bin/bash\n{late}\n{K3S_THAT_RUNS}")
     assert box.run(plan_cluster(spec_for(box), SERVERS).cluster_init_permit).code == 0
     done = box.run(install(spec_for(box), SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr

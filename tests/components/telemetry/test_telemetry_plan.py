@@ -180,10 +180,10 @@ def test_the_token_is_read_from_a_file_and_is_in_no_configuration() -> None:
     assert [need.key for need in PART.secrets(spec())] == ["telemetry-token"]
 
 
-def test_a_dollar_in_a_url_is_not_taken_for_a_variable() -> None:
-    # No site file can have one: the collector must not depend on that.
-    document = configuration(planned(spec().model_copy(update={"gateway": "https://collect.example.com/a$b"})))
-    assert document["exporters"]["otlp_http/metrics"]["endpoint"] == "https://collect.example.com/a$$b"
+def test_a_dollar_in_a_url_is_refused_and_never_taken_for_a_variable_of_the_collector() -> None:
+    # Past the spec's own check.
+    with pytest.raises(ValueError, match=r"`\$` cannot be in a URL here"):
+        planned(spec().model_copy(update={"gateway": "https://collect.example.com/a$b"}))
 
 
 def test_a_changed_configuration_replaces_the_pod_and_an_equal_one_does_not() -> None:
