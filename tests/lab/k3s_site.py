@@ -12,7 +12,7 @@ import pytest
 
 from components.host import plan as host_plan
 from components.host.machine import Machine
-from components.k3s.plan import ClusterPlan, NodePlan, plan_cluster, plan_node
+from components.k3s.plan import CA_UNKNOWN, ClusterPlan, NodePlan, ca_of, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
 from engine.obtain.pin import EngineError
@@ -80,7 +80,12 @@ class Site:
         if name not in self.installed:
             self.installed.append(name)
         secrets = [token, agent_token] if self.roles[name] == "server" else [agent_token]
-        return self.script(name, self.plan(name).install, stdin=secret_lines(secrets))
+        return self.script(name, self.plan(name).install, stdin=secret_lines([*secrets, self.ca_for(name)]))
+
+    def ca_for(self, name: str) -> str:
+        """The hash of the cluster's CA, as another server tells it to a host that joins."""
+        others = [other for other in self.installed if other != name and self.roles[other] == "server"]
+        return ca_of(self.script(others[0], self.plan(name).same_installation)) if others else CA_UNKNOWN
 
     def script(self, name: str, text: str, *, stdin: str = "") -> str:
         done = self.host(name).run(text, stdin=stdin, timeout_s=700)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.k3s.plan import plan_node
+from components.k3s.plan import CA_UNKNOWN, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
 from lab.hosts.lab import Lab
@@ -65,7 +65,7 @@ def untouched(site: Site) -> str:
 )
 def test_an_edit_that_would_lose_the_cluster_is_refused(one: Site, changes: dict[str, Any], says: str) -> None:
     before = untouched(one)
-    secrets = [TOKEN, AGENT_TOKEN, *([_ENDPOINT] if "datastore" in changes else [])]
+    secrets = [TOKEN, AGENT_TOKEN, *([_ENDPOINT] if "datastore" in changes else []), CA_UNKNOWN]
     with pytest.raises(LabError, match=says) as refused:
         one.script("a", edited(one, **changes), stdin=secret_lines(secrets))
     assert "Nothing was changed" in str(refused.value)
