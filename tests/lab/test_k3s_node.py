@@ -92,11 +92,13 @@ def test_an_agent_with_a_wrong_token_waits(one: Site) -> None:
 
 def test_a_short_token_is_trusted_and_k3s_says_so(one: Site) -> None:
     agent = Unit(one.host("b"), "k3s-agent")
-    mark = agent.restart()
-    wait_for(
-        "it says what it trusts",
-        lambda: agent.said("Cluster CA certificate is not trusted .*, but the token does not include a CA hash", mark),
-    )
+    with agent.told({"token": AGENT_TOKEN, "token-file": ""}) as mark:
+        wait_for(
+            "it says what it trusts",
+            lambda: agent.said(
+                "Cluster CA certificate is not trusted .*, but the token does not include a CA hash", mark
+            ),
+        )
     one.script("a", one.plan("b").wait_ready)
 
 
