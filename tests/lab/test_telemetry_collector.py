@@ -33,7 +33,6 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
     "with Triton": ({}, TRITON),
     "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, ()),
     "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, ()),
-    "a dollar in the URL": ({"gateway": "https://collect.example.com/a$b/${env:HOME}"}, ()),
 }
 
 
