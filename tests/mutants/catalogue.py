@@ -391,8 +391,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "other nodes are drained before the first server",
         _K3S_COMPONENT,
-        "before = [self._wait_ready(first, planned(first), before)]",
-        "self._wait_ready(first, planned(first), before)",
+        "before = [self._wait_ready(first, planned(first), [*before, installs[first.node]])]",
+        "self._wait_ready(first, planned(first), [*before, installs[first.node]])",
+        (_K3S,),
+    ),
+    Mutant(
+        "a node is removed before its own host is uninstalled",
+        _K3S_COMPONENT,
+        "planned(server), [*before, installs[server.node]])",
+        "planned(server), before)",
         (_K3S,),
     ),
     Mutant(

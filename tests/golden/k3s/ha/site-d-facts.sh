@@ -94,7 +94,15 @@ if [ -e /etc/k0s ] || [ -e /var/lib/k0s ]; then foreign k0s "k0s reset"; fi
 if [ -e /etc/kubernetes/admin.conf ] || [ -e /etc/kubernetes/kubelet.conf ]; then
   foreign "a cluster made by kubeadm" "kubeadm reset"
 fi
-if [ ! -f /var/lib/edge/owner ] && { [ -e /etc/rancher/k3s ] || [ -e /var/lib/rancher/k3s ]; }; then
+# Images and manifests that were laid beside before the first start (an image of one's own) are no K3s that has run.
+k3s_ran() {
+  local trace
+  for trace in /etc/rancher/k3s /etc/systemd/system/k3s{,-agent}.service /var/lib/rancher/k3s/{data,server/db,server/tls,agent/kubelet.kubeconfig}; do
+    [ ! -e "$trace" ] || return 0
+  done
+  return 1
+}
+if [ ! -f /var/lib/edge/owner ] && k3s_ran; then
   named=$(sed -n 's/^node-name: *//p' /etc/rancher/k3s/config.yaml 2>/dev/null | tr -d "'\"" || true)
   foreign "K3s as the node ${named:-without a name}" k3s-uninstall.sh
 fi

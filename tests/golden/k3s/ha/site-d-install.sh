@@ -307,7 +307,7 @@ not_before() { [ -n "$1" ] && [ "$(date --date="$1" +%s)" -ge "$2" ]; }
 # ready: whether the Node is Ready by the word of the kubelet that runs now, on the network of the K3s that runs now. K3s
 # tells systemd that it is up, and its API answers, before its kubelet and its network are; and the API shows what an
 # earlier kubelet said until the new one speaks.
-registered_again=''
+registered_again='' missing_since=''
 ready() {
   local started found release status beat
   # Loopback of a host with IPv6 only is ::1.
@@ -316,9 +316,12 @@ ready() {
   found=$(kubectl get node site-d --ignore-not-found --output \
     'jsonpath={.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}') || return 1
   if [ -z "$found" ]; then
-    # Somebody deleted the Node: a kubelet registers itself only when it starts.
-    [ -n "$registered_again" ] || restart
-    registered_again=1
+    # A kubelet registers itself within seconds of its start, and only then: if it has not, somebody deleted the Node.
+    missing_since=${missing_since:-$SECONDS}
+    if [ "$((SECONDS - missing_since))" -ge 30 ] && [ -z "$registered_again" ]; then
+      restart
+      registered_again=1
+    fi
     return 1
   fi
   read -r release status beat <<<"$found" || true
