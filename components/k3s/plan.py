@@ -171,7 +171,14 @@ def plan_node(
     releases = {sums[arch]: release for release, sums in spec.releases.items() if arch in sums}
     return NodePlan(
         install=install,
-        uninstall=render("k3s/uninstall.sh.j2", node=machine.node, kubernetes_node=node, unit=service, bin_dir=bin_dir),
+        uninstall=render(
+            "k3s/uninstall.sh.j2",
+            node=machine.node,
+            kubernetes_node=node,
+            unit=service,
+            bin_dir=bin_dir,
+            pod_cidr=spec.pod_cidr,
+        ),
         forget_old_node=render(
             "k3s/forget_old_node.sh.j2",
             node=node,

@@ -384,6 +384,13 @@ def test_uninstalling_leaves_no_file_of_k3s_behind(box: Sandbox) -> None:
     assert box.run(scripts.uninstall).code == 0, "a second removal must be fine"
 
 
+def test_routes_to_the_pods_of_other_hosts_go_with_k3s(box: Sandbox) -> None:
+    spec = spec_for(box, pod_cidr="10.44.0.0/16")
+    done = box.run(plan_node(spec, SERVERS[0], SERVERS, labels={}).uninstall)
+    assert done.code == 0, done.stderr
+    assert "ip route flush root 10.44.0.0/16" in done.calls
+
+
 def test_rules_that_k3s_made_with_its_own_iptables_go_with_it(box: Sandbox) -> None:
     spec = spec_for(box)
     found(box, spec)

@@ -122,6 +122,12 @@ for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
 done
 # K3s brings its own iptables, and uses it where the host has none.
 for tools in /var/lib/rancher/k3s/data/*/bin/aux; do PATH=$PATH:$tools; done
+# Routes to the pods of other hosts, which flannel's host-gw backend leaves.
+pods=10.42.0.0/16
+case $pods in
+  *:*) ip -6 route flush root "$pods" 2>/dev/null || true ;;
+  *) ip route flush root "$pods" 2>/dev/null || true ;;
+esac
 for tool in iptables ip6tables; do
   command -v "$tool-save" >/dev/null || continue
   # Only the chains that kube-proxy, flannel and the network policy controller made.
