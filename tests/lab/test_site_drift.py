@@ -168,6 +168,6 @@ def test_what_was_changed_of_k3s_is_named_and_no_secret_is_shown(cluster: Cluste
 def test_a_node_that_is_applied_again_is_as_planned_and_ready(cluster: Cluster) -> None:
     change(cluster.site, "a", reapply="again")
     touched = cluster.site.up()
-    assert touched == {f"lab-a-{part}": "update" for part in ("reachable", "facts", "base", "k3s")}
+    assert touched == {f"lab-a-{part}": "update" for part in ("reachable", "facts", "base", "k3s", "k3s-member")}
     assert found(cluster.site) == {"lab-a": {}}
     assert cluster.nodes() == {"lab-a": True}
