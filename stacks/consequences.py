@@ -72,6 +72,19 @@ def held_in(deployment: Iterable[Mapping[str, Any]]) -> Iterator[Held]:
             yield held(one)
 
 
+def answers(deployment: Mapping[str, Any]) -> tuple[Applied, ...]:
+    """What a deployment says was applied.
+
+    There are two answers where a killed run leaves open whether what it had begun was done.
+    """
+    resources = deployment.get("resources") or []
+    begun = [one["resource"] for one in deployment.get("pending_operations") or ()]
+    done = Applied.of(held_in(resources))
+    if not begun:
+        return (done,)
+    return done, Applied.of(held_in({one["urn"]: one for one in (*resources, *begun)}.values()))
+
+
 def held(state: Mapping[str, Any]) -> Held:
     """One resource, as the engine writes its state."""
     inputs, outputs = state.get("inputs"), state.get("outputs")

@@ -7,10 +7,7 @@ applied: the present program is recorded on the site files as they were there.
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,12 +17,13 @@ from pathlib import Path
 from components.consequence import Consequence
 from components.host.applied import Applied, Held
 from edge.exit_codes import BAD_INPUT
+from edge.run import revision
 from edge.run.events import STACK_TYPE
 from edge.run.failure import OperationError
 from edge.run.program import recorded, rehearsed
 from sitefile.problems import FileError
 from stacks.catalogue import catalogue
-from stacks.consequences import held_in, in_any
+from stacks.consequences import answers, in_any
 from stacks.loader import load_site
 from stacks.site import SiteSpec
 
@@ -40,7 +38,7 @@ class Before:
     states: Mapping[str, tuple[Applied, ...]] = field(default_factory=dict)
     """By site; several where a killed `up` leaves it open which holds."""
     files: Path | None = None
-    """Folder with the project's `stacks` at the revision."""
+    """The project at the revision."""
 
     def consequences(self, spec: SiteSpec) -> tuple[Consequence, ...]:
         """What the edit means. Raises ``OperationError`` where the site of the revision cannot be built."""
@@ -83,8 +81,9 @@ def before(named: str, root: Path) -> Iterator[Before]:
         yield Before(root, states=_states(Path(named)))
         return
     with tempfile.TemporaryDirectory(prefix="edge-against-") as folder:
-        _extract(named, root, Path(folder))
-        yield Before(root, files=Path(folder))
+        checkout = Path(folder) / "checkout"
+        _check_out(named, root, checkout)
+        yield Before(root, files=checkout)
 
 
 def _states(file: Path) -> dict[str, tuple[Applied, ...]]:
@@ -92,11 +91,7 @@ def _states(file: Path) -> dict[str, tuple[Applied, ...]]:
         text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         document = json.loads(text)
         deployment = document.get("deployment") or document["checkpoint"]["latest"] or {}
-        resources = deployment.get("resources") or []
-        begun = [one["resource"] for one in deployment.get("pending_operations") or ()]
-        found = [Applied.of(held_in(resources))]
-        if begun:
-            found.append(Applied.of(held_in({one["urn"]: one for one in (*resources, *begun)}.values())))
+        found = answers(deployment)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OperationError(f"{file} is not the state of a stack.", (_HELP,), code=BAD_INPUT) from error
     states: dict[str, tuple[Applied, ...]] = {}
@@ -106,20 +101,13 @@ def _states(file: Path) -> dict[str, tuple[Applied, ...]]:
     return states
 
 
-def _extract(revision: str, root: Path, folder: Path) -> None:
-    """The project's `stacks` at a revision."""
-    named = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    archive = _git(root, "archive", "--format=tar", named.decode().strip(), "stacks") if named else b""
-    if not archive:
-        what = f"--against {revision}: there is no such file, and no such Git revision with a folder `stacks`."
-        raise OperationError(what, (_HELP,), code=BAD_INPUT)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(folder, filter="data")
-
-
-def _git(root: Path, *arguments: str) -> bytes:
+def _check_out(named: str, root: Path, folder: Path) -> None:
+    """The project at a revision that has sites."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
-    except OSError:
-        return b""
-    return done.stdout if done.returncode == 0 else b""
+        revision.check_out(revision.commit_of(named, root), root, folder)
+    except OperationError as error:
+        what = f"--against {named}: there is no such file. {error.what}"
+        raise OperationError(what, (*error.remedies, _HELP), code=error.code) from error
+    if not (folder / "stacks").is_dir():
+        what = f"--against {named}: there is no such file, and the revision has no folder `stacks`."
+        raise OperationError(what, (_HELP,), code=BAD_INPUT)

@@ -31,7 +31,7 @@ from engine.environment import PROJECT_ROOT, backend_of, environment
 from engine.obtain.cli import PulumiCli, automation_command, locate
 from stacks.catalogue import catalogue
 from stacks.configuration import ALLOW_DESTROY, full_key
-from stacks.consequences import held, held_in, in_any, of_destroy
+from stacks.consequences import answers, held, in_any, of_destroy
 from stacks.economics import assess
 from stacks.loader import load_site
 
@@ -299,9 +299,7 @@ class Session:
         applied = [Applied.of(map(held, run.held.values()))]
         if run.has_pending:
             deployment = self._workspace().export_stack(self.site).deployment or {}
-            begun = [one["resource"] for one in deployment.get("pending_operations") or ()]
-            both = {one["urn"]: one for one in (*deployment.get("resources", ()), *begun)}
-            applied.append(Applied.of(held_in(both.values())))
+            applied += answers(deployment)[1:]
         return applied
 
     def _create_stack(self) -> None:
