@@ -34,7 +34,7 @@ class Url:
     scheme: str
     user: str | None
     host: str
-    """A name or an address; IPv6 without brackets."""
+    """A name or an address, in lower case; IPv6 without brackets."""
     port: int
     """The scheme's own where the URL has none."""
     path: str
@@ -53,7 +53,7 @@ def parse(text: str) -> Url:
         raise ValueError(f"expected a port from 1 to 65535 after the host, this is `{port}`")
     if not _is_host(host):
         raise ValueError(f"expected a host name or an IP address, this is `{host}`")
-    return Url(scheme, user, host.strip("[]"), int(port) if port else _PORTS.get(scheme, 0), path or "")
+    return Url(scheme, user, host.strip("[]").lower(), int(port) if port else _PORTS.get(scheme, 0), path or "")
 
 
 def _is_host(text: str) -> bool:

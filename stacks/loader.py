@@ -107,12 +107,17 @@ def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileC
     )
 
 
+def is_path(site: str) -> bool:
+    """Whether ``site`` is written as the path of a site file, and not as an id."""
+    return "/" in site or site.endswith((".yaml", ".yml"))
+
+
 def _sites(root: Path) -> Path:
     return root / "stacks" / "sites"
 
 
 def _path(name_or_path: str | Path, root: Path) -> Path:
-    if isinstance(name_or_path, Path) or "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+    if isinstance(name_or_path, Path) or is_path(name_or_path):
         return Path(name_or_path)
     path = _sites(root) / f"{name_or_path}.yaml"
     if path.exists() or path.is_symlink():

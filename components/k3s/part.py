@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from components import ports
+from components import ports, urls
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
@@ -83,7 +82,7 @@ class K3sPart(Part[K3sSpec]):
             yield Network((*at, key), getattr(spec, key), role, of_cluster=True, default=default)
 
     def downloads(self, spec: K3sSpec, at: DataPath) -> Iterator[Download]:
-        yield Download((*at, "mirror"), "K3s", urlsplit(spec.mirror).hostname or "", "name a `mirror` of your own")
+        yield Download((*at, "mirror"), "K3s", urls.parse(spec.mirror).host, "name a `mirror` of your own")
         if not spec.airgap_images:
             remedy = "add `airgap_images:`, or a mirror of `docker.io` (or `*`) to `registries`"
             yield Download((*at, "airgap_images"), "K3s' own images", "docker.io", remedy, of_cluster=True)

@@ -23,6 +23,7 @@ from edge.exit_codes import BAD_INPUT
 from edge.run import revision
 from edge.run.failure import OperationError
 from engine.environment import PROJECT_ROOT, file_backend, state_folder
+from stacks.loader import is_path
 
 _CODE = ("components", "sitefile", "stacks", "policies", "edge", "engine")
 _SHORT = 10
@@ -66,7 +67,7 @@ def rehearsed_at(ref: str, site: str, root: Path) -> Iterator[tuple[Against, str
         if not (checkout / file).is_file():
             yield Against(ref, commit, "none"), backend
             return
-        name = site if not _is_path(site) else str(file)
+        name = site if not is_path(site) else str(file)
         against = Against(ref, commit, "revision")
         if own := _up(checkout, name):
             _put_present_program(checkout)
@@ -79,13 +80,9 @@ def rehearsed_at(ref: str, site: str, root: Path) -> Iterator[tuple[Against, str
         yield against, backend
 
 
-def _is_path(site: str) -> bool:
-    return "/" in site or site.endswith((".yaml", ".yml"))
-
-
 def _file(site: str, root: Path) -> Path:
     """The site file, from the project's folder."""
-    if not _is_path(site):
+    if not is_path(site):
         return Path("stacks", "sites", f"{site}.yaml")
     try:
         return Path(site).resolve().relative_to(root.resolve())

@@ -9,7 +9,7 @@ from edge.exit_codes import BAD_INPUT
 from edge.run.failure import OperationError
 from sitefile.problems import any_of, near_miss, shown
 from stacks.fleet.load import STACK as FLEET
-from stacks.loader import site_files
+from stacks.loader import is_path, site_files
 
 
 def fleet_file(root: Path) -> Path:
@@ -59,7 +59,7 @@ def _files_of(name: str, root: Path) -> list[Path]:
         if not files:
             raise OperationError(f"There is no site file in {name}.", ("site files end in .yaml",), code=BAD_INPUT)
         return files
-    if "/" in name or name.endswith((".yaml", ".yml")):
+    if is_path(name):
         if not path.is_file():
             raise OperationError(f"There is no file {name}.", code=BAD_INPUT)
         return [path]

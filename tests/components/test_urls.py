@@ -84,3 +84,8 @@ def test_what_is_accepted_is_what_python_reads_too_and_an_editor_accepts_it(rest
         assert (url.host.lower(), url.port) == (read.hostname, read.port or 443)
         pattern = TypeAdapter(HttpsUrl).json_schema()["pattern"]
         assert re.search(pattern.removesuffix("$") + r"\Z", text)
+
+
+def test_a_host_is_read_in_lower_case_since_names_have_no_case() -> None:
+    assert parse("ssh://git@Git.Example.COM/Edge.git").host == "git.example.com"
+    assert parse("ssh://git@Git.Example.COM/Edge.git").path == "/Edge.git"

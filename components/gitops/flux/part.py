@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
+from components import urls
 from components.consequence import Consequence
 from components.gitops.flux.consequences import EDITS, consequences
 from components.gitops.flux.plan import required_secrets, site_variables
@@ -60,7 +60,7 @@ class FluxPart(Part[FluxSpec]):
         return {"flux_version": spec.distribution.version}
 
     def downloads(self, spec: FluxSpec, at: DataPath) -> Iterator[Download]:
-        chart = urlsplit(spec.operator.chart).hostname or ""
+        chart = urls.parse(spec.operator.chart).host
         yield Download(
             (*at, "operator", "chart"), "flux-operator's chart", chart, "name a `chart` of your own registry"
         )

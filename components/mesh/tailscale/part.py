@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
+from components import urls
 from components.addresses import TAILNET
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
@@ -70,7 +70,7 @@ class TailscalePart(Part[TailscaleSpec]):
         yield Download(
             (*at, "mirror"),
             "Tailscale",
-            urlsplit(spec.mirror).hostname or "",
+            urls.parse(spec.mirror).host,
             "name a `mirror` of your own for the mesh",
         )
 
