@@ -35,6 +35,15 @@ version = 2
   bin_dir = "/usr/lib/cni"
 CONFIG
 
+# What K3s bundles beside its own program: a copy of iptables, and ipset, which the system itself does not have.
+bundled=/usr/lib/edge-lab/k3s-aux
+install -d -m 0755 "$bundled"
+mv /usr/sbin/ipset "$bundled/ipset"
+cp /usr/sbin/xtables-nft-multi "$bundled/xtables-nft-multi"
+for tool in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+  ln -s xtables-nft-multi "$bundled/$tool"
+done
+
 # The clock is the machine's: the time service runs, and is not able to set it.
 install -d -m 0755 /etc/systemd/system/systemd-timesyncd.service.d /etc/systemd/journald.conf.d
 cat >/etc/systemd/system/systemd-timesyncd.service.d/50-lab.conf <<'CONFIG'

@@ -27,7 +27,7 @@ PACKAGES = (
     *("openssh-server", "sudo", "curl", "ca-certificates"),
     *("iproute2", "iptables", "iputils-ping", "kmod", "procps", "util-linux", "e2fsprogs"),
     # What a host without internet needs to run pods. K3s brings its own.
-    *("containerd", "runc", "containernetworking-plugins", "conntrack", "ethtool", "socat"),
+    *("containerd", "runc", "containernetworking-plugins", "conntrack", "ethtool", "socat", "ipset"),
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 from lab.hosts.lab import Lab
 from tests.lab.k3s_site import AGENT_TOKEN, TOKEN, Site, release_on_mirror, uninstalled_at_the_end, wait_for
 from tests.lab.k3s_unit import Unit
+from tests.lab.probe_pod import pod
 
 # The kubelet of the component's configuration, without what lets it run on cgroup v1.
 _STRICT = {"kubelet-arg": ["pod-max-pids=4096"]}
@@ -160,3 +161,34 @@ def test_a_restart_amid_automatic_restarts_keeps_their_count(one: Site) -> None:
         server.host.run("systemctl restart --no-block k3s")
         assert server.restarts >= 2
     wait_for("the node is ready", lambda: ready(one, "lab-a"))
+
+
+def test_a_network_policy_is_enforced_and_a_fresh_pod_waits_for_it(one: Site) -> None:
+    """The component's own policy: pods of a namespace reach each other, and others do not reach them."""
+    one.kubectl("create", "namespace", "stranger")
+    one.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", "stranger", "--timeout=60s")
+    for name, host, namespace in (
+        ("guarded", "b", "default"),
+        ("inside", "a", "default"),
+        ("outside", "a", "stranger"),
+    ):
+        one.kubectl("apply", "--namespace", namespace, "--filename", "-", stdin=pod(name, host=host))
+    for name, namespace in (("guarded", "default"), ("inside", "default"), ("outside", "stranger")):
+        one.kubectl("wait", "--namespace", namespace, "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
+    address = one.kubectl("get", "pod", "guarded", "--output", "jsonpath={.status.podIP}")
+
+    def said(name: str, namespace: str) -> str:
+        ask = f"k3s kubectl exec --namespace {namespace} {name} -- /probe get http://{address}:8080"
+        done = one.host("a").run(ask, check=False)
+        return done.stdout + done.stderr
+
+    wait_for("a pod of the namespace gets in", lambda: "guarded saw" in said("inside", "default"))
+    assert "connection refused" in said("outside", "stranger")
+
+
+def test_ipset_and_iptables_of_k3s_are_its_own(one: Site) -> None:
+    server = one.host("a")
+    assert server.run("command -v ipset", check=False).returncode != 0, "the host itself has none"
+    found = server.run("cd /var/lib/rancher/k3s/data/*/bin/aux && ls && ./ipset list --name").stdout
+    assert {"ipset", "iptables", "iptables-save", "iptables-restore"} <= set(found.split())
+    assert "KUBE-" in found, "sets of the network policy controller"

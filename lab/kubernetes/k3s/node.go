@@ -42,6 +42,9 @@ func runNode(command string, arguments []string) error {
 	if err != nil {
 		return fatal(err)
 	}
+	if err := agent.LinkPrograms(); err != nil {
+		return fatal(err)
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
 	children := child.NewGroup()

@@ -114,6 +114,7 @@ func (a *Agent) start(ctx context.Context, register Register) error {
 		return err
 	}
 	go a.labelNode(ctx, controller)
+	go a.enforcePolicies(ctx, controller)
 	return nil
 }
 

@@ -27,6 +27,9 @@ const pauseImage = "docker.io/rancher/mirrored-pause:3.6"
 // The host's programs that K3s would bring along. They are run below K3s' folder, where K3s' own would be.
 var hostPrograms = []string{"containerd", "containerd-shim-runc-v2", "runc"}
 
+// Where a host of the lab keeps the other programs that K3s brings along: none of them is on its PATH.
+const bundledTools = "/usr/lib/edge-lab/k3s-aux"
+
 // HostProgram finds a program of the host; never the link to this one that may be earlier on the path.
 func HostProgram(name string) (string, error) {
 	for _, folder := range []string{"/usr/bin", "/usr/sbin", "/bin", "/sbin"} {
@@ -39,9 +42,6 @@ func HostProgram(name string) (string, error) {
 }
 
 func (a *Agent) startContainerd(ctx context.Context) error {
-	if err := linkHostPrograms(); err != nil {
-		return err
-	}
 	hosts := filepath.Join(paths.AgentEtc, "containerd", "certs.d")
 	if err := writeRegistries(hosts); err != nil {
 		return err
@@ -64,7 +64,6 @@ func (a *Agent) startContainerd(ctx context.Context) error {
 		return err
 	}
 	command := exec.Command(filepath.Join(paths.Bin, "containerd"), "--config", config)
-	command.Env = append(os.Environ(), "PATH="+paths.Bin+":"+os.Getenv("PATH"))
 	command.Stdout, command.Stderr = log, log
 	logrus.Infof("Running containerd --config %s; its log is %s", config, log.Name())
 	if err := a.children.Start("containerd", command); err != nil {
@@ -97,8 +96,10 @@ func criLoaded(log string, begun int64) error {
 	return nil
 }
 
-func linkHostPrograms() error {
-	if err := os.MkdirAll(paths.Bin, 0o755); err != nil {
+// LinkPrograms puts the programs that K3s brings along where K3s' own would be, and on the path of all that is started:
+// containerd and the like before the host's, iptables and ipset after them, so that they serve where the host has none.
+func LinkPrograms() error {
+	if err := os.MkdirAll(paths.Aux, 0o755); err != nil {
 		return err
 	}
 	for _, name := range hostPrograms {
@@ -112,7 +113,18 @@ func linkHostPrograms() error {
 			return err
 		}
 	}
-	return nil
+	tools, err := filepath.Glob(filepath.Join(bundledTools, "*"))
+	if err != nil {
+		return err
+	}
+	for _, tool := range tools {
+		link := filepath.Join(paths.Aux, filepath.Base(tool))
+		_ = os.Remove(link)
+		if err := os.Symlink(tool, link); err != nil {
+			return err
+		}
+	}
+	return os.Setenv("PATH", strings.Join([]string{paths.Bin, os.Getenv("PATH"), paths.Aux}, ":"))
 }
 
 // restrict_oom_score_adj: root in a lab's namespaces may not lower a process's score; on a machine it changes nothing

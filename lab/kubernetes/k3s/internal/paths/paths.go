@@ -11,6 +11,7 @@ const (
 
 	Data   = "/var/lib/rancher/k3s"
 	Bin    = Data + "/data/lab/bin"
+	Aux    = Bin + "/aux"
 	Server = Data + "/server"
 	Agent  = Data + "/agent"
 
