@@ -116,13 +116,14 @@ class Whole:
         self.write()
 
     def infer(self, picture: bytes, *, deadline_s: float = 60) -> bytes:
-        """The model's answer at its service, asked from the server until there is one.
+        """The model's answer at its service, asked from the model's host until there is one.
 
+        Policies let nobody else in, but a pod's own host always reaches it.
         Raises OSError with the client's words if it still does not at the deadline.
         """
         where = ("--namespace", NAMESPACE, "--output", "jsonpath={.spec.clusterIP}")
         address = f"{self.kubectl('get', 'service', SERVICE, *where)}:{GRPC_PORT}"
-        pid = self.lab[SERVER].pid
+        pid = self.lab[MODEL_HOST].pid
         assert pid is not None
         end = time.monotonic() + deadline_s
         while True:
