@@ -56,6 +56,10 @@ class Cluster:
             for item in json.loads(self.kubectl("get", "nodes", "--output", "json", on=on))["items"]
         }
 
+    def answers(self, name: str) -> bool:
+        """Whether the API on this server says that it is ready."""
+        return self.host(name).run("k3s kubectl get --raw /readyz", check=False).stdout == "ok"
+
     def left(self, name: str) -> set[str]:
         """What is on the host that was not there before the site; files that another site had left may be gone."""
         return set(self.held(self.host(name)).splitlines()) - set(self.before[name].splitlines())

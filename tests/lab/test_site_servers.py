@@ -1,20 +1,27 @@
-"""A site of three servers through the whole program, and the loss of the one that founded the cluster.
+"""A site of three servers through the whole program: what it may lose, and how it comes back by `docs/operations.md`.
 
-One story, in the order in which the tests stand. The API's address is a load balancer, as a site's router has one. It
-takes the first server that accepts: the lost first server itself, as soon as K3s listens there, before it has joined.
+One story, in the order in which the tests stand; each starts from a site that is whole, and leaves one. Where the CLI
+is killed in the middle, it is killed when the named resource has begun to change. The API's address is a load balancer,
+as a site's router has one. It takes the first server that accepts: a lost first server leads to itself, as soon as K3s
+listens there, before it has joined.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from lab.balancer import Balancer
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
+from lab.hosts.system import wait_until
 
 _SERVERS = ("a", "b", "c")
+_ALL_READY = {"lab-a": True, "lab-b": True, "lab-c": True}
 
 
 @pytest.fixture(scope="module")
@@ -25,31 +32,150 @@ def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
         Balancer(address, [lab[name].address for name in _SERVERS]),
         cluster_site(lab, home, _SERVERS, api_address=address) as made,
     ):
+        made.write("a")
+        made.site.up()
+        made.kubectl("create", "configmap", "from-before", "--namespace", "default")
         yield made
 
 
-def members(cluster: Cluster, *, on: str) -> set[str]:
-    """The nodes that are members of the cluster's etcd."""
-    selector = "node-role.kubernetes.io/etcd=true"
-    return set(cluster.kubectl("get", "nodes", "--selector", selector, "--output", "name", on=on).split())
+def killed_at(cluster: Cluster, resource: str) -> None:
+    """An `up` that is killed when ``resource`` has begun to change; its lock is removed as its owner is gone."""
+    run = cluster.site.start("up", "--yes", "--skip-preview", "--json")
+    assert run.stdout is not None
+    said = []
+    for line in run.stdout:
+        event = json.loads(line)
+        said.append(event.get("diagnosticEvent", {}).get("message", ""))
+        if begun(event).endswith(f"::{resource}"):
+            break
+    else:
+        pytest.fail(f"{resource} did not change: {''.join(said)}")
+    run.kill()
+    run.communicate()
+    cluster.site.pulumi("cancel", "--yes", check=False)
 
 
-def test_three_servers_come_up_as_one_cluster_in_high_availability(cluster: Cluster) -> None:
-    cluster.write(*_SERVERS)
-    cluster.site.up()
-    assert cluster.nodes() == {"lab-a": True, "lab-b": True, "lab-c": True}
-    assert members(cluster, on="b") == {"node/lab-a", "node/lab-b", "node/lab-c"}
+def begun(event: dict[str, Any]) -> str:
+    """The resource whose change an event of the engine announces."""
+    metadata = event.get("resourcePreEvent", {}).get("metadata", {})
+    return str(metadata["urn"]) if metadata.get("op") not in (None, "same", "read") else ""
+
+
+def failed(cluster: Cluster) -> str:
+    """What an `up` said that had to fail."""
+    done: subprocess.CompletedProcess[str] = cluster.site.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def is_whole(cluster: Cluster, *, on: str = "a", nodes: dict[str, bool] | None = None) -> None:
+    """The site is up with its data, and one more `up` finds nothing to do."""
+    assert cluster.nodes(on=on) == (_ALL_READY if nodes is None else nodes)
+    members = cluster.kubectl(
+        "get", "nodes", "--selector", "node-role.kubernetes.io/etcd=true", "--output", "name", on=on
+    )
+    assert {f"node/{name}" for name in (nodes or _ALL_READY)} == set(members.split())
+    assert "from-before" in cluster.kubectl("get", "configmap", "--namespace", "default", "--output", "name", on=on)
     assert cluster.site.up() == {}
 
 
-def test_a_lost_first_server_rejoins_what_it_founded_by_a_new_host_key_and_a_plain_up(cluster: Cluster) -> None:
-    cluster.kubectl("create", "configmap", "from-before", "--namespace", "default", on="b")
-    cluster.reimage("a")
+def power(cluster: Cluster, *names: str, on: bool) -> None:
+    for name in names:
+        host = cluster.host(name)
+        if not on:
+            host.power_off()
+            continue
+        host.power_on()
+        host.wait_ssh(60)
+        host.wait_booted(60)
+
+
+def test_one_server_grows_to_three_in_high_availability_and_keeps_what_it_had(cluster: Cluster) -> None:
     cluster.write(*_SERVERS)
     cluster.site.up()
-    assert cluster.nodes(on="b") == {"lab-a": True, "lab-b": True, "lab-c": True}
-    assert members(cluster, on="a") == {"node/lab-a", "node/lab-b", "node/lab-c"}
-    assert "from-before" in cluster.kubectl("get", "configmap", "--namespace", "default", "--output", "name", on="a")
+    is_whole(cluster, on="c")
+    assert cluster.host("a").run("ls /var/lib/rancher/k3s/server/db").stdout.split().count("state.db") == 0
+
+
+def test_a_lost_first_server_comes_back_though_the_cli_is_killed_while_it_joins(cluster: Cluster) -> None:
+    cluster.reimage("a")
+    cluster.write(*_SERVERS)
+    killed_at(cluster, "lab-a-k3s")
+    cluster.site.up()
+    is_whole(cluster, on="b")
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_server_whose_node_was_deleted_comes_back_when_it_is_applied_again(cluster: Cluster, name: str) -> None:
+    other = "c"
+    cluster.kubectl("delete", "node", f"lab-{name}", "--timeout=60s", on=other)
+    cluster.write(*_SERVERS, of_host={name: {"reapply": "its-node-was-deleted"}})
+    killed_at(cluster, f"lab-{name}-k3s")
+    cluster.site.up()
+    is_whole(cluster, on=other)
+    cluster.write(*_SERVERS)
+    cluster.site.up()
+
+
+def test_two_of_three_servers_go_on_without_the_first(cluster: Cluster) -> None:
+    power(cluster, "a", on=False)
+    wait_until(lambda: cluster.answers("b"), "b answers alone", deadline_s=60)
+    cluster.kubectl("create", "configmap", "while-a-is-off", "--namespace", "default", on="b")
+    power(cluster, "a", on=True)
+    wait_until(lambda: cluster.answers("a"), "a is back", deadline_s=120)
+    wait_until(lambda: cluster.nodes() == _ALL_READY, "all nodes are Ready", deadline_s=120)
+    assert "while-a-is-off" in cluster.kubectl("get", "configmap", "--namespace", "default", "--output", "name", on="a")
+
+
+def test_a_lost_quorum_is_said_in_one_message_and_comes_back_with_the_servers(cluster: Cluster) -> None:
+    power(cluster, "b", "c", on=False)
+    cluster.k3s["pod_max_pids"] = 2048
+    cluster.write(*_SERVERS)
+    said = failed(cluster)
+    assert "lab-a-k3s" in said
+    power(cluster, "b", "c", on=True)
+    cluster.site.up()
+    is_whole(cluster)
+
+
+def test_three_servers_go_back_to_one_and_a_server_that_is_down_is_named_as_what_holds_it_up(cluster: Cluster) -> None:
+    power(cluster, "b", on=False)
+    cluster.write("a")
+    said = failed(cluster)
+    assert "lab-c" in said
+    power(cluster, "b", on=True)
+    killed_at(cluster, "lab-b-k3s-member")
+    cluster.site.up()
+    is_whole(cluster, nodes={"lab-a": True})
+    held = cluster.host("a").run("ls /var/lib/rancher/k3s/server/db").stdout.split()
+    assert "etcd" in held
+    assert "state.db" not in held, "the datastore that the server has stays what it is"
+    assert cluster.left("c") == set()
+
+
+def test_one_server_that_was_one_of_three_grows_to_three_again(cluster: Cluster) -> None:
+    cluster.write(*_SERVERS)
+    killed_at(cluster, "lab-c-k3s")
+    cluster.site.up()
+    wait_until(lambda: cluster.nodes() == _ALL_READY, "all nodes are Ready", deadline_s=60)
+    is_whole(cluster)
+
+
+def test_servers_that_no_other_can_forget_are_named_with_the_way_on(cluster: Cluster) -> None:
+    for name in ("b", "c"):
+        cluster.reimage(name)
+    cluster.write(*_SERVERS)
+    said = failed(cluster)
+    assert "Most servers are lost" in said
+
+
+def test_a_site_without_any_server_starts_a_new_cluster_on_purpose_only(cluster: Cluster) -> None:
+    cluster.reimage("a")
+    cluster.write(*_SERVERS)
+    assert "No server is left" in failed(cluster)
+    (permit,) = [one["urn"] for one in cluster.site.resources() if one["urn"].endswith("::lab-k3s-birth")]
+    cluster.site.pulumi("up", "--yes", "--skip-preview", "--replace", permit)
+    assert cluster.nodes() == _ALL_READY
     assert cluster.site.up() == {}
 
 

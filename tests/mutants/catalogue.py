@@ -6,6 +6,7 @@ a file or a text moves, move it here too: `tests/mutants/test_catalogue.py` says
 
 from __future__ import annotations
 
+from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.mutant import Mutant
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
@@ -87,6 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (_LOADER,),
     ),
     *PREVIEW,
+    *CONSEQUENCES,
     # How hosts are reached.
     Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
     Mutant("the jump host's key is pinned", _HOST, "host_key=jump.spec.host_key,", "", (_SSH,)),
