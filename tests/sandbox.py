@@ -7,6 +7,8 @@ arguments, so that a test can say what was run and that no secret was among it. 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,3 +105,21 @@ class Sandbox:
             for path in self.disk.rglob("*")
             if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes()
         )
+
+
+def bare_root(folder: Path) -> Path:
+    """A root directory with bash and what it is linked with, and a file of three secrets; nothing else."""
+    bash = shutil.which("bash")
+    assert bash
+    linked = subprocess.run(["ldd", bash], capture_output=True, text=True, check=True).stdout
+    for path in [bash, *re.findall(r"(/\S+) \(", linked)]:
+        copy = folder / path.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    for name in ("dev", "scripts", "bin"):
+        (folder / name).mkdir(exist_ok=True)
+    if not (folder / "bin/bash").exists():
+        shutil.copy(bash, folder / "bin/bash")
+    (folder / "secrets").write_text("b25l\ndHdv\ndGhyZWU=\n")
+    os.mknod(folder / "dev/null", 0o666 | 0o020000, os.makedev(1, 3))
+    return folder

@@ -89,12 +89,13 @@ def _program(pid: int) -> str:
 def off(layout: Layout, host: str, number: int) -> None:
     """Cuts the power: every process of ``host`` ends at once, unasked. Returns when nothing is left but its disk."""
     folder = layout.host_folder(host)
+    # The cable first: the kernel closes the connections of a killed process, and a machine without power does not.
+    network.ease(layout, number)
+    network.unplug(layout, layout.link(number))
     if (pid := process(folder)) is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     cgroups.remove(layout.label(host))
-    network.ease(layout, number)
-    network.unplug(layout, layout.link(number))
     if launcher := _started.pop(folder, None):
         launcher.wait()
     (folder / "pid").unlink(missing_ok=True)

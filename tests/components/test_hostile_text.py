@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +28,12 @@ from components.mesh.tailscale.plan import plan as plan_tailscale
 from components.mesh.tailscale.spec import TailscaleSpec
 from components.registration.rancher.plan import plan as plan_rancher
 from components.registration.rancher.spec import RancherSpec
-from components.shell import secret_lines
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site
 from stacks.parts import entries, host_checks, view
 from stacks.site import SiteSpec
 from tests.components.site_parts import VERSION
-from tests.sandbox import needs_root
+from tests.sandbox import bare_root, needs_root
 
 HOSTILE = (
     "$(>marker)$(pwned)",
@@ -237,24 +234,6 @@ echo "$number scripts ran"
 """
 
 
-def _root(folder: Path) -> Path:
-    """A root directory with bash and what it is linked with, and nothing else."""
-    bash = shutil.which("bash")
-    assert bash
-    linked = subprocess.run(["ldd", bash], capture_output=True, text=True, check=True).stdout
-    for path in [bash, *re.findall(r"(/\S+) \(", linked)]:
-        copy = folder / path.lstrip("/")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-    for name in ("dev", "scripts", "bin"):
-        (folder / name).mkdir(exist_ok=True)
-    if not (folder / "bin/bash").exists():
-        shutil.copy(bash, folder / "bin/bash")
-    (folder / "secrets").write_text(secret_lines(["one", "two", "three"]))
-    os.mknod(folder / "dev/null", 0o666 | 0o020000, os.makedev(1, 3))
-    return folder
-
-
 def ran(root: Path, texts: list[str]) -> str:
     """What happened when ``texts`` ran in ``root``: a line for each file that should not be there."""
     prelude = shell.without_prelude("prelude.sh.j2")
@@ -299,7 +278,7 @@ def test_no_text_of_a_site_runs_as_code(tmp_path: Path) -> None:
     )
     assert len(result.fields) > 100
     assert {"mesh.login_server", "hosts.[].name", "k3s.api_address", "site"} <= result.in_scripts
-    assert ran(_root(tmp_path), list(held.values())) == f"{len(held)} scripts ran\n"
+    assert ran(bare_root(tmp_path), list(held.values())) == f"{len(held)} scripts ran\n"
 
 
 @needs_root
@@ -320,4 +299,4 @@ def test_no_text_of_a_site_runs_as_code(tmp_path: Path) -> None:
 )
 def test_text_that_is_not_quoted_is_noticed(tmp_path: Path, text: str, script: str) -> None:
     plain = shell.without_prelude("prelude.sh.j2") + "\n" + script.replace("{}", text) + "\n"
-    assert "made /marker" in ran(_root(tmp_path), [plain] * 20)  # twenty throws of the dice
+    assert "made /marker" in ran(bare_root(tmp_path), [plain] * 20)  # twenty throws of the dice

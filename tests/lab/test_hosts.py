@@ -15,7 +15,7 @@ from components.host.machine import Machine
 from components.host.plan import KUBELET_SYSCTLS, plan
 from components.host.spec import Envelope, HardwareProfile, HostSpec, OsSpec
 from components.shell import as_root, secret_lines
-from lab.hosts.host import LabHost
+from lab.hosts.host import SSH_PORT, LabHost
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, wait_until
 from tests.lab.pod_image import docker_archive
@@ -199,6 +199,18 @@ def test_a_power_cut_ends_everything_at_once_and_keeps_the_disk(host: LabHost) -
     after = host.run("cat /proc/sys/kernel/random/boot_id /etc/machine-id").stdout.split()
     assert before[0] != after[0], "the same boot"
     assert before[1] == after[1], "another machine"
+
+
+def test_a_power_cut_is_silent_on_connections_that_are_open(host: LabHost) -> None:
+    with socket.create_connection((host.address, SSH_PORT), timeout=_REACH_S) as connection:
+        with connection.makefile("rb") as said:
+            # All that sshd says before it knows its client.
+            assert said.readline().startswith(b"SSH-")
+        host.power_off()
+        # Every process of the host has ended by now; a kernel that closed their connections would have said so.
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
 
 
 def test_a_host_that_powers_itself_off_is_off_and_boots_again(host: LabHost) -> None:

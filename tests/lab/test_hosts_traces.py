@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -29,15 +31,43 @@ sys.stdin.read()
 """
 
 
-def namespaces_of(pid: int | str) -> set[str]:
+_KEPT = tuple(kind for kind in _NAMESPACES if kind != "mnt")
+"""Namespaces that can be kept open without keeping a host's disk."""
+
+
+def namespaces_of(pid: int | str, kinds: tuple[str, ...] = _NAMESPACES) -> set[str]:
     try:
-        return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in _NAMESPACES}
+        return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in kinds}
     except OSError:
         return set()
 
 
 def namespaces_in_use() -> set[str]:
     return {one for process in Path("/proc").glob("[0-9]*") for one in namespaces_of(process.name)}
+
+
+Keep = Callable[[Lab], set[str]]
+
+
+@pytest.fixture
+def keep() -> Iterator[Keep]:
+    """Keeps the namespaces of a lab's hosts open until the test ends, and says which they are.
+
+    The kernel gives the number of a namespace that is gone to the next one, such as that of another lab beside this.
+    """
+    own = namespaces_of("self", _KEPT)
+    with ExitStack() as opened:
+
+        def kept(lab: Lab) -> set[str]:
+            found = set()
+            for host in lab.hosts.values():
+                for kind in _KEPT if host.pid else ():
+                    with suppress(OSError):
+                        file = opened.enter_context(Path(f"/proc/{host.pid}/ns/{kind}").open("rb"))
+                        found.add(os.readlink(f"/proc/self/fd/{file.fileno()}"))
+            return found - own
+
+        yield kept
 
 
 def traces(lab: Lab) -> list[str]:
@@ -66,11 +96,12 @@ def traces(lab: Lab) -> list[str]:
     return found
 
 
-def test_down_leaves_no_trace_and_can_be_repeated(other_lab: Lab) -> None:
+def test_down_leaves_no_trace_and_can_be_repeated(other_lab: Lab, keep: Keep) -> None:
     own = namespaces_of("self")
     other_lab.up(["x", "y"])
-    made = {one for host in other_lab.hosts.values() for one in namespaces_of(host.pid or 0)} - own
-    assert len(made) == 2 * len(_NAMESPACES), "a host shares a namespace with this machine or with another host"
+    made = keep(other_lab)
+    every = {one for host in other_lab.hosts.values() for one in namespaces_of(host.pid or 0)} - own
+    assert len(every) == 2 * len(_NAMESPACES), "a host shares a namespace with this machine or with another host"
     assert traces(other_lab)
     other_lab["y"].run("nohup sleep 600 >/dev/null 2>&1 &")
     other_lab["y"].slow(delay_ms=10)
@@ -92,8 +123,8 @@ def test_a_lab_leaves_another_one_alone(lab: Lab, other_lab: Lab) -> None:
     assert all(host.ssh("true").returncode == 0 for host in lab.hosts.values())
 
 
-def crash(lab: Lab, *, when_up: bool) -> set[str]:
-    """A process that brings the lab up is killed on the way, or afterwards. Returns the namespaces that it made."""
+def crash(lab: Lab, *, when_up: bool) -> Lab:
+    """A process that brings the lab up is killed on the way, or afterwards. Returns the lab as another one finds it."""
     arguments = [str(lab.folder), lab.layout.name, str(lab.layout.subnet)]
     command = [sys.executable, "-c", _UP, *arguments]
     pipe = subprocess.PIPE
@@ -108,28 +139,29 @@ def crash(lab: Lab, *, when_up: bool) -> set[str]:
         os.killpg(process.pid, signal.SIGKILL)
     left = Lab(lab.folder)
     assert set(left.hosts) == {"x", "y"}
-    return {one for host in left.hosts.values() if host.pid for one in namespaces_of(host.pid)} - namespaces_of("self")
+    return left
 
 
-def test_hosts_outlive_a_killed_up_and_down_removes_them(other_lab: Lab) -> None:
-    made = crash(other_lab, when_up=True)
-    left = Lab(other_lab.folder)
+def test_hosts_outlive_a_killed_up_and_down_removes_them(other_lab: Lab, keep: Keep) -> None:
+    left = crash(other_lab, when_up=True)
+    made = keep(left)
+    assert made
     assert all(host.ssh("true").returncode == 0 for host in left.hosts.values())
     left.down()
     assert traces(left) == []
     assert not made & namespaces_in_use()
 
 
-def test_down_removes_what_a_killed_up_had_only_begun(other_lab: Lab) -> None:
-    made = crash(other_lab, when_up=False)
-    Lab(other_lab.folder).down()
+def test_down_removes_what_a_killed_up_had_only_begun(other_lab: Lab, keep: Keep) -> None:
+    left = crash(other_lab, when_up=False)
+    made = keep(left)
+    left.down()
     assert traces(other_lab) == []
     assert not made & namespaces_in_use()
 
 
 def test_up_goes_on_where_a_killed_one_stopped(other_lab: Lab) -> None:
-    crash(other_lab, when_up=False)
-    again = Lab(other_lab.folder)
+    again = crash(other_lab, when_up=False)
     again.up(["x", "y"])
     assert all(host.ssh("true").returncode == 0 for host in again.hosts.values())
 

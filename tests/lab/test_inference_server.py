@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,20 @@ def started(plan: inference.TritonPlan, folder: Path) -> Iterator[Server]:
         made.wait_ready()
         yield made
     finally:
-        process.kill()
+        # Itself: `--kill-child` spares a program that has become another user.
+        for first in _children(process.pid):
+            os.kill(first, signal.SIGKILL)
         process.wait()
+
+
+def _alive(namespace: str) -> list[str]:
+    """What runs in a PID namespace."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.readlink(process / "ns/pid") == namespace:
+                found.append((process / "comm").read_text().strip())
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +203,17 @@ def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_r
         assert running.probe(probe).returncode == 1
 
 
-def test_a_server_that_hangs_is_not_alive(plan: inference.TritonPlan, tmp_path: Path) -> None:
+def test_a_server_that_hangs_is_not_alive_and_no_test_leaves_it_behind(
+    plan: inference.TritonPlan, tmp_path: Path
+) -> None:
     (container,) = plan.deployment["spec"]["template"]["spec"]["containers"]
-    with started(plan, tmp_path) as running:
-        os.kill(running.first_process, signal.SIGSTOP)
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.probe(container["livenessProbe"])
+    with ExitStack() as held:
+        with started(plan, tmp_path) as running:
+            # Kept open, so that no other process gets the same number for its namespace.
+            file = held.enter_context(Path(f"/proc/{running.first_process}/ns/pid").open("rb"))
+            namespace = os.readlink(f"/proc/self/fd/{file.fileno()}")
+            assert "tritonserver" in _alive(namespace)
+            os.kill(running.first_process, signal.SIGSTOP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.probe(container["livenessProbe"])
+        assert _alive(namespace) == []

@@ -20,6 +20,7 @@ _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
 _CLOUDS = f"{_PROMISES}/test_clouds.py"
 _DOWNLOADS = f"{_PROMISES}/test_downloads.py"
+_STREAMS = f"{_PROMISES}/test_standard_streams.py"
 _ROLLOUT = f"{_PROMISES}/test_rollout.py"
 
 _LOADER = "tests/stacks/test_loader.py"
@@ -69,6 +70,11 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/components/test_quoting.py",),
     ),
     Mutant("a download has a bound in size", _PRELUDE, "    ulimit -f 4194304\n", "", (_DOWNLOADS,)),
+    # What Pulumi's command plugin can bear.
+    Mutant(
+        "a script reads all of its standard input", _PRELUDE, "mapfile -t given", "mapfile -n 1 -t given", (_STREAMS,)
+    ),
+    Mutant("a message has a bound", _PRELUDE, "error: %.32768s", "error: %s", (_STREAMS,)),
     # What a site file may say.
     Mutant(
         "a hashed name of known_hosts is compared", _SSH_KEYS, "hmac.compare_digest(made,", "bool(made) or (", (_KEYS,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -104,6 +105,46 @@ def test_commands_of_one_host_run_one_after_the_other() -> None:
             ordered = sorted(queue, key=lambda command: len(before(site, command)))
             for earlier, later in itertools.pairwise(ordered):
                 assert earlier.name in before(site, later), f"{earlier.name} and {later.name} may run at the same time"
+
+
+def at_once(site: str, found: Sequence[Recorded]) -> int:
+    """The greatest number of ``found`` of which none waits for another: all but a maximum matching (Dilworth)."""
+    names = {command.name for command in found}
+    later = {command.name: before(site, command) & names for command in found}
+    matched: dict[str, str] = {}
+
+    def match(name: str, tried: set[str]) -> bool:
+        for earlier in later[name] - tried:
+            tried.add(earlier)
+            if earlier not in matched or match(matched[earlier], tried):
+                matched[earlier] = name
+                return True
+        return False
+
+    return len(names) - sum(match(name, set()) for name in names)
+
+
+def test_few_commands_connect_to_a_host_at_once_and_few_in_a_run() -> None:
+    # Pulumi's command plugin keeps each connection until the run ends: two processes of sshd, on a jump host too.
+    for site in SITES:
+        through: dict[str, list[Recorded]] = {}
+        own: dict[str, list[Recorded]] = {}
+        behind: dict[str, set[str]] = {}
+        agents = sum(host.role == "agent" for host in load_site(site).hosts)
+        for one, command, connection in connections():
+            if one == site:
+                own.setdefault(connection["host"], []).append(command)
+                if proxy := connection.get("proxy"):
+                    through.setdefault(proxy["host"], []).append(command)
+                    behind.setdefault(proxy["host"], set()).add(connection["host"])
+        for host, found in own.items():
+            jumps, others = through.get(host, []), len(behind.get(host, ()))
+            # Its own queue, and one about a server or about each agent: agents join at the same time. sshd drops
+            # connections from the tenth on that has not logged in.
+            assert at_once(site, found) <= 1 + max(1, agents), f"{site}: {host}"
+            assert at_once(site, [*found, *jumps]) <= 1 + max(1, agents) + others, f"{site}: {host}"
+            assert len(found) <= 10 + 2 * len(own), f"{site}: {host}"
+            assert len(jumps) <= 7 * others, f"{site}: {host}"
 
 
 def test_a_host_that_was_installed_anew_is_waited_for_and_prepared_again() -> None:

@@ -4,10 +4,17 @@ umask 077
 export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PATH:-}"
 changed=0
 
-say() { printf '%s\n' "$*"; }
+# All of standard input, before anything else: Pulumi's command plugin fails on what a script leaves unread. No program that
+# the script starts can take a secret from it.
+given=()
+[ -t 0 ] || mapfile -t given
+exec </dev/null
+
+# One message has at most 32 KiB: a line of 64 KiB hangs Pulumi's command plugin.
+say() { printf '%.32768s\n' "$*"; }
 
 fail() {
-  printf 'error: %s\n' "$*" >&2
+  printf 'error: %.32768s\n' "$*" >&2
   exit 1
 }
 
@@ -39,9 +46,9 @@ drop_file() {
 
 # read_secret NAME: takes the next base64 line of standard input into the variable NAME.
 read_secret() {
-  local line
-  IFS= read -r line || fail "a secret ($1) was expected on standard input"
-  printf -v "$1" '%s' "$(printf '%s' "$line" | base64 -d)"
+  [ "${#given[@]}" -gt 0 ] || fail "a secret ($1) was expected on standard input"
+  printf -v "$1" '%s' "$(printf '%s' "${given[0]}" | base64 -d)"
+  given=("${given[@]:1}")
   [ -n "${!1}" ] || fail "the secret $1 is empty"
 }
 
@@ -90,9 +97,7 @@ ca='' && read_secret ca
 # Ask the disk before it is changed: what is here must be able to become what is to come.
 # Consent is one line of standard input where somebody has given it, CHANGE:WORD each. Once used, it is noted here and does
 # not count again.
-consents=
-IFS= read -r consents || true
-consents=$(printf '%s' "$consents" | base64 -d)
+consents=$(printf '%s' "${given[0]:-}" | base64 -d)
 
 # consented CHANGE: whether somebody has consented to this change of this host; uses it up.
 consented() {
