@@ -36,6 +36,9 @@ _PREVIOUS = {"PULUMI_COMMAND_STDOUT": "stdout", "PULUMI_COMMAND_STDERR": "stderr
 _SHOWN_LINES = 40
 """The end of stderr that an error shows: its cause is there, and a screen holds it."""
 
+_LOGGED_LINE = 64 * 1024
+"""Bytes of a logged line at which the official plugin hangs."""
+
 Say = Callable[[str], Any]
 
 
@@ -175,6 +178,13 @@ async def _run(
         except* (OSError, asyncssh.Error) as errors:
             # The connection's end, which an exit status that never came tells below.
             collected["stderr"] += str(errors.exceptions[0])
+        for name in logged:
+            longest = max((len(line.encode()) for line in collected[name].split("\n")), default=0)
+            if longest >= _LOGGED_LINE:
+                raise Failure(
+                    f"{target.called}: a line of {longest} bytes on {name}. Pulumi's own plugin hangs at 64 KiB: print "
+                    "shorter lines, or leave them out of the log (`logging`)"
+                )
         if process.exit_status != 0:
             raise Failure(f"{target.called}: {_ended(process, collected['stderr'])}")
         return collected["stdout"].removesuffix("\n"), collected["stderr"].removesuffix("\n")

@@ -1,4 +1,8 @@
-"""The lab's `command` provider against a real sshd on loopback: asked as the engine asks, and by the real engine."""
+"""The `command` provider against a real sshd on loopback: asked as the engine asks, and by the real engine.
+
+It is the lab's own, or with EDGE_PLUGINS=official the plugin on PATH. Tests of what only the lab's own does are marked
+``own``; lab/README.md lists these differences.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,9 +31,10 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi_command import remote
 
+from engine.environment import PROJECT_ROOT
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
 from engine.serving import UNLIMITED
-from lab.providers.serving import LabProviders
+from lab.providers.serving import LabProviders, official_plugins
 from tests.lab.inline_run import InlineRun, inline_run
 
 _DEADLINE_S = 30
@@ -41,6 +47,10 @@ pytestmark = [
     pytest.mark.skipif(_SSHD is None, reason="sshd is not installed (Debian: apt install openssh-server)"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
+
+
+_OFFICIAL = "command" in official_plugins()
+own = pytest.mark.skipif(_OFFICIAL, reason="the official plugin differs here: see lab/README.md, 'Providers'")
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -153,8 +163,27 @@ class EngineLog(engine_pb2_grpc.EngineServicer):
         return [line.message for line in self.said]
 
 
+@contextmanager
+def started_plugin(executable: str) -> Iterator[str]:
+    """The port of a plugin that was started as for a debugger: without an engine, which attaches itself later."""
+    with subprocess.Popen([executable], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            assert port.isdigit(), f"{executable} did not print its port but {port!r}"
+            yield port
+        finally:
+            process.terminate()
+
+
 @pytest.fixture(scope="module")
 def provider_port() -> Iterator[str]:
+    if _OFFICIAL:
+        plugin = shutil.which("pulumi-resource-command")
+        assert plugin is not None, "EDGE_PLUGINS asks for the official plugin, which is not on PATH"
+        with started_plugin(plugin) as port:
+            yield port
+        return
     with LabProviders() as providers:
         yield dict(item.split(":") for item in providers.debug_providers.split(","))["command"]
 
@@ -197,6 +226,7 @@ def an_engine_run(port: str) -> Iterator[Provider]:
         channel = opened.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}", options=options))
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Attach(plugin_pb2.PluginAttach(address=f"127.0.0.1:{log_port}"), timeout=_CALL_S)
+        stub.Configure(pb.ConfigureRequest(args=to_struct({}), acceptSecrets=True), timeout=_CALL_S)
         yield Provider(stub, log)
 
 
@@ -211,7 +241,8 @@ def test_a_command_runs_on_the_host_and_returns_what_it_wrote(provider: Provider
     identity, outputs = provider.create(create=script, connection=sshd.connection())
     assert identity.startswith("s-a-base")
     assert (outputs["stdout"], outputs["stderr"]) == ("out", "err")
-    assert isinstance(outputs["connection"]["privateKey"], Secret)
+    connection = outputs["connection"]
+    assert isinstance(connection, Secret) or isinstance(connection["privateKey"], Secret)
     assert (tmp_path / "ran").read_text() == "1\n"
 
 
@@ -249,8 +280,8 @@ def test_environment_arrives_and_a_server_that_drops_it_is_an_error(provider: Pr
     inputs: dict[str, Any] = {"create": "echo $EDGE_SITE", "connection": sshd.connection()}
     assert provider.create(**inputs, environment={"EDGE_SITE": "berlin"})[1]["stdout"] == "berlin"
     said = provider.refusal(**inputs, environment={"OTHER": "berlin"})
-    assert "drops environment variables (OTHER)" in said
-    assert "AcceptEnv" in said
+    assert "environment variable" in said
+    assert "OTHER" in said
 
 
 def test_a_deletion_runs_delete_and_its_failure_is_an_error(provider: Provider, sshd: Sshd, tmp_path: Path) -> None:
@@ -258,14 +289,14 @@ def test_a_deletion_runs_delete_and_its_failure_is_an_error(provider: Provider, 
     provider.delete(create="true", connection=connection, stdout="", stderr="")
     provider.delete(create="true", delete=f"touch {tmp_path}/gone", connection=connection, stdout="", stderr="")
     assert (tmp_path / "gone").exists()
-    with pytest.raises(grpc.RpcError, match="delete of s-a-base") as failed:
+    with pytest.raises(grpc.RpcError, match="status 4") as failed:
         provider.delete(create="true", delete="echo stuck >&2; exit 4", connection=connection, stdout="", stderr="")
-    assert "exit status 4:\nstuck" in str(failed.value.details())
+    assert ":\nstuck" in str(failed.value.details())
 
 
 def test_a_host_that_is_gone_fails_the_deletion(provider: Provider, sshd: Sshd) -> None:
     gone = {**sshd.connection(), "port": free_port()}
-    with pytest.raises(grpc.RpcError, match="cannot be reached"):
+    with pytest.raises(grpc.RpcError, match=r"cannot be reached|connection refused"):
         provider.delete(create="true", delete="true", connection=gone, stdout="", stderr="")
     provider.delete(create="true", connection=gone, stdout="", stderr="")
 
@@ -288,6 +319,7 @@ def test_a_secret_on_stdin_arrives_and_is_on_no_command_line(provider: Provider,
     assert isinstance(outputs["stdin"], Secret)
 
 
+@own
 def test_no_secret_is_in_an_error_or_in_the_log(provider: Provider, sshd: Sshd) -> None:
     secret, encoded = "marker-secret", "bWFya2VyLXNlY3JldA=="
     said = provider.refusal(
@@ -346,6 +378,20 @@ def test_more_output_and_input_than_any_buffer_holds_passes(provider: Provider, 
     assert len(outputs["stdout"]) == size
 
 
+@own
+@pytest.mark.parametrize("stream", ["", ">&2"])
+def test_a_logged_line_at_which_the_official_plugin_hangs_is_refused(
+    provider: Provider, sshd: Sshd, stream: str
+) -> None:
+    line = "printf '%{}s\\n' x {}".format
+    connection = sshd.connection()
+    provider.create(create=line(64 * 1024 - 1, stream), connection=connection)
+    provider.create(create=line(64 * 1024, stream), connection=connection, logging="none")
+    said = provider.refusal(create=line(64 * 1024, stream), connection=connection)
+    assert "a line of 65536 bytes on std" in said
+
+
+@own
 def test_a_script_that_leaves_its_input_unread_is_no_error(provider: Provider, sshd: Sshd) -> None:
     assert provider.create(create="echo done", stdin="x" * 4_000_000, connection=sshd.connection())[1]["stdout"] == (
         "done"
@@ -353,9 +399,10 @@ def test_a_script_that_leaves_its_input_unread_is_no_error(provider: Provider, s
 
 
 def test_a_command_ended_by_a_signal_says_which(provider: Provider, sshd: Sshd) -> None:
-    assert "ended by signal KILL" in provider.refusal(create="exec sh -c 'kill -9 $$'", connection=sshd.connection())
+    assert "signal KILL" in provider.refusal(create="exec sh -c 'kill -9 $$'", connection=sshd.connection())
 
 
+@own
 def test_a_connection_that_drops_says_that_the_end_is_not_known(provider: Provider, sshd: Sshd) -> None:
     # The parent of the script's shell is the connection's own sshd.
     said = provider.refusal(create="echo half >&2; kill -9 $PPID; sleep 60", connection=sshd.connection())
@@ -363,6 +410,7 @@ def test_a_connection_that_drops_says_that_the_end_is_not_known(provider: Provid
     assert "whether it finished is not known" in said
 
 
+@own
 def test_another_host_key_is_refused_at_once_with_both_fingerprints(provider: Provider, sshd: Sshd) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
     found = asyncssh.import_public_key(sshd.host_key)
@@ -375,6 +423,7 @@ def test_another_host_key_is_refused_at_once_with_both_fingerprints(provider: Pr
     assert sshd.commands == ran
 
 
+@own
 def test_a_pinned_key_of_a_kind_that_the_host_lacks_is_refused_alike(provider: Provider, sshd: Sshd) -> None:
     other = asyncssh.generate_private_key("ecdsa-sha2-nistp256").convert_to_public()
     said = provider.refusal(
@@ -383,6 +432,7 @@ def test_a_pinned_key_of_a_kind_that_the_host_lacks_is_refused_alike(provider: P
     assert f"found ssh-ed25519 {asyncssh.import_public_key(sshd.host_key).get_fingerprint()}" in said
 
 
+@own
 def test_a_login_that_is_refused_counts_as_a_failed_attempt(provider: Provider, sshd: Sshd) -> None:
     stranger = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     said = provider.refusal(create="true", connection=sshd.connection(privateKey=Secret(stranger), dialErrorLimit=1))
@@ -391,7 +441,7 @@ def test_a_login_that_is_refused_counts_as_a_failed_attempt(provider: Provider, 
 
 def test_a_private_key_that_cannot_be_read_is_an_error_without_the_key(provider: Provider, sshd: Sshd) -> None:
     said = provider.refusal(create="true", connection=sshd.connection(privateKey=Secret("marker-key")))
-    assert "the private key cannot be read" in said
+    assert "key" in said
     assert "marker-key" not in said
 
 
@@ -427,6 +477,7 @@ def listening(*, closes: bool) -> Iterator[Listener]:
             thread.join(_DEADLINE_S)
 
 
+@own
 def test_failed_dials_are_counted_to_the_limit(provider: Provider, sshd: Sshd) -> None:
     with listening(closes=True) as dead:
         said = provider.refusal(create="true", connection=sshd.connection(port=dead.port, dialErrorLimit=2))
@@ -438,6 +489,7 @@ def test_failed_dials_are_counted_to_the_limit(provider: Provider, sshd: Sshd) -
     ]
 
 
+@own
 def test_a_host_that_comes_up_late_is_waited_for(provider: Provider, tmp_path: Path) -> None:
     with running_sshd(tmp_path / "first") as early:
         connection = early.connection(dialErrorLimit=-1)
@@ -455,6 +507,7 @@ def test_a_host_that_comes_up_late_is_waited_for(provider: Provider, tmp_path: P
                 moved.terminate()
 
 
+@own
 def test_an_attempt_ends_with_its_timeout(provider: Provider, sshd: Sshd) -> None:
     with listening(closes=False) as silent:
         connection = sshd.connection(port=silent.port, dialErrorLimit=0, perDialTimeout=1)
@@ -462,6 +515,7 @@ def test_an_attempt_ends_with_its_timeout(provider: Provider, sshd: Sshd) -> Non
     assert "failed attempts: 1, the last: no answer in time" in said
 
 
+@own
 def test_cancel_ends_a_pending_dial_of_its_run_only(provider: Provider, provider_port: str, sshd: Sshd) -> None:
     with listening(closes=False) as silent, ThreadPoolExecutor(1) as pool, an_engine_run(provider_port) as other:
         connection = sshd.connection(port=silent.port, dialErrorLimit=-1, perDialTimeout=0)
@@ -474,6 +528,7 @@ def test_cancel_ends_a_pending_dial_of_its_run_only(provider: Provider, provider
         assert other.create(create="echo on", connection=sshd.connection())[1]["stdout"] == "on"
 
 
+@own
 def test_cancel_ends_the_wait_between_two_dials(provider: Provider, sshd: Sshd) -> None:
     with listening(closes=True) as dead, ThreadPoolExecutor(1) as pool:
         connection = sshd.connection(port=dead.port, dialErrorLimit=-1)
@@ -483,6 +538,7 @@ def test_cancel_ends_the_wait_between_two_dials(provider: Provider, sshd: Sshd) 
         assert "interrupted while dialling" in pending.result(_CALL_S)
 
 
+@own
 def test_leaving_the_context_ends_what_is_pending(sshd: Sshd) -> None:
     with listening(closes=False) as silent, ThreadPoolExecutor(1) as pool, ExitStack() as opened:
         with LabProviders() as providers:
@@ -500,11 +556,17 @@ def test_a_host_behind_a_jump_host_is_reached_through_it(provider: Provider, ssh
         assert outputs["stdout"].split()[3] == str(sshd.port)
         until(lambda: "Accepted publickey" in jump.log, "the jump host was logged in to")
         assert jump.commands == 0, "nothing runs on the jump host"
+
+
+@own
+def test_a_jump_host_with_another_key_is_refused_at_once(provider: Provider, sshd: Sshd, tmp_path: Path) -> None:
+    with running_sshd(tmp_path / "jump") as jump:
         other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
         said = provider.refusal(create="true", connection=sshd.connection(proxy=jump.connection(hostKey=other)))
         assert f":{jump.port} is refused: its host key is not the pinned one" in said
 
 
+@own
 def test_a_jump_host_that_forwards_nothing_leaves_the_host_out_of_reach(
     provider: Provider, sshd: Sshd, tmp_path: Path
 ) -> None:
@@ -557,6 +619,26 @@ def test_texts_files_and_folders_are_copied(provider: Provider, sshd: Sshd, tmp_
     assert (target / "deep" / "text").read_text() == "newer"
     provider.delete(_COPY, **made)
     assert (target / "deep" / "text").exists(), "a copy is left where it is, as by the official plugin"
+
+
+_PLUGIN = """#!{python}
+import sys, threading
+sys.path.insert(0, {root!r})
+from concurrent import futures
+from engine.rehearsal.serving import serve_provider
+from lab.providers.command import CommandProvider
+_, port = serve_provider(CommandProvider(), futures.ThreadPoolExecutor(16))
+print(port, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_any_executable_that_serves_the_protocol_can_be_asked(sshd: Sshd, tmp_path: Path) -> None:
+    plugin = tmp_path / "pulumi-resource-command"
+    plugin.write_text(_PLUGIN.format(python=sys.executable, root=str(PROJECT_ROOT)))
+    plugin.chmod(0o755)
+    with started_plugin(str(plugin)) as port, an_engine_run(port) as run:
+        assert run.create(create="echo done", connection=sshd.connection())[1]["stdout"] == "done"
 
 
 # The same through the real engine.
@@ -641,6 +723,7 @@ def test_a_stack_comes_up_stays_changes_and_goes(run: InlineRun, sshd: Sshd, tmp
     assert lines("second")[-1] == "deleted 2"
 
 
+@own
 @engine
 def test_a_failing_command_fails_the_run_with_its_stderr_and_no_secret(run: InlineRun, sshd: Sshd) -> None:
     def program() -> None:
@@ -662,6 +745,7 @@ def test_a_failing_command_fails_the_run_with_its_stderr_and_no_secret(run: Inli
     assert "fails" not in run.state()
 
 
+@own
 @engine
 def test_an_interrupted_run_does_not_go_on_dialling(run: InlineRun, sshd: Sshd) -> None:
     with listening(closes=True) as dead:
