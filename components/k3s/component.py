@@ -9,7 +9,6 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_command import remote
 
-from components import ports
 from components.base import EdgeComponent
 from components.host.component import Host
 from components.k3s.plan import CA_UNKNOWN, NodePlan, ca_of, plan_cluster, plan_node
@@ -115,7 +114,7 @@ class K3s(EdgeComponent):
         )
         fetched = first.command(self, "kubeconfig", cluster.kubeconfig, name=f"{name}-kubeconfig", secret_stdout=True)
         self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
-        self.api_url = f"https://{cluster.api_address}:{ports.KUBERNETES_API}"
+        self.api_url = cluster.api_url
         # The identifier, not the kubeconfig, says which cluster this is: a new kubeconfig replaces nothing in it.
         self.provider = kubernetes.Provider(
             f"{name}-cluster",

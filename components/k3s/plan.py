@@ -57,7 +57,8 @@ class ClusterPlan:
     """K3s of a whole site."""
 
     datastore: DatastoreKind
-    api_address: str
+    api_url: str
+    """Where people and programs outside of the site reach the API."""
     cluster_init_permit: str
     """Runs once in the cluster's life, on the first server: the permit to start a cluster."""
     cluster_init_used: str
@@ -103,19 +104,31 @@ def ca_of(printed: str | None) -> str:
     return found[1] if found else CA_UNKNOWN
 
 
+def api_host(spec: K3sSpec, servers: Sequence[Machine]) -> str:
+    """Where people and programs outside of the site reach the API. It is in the certificate of each server's API.
+
+    Not where nodes reach it: a host with ``node_ip`` has an address that only the site's own network may know.
+    """
+    return spec.api_address or servers[0].spec.address
+
+
+def api_url(spec: K3sSpec, servers: Sequence[Machine]) -> str:
+    """The URL of the API: in the kubeconfig, and in the site's outputs."""
+    return f"https://{_in_url(api_host(spec, servers))}:{ports.KUBERNETES_API}"
+
+
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
     """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one starts the cluster."""
     first = servers[0]
-    api_address = spec.api_address or first.node_address
     return ClusterPlan(
         datastore=datastore_kind(spec, len(servers)),
-        api_address=api_address,
+        api_url=api_url(spec, servers),
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.kubernetes_node),
         cluster_init_used=render("k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN),
         ready=render(
             "k3s/cluster_ready.sh.j2", node=first.kubernetes_node, version=version_of(spec, first), reasons=REASONS
         ),
-        kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
+        kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=api_url(spec, servers)),
     )
 
 

@@ -82,6 +82,9 @@ fetch() {
   say "installed $dest"
 }
 
-# The administrator's kubeconfig, with the address that outlives this server. Its output is a secret.
-here=https://127.0.0.1:6443 there=https://10.0.0.10:6443
-sed '' /etc/rancher/k3s/k3s.yaml | while IFS= read -r line; do printf '%s\n' "${line//"$here"/"$there"}"; done
+# The administrator's kubeconfig, with the address at which people reach the API. Its output is a secret.
+while IFS= read -r line; do
+  # K3s' own is that of the host itself: 127.0.0.1, or ::1 on a host with IPv6 only.
+  case $line in *' server: '*) line=${line%%server:*}"server: "https://10.0.0.10:6443 ;; esac
+  printf '%s\n' "$line"
+done </etc/rancher/k3s/k3s.yaml
