@@ -55,7 +55,7 @@ class K3sPart(Part[K3sSpec]):
             building.child(),
         )
         # Removing K3s from the hosts removes all objects in it, and none of them owns anything outside.
-        building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s)
+        building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s, held=k3s.held)
 
     def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
         needs = [
