@@ -184,6 +184,11 @@ class Part(Generic[S]):
         changed. For each thing that is missing it calls ``lack WHAT WHAT_TO_DO``; it leaves nothing behind."""
         return ""
 
+    def places(self, spec: S, machine: Machine) -> str:
+        """Shell that finds where else a host is reached, as a piece of a script that changes nothing. For each name or
+        address, the best first, it calls ``reached_at ADDRESS``."""
+        return ""
+
     def scrapes(self, spec: S) -> Sequence[Scrape]:
         """Metrics that it offers."""
         return ()

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import yaml
 
 from components import ports
+from components.addresses import in_url
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
@@ -114,7 +115,7 @@ def api_host(spec: K3sSpec, servers: Sequence[Machine]) -> str:
 
 def api_url(spec: K3sSpec, servers: Sequence[Machine]) -> str:
     """The URL of the API: in the kubeconfig, and in the site's outputs."""
-    return f"https://{_in_url(api_host(spec, servers))}:{ports.KUBERNETES_API}"
+    return f"https://{in_url(api_host(spec, servers))}:{ports.KUBERNETES_API}"
 
 
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
@@ -130,6 +131,12 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         ),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=api_url(spec, servers)),
     )
+
+
+def show_kubeconfig(places: Sequence[str]) -> str:
+    """Prints a server's own kubeconfig for people, which is a secret. ``places`` is what parts know of the address
+    (``Part.places``); what they find follows as comments, `# reached at ADDRESS`."""
+    return render("k3s/show_kubeconfig.sh.j2", places=places)
 
 
 def plan_node(
@@ -170,7 +177,7 @@ def plan_node(
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
         seeds=_seeds(spec, machine, servers),
-        api=_in_url(spec.api_address or servers[0].node_address),
+        api=in_url(spec.api_address or servers[0].node_address),
         pod_cidr=spec.pod_cidr,
         service_cidr=spec.service_cidr,
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
@@ -287,7 +294,7 @@ def agent_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) ->
     """``config.yaml`` of an agent."""
     api_address = spec.api_address or servers[0].node_address
     return {
-        "server": f"https://{_in_url(api_address)}:{ports.KUBERNETES_API}",
+        "server": f"https://{in_url(api_address)}:{ports.KUBERNETES_API}",
         **_common_config(spec, machine),
         "token-file": "/etc/rancher/k3s/agent-token",
     }
@@ -360,7 +367,7 @@ def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[
     others = [server for server in servers[:3] if server.node != machine.node]
     own = (machine.node_address, machine.spec.address)
     seeds = _unique(*(server.node_address for server in others), spec.api_address)
-    return [_in_url(seed) for seed in seeds if seed not in own]
+    return [in_url(seed) for seed in seeds if seed not in own]
 
 
 def _minor_and_patch(version: str) -> tuple[int, int]:
@@ -370,7 +377,3 @@ def _minor_and_patch(version: str) -> tuple[int, int]:
 
 def _unique(*values: str | None) -> list[str]:
     return list(dict.fromkeys(value for value in values if value))
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
