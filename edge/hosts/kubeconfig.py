@@ -123,7 +123,7 @@ async def _printed(spec: SiteSpec, servers: Sequence[Machine], key: str) -> tupl
         for server in servers:
             command = as_root(show_kubeconfig(places(spec, server)), spec.ssh.user)
             try:
-                return server.name, await hosts.run(server.spec, command, "")
+                return server.name, await hosts.run(server.spec, command, "\n")
             except NotAnswered as error:
                 reasons.append(f"  {server.name}: {error}")
     lines = "\n".join(reasons)
