@@ -58,7 +58,7 @@ class ClusterAccess:
     def learn(self, site: EdgeSite) -> None:
         """Take from a built site what is needed. Called within its program."""
         self.kubeconfig = self.urn = ""
-        if held := site.held_kubeconfig:
+        if site.cluster and (held := site.cluster.held):
             from pulumi import Output
 
             Output.all(held.text, held.urn).apply(lambda values: self._hold(*values))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge.run.cluster_access import ClusterAccess
 from engine.rehearsal import outputs
 from tests.components.kubeconfigs import kubeconfig
 from tests.edge.conftest import Project
@@ -102,3 +103,16 @@ def test_hosts_that_give_out_an_expired_one_end_in_a_failed_run(
     assert failed.code == 1, failed.stdout
     assert "was valid until" in failed.stdout
     assert "pulumi up --stack demo --replace" in failed.stdout
+
+
+def test_a_cluster_that_refuses_the_new_one_too_ends_in_a_failed_run(
+    project: Project, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts.issue(datetime.now(UTC))
+    assert project.edge("up", "demo", "--rehearse").code == 0
+    monkeypatch.setattr(ClusterAccess, "refused", lambda _self, _said: "it answers: unauthorized (401)")
+    for command in ("preview", "up"):
+        failed = project.edge(command, "demo", "--rehearse", "--json")
+        assert failed.code == 1, failed.stdout
+        assert "unauthorized (401). This cluster is not offline." in failed.document["error"]["what"]
+        assert failed.document["error"]["remedies"]
