@@ -18,6 +18,11 @@ def parsed(text: str) -> IpAddress | None:
         return None
 
 
+def in_url(host: str) -> str:
+    """A name or an address as a URL has it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def of_no_machine(address: IpAddress) -> str | None:
     """Why no machine can be reached at an address, from any other; None where one can."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

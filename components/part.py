@@ -42,6 +42,16 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
+class HeldKubeconfig:
+    """The kubeconfig that a stack holds of its cluster."""
+
+    text: pulumi.Output[str]
+    """A secret."""
+    urn: pulumi.Output[str]
+    """The resource that reads it. When that is replaced, it is read again."""
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A Kubernetes cluster that parts can be put into."""
 
@@ -51,6 +61,8 @@ class Cluster:
     goes_with: pulumi.Resource | None = None
     """The resource whose deletion wipes the cluster, with all objects in it. None where objects in the cluster may own
     things outside of it, which are only freed when the object itself is deleted."""
+    held: HeldKubeconfig | None = None
+    """None where the kubeconfig holds no credential of its own."""
 
 
 @dataclass
@@ -170,6 +182,11 @@ class Part(Generic[S]):
     def host_checks(self, spec: S, machine: Machine, site: Site) -> str:
         """Shell that looks whether a host has what the part needs, as a piece of the gate that runs before anything is
         changed. For each thing that is missing it calls ``lack WHAT WHAT_TO_DO``; it leaves nothing behind."""
+        return ""
+
+    def places(self, spec: S, machine: Machine) -> str:
+        """Shell that finds where else a host is reached, as a piece of a script that changes nothing. For each name or
+        address, the best first, it calls ``reached_at ADDRESS``."""
         return ""
 
     def scrapes(self, spec: S) -> Sequence[Scrape]:

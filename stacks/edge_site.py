@@ -39,7 +39,7 @@ class EdgeSiteArgs:
 
 
 class EdgeSite(EdgeComponent):
-    """``edge:index:EdgeSite``: a whole site. ``hosts`` are its machines."""
+    """``edge:index:EdgeSite``: a whole site. ``hosts`` are its machines, ``cluster`` is what runs on them."""
 
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
@@ -65,6 +65,7 @@ class EdgeSite(EdgeComponent):
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
             build(Phase.IN_CLUSTER)
+        self.cluster = building.cluster
         self.register_outputs(self._told)
 
     @property

@@ -155,6 +155,11 @@ def host_checks(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[str]]:
     }
 
 
+def places(site: SiteSpec, machine: Machine) -> list[str]:
+    """How its parts find where else a host is reached."""
+    return [found for entry in entries(site) if (found := entry.part.places(entry.spec, machine))]
+
+
 def networks(site: SiteSpec) -> Iterator[Network]:
     """Networks that the site uses."""
     for entry in entries(site):

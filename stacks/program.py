@@ -50,8 +50,10 @@ def observed(built: Built, site: SiteSpec | None = None) -> Iterator[None]:
         _observer.reset(token)
 
 
-def build(root: Path = PROJECT_ROOT) -> None:
+def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
     """Build the running stack: the site that `edge:site` names (the stack's own name by default), or the fleet.
+
+    Returns the site, for what a company adds to it; None for the fleet.
 
     ``root`` is the project's folder, which holds ``stacks/sites``.
     """
@@ -60,7 +62,7 @@ def build(root: Path = PROJECT_ROOT) -> None:
     try:
         if observer.site is None and name == fleet.STACK:
             fleet.build(root)
-            return
+            return None
         spec = observer.site or load_site(name, root=root)
         consents = consents_of(config.get(ALLOW_DESTROY) or "")
     except FileError as error:
@@ -71,3 +73,4 @@ def build(root: Path = PROJECT_ROOT) -> None:
     for output, value in site.outputs.items():
         pulumi.export(output, value)
     observer.built(site)
+    return site

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_command import remote
 
-from components import ports
 from components.base import EdgeComponent
 from components.host.component import Host
+from components.k3s.credential import refusal, warning
 from components.k3s.plan import CA_UNKNOWN, NodePlan, ca_of, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
+from components.part import HeldKubeconfig
 from components.shell import comment, secret_lines
 
 
@@ -50,8 +52,9 @@ class K3s(EdgeComponent):
     Order on a new site: the first server, the further servers one after the other, then the agents side by side.
     A host's commands carry its name and depend only on servers, so that an agent can be added or removed alone.
 
-    Attributes: ``provider`` (for what runs in the cluster), ``kubeconfig`` (secret), ``ready`` (the cluster answers),
-    ``api_url``, ``joined`` (by host name, what is done once the host is a node).
+    Attributes: ``provider`` (for what runs in the cluster), ``kubeconfig`` (secret; fails where it is not valid any
+    more), ``held`` (the same, unchecked), ``ready`` (the cluster answers), ``api_url``, ``joined`` (by host name, what
+    is done once the host is a node).
     """
 
     def __init__(self, name: str, args: K3sArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -114,8 +117,11 @@ class K3s(EdgeComponent):
             self, "ready", cluster.ready, name=f"{name}-ready", depends_on=before
         )
         fetched = first.command(self, "kubeconfig", cluster.kubeconfig, name=f"{name}-kubeconfig", secret_stdout=True)
-        self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
-        self.api_url = f"https://{cluster.api_address}:{ports.KUBERNETES_API}"
+        self.held = HeldKubeconfig(pulumi.Output.secret(fetched.stdout), fetched.urn)
+        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(self.held.text, fetched.urn).apply(
+            lambda values: _usable(*values, site=args.site)
+        )
+        self.api_url = cluster.api_url
         # The identifier, not the kubeconfig, says which cluster this is: a new kubeconfig replaces nothing in it.
         self.provider = kubernetes.Provider(
             f"{name}-cluster",
@@ -179,6 +185,20 @@ class K3s(EdgeComponent):
         if peer is None:
             return host.command(self, _WAIT_READY, script, depends_on=installed)
         return peer.command(self, _WAIT_READY, script, about=host, depends_on=installed, delete=scripts.remove)
+
+
+def _usable(kubeconfig: str, urn: str, *, site: str) -> str:
+    """``kubeconfig``, if its client certificate is valid.
+
+    The official plugin takes a certificate that is not for an unreachable cluster, and skips every change with a
+    warning.
+    """
+    now = datetime.now(UTC)
+    if refused := refusal(kubeconfig, site, urn, now):
+        raise pulumi.RunError(refused)
+    if soon := warning(kubeconfig, site, urn, now):
+        pulumi.log.warn(soon)
+    return kubeconfig
 
 
 def _said(printed: Sequence[str | None]) -> str:

@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components import ports, urls
+from components import urls
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.k3s.consequences import EDITS, ROLE, consequences
-from components.k3s.plan import host_checks, version_of
+from components.k3s.plan import api_url, host_checks, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
 from components.part import Building, Cluster, Part, Phase
 from components.view import Download, Network, SecretNeed, Site
@@ -55,7 +55,7 @@ class K3sPart(Part[K3sSpec]):
             building.child(),
         )
         # Removing K3s from the hosts removes all objects in it, and none of them owns anything outside.
-        building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s)
+        building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s, held=k3s.held)
 
     def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
         needs = [
@@ -73,8 +73,7 @@ class K3sPart(Part[K3sSpec]):
         return host_checks(spec, machine, site.servers)
 
     def outputs(self, spec: K3sSpec, site: Site) -> Mapping[str, Any]:
-        api_address = spec.api_address or site.servers[0].spec.address
-        return {"kubernetes_endpoint": f"https://{api_address}:{ports.KUBERNETES_API}", "k3s_version": spec.version}
+        return {"kubernetes_endpoint": api_url(spec, site.servers), "k3s_version": spec.version}
 
     def networks(self, spec: K3sSpec, at: DataPath) -> Iterator[Network]:
         for key, role in (("pod_cidr", "network of the pods"), ("service_cidr", "network of the services")):

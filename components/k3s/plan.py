@@ -11,6 +11,7 @@ from urllib.parse import quote
 import yaml
 
 from components import ports
+from components.addresses import in_url
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
@@ -57,7 +58,8 @@ class ClusterPlan:
     """K3s of a whole site."""
 
     datastore: DatastoreKind
-    api_address: str
+    api_url: str
+    """Where people and programs outside of the site reach the API."""
     cluster_init_permit: str
     """Runs once in the cluster's life, on the first server: the permit to start a cluster."""
     cluster_init_used: str
@@ -103,20 +105,38 @@ def ca_of(printed: str | None) -> str:
     return found[1] if found else CA_UNKNOWN
 
 
+def api_host(spec: K3sSpec, servers: Sequence[Machine]) -> str:
+    """Where people and programs outside of the site reach the API. It is in the certificate of each server's API.
+
+    Not where nodes reach it: a host with ``node_ip`` has an address that only the site's own network may know.
+    """
+    return spec.api_address or servers[0].spec.address
+
+
+def api_url(spec: K3sSpec, servers: Sequence[Machine]) -> str:
+    """The URL of the API: in the kubeconfig, and in the site's outputs."""
+    return f"https://{in_url(api_host(spec, servers))}:{ports.KUBERNETES_API}"
+
+
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
     """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one starts the cluster."""
     first = servers[0]
-    api_address = spec.api_address or first.node_address
     return ClusterPlan(
         datastore=datastore_kind(spec, len(servers)),
-        api_address=api_address,
+        api_url=api_url(spec, servers),
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.kubernetes_node),
         cluster_init_used=render("k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN),
         ready=render(
             "k3s/cluster_ready.sh.j2", node=first.kubernetes_node, version=version_of(spec, first), reasons=REASONS
         ),
-        kubeconfig=render("k3s/kubeconfig.sh.j2", api_address=_in_url(api_address)),
+        kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=api_url(spec, servers)),
     )
+
+
+def show_kubeconfig(places: Sequence[str]) -> str:
+    """Prints a server's own kubeconfig for people, which is a secret. ``places`` is what parts know of the address
+    (``Part.places``); what they find follows as comments, `# reached at ADDRESS`."""
+    return render("k3s/show_kubeconfig.sh.j2", places=places)
 
 
 def plan_node(
@@ -157,7 +177,7 @@ def plan_node(
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
         seeds=_seeds(spec, machine, servers),
-        api=_in_url(spec.api_address or servers[0].node_address),
+        api=in_url(spec.api_address or servers[0].node_address),
         pod_cidr=spec.pod_cidr,
         service_cidr=spec.service_cidr,
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
@@ -274,7 +294,7 @@ def agent_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) ->
     """``config.yaml`` of an agent."""
     api_address = spec.api_address or servers[0].node_address
     return {
-        "server": f"https://{_in_url(api_address)}:{ports.KUBERNETES_API}",
+        "server": f"https://{in_url(api_address)}:{ports.KUBERNETES_API}",
         **_common_config(spec, machine),
         "token-file": "/etc/rancher/k3s/agent-token",
     }
@@ -347,7 +367,7 @@ def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[
     others = [server for server in servers[:3] if server.node != machine.node]
     own = (machine.node_address, machine.spec.address)
     seeds = _unique(*(server.node_address for server in others), spec.api_address)
-    return [_in_url(seed) for seed in seeds if seed not in own]
+    return [in_url(seed) for seed in seeds if seed not in own]
 
 
 def _minor_and_patch(version: str) -> tuple[int, int]:
@@ -357,7 +377,3 @@ def _minor_and_patch(version: str) -> tuple[int, int]:
 
 def _unique(*values: str | None) -> list[str]:
     return list(dict.fromkeys(value for value in values if value))
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

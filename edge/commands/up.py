@@ -128,7 +128,7 @@ def _apply(session: Session, planned: Outcome, plan: Path | None, *, consent: bo
     setting = entries(planned.consequences, nodes, secrets.token_hex(4)) if consent else ""
 
     with progress(f"up {session.site}", quiet=quiet) as shown:
-        done = session.up(shown.step, shown.interrupted, plan, setting)
+        done = session.up(shown.step, shown.interrupted, plan, setting, planned.renewal)
     done.run.findings = done.run.findings or planned.run.findings
     done.consequences = planned.consequences
     return done

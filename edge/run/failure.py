@@ -50,6 +50,7 @@ _PASSPHRASE = re.compile(
     r"passphrase must be set|incorrect passphrase|PULUMI_CONFIG_PASSPHRASE|PULUMI_CONFIG_PASSPHRASE_FILE"
 )
 _DAMAGED = re.compile(r"failed to load checkpoint: (?P<reason>[^\n]*)")
+_NO_CREDENTIALS = re.compile(r"asked for the client to provide credentials|: Unauthorized\b")
 _LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
 
 
@@ -147,6 +148,18 @@ def no_stack_to_plan(site: str, backend: str) -> OperationError:
     )
 
 
+def cluster_refuses(reason: str, site: str, operation: str) -> OperationError:
+    """The engine is content, because the Kubernetes plugin has skipped what it could not look at."""
+    what = "was previewed" if operation == "preview" else "was changed"
+    return OperationError(
+        f"Nothing in the cluster of {site} {what}: {reason}. This cluster is not offline.",
+        (
+            f"edge up {site}     reads the kubeconfig again, from the first server",
+            f"edge kubeconfig {site} -- kubectl get nodes     shows whether a kubeconfig from the hosts works",
+        ),
+    )
+
+
 def not_judged(verdict: Verdict, site: str) -> OperationError:
     """The engine is content, and the policies have not looked at everything."""
     if not verdict.ran:
@@ -166,6 +179,8 @@ def not_judged(verdict: Verdict, site: str) -> OperationError:
 
 def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     remedies = []
+    if mode == "real" and _NO_CREDENTIALS.search(text):
+        remedies.append(f"edge up {site}     reads the kubeconfig again, from the first server")
     names = sorted({match["name"] for match in _PLUGIN.finditer(text)}) if _PLUGIN_TROUBLE.search(text) else []
     if names:
         remedies += [

@@ -22,6 +22,7 @@ from components.consequence import Consequence
 from components.host.applied import Applied
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from edge.run import failure, new_stack, plans
+from edge.run.cluster_access import ClusterAccess, Renewal
 from edge.run.consent import impossible
 from edge.run.events import Diagnostic, Run, Step
 from edge.run.failure import OperationError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
     from edge.run.rehearsed_at import Against
+    from stacks.edge_site import EdgeSite
     from stacks.program import Built
     from stacks.site import SiteSpec
 
@@ -70,6 +72,8 @@ class Outcome:
     backend: str = ""
     """Where the stack's state is."""
     against: Against | None = None
+    renewal: Renewal | None = None
+    """Why the kubeconfig that the stack holds is read again."""
     judges: bool = False
     """Whether the policies were to judge this run: a destroy builds nothing that they could look at."""
 
@@ -90,6 +94,7 @@ class Outcome:
             "backend": self.backend,
             "new_stack": self.run.is_new,
             "against": self.against.as_dict() if self.against else None,
+            "kubeconfig_renewed": self.renewal.why if self.renewal else None,
             "resources": [change.as_dict() for change in self.run.changes],
             "counts": self.run.counts,
             "output_changes": [change.as_dict() for change in self.run.output_changes],
@@ -129,6 +134,7 @@ class Session:
     """Where the stack's state is, for people."""
     against: Against | None = None
     """What a rehearsal starts from, if not from what was rehearsed last."""
+    cluster: ClusterAccess = field(default_factory=ClusterAccess)
 
     def preview(
         self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, save_plan: Path | None = None
@@ -149,6 +155,10 @@ class Session:
     def _preview(self, command: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None) -> Outcome:
         outcome = self._build("preview", command, on_step, on_interrupt)
         assert self.spec is not None, "opened without its program"
+        if outcome.code != INTERRUPTED and (renewal := self.cluster.renewal(outcome.run.diagnostics)):
+            # Only now is it known. This happens once in nine months.
+            outcome = self._build("preview", [*command, *renewal.arguments], on_step, on_interrupt)
+            outcome.renewal = renewal
         outcome.consequences = in_any(self._applied(outcome.run), self.spec, catalogue(self.root))
         if outcome.code == DONE and (cannot := impossible(self.site, outcome.consequences)):
             outcome.code, outcome.failure = FAILED, cannot
@@ -160,17 +170,20 @@ class Session:
         on_interrupt: OnInterrupt | None = None,
         plan: Path | None = None,
         consent: str = "",
+        renewal: Renewal | None = None,
     ) -> Outcome:
         """Bring the site up without another preview. The policies judge this run too.
 
         With a ``plan``, the engine previews again first, and does nothing that exceeds the plan. ``consent`` is a stack
         setting for the scripts on the hosts. It stays in the stack's settings until an `up` has succeeded, so that
-        plain `pulumi up` can go on with what was interrupted.
+        plain `pulumi up` can go on with what was interrupted. ``renewal`` is what the preview has found.
         """
         command = ["up", "--yes", "--skip-preview"] if plan is None else ["up", "--yes", "--plan", str(plan.resolve())]
         key = full_key(ALLOW_DESTROY)
         if consent:
             command += ["--config", f"{key}={consent}"]
+        if renewal:
+            command += renewal.arguments
         outcome = self._build("up", command, on_step, on_interrupt, runs=1 if plan is None else 2)
         if plan is not None:
             if outcome.run.runs < 2:
@@ -178,6 +191,7 @@ class Session:
                 outcome.operation = "preview"
             exceeded = plans.explain(outcome.run, self.site, applied=outcome.operation == "up")
             outcome.failure = exceeded or outcome.failure
+        outcome.renewal = renewal
         if consent and outcome.code == DONE:
             self._workspace().remove_config(self.site, key)
         return outcome
@@ -259,6 +273,9 @@ class Session:
         if outcome.code == DONE and not run.verdict.complete:
             # No finding of policies that did not run is no reason to go on.
             outcome.code, outcome.failure = FAILED, failure.not_judged(run.verdict, self.site)
+        if outcome.code == DONE and (reason := self.cluster.refused(run.diagnostics)):
+            # The engine is content: the plugin has skipped what it could not look at.
+            outcome.code, outcome.failure = FAILED, failure.cluster_refuses(reason, self.site, operation)
         if not finished.interrupts:
             outcome.cost = cost_of(self.spec)
             outcome.placeholders = tuple(sorted(placeholders(self.spec))) if self.mode == "rehearsal" else ()
@@ -383,12 +400,19 @@ def opened_stack(
         else:
             folder, variables = root, environment(project_root=root)
         program: tuple[str, ...] = ()
+        cluster = ClusterAccess()
+
+        def learned(made: EdgeSite) -> None:
+            cluster.learn(made)
+            built(made)
+
         if spec is not None:
-            program, more = _program(site, spec, settings, rehearse, root, built, meanwhile, resources)
+            program, more = _program(site, spec, settings, rehearse, root, learned, meanwhile, resources)
             variables |= more
         process = PulumiProcess(cli.path, folder, variables | _STREAMING)
         mode: Mode = "rehearsal" if rehearse else "real"
-        yield Session(name, mode, cli, process, spec, program, root, settings, backend_of(variables, root))
+        backend = backend_of(variables, root)
+        yield Session(name, mode, cli, process, spec, program, root, settings, backend, cluster=cluster)
 
 
 def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from edge.exit_codes import INTERRUPTED
+from edge.exit_codes import DONE, INTERRUPTED
 from edge.run.events import STACK_TYPE, Diagnostic, PolicyFinding, ResourceChange, Run, name_of
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
@@ -66,6 +66,8 @@ def remedies(out: Console, lines: Iterable[str]) -> None:
 def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
     """The result of a preview, `up` or `destroy`."""
     _headline(out, result)
+    if result.renewal:
+        paragraph(out, _renewed(result.renewal.why, done=result.operation == "up" and result.code == DONE), "yellow")
     consequences(out, result.consequences)
     changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
     groups = by_component(changed, result.run)
@@ -88,6 +90,15 @@ def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
         _summary(out, result)
     if result.failure is not None:
         failure(out, result.failure)
+
+
+def _renewed(why: str, *, done: bool) -> str:
+    if done:
+        return f"the kubeconfig of the stack was read again: {why}"
+    return (
+        f"the kubeconfig of the stack is read again: {why}. K3s on the first server restarts for it if its own"
+        " certificate is as old; pods keep running"
+    )
 
 
 def _headline(out: Console, result: Outcome) -> None:

@@ -32,6 +32,10 @@ class Busy(Failure):
     """The cluster answers that it cannot answer now."""
 
 
+class Unauthorized(Failure):
+    """The cluster answers, and does not take the credential."""
+
+
 class Absent(Failure):
     """The object, its namespace, or its kind is not there."""
 
@@ -60,6 +64,10 @@ class Cluster:
         self._kinds: dict[tuple[str, str], dynamic.Resource] = {}
         self._lock = threading.Lock()
         self.namespace = namespace or _namespace(document, context) or "default"
+
+    def schema(self) -> None:
+        """Read what the cluster knows of its kinds. Raises ``Unreachable``, ``Unauthorized``, ``Busy``, ``Failure``."""
+        self._discover(Target("v1", "ConfigMap", None, None))
 
     def namespace_of(self, target: Target) -> str | None:
         """The namespace that the object is in; None for an object of the whole cluster."""
@@ -207,7 +215,9 @@ def _refusal(target: Target, error: ApiException | DynamicApiError) -> Failure:
         return Conflict(f"{target}: {said} ({hint})")
     if error.status in _BUSY:
         return Busy(f"{target}: the API server asks to come again: {said}")
-    if error.status in (401, 403):
+    if error.status == 401:
+        return Unauthorized(f"{target}: the server has asked for the client to provide credentials")
+    if error.status == 403:
         return Failure(f"{target}: the kubeconfig's user may not do this: {said}")
     return Failure(f"{target}: the API server refuses it: {said}")
 

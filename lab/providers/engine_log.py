@@ -31,13 +31,18 @@ class EngineLog:
 
     def status(self, peer: str, urn: str, message: str) -> Future[None]:
         """Sends one line about a resource; done when the engine has it, or could not be told."""
-        return self._sender.submit(self._send, peer, urn, message)
+        line = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=True)
+        return self._sender.submit(self._send, peer, line)
 
-    def _send(self, peer: str, urn: str, message: str) -> None:
+    def warning(self, peer: str, urn: str, message: str) -> None:
+        """A warning, which the engine keeps. It has it when this returns."""
+        line = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=message, urn=urn)
+        self._sender.submit(self._send, peer, line).result()
+
+    def _send(self, peer: str, line: engine_pb2.LogRequest) -> None:
         channel = self._channels.get(self._engines.get(peer, ""))
         if channel is None:
             return
-        line = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=True)
         # Lines are a comfort: a run does not fail for want of one.
         with contextlib.suppress(grpc.RpcError):
             engine_pb2_grpc.EngineStub(channel).Log(line, timeout=_PATIENCE_S)

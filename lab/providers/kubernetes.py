@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from pulumi.runtime.proto import provider_pb2
+
 from engine.rehearsal.protocol import Asked, Failure, Incomplete, Properties, Protocol
 from engine.rehearsal.values import has_unknown, reveal
 from engine.rehearsal.world import World
 from lab.providers import helm, objects, readiness
-from lab.providers.cluster import Absent, Busy, Cluster, Conflict, Unreachable
+from lab.providers.cluster import Absent, Busy, Cluster, Conflict, Unauthorized, Unreachable
 from lab.providers.engine_log import EngineLog
 from lab.providers.objects import Manifest, Target
 from lab.providers.redaction import Redaction
@@ -25,6 +27,8 @@ from lab.providers.redaction import Redaction
 RELEASE = "kubernetes:helm.sh/v3:Release"
 _POLL_S = 0.5
 _FOREGROUND = "Foreground"
+_SKIPPED = "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping..."
+"""In the official plugin's own words, which give no reason."""
 
 
 class KubernetesProvider(Protocol):
@@ -39,6 +43,7 @@ class KubernetesProvider(Protocol):
         self._log = EngineLog()
         self._clusters: dict[str, Cluster] = {}
         self._interruptions: dict[str, threading.Event] = {}
+        self._unreachable: dict[str, str | None] = {}
 
     def engine_is_at(self, peer: str, address: str) -> None:
         self._interruptions[peer] = threading.Event()
@@ -46,11 +51,20 @@ class KubernetesProvider(Protocol):
 
     def configured(self, peer: str, configuration: Mapping[str, Any]) -> None:
         self._clusters.pop(peer, None)
+        self._unreachable.pop(peer, None)
         if reveal(configuration.get("renderYamlToDirectory")):
             raise Failure(
                 f"{self.called} applies to a cluster: renderYamlToDirectory is not supported. "
                 "The official plugin has it (EDGE_PLUGINS=official)."
             )
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 (the protocol's own name)
+        """As the official plugin: where it cannot read the schema, for whatever reason, it keeps what is applied."""
+        peer = context.peer()
+        if objects.enabled(self.configuration(peer), "skipUpdateUnreachable") and self._why_unreachable(peer):
+            self._log.warning(peer, request.urn, _SKIPPED)
+            return provider_pb2.CheckResponse(inputs=request.olds)
+        return super().Check(request, context)
 
     def cancelled(self, peer: str) -> None:
         """Waits stop; what was applied stays, and the engine records it as not yet initialised."""
@@ -71,7 +85,7 @@ class KubernetesProvider(Protocol):
             helm.executable()
         elif not has_unknown(inputs) and not has_unknown(dict(self.configuration(asked.peer))):
             # Its namespace, its kind or the whole cluster may come with the same run.
-            with suppress(Absent, Unreachable, Busy), _redacted(inputs):
+            with suppress(Absent, Unreachable, Unauthorized, Busy), _redacted(inputs):
                 self._dry_run(asked, inputs, new=olds is None)
         return planned if asked.token == RELEASE else objects.planned(planned, olds)
 
@@ -95,11 +109,6 @@ class KubernetesProvider(Protocol):
                 live = cluster.apply(body, target, **self._ownership(asked, body))
             except Absent as gone:
                 raise Failure(f"{gone}; somebody removed it: `pulumi refresh` tells the state so") from None
-            except Unreachable as failure:
-                if not objects.enabled(self.configuration(asked.peer), "skipUpdateUnreachable"):
-                    raise
-                self._say(asked, f"not updated: {failure}")
-                return olds
             return self._finished(asked, cluster, inputs, live)[1]
 
     def delete(self, asked: Asked, identity: str, olds: Properties) -> None:
@@ -152,6 +161,17 @@ class KubernetesProvider(Protocol):
 
     def _say(self, asked: Asked, message: str) -> None:
         self._log.status(asked.peer, asked.urn, message)
+
+    def _why_unreachable(self, peer: str) -> str | None:
+        """Asked once in a run, as the official plugin does when it is configured."""
+        if peer not in self._unreachable:
+            self._unreachable[peer] = None
+            if not has_unknown(dict(self.configuration(peer))):
+                try:
+                    self._cluster(peer).schema()
+                except (Unreachable, Unauthorized, Busy) as failure:
+                    self._unreachable[peer] = str(failure)
+        return self._unreachable[peer]
 
     def _kubeconfig(self, peer: str) -> str:
         text = reveal(self.configuration(peer).get("kubeconfig"))

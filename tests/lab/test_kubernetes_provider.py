@@ -72,6 +72,10 @@ class Run:
         request = pb.UpdateRequest(id=identity, urn=urn(token), olds=to_struct(olds), news=to_struct(news))
         return from_struct(self.stub.Update(request, timeout=_CALL_S).properties)
 
+    def check(self, token: str, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+        request = pb.CheckRequest(urn=urn(token), olds=to_struct(olds), news=to_struct(news))
+        return from_struct(self.stub.Check(request, timeout=_CALL_S).inputs)
+
     def delete(self, token: str, identity: str, outputs: dict[str, Any]) -> None:
         request = pb.DeleteRequest(id=identity, urn=urn(token), properties=to_struct(outputs))
         self.stub.Delete(request, timeout=_CALL_S)
@@ -232,8 +236,23 @@ def test_an_unreachable_cluster_is_one_clear_error(bare: Run) -> None:
     with pytest.raises(grpc.RpcError, match="cannot be reached"):
         bare.update(_MAP, "default/facts", config_map(), config_map(a="b"))
     bare.configure(kubeconfig=gone.kubeconfig, skipUpdateUnreachable="true", deleteUnreachable="true")
-    assert bare.update(_MAP, "default/facts", config_map(), config_map(a="b")) == config_map()
+    assert bare.check(_MAP, config_map(), config_map(a="b")) == config_map(), "what is applied is kept"
     bare.delete(_MAP, "default/facts", config_map())
+
+
+def test_a_refused_credential_is_taken_for_an_unreachable_cluster_as_the_official_plugin_does(
+    bare: Run, api: ApiServer
+) -> None:
+    def refuse(_request: Request) -> None:
+        raise Refused(401, "Unauthorized")
+
+    api.refuse = refuse
+    bare.configure(kubeconfig=api.kubeconfig, skipUpdateUnreachable="true")
+    assert bare.check(_MAP, config_map(), config_map(a="b")) == config_map()
+    with pytest.raises(grpc.RpcError, match="the server has asked for the client to provide credentials"):
+        bare.update(_MAP, "default/facts", config_map(), config_map(a="b"))
+    bare.configure(kubeconfig=api.kubeconfig)
+    assert bare.check(_MAP, config_map(), config_map(a="b"))["data"] == {"a": "b"}
 
 
 def test_a_kubeconfig_is_a_text_or_a_path_and_never_the_users_own(

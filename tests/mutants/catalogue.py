@@ -7,6 +7,7 @@ a file or a text moves, move it here too: `tests/mutants/test_catalogue.py` says
 from __future__ import annotations
 
 from tests.mutants.consequences import CONSEQUENCES
+from tests.mutants.kubeconfig import KUBECONFIG
 from tests.mutants.mutant import Mutant
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
@@ -54,6 +55,7 @@ _PRELUDE = "components/prelude.sh.j2"
 
 MUTANTS: tuple[Mutant, ...] = (
     *POLICIES,
+    *KUBECONFIG,
     # Text from a site file is never code.
     Mutant(
         "a value within double quotes cannot end them",

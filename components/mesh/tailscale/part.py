@@ -9,7 +9,9 @@ from components import urls
 from components.addresses import TAILNET
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
+from components.host.machine import Machine
 from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
+from components.mesh.tailscale.plan import places
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
 from components.part import Building, Part, Phase
 from components.view import Download, MeshDomain, Network, SecretNeed, Site
@@ -65,6 +67,9 @@ class TailscalePart(Part[TailscaleSpec]):
         domain = MeshDomain((spec.login_server or "").rstrip("/").lower(), tenant)
         for index, route in enumerate(spec.advertise_routes):
             yield Network((*at, "advertise_routes", index), route, "network that the mesh routes", mesh=domain)
+
+    def places(self, spec: TailscaleSpec, machine: Machine) -> str:
+        return places(machine)
 
     def downloads(self, spec: TailscaleSpec, at: DataPath) -> Iterator[Download]:
         yield Download(

@@ -8,7 +8,7 @@ from typing import Any
 from components.expected import Expected, file, unit
 from components.host.machine import Machine
 from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
-from components.shell import here_document, render, without_prelude
+from components.shell import fragment, here_document, render, without_prelude
 
 HOME = "/opt/tailscale"
 """Where releases live: writable on Flatcar and Fedora CoreOS too, whose /usr is not."""
@@ -69,6 +69,11 @@ def key_plan(site: str, spec: TailscaleSpec) -> KeyPlan | None:
         # Tailscale takes at most 50 characters.
         description=f"edge {site}"[:50],
     )
+
+
+def places(machine: Machine) -> str:
+    """Finds the host's name and addresses in the tailnet (``Part.places``)."""
+    return fragment("mesh/tailscale/reached_at.sh.j2", node=machine.node, home=HOME)
 
 
 def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
