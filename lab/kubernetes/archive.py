@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _ZSTD_MAGIC = 0xFD2FB528
-# One segment of which the size follows in eight bytes, and no checksum.
-_ZSTD_DESCRIPTOR = 0b1110_0000
+# The size of the content follows in eight bytes, after the window; no checksum.
+_ZSTD_DESCRIPTOR = 0b1100_0000
+# 2^(10 + 13): 8 MiB, which every reader must offer. A frame of one segment has no window, and asks for its whole size.
+_ZSTD_WINDOW = 13 << 3
 _ZSTD_BLOCK = 1 << 17
 
 
@@ -56,7 +58,7 @@ def docker_archive(images: Sequence[Image]) -> bytes:
 def zstd_frame(content: bytes) -> bytes:
     """``content`` as a Zstandard frame of raw blocks (RFC 8878): any reader takes it, and no compressor is needed."""
     out = io.BytesIO()
-    out.write(struct.pack("<IBQ", _ZSTD_MAGIC, _ZSTD_DESCRIPTOR, len(content)))
+    out.write(struct.pack("<IBBQ", _ZSTD_MAGIC, _ZSTD_DESCRIPTOR, _ZSTD_WINDOW, len(content)))
     blocks = [content[at : at + _ZSTD_BLOCK] for at in range(0, len(content), _ZSTD_BLOCK)] or [b""]
     for number, block in enumerate(blocks):
         last = number == len(blocks) - 1

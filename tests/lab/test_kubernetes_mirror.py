@@ -109,6 +109,14 @@ def test_any_reader_of_zstandard_takes_the_frame(size: int) -> None:
     assert read.stdout == content
 
 
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd reads what was written")
+def test_a_reader_of_a_large_archive_needs_no_more_memory_than_every_reader_has() -> None:
+    content = bytes(20 << 20)
+    read = subprocess.run(["zstd", "-d", "-c", "--memory=8MB"], input=zstd_frame(content), capture_output=True)
+    assert read.returncode == 0, read.stderr
+    assert read.stdout == content
+
+
 def test_the_binarys_own_tests_pass() -> None:
     try:
         go = tools(GO_MODULE, c_compiler=True)
