@@ -119,8 +119,8 @@ def contact(kubeconfig: str) -> None:
             server.hostname or "", server.port or 443, context=context, timeout=_ANSWERS_WITHIN_S
         )
         try:
-            connection.request("GET", "/version")
-            status = connection.getresponse().status
+            connection.connect()
+            status = _version(connection)
         finally:
             connection.close()
     except ssl.SSLCertVerificationError as error:
@@ -129,11 +129,26 @@ def contact(kubeconfig: str) -> None:
         ) from None
     except ssl.SSLError as error:
         raise Refused(f"{cluster['server']} refuses the connection: {error.reason or 'TLS failed'}") from None
-    except http.client.HTTPException as error:
-        raise ConnectionError(str(error) or type(error).__name__) from None
+    except ConnectionError as error:
+        if isinstance(error, _Ended):
+            raise Refused(f"{cluster['server']} ends the connection once it has seen the client certificate") from None
+        raise
     if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
         word = "unauthorized" if status == http.client.UNAUTHORIZED else "forbidden"
         raise Refused(f"{cluster['server']} answers and does not take the kubeconfig: {word} ({status})")
+
+
+class _Ended(ConnectionError):
+    """The cluster has shown its certificate, and has ended the connection then."""
+
+
+def _version(connection: http.client.HTTPSConnection) -> int:
+    """The status of an answer. With TLS 1.3, a refused client certificate is told after the handshake only."""
+    try:
+        connection.request("GET", "/version")
+        return connection.getresponse().status
+    except (ConnectionError, http.client.HTTPException):
+        raise _Ended from None
 
 
 def _decoded(data: str) -> str:

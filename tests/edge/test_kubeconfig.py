@@ -23,7 +23,7 @@ from tests.edge.test_drift import Server, listening, public
 
 NOW = datetime.now(UTC)
 MESH = "# reached at shop-a.tail1234.ts.net\n# reached at 100.101.102.103\n# reached at fd7a:115c:a1e0::1\n"
-OTHERS = {
+OTHERS: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Config",
     "preferences": {"colors": True},

@@ -6,6 +6,7 @@ The tests are one story, in the order in which they stand.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ from tests.components.kubeconfigs import kubeconfig, signed_by
 
 CLIENT_CA = "/var/lib/rancher/k3s/server/tls/client-ca"
 READER = "lab-k3s-kubeconfig"
+# The lab's K3s looks at the certificate within the handshake; others answer 401.
+REFUSED = r"unauthorized \(401\)|refuses the connection|ends the connection"
 HOUR = timedelta(hours=1)
 # What a company adds below the program's own line.
 PROGRAM = """
@@ -94,13 +97,11 @@ def hold(cluster: Cluster, text: str) -> None:
             return {key: changed(item) for key, item in value.items()}
         if isinstance(value, list):
             return [changed(item) for item in value]
-        if isinstance(value, str) and "client-certificate-data" in value:
-            plain = value if value.startswith("apiVersion") else json.loads(value)
-            if isinstance(plain, str):
-                document = yaml.safe_load(plain)
-                document["users"][0]["user"] = user
-                new = yaml.safe_dump(document)
-                return new if plain is value else json.dumps(new)
+        # A secret as the state shows it: JSON of a text. Scripts name the same key.
+        if isinstance(value, str) and value.startswith('"apiVersion') and "client-certificate-data" in value:
+            document = yaml.safe_load(json.loads(value))
+            document["users"][0]["user"] = user
+            return json.dumps(yaml.safe_dump(document))
         return value
 
     state = cluster.site.home / "state.json"
@@ -128,7 +129,7 @@ def test_the_cluster_takes_a_one_hour_certificate_and_refuses_it_after_its_end(c
     for begins, refused in ((now - timedelta(minutes=1), False), (now - HOUR - timedelta(seconds=5), True)):
         document["users"] = yaml.safe_load(of_the_cluster(cluster, begins, begins + HOUR))["users"]
         if refused:
-            with pytest.raises(Refused, match="unauthorized"):
+            with pytest.raises(Refused, match=REFUSED):
                 contact(yaml.safe_dump(document))
         else:
             contact(yaml.safe_dump(document))
@@ -165,7 +166,7 @@ def test_one_that_the_cluster_refuses_although_it_has_not_ended_is_not_called_of
     write(cluster, "four")
     done = edge(cluster, "up", str(cluster.site.file), "--yes")
     assert done.exit_code == 0, done.output
-    assert "unauthorized (401)" in done.output
+    assert re.search(REFUSED, done.output), done.output
     assert word(cluster) == "four"
 
 
