@@ -527,6 +527,67 @@ def test_nothing_is_deleted_for_a_host_that_the_cluster_does_not_know(peer: Sand
     assert ca_of(done.stdout) == CA_HASH
 
 
+def silent_once(cluster: str, question: str) -> str:
+    """``cluster``, whose API fails the first time that it is asked ``question``: its etcd elects another leader."""
+    first = 'mkdir "$SANDBOX/asked-once" 2>/dev/null && { echo "etcdserver: request timed out" >&2; exit 1; }'
+    return f'case "$*" in *{question}*) {first} ;; esac\n{cluster}'
+
+
+def remove(box: Sandbox) -> Run:
+    return box.run(plan_node(spec_for(box), SERVERS[1], SERVERS, labels={}).remove)
+
+
+@pytest.fixture
+def enabled(peer: Sandbox) -> Sandbox:
+    """A server of a cluster, on which K3s is not stopped for good."""
+    peer.install("/usr/local/sbin/systemctl", "")
+    return peer
+
+
+def test_a_moment_of_silence_does_not_make_a_server_that_leaves_no_node(enabled: Sandbox) -> None:
+    enabled.install("/usr/local/sbin/k3s", silent_once(knows(), r"get\ node"))
+    done = remove(enabled)
+    assert done.code == 0, done.stderr
+    assert any("delete node site-b" in call for call in done.calls), "it would be uninstalled as a member of etcd"
+
+
+def test_a_server_does_not_leave_a_cluster_that_has_fallen_silent(enabled: Sandbox) -> None:
+    silent = 'case "$*" in *readyz*) ;; *) exit 1 ;; esac'
+    enabled.install("/usr/local/sbin/k3s", silent)
+    done = remove(enabled)
+    assert done.code != 0
+    assert "is not a node" not in done.stdout
+    assert "the cluster does not answer on" in done.stderr
+
+
+@pytest.mark.parametrize("question", [r"get\ node\ site-b", "renewTime"])
+def test_a_moment_of_silence_does_not_change_what_is_known_of_a_kubelet(peer: Sandbox, question: str) -> None:
+    peer.install("/usr/local/sbin/k3s", silent_once(knows(ready="True", renews="date +%s%N"), question))
+    done = forget(peer)
+    assert done.code == 0, done.stderr
+    assert not deleted(done), "it is Ready"
+    (peer.home / "asked-once").rmdir()
+    peer.install("/usr/local/sbin/k3s", silent_once(knows(ready="True"), question))
+    done = forget(peer)
+    assert done.code == 0, done.stderr
+    assert any("delete node site-b" in call for call in deleted(done)), "its kubelet is gone"
+
+
+def test_a_node_is_forgotten_though_the_api_fails_for_a_moment(peer: Sandbox) -> None:
+    peer.install("/usr/local/sbin/k3s", silent_once(knows(), r"delete\ node"))
+    done = forget(peer)
+    assert done.code == 0, done.stderr
+    assert len([call for call in deleted(done) if "delete node site-b" in call]) == 2
+
+
+def test_a_node_that_the_cluster_does_not_let_go_is_an_error(peer: Sandbox) -> None:
+    peer.install("/usr/local/sbin/k3s", f'case "$*" in *delete\\ node*) exit 1 ;; esac\n{knows()}')
+    script = plan_node(spec_for(peer), SERVERS[1], SERVERS, labels={}).forget_old_node
+    done = peer.run(script.replace("SECONDS + 120", "SECONDS + 0"))
+    assert done.code != 0
+    assert "the cluster does not let site-b go" in done.stderr
+
+
 def test_the_first_server_is_admitted_where_no_cluster_runs_yet(box: Sandbox) -> None:
     done = forget(box, SERVERS[0], permit="changed /var/lib/edge/k3s/birth")
     assert (done.code, done.stdout) == (0, "no cluster runs here: nothing to forget\n")

@@ -106,6 +106,17 @@ answers() {
 }
 kubectl() { k3s kubectl --request-timeout=30s "$@"; }
 
+# told ARGUMENTS: what kubectl prints. While etcd elects another leader, the API fails for some seconds, so it is asked
+# again: silence does not mean that there is no such node.
+told() {
+  local attempt
+  for attempt in $(seq 10); do
+    if kubectl "$@"; then return 0; fi
+    [ "$attempt" = 10 ] || sleep 3
+  done
+  fail "the cluster does not answer on $(uname -n) any more: nothing more was changed. Run this again"
+}
+
 # volumes: the local volumes on the disk of site-d, with the claims that they are bound to.
 volumes() {
   kubectl get persistentvolumes --output jsonpath='{range .items[?(@.spec.storageClassName=="local-path")]}{.metadata.name} {.spec.claimRef.namespace} {.spec.claimRef.name} {.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]}{"\n"}{end}' |
@@ -113,10 +124,15 @@ volumes() {
 }
 
 forget() {
-  # A Node with an etcd member is deleted once the member is removed.
-  kubectl delete node site-d --ignore-not-found --wait=true --timeout=120s ||
-    fail "the cluster does not let site-d go: with one more server down, etcd refuses to lose a member. Start the" \
-      "servers that are down and run this again; or delete the Node of a dead one first (k3s kubectl delete node NAME)"
+  # A Node with an etcd member is deleted once the member is removed. What fails at once is tried again: a moment in which
+  # etcd has no leader refuses nothing.
+  local deadline=$((SECONDS + 120))
+  until kubectl delete node site-d --ignore-not-found --wait=true --timeout=120s; do
+    [ "$SECONDS" -lt "$deadline" ] ||
+      fail "the cluster does not let site-d go: with one more server down, etcd refuses to lose a member. Start the" \
+        "servers that are down and run this again; or delete the Node of a dead one first (k3s kubectl delete node NAME)"
+    sleep 3
+  done
   kubectl --namespace kube-system delete secret site-d.node-password.k3s --ignore-not-found
   # Its local volumes are lost with its disk, and a claim on one would keep its pod pending for ever. Claims are deleted
   # before pods, so that a new pod cannot use an old claim.
@@ -145,7 +161,8 @@ if ! answers 120; then
     "must run: start them, and run this again. If the whole site goes, stop K3s on $(uname -n) first" \
     "(systemctl disable --now k3s)"
 fi
-if [ -z "$(kubectl get node site-d --ignore-not-found --output name)" ]; then
+known=$(told get node site-d --ignore-not-found --output name)
+if [ -z "$known" ]; then
   say "site-d is not a node"
   exit 0
 fi
