@@ -15,6 +15,7 @@ import base64
 import functools
 import hashlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -198,11 +199,30 @@ def _template(path: str) -> jinja2.Template:
 
 
 def render(template: str, **values: object) -> str:
-    """A whole script: the prelude, then ``template`` (a path below ``components/``) with ``values``.
+    """A whole script: what it needs of the prelude, then ``template`` (a path below ``components/``) with ``values``.
 
+    A state, a preview and the engine's messages hold every script, so none carries functions that it never calls.
     Raises ``jinja2.UndefinedError`` for a value that the template needs and did not get.
     """
-    return _template("prelude.sh.j2").render() + "\n" + without_prelude(template, **values)
+    script = without_prelude(template, **values)
+    called = script
+    needed: list[str] = []
+    # From the end, since a function calls only those before it.
+    for name, text in reversed(prelude()):
+        if not name or re.search(rf"\b{name}\b", called):
+            needed.insert(0, text)
+            called += text
+    return "\n".join([*needed, script])
+
+
+@functools.lru_cache(maxsize=1)
+def prelude() -> tuple[tuple[str, str], ...]:
+    """The paragraphs of the prelude, in order: the function that each defines (none: every script has it), its text."""
+    paragraphs = _template("prelude.sh.j2").render().rstrip("\n").split("\n\n")
+    return tuple(
+        (found[1] if (found := re.search(r"^(\w+)\(\) \{", text, re.MULTILINE)) else "", f"{text}\n")
+        for text in paragraphs
+    )
 
 
 def fragment(template: str, **values: object) -> Script:

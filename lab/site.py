@@ -69,17 +69,23 @@ class Site(Stack):
     def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """The same, without waiting for its end; standard output is for the caller to read.
 
-        ``variables`` go before the site's own.
+        ``variables`` go before the site's own. Standard error goes to ``stderr``.
         """
-        return subprocess.Popen(
-            [self.command, *arguments, "--stack", self.name],
-            cwd=self.home,
-            env={**self.environment, **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        with self.stderr.open("w") as stderr:
+            return subprocess.Popen(
+                [self.command, *arguments, "--stack", self.name],
+                cwd=self.home,
+                env={**self.environment, **(variables or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+
+    @property
+    def stderr(self) -> Path:
+        """The file with what the last run of ``start`` said beside its events."""
+        return self.home / "stderr"
 
     def up(self) -> dict[str, str]:
         """Operation of every resource that was touched, by name. The run must succeed."""

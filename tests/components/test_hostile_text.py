@@ -208,7 +208,7 @@ command_not_found_handle() {
 }
 """
 _GOES_ON = """
-fail() { say "$@"; }
+fail() { printf '%s\\n' "$*"; }
 exit() { :; }
 slept=0
 sleep() {
@@ -236,10 +236,10 @@ echo "$number scripts ran"
 
 def ran(root: Path, texts: list[str]) -> str:
     """What happened when ``texts`` ran in ``root``: a line for each file that should not be there."""
-    prelude = shell.without_prelude("prelude.sh.j2")
     for number, text in enumerate(texts):
-        body = text.replace(prelude, prelude + _GOES_ON) if prelude in text else text
-        (root / f"scripts/{number:05}").write_text(_STAND_IN + body)
+        begins = max((text.index(part) + len(part) for _, part in shell.prelude() if part in text), default=0)
+        goes_on = _GOES_ON if begins else ""
+        (root / f"scripts/{number:05}").write_text(_STAND_IN + text[:begins] + goes_on + text[begins:])
     done = subprocess.run(
         ["unshare", "--net", "--pid", "--fork", "--kill-child", "chroot", root, "/bin/bash", "-c", _RUN],
         env={"PATH": "/bin:/usr/bin:/sbin:/usr/sbin", "RELEASE": VERSION},

@@ -71,3 +71,12 @@ def other_lab() -> Iterator[Lab]:
     """A second lab without any host yet, for tests of what a lab leaves behind."""
     with own_lab() as made:
         yield made
+
+
+# Files that take minutes, the longest first: a worker that starts one of them last would work alone at the end.
+_LONG = ("test_site_servers.py", "test_whole_site.py", "test_site_trust.py", "test_uplink.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(_LONG)))

@@ -49,7 +49,7 @@ def killed_at(cluster: Cluster, resource: str) -> None:
         if begun(event).endswith(f"::{resource}"):
             break
     else:
-        pytest.fail(f"{resource} did not change: {''.join(said)}")
+        pytest.fail(f"{resource} did not change: {''.join(said)}{cluster.site.stderr.read_text()}")
     run.kill()
     run.communicate()
     cluster.site.pulumi("cancel", "--yes", check=False)

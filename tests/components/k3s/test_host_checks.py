@@ -203,6 +203,15 @@ def test_k3s_that_runs_already_is_not_in_its_own_way(box: Sandbox) -> None:
     refused(asked(box, listening("tcp", 6443, then=other)), "port 6443/tcp is used by python3")
 
 
+@pytest.mark.parametrize("shown", ['users:(("k3s",pid=999999,fd=3))', ""])
+def test_a_process_that_ends_while_it_is_looked_at_has_no_port(box: Sandbox, shown: str) -> None:
+    """K3s that starts again, after its node was deleted or its quorum lost."""
+    once = f"[ -e /run/shown ] || echo 'LISTEN 0 4096 *:6443 *:* {shown}'; : >/run/shown"
+    box.install("/usr/local/sbin/ss", once)
+    done = asked(box)
+    assert done.code == 0, done.stderr
+
+
 def test_a_tunnel_of_somebody_else_in_the_kernel_is_refused_and_flannels_own_is_not(box: Sandbox) -> None:
     (box.home / "config").write_text(CONFIG + "CONFIG_VXLAN=y\n")
 

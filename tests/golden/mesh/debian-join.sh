@@ -36,14 +36,6 @@ put_file() {
   say "changed $path"
 }
 
-# drop_file PATH: removes it if it is there.
-drop_file() {
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  rm -f -- "$1"
-  changed=1
-  say "removed $1"
-}
-
 # read_secret NAME: takes the next base64 line of standard input into the variable NAME.
 read_secret() {
   [ "${#given[@]}" -gt 0 ] || fail "a secret ($1) was expected on standard input"

@@ -18,77 +18,6 @@ fail() {
   exit 1
 }
 
-# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
-put_file() {
-  local path=$1 mode=$2 dir tmp
-  dir=$(dirname -- "$path")
-  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
-  rm -f -- "$dir"/.edge.?????? # of a run that was killed
-  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
-  cat >"$tmp"
-  chmod "$mode" "$tmp"
-  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
-    rm -f -- "$tmp"
-    return 0
-  fi
-  mv -f -- "$tmp" "$path"
-  changed=1
-  say "changed $path"
-}
-
-# drop_file PATH: removes it if it is there.
-drop_file() {
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  rm -f -- "$1"
-  changed=1
-  say "removed $1"
-}
-
-# read_secret NAME: takes the next base64 line of standard input into the variable NAME.
-read_secret() {
-  [ "${#given[@]}" -gt 0 ] || fail "a secret ($1) was expected on standard input"
-  printf -v "$1" '%s' "$(printf '%s' "${given[0]}" | base64 -d)"
-  given=("${given[@]:1}")
-  [ -n "${!1}" ] || fail "the secret $1 is empty"
-}
-
-# fetch URL SHA256 DEST MODE: leaves the verified file at DEST; downloads only what is not there yet. Takes an hour and
-# 4 GiB at most, and leaves the whole file or nothing, also when it is stopped.
-fetch() {
-  local url=$1 sha256=$2 dest=$3 mode=$4 dir direct=()
-  if [ -f "$dest" ] && printf '%s  %s\n' "$sha256" "$dest" | sha256sum -c --status -; then
-    [ "$(stat -c %a -- "$dest")" = "$((10#$mode))" ] || chmod "$mode" "$dest"
-    return 0
-  fi
-  # Only the host itself: --noproxy takes the place of the host's own list.
-  case $url in *://localhost[:/]* | *://127.* | *"://[::1]"*) direct=(--noproxy '*') ;; esac
-  dir=$(dirname -- "$dest")
-  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
-  rm -f -- "$dir"/.edge.?????? # of a run that was killed
-  ( # with traps of its own
-    tmp='' curl=''
-    trap '[ -z "$curl" ] || kill "$curl" 2>/dev/null || true; rm -f -- ${tmp:+"$tmp"}' EXIT
-    trap 'exit 1' HUP INT TERM
-    tmp=$(mktemp -- "$dir/.edge.XXXXXX") || fail "could not write to $dir"
-    # Older releases of curl bound only a length that is announced.
-    ulimit -f 4194304
-    # In the background, so that a signal is acted on at once.
-    curl --fail --silent --show-error --location --retry 5 --retry-all-errors --connect-timeout 15 \
-      --speed-limit 1024 --speed-time 60 --max-time 3600 --retry-max-time 3600 --max-filesize 4294967296 \
-      "${direct[@]}" --output "$tmp" -- "$url" &
-    curl=$!
-    wait "$curl" || fail "could not download $url"
-    curl=
-    if ! printf '%s  %s\n' "$sha256" "$tmp" | sha256sum -c --status -; then
-      found=$(sha256sum "$tmp" | cut -d' ' -f1)
-      fail "$url has SHA-256 $found, expected $sha256: nothing was installed"
-    fi
-    { chmod "$mode" "$tmp" && mv -f -- "$tmp" "$dest"; } || fail "could not write $dest"
-  ) || exit 1
-  changed=1
-  say "installed $dest"
-}
-
 # site-d: is this the machine that the site file describes (poweredge-xr4000)? Changes nothing.
 # Kubernetes that this program did not install is never taken over in silence.
 foreign() {
@@ -199,19 +128,25 @@ else
 fi
 [ "$memory_cgroup" = yes ] || lack "the kernel's memory cgroup is off" "add \`cgroup_enable=memory\` to the kernel's command line (Raspberry Pi: /boot/firmware/cmdline.txt) and reboot the host"
 
-k3s_port() { # tcp|udp PORT LINK: nothing but K3s has the port; LINK is that of K3s where the kernel itself has it
+k3s_taken() { # tcp|udp PORT LINK: who has the port, but for K3s; LINK is that of K3s where the kernel itself has it
   local sockets pid pids
-  sockets=$(ss --no-header --listening --numeric --processes "--$1" "sport = :$2") ||
-    lack "its ports cannot be listed" "install iproute2 with its program \`ss\`"
+  sockets=$(ss --no-header --listening --numeric --processes "--$1" "sport = :$2") || return 1
   [ -n "$sockets" ] || return 0
   pids=$(grep -oE 'pid=[0-9]+' <<<"$sockets" | sort -u) || true
   for pid in $pids; do
     grep -qE '/(k3s|k3s-agent)\.service' "/proc/${pid#pid=}/cgroup" 2>/dev/null ||
-      lack "port $2/$1 is used by $(cat "/proc/${pid#pid=}/comm" 2>/dev/null || echo a process) ($pid)" "stop that program or give it another port: K3s needs this one"
+      say "$(cat "/proc/${pid#pid=}/comm" 2>/dev/null || echo a process) ($pid)"
   done
   if [ -z "$pids" ] && ! { [ -n "$3" ] && ip link show dev "$3" >/dev/null 2>&1; }; then
-    lack "port $2/$1 is used by the kernel (WireGuard, VXLAN) or by a process that cannot be seen" "find it with \`ip --details link\` and remove it: K3s needs this port"
+    say "the kernel (WireGuard, VXLAN: \`ip --details link\`) or a process that cannot be seen"
   fi
+}
+k3s_port() { # tcp|udp PORT LINK: nothing but K3s has the port
+  local by
+  by=$(k3s_taken "$@") || lack "its ports cannot be listed" "install iproute2 with its program \`ss\`"
+  # K3s may be starting again, and a process that ends while it is looked at belongs to nothing.
+  [ -z "$by" ] || { sleep 2 && by=$(k3s_taken "$@"); }
+  [ -z "$by" ] || lack "port $2/$1 is used by $by" "stop it or give it another port: K3s needs this one"
 }
 k3s_port tcp 10250 ''
 k3s_port udp 51820 flannel-wg
