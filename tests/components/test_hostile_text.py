@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from components import expected, shell
 from components.host.plan import plan as plan_host
-from components.k3s.plan import plan_cluster, plan_node
+from components.k3s.plan import plan_cluster, plan_node, show_kubeconfig
 from components.k3s.spec import K3sSpec
 from components.mesh.tailscale.plan import plan as plan_tailscale
 from components.mesh.tailscale.spec import TailscaleSpec
@@ -30,7 +30,7 @@ from components.registration.rancher.plan import plan as plan_rancher
 from components.registration.rancher.spec import RancherSpec
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site
-from stacks.parts import entries, host_checks, view
+from stacks.parts import entries, host_checks, places, view
 from stacks.site import SiteSpec
 from tests.components.site_parts import VERSION
 from tests.sandbox import bare_root, needs_root
@@ -91,6 +91,8 @@ def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
     for entry in entries(site):
         if isinstance(entry.spec, K3sSpec):
             yield from _texts(plan_cluster(entry.spec, seen.servers))
+            for server in seen.servers:
+                yield "kubeconfig", show_kubeconfig(places(site, server))
             for machine in seen.machines:
                 yield from _texts(plan_node(entry.spec, machine, seen.servers, labels=seen.labels, psa_exempt=("x",)))
         elif isinstance(entry.spec, TailscaleSpec):
@@ -260,6 +262,7 @@ def test_the_sites_tried_here_have_every_template(monkeypatch: pytest.MonkeyPatc
         return template(path)
 
     monkeypatch.setattr(shell, "_template", watched)
+    shell.prelude.cache_clear()
     for site in sites():
         list(scripts(site))
     folder = Path(shell.__file__).parent

@@ -24,8 +24,11 @@ PACK = Path(__file__).parents[2] / "policies"
 UNKNOWN_ON_THE_WIRE = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _COMPONENTS = """
 import json, pulumi
+site = None
 for token, name, facts in json.load(open('input.json')):
-    pulumi.ComponentResource(token, name, facts)
+    made = pulumi.ComponentResource(token, name, facts, pulumi.ResourceOptions(parent=site))
+    # The engine has a parent before its children.
+    site = made if token == "edge:index:EdgeSite" else site
 """
 # As in the first preview of a site: nobody knows the kubeconfig yet, so the engine cannot ask the cluster's provider.
 _CLUSTER = """
