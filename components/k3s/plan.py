@@ -125,7 +125,9 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         datastore=datastore_kind(spec, len(servers)),
         api_url=api_url(spec, servers),
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.kubernetes_node),
-        cluster_init_used=render("k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN),
+        cluster_init_used=render(
+            "k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN, servers=", ".join(one.node for one in servers)
+        ),
         ready=render(
             "k3s/cluster_ready.sh.j2", node=first.kubernetes_node, version=version_of(spec, first), reasons=REASONS
         ),

@@ -601,6 +601,14 @@ def test_a_first_server_that_must_join_is_not_admitted_by_a_server_without_a_clu
     assert "has no cluster either" in done.stderr
 
 
+def test_a_first_server_is_asked_again_whether_it_has_a_cluster_when_the_servers_change(box: Sandbox) -> None:
+    """Lost, it had to join. Since then it has joined, and the servers may have become one, and three again."""
+    one, three = (plan_cluster(spec_for(box), servers).cluster_init_used for servers in (SERVERS[:1], SERVERS))
+    assert one != three
+    box.path("/var/lib/rancher/k3s/server/db").mkdir(parents=True)
+    assert "must join" not in box.run(three).stdout
+
+
 def test_no_other_host_is_admitted_by_a_server_without_a_cluster(box: Sandbox) -> None:
     done = forget(box, AGENT)
     assert done.code != 0
