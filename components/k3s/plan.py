@@ -120,10 +120,10 @@ def api_url(spec: K3sSpec, servers: Sequence[Machine]) -> str:
 
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
     """What belongs to the cluster rather than to a node. ``servers`` is not empty; the first one starts the cluster."""
-    first = servers[0]
+    first, url = servers[0], api_url(spec, servers)
     return ClusterPlan(
         datastore=datastore_kind(spec, len(servers)),
-        api_url=api_url(spec, servers),
+        api_url=url,
         cluster_init_permit=render("k3s/cluster_init_permit.sh.j2", node=first.kubernetes_node),
         cluster_init_used=render(
             "k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN, servers=", ".join(one.node for one in servers)
@@ -131,7 +131,7 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
         ready=render(
             "k3s/cluster_ready.sh.j2", node=first.kubernetes_node, version=version_of(spec, first), reasons=REASONS
         ),
-        kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=api_url(spec, servers)),
+        kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=url),
     )
 
 

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import yaml
 
+from components import urls
 from components.k3s.credential import Credential, credential_of
 from edge.run.surroundings import temporary_folder
 
@@ -106,7 +106,7 @@ def contact(kubeconfig: str) -> None:
     """Ask the API for its version. Raises ``Refused``, and OSError where nothing answers."""
     document: dict[str, Any] = yaml.load(kubeconfig, Loader=yaml.CSafeLoader)
     cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-    server = urlsplit(cluster["server"])
+    server = urls.parse(cluster["server"])
     try:
         context = ssl.create_default_context(cadata=_decoded(cluster["certificate-authority-data"]))
         with temporary_folder() as folder:
@@ -115,9 +115,7 @@ def contact(kubeconfig: str) -> None:
             pair.touch(0o600)
             pair.write_text(_decoded(user["client-certificate-data"]) + _decoded(user["client-key-data"]))
             context.load_cert_chain(pair)
-        connection = http.client.HTTPSConnection(
-            server.hostname or "", server.port or 443, context=context, timeout=_ANSWERS_WITHIN_S
-        )
+        connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=_ANSWERS_WITHIN_S)
         try:
             connection.connect()
             status = _version(connection)

@@ -18,7 +18,7 @@ KUBECONFIG: tuple[Mutant, ...] = (
     Mutant(
         "the kubeconfig has the address that the output tells",
         "components/k3s/plan.py",
-        'kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=api_url(spec, servers))',
+        'kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=url)',
         'kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=f"https://{first.node_address}:6443/")',
         (_PROMISES, _K3S),
     ),

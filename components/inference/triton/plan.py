@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import ports, urls
+from components.addresses import in_url
 from components.inference.device_plugin import GPU_LABEL, DevicePluginSpec
 from components.inference.needs import Platform
 from components.inference.placement import Load, Placement, Server
@@ -157,7 +158,7 @@ def repository_url(repository: S3Repository) -> str:
     if repository.endpoint is None:
         return repository.url
     endpoint = urls.parse(repository.endpoint)
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    host = in_url(endpoint.host)
     return f"s3://https://{host}:{endpoint.port}/{repository.url.removeprefix('s3://')}"
 
 

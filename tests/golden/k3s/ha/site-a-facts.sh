@@ -144,7 +144,7 @@ k3s_taken() { # tcp|udp PORT LINK: who has the port, but for K3s; LINK is that o
 k3s_port() { # tcp|udp PORT LINK: nothing but K3s has the port
   local by
   by=$(k3s_taken "$@") || lack "its ports cannot be listed" "install iproute2 with its program \`ss\`"
-  # K3s may be starting again, and a process that ends while it is looked at belongs to nothing.
+  # K3s may be restarting: a process that ends during the check does not keep the port.
   [ -z "$by" ] || { sleep 2 && by=$(k3s_taken "$@"); }
   [ -z "$by" ] || lack "port $2/$1 is used by $by" "stop it or give it another port: K3s needs this one"
 }
