@@ -35,6 +35,10 @@ PHASES: Mapping[str, Sequence[str]] = {
 }
 """By phase, the roles of the commands that end it."""
 
+_DONE = ("create", "create-replacement", "update")
+"""Operations that do something on a host. A replaced command ends twice more: as `replace`, and when its old self
+goes."""
+
 
 def main() -> int:
     """Measure, print, write."""
@@ -86,17 +90,18 @@ def recovery(cluster: Cluster, name: str) -> dict[str, float]:
     started = time.perf_counter()
     run = cluster.site.start("up", "--yes", "--skip-preview", "--json")
     assert run.stdout is not None
-    done: dict[str, float] = {}
-    for line in run.stdout:
-        if ended := _ended(json.loads(line)):
-            done[ended] = time.perf_counter() - started
+    events = [(time.perf_counter() - started, json.loads(line)) for line in run.stdout]
     if run.wait() != 0:
         raise LabError(f"`up` did not bring {name} back")
-    return phases(done, f"lab-{name}", time.perf_counter() - started)
+    return times(events, f"lab-{name}", time.perf_counter() - started)
 
 
-def phases(done: Mapping[str, float], node: str, total: float) -> dict[str, float]:
-    """Seconds of each phase, from the times at which commands ended. One that ended before the one ahead took none."""
+def times(events: Sequence[tuple[float, dict[str, Any]]], node: str, total: float) -> dict[str, float]:
+    """Seconds of each phase, from the engine's events and the seconds at which they came.
+
+    A phase that ended before the one ahead of it took none.
+    """
+    done = {ended: at for at, event in events if (ended := _ended(event))}
     result, before = {}, 0.0
     for phase, roles in PHASES.items():
         ends = [done[f"{node}-{role}"] for role in roles if f"{node}-{role}" in done] if roles else [total]
@@ -123,9 +128,9 @@ def summary(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[str,
 
 
 def _ended(event: dict[str, Any]) -> str:
-    """The resource whose change is done, by an event of the engine."""
+    """The resource whose command has run, by an event of the engine; empty for any other event."""
     metadata = event.get("resOutputsEvent", {}).get("metadata", {})
-    if metadata.get("op") in (None, "same", "read"):
+    if metadata.get("op") not in _DONE:
         return ""
     return str(metadata["urn"]).rpartition("::")[2]
 

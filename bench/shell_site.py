@@ -74,7 +74,7 @@ class ShellSite:
         """Puts the hash of the cluster's CA into what ``name`` reads last, once a server has printed it."""
         said = self._file(f"{name}-admit.said")
         replaced = f'sed -i "\\$d" {stdin} && printf %s "$ca" | base64 --wrap=0 >>{stdin} && echo >>{stdin}'
-        return f"ca=$(sed -n 's/^{CA_IS}//p' {said} 2>/dev/null); [ -z \"$ca\" ] || {{ {replaced}; }}; "
+        return f"ca=$(sed -n 's/^{CA_IS}//p' {said} 2>/dev/null || true); [ -z \"$ca\" ] || {{ {replaced}; }}; "
 
     def _helm(self, one: Recorded) -> str:
         inputs = reveal(one.inputs)

@@ -42,6 +42,17 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
+class Proof:
+    """How a host that carries no mark yet, from a release before hosts were marked, shows that it is this site's."""
+
+    secret: str
+    """Key of the stack's configuration: what only this site and its hosts know."""
+    script: str
+    """Shell that compares what it finds with the variable ``proof``, the secret, and calls ``foreign_to_site WHAT``
+    where it is another's. It changes nothing, and says nothing where there is nothing to compare."""
+
+
+@dataclass(frozen=True)
 class HeldKubeconfig:
     """The kubeconfig that a stack holds of its cluster."""
 
@@ -183,6 +194,10 @@ class Part(Generic[S]):
         """Shell that looks whether a host has what the part needs, as a piece of the gate that runs before anything is
         changed. For each thing that is missing it calls ``lack WHAT WHAT_TO_DO``; it leaves nothing behind."""
         return ""
+
+    def proof(self, spec: S, machine: Machine) -> Proof | None:
+        """How an unmarked host shows that what runs on it is this site's."""
+        return None
 
     def places(self, spec: S, machine: Machine) -> str:
         """Shell that finds where else a host is reached, as a piece of a script that changes nothing. For each name or

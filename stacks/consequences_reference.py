@@ -67,7 +67,8 @@ itself.
 Each host carries its owner in `/var/lib/edge/owner`: site, node, and the identity of the stack, which is made once
 and kept in the state. The first script of every run asks for it, and stops where the host is another site's, another
 node's or another stack's; the message names both. A host of a site that was up before hosts were marked is marked by
-the next `up`, if its K3s has this node's name; its state pins the host by its key.
+the next `up`, if its K3s has this node's name and this stack's token; its state pins the host by its key. A host
+whose K3s has another token is refused before anything is changed on it.
 
 To adopt a host on purpose (its old site is gone, or the state of its own was lost), consent to it and run `up`:
 

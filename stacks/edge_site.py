@@ -14,7 +14,7 @@ from pulumi_command import local
 
 from components.base import EdgeComponent
 from components.host.component import Host, HostArgs
-from components.part import Building, Phase
+from components.part import Building, Phase, Proof
 from components.view import Site
 from stacks import parts
 from stacks.catalogue import Catalogue
@@ -60,7 +60,12 @@ class EdgeSite(EdgeComponent):
 
         build(Phase.PLACE)
         if building.site.machines:
-            building.hosts = _hosts(building, _identity(self, name), parts.host_checks(spec, building.site))
+            building.hosts = _hosts(
+                building,
+                _identity(self, name),
+                parts.host_checks(spec, building.site),
+                parts.proofs(spec, building.site),
+            )
         self.hosts = list(building.hosts.values())
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
@@ -105,7 +110,12 @@ def _identity(site: EdgeSite, name: str) -> pulumi.Output[str]:
     return made.stdout.apply(lambda printed: printed.strip() or "unknown")
 
 
-def _hosts(building: Building, stack: pulumi.Output[str], checks: Mapping[str, Sequence[str]]) -> dict[str, Host]:
+def _hosts(
+    building: Building,
+    stack: pulumi.Output[str],
+    checks: Mapping[str, Sequence[str]],
+    proofs: Mapping[str, Sequence[Proof]],
+) -> dict[str, Host]:
     """The hosts by name, in the order of the file."""
     site, made = building.site, dict[str, Host]()
     # A host behind a jump host comes after it; the rules have refused circles.
@@ -125,6 +135,7 @@ def _hosts(building: Building, stack: pulumi.Output[str], checks: Mapping[str, S
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],
                 checks=checks[machine.name],
+                proofs=[(proof.script, building.secret(proof.secret)) for proof in proofs[machine.name]],
             ),
             building.child(),
         )

@@ -22,7 +22,7 @@ from components.inference.triton.part import PART as TRITON
 from components.k3s.part import PART as K3S
 from components.mesh.spec import NoMesh
 from components.mesh.tailscale.part import PART as TAILSCALE
-from components.part import Part, Phase
+from components.part import Part, Phase, Proof
 from components.place.outposts.part import PART as OUTPOSTS
 from components.place.spec import OnPremises
 from components.registration.arc.part import PART as ARC
@@ -151,6 +151,14 @@ def host_checks(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[str]]:
     """By host, what its parts look for before anything is changed on it."""
     return {
         machine.name: [check for entry in entries(site) if (check := entry.part.host_checks(entry.spec, machine, seen))]
+        for machine in seen.machines
+    }
+
+
+def proofs(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[Proof]]:
+    """By host, how what runs on it shows that it is this site's."""
+    return {
+        machine.name: [proof for entry in entries(site) if (proof := entry.part.proof(entry.spec, machine))]
         for machine in seen.machines
     }
 

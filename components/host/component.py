@@ -37,6 +37,8 @@ class HostArgs:
     """What must be there before the host can be reached."""
     checks: Sequence[str] = ()
     """What the parts on it look for before anything is changed (``Part.host_checks``)."""
+    proofs: Sequence[tuple[str, pulumi.Input[str]]] = ()
+    """How what runs on it shows that it is this site's (``Part.proof``): each script, and the secret that it reads."""
 
 
 class Host(EdgeComponent):
@@ -53,7 +55,7 @@ class Host(EdgeComponent):
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self._ssh, self._jump_host = args.ssh, args.jump_host
         self._private_key = pulumi.Output.secret(args.private_key)
-        scripts = plan(machine, args.checks)
+        scripts = plan(machine, args.checks, [script for script, _ in args.proofs])
         self.identity = scripts.identity
         self.expected: list[Expected] = []
         self.commands: list[str] = []
@@ -70,8 +72,14 @@ class Host(EdgeComponent):
             dial_attempts=args.ssh.dial_attempts,
         )
         self.command(self, "facts", scripts.facts, update=scripts.facts_of_known)
+        known = [args.stack, *(secret for _, secret in args.proofs)]
         self.ready: pulumi.Resource = self.command(
-            self, "base", scripts.base, delete=scripts.leave, expected=scripts.expected, stdin=stack
+            self,
+            "base",
+            scripts.base,
+            delete=scripts.leave,
+            expected=scripts.expected,
+            stdin=pulumi.Output.all(*known).apply(secret_lines),
         )
         self.register_outputs({"node": self.node, "address": self.spec.address})
 

@@ -57,7 +57,8 @@ class HostPlan:
     facts_of_known: str
     """The same of a host that the stack holds already: it may run this site's K3s from before hosts were marked."""
     base: str
-    """Marks the host as the site's. Then kernel settings, host name, time, update window."""
+    """Marks the host as the site's. Then kernel settings, host name, time, update window. By standard input: the
+    stack's identity, then one secret for each proof."""
     leave: str
     """Takes away what ``base`` left."""
     identity: str
@@ -76,8 +77,9 @@ def sysctl_file(settings: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
 
 
-def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
-    """Scripts for one host. ``checks`` are what the parts on it look for (``Part.host_checks``)."""
+def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = ()) -> HostPlan:
+    """Scripts for one host. ``checks`` are what the parts on it look for (``Part.host_checks``), ``proofs`` how what
+    runs on it shows that it is this site's (``Part.proof``)."""
     os, hardware, system = machine.os, machine.hardware, machine.system
     files = {
         "/etc/sysctl.d/90-kubelet.conf": sysctl_file(KUBELET_SYSCTLS),
@@ -118,6 +120,7 @@ def plan(machine: Machine, checks: Sequence[str] = ()) -> HostPlan:
         facts_of_known=render("host/facts.sh.j2", known=True, **expected),
         base=render(
             "host/base.sh.j2",
+            proofs=proofs,
             node=machine.node,
             site=machine.site,
             owner=OWNER,

@@ -11,9 +11,9 @@ from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.k3s.consequences import EDITS, ROLE, consequences
-from components.k3s.plan import api_url, host_checks, version_of
+from components.k3s.plan import api_url, host_checks, proof, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
-from components.part import Building, Cluster, Part, Phase
+from components.part import Building, Cluster, Part, Phase, Proof
 from components.view import Download, Network, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
@@ -71,6 +71,9 @@ class K3sPart(Part[K3sSpec]):
 
     def host_checks(self, spec: K3sSpec, machine: Machine, site: Site) -> str:
         return host_checks(spec, machine, site.servers)
+
+    def proof(self, spec: K3sSpec, machine: Machine) -> Proof | None:
+        return proof(machine)
 
     def outputs(self, spec: K3sSpec, site: Site) -> Mapping[str, Any]:
         return {"kubernetes_endpoint": api_url(spec, site.servers), "k3s_version": spec.version}

@@ -17,12 +17,14 @@ from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
+from components.part import Proof
 from components.shell import fragment, here_document, render
 from components.types import Arch
 
 DatastoreKind = Literal["sqlite", "etcd", "external"]
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
+_TOKEN, _AGENT_TOKEN = "/etc/rancher/k3s/token", "/etc/rancher/k3s/agent-token"
 CA_UNKNOWN = "-"
 """In place of the CA's hash, where no cluster was there to say it."""
 CA_IS = "cluster CA: "
@@ -240,6 +242,12 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
     )
 
 
+def proof(machine: Machine) -> Proof:
+    """What tells this site's K3s from another one: the token that the host joined with."""
+    key, file = ("k3s-token", _TOKEN) if machine.is_server else ("k3s-agent-token", _AGENT_TOKEN)
+    return Proof(key, fragment("k3s/held_token.sh.j2", key=key, file=file))
+
+
 def files(
     spec: K3sSpec, machine: Machine, servers: Sequence[Machine], labels: Mapping[str, str], psa_exempt: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
@@ -268,8 +276,8 @@ def server_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -
     """``config.yaml`` of a server. How it joins is decided on the host and kept in config.yaml.d."""
     config: dict[str, Any] = {
         **_common_config(spec, machine),
-        "token-file": "/etc/rancher/k3s/token",
-        "agent-token-file": "/etc/rancher/k3s/agent-token",
+        "token-file": _TOKEN,
+        "agent-token-file": _AGENT_TOKEN,
         "write-kubeconfig-mode": "0600",
         "tls-san": _unique(spec.api_address, machine.node_address, machine.spec.address, *spec.tls_sans),
         "disable": ["traefik", "servicelb"],
@@ -298,7 +306,7 @@ def agent_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) ->
     return {
         "server": f"https://{in_url(api_address)}:{ports.KUBERNETES_API}",
         **_common_config(spec, machine),
-        "token-file": "/etc/rancher/k3s/agent-token",
+        "token-file": _AGENT_TOKEN,
     }
 
 
