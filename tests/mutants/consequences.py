@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 _UP = "tests/edge/test_consequences.py"
 _EDITS = "tests/stacks/test_consequences.py"
 _OWNER = "tests/components/host/test_owner.py"
+_PROOF = "tests/components/k3s/test_proof.py"
 _DISK = "tests/components/k3s/test_disk_agrees.py"
 
 CONSEQUENCES: tuple[Mutant, ...] = (
@@ -51,6 +52,20 @@ CONSEQUENCES: tuple[Mutant, ...] = (
         "consented host-adopted || fail",
         "consented host-adopted || true || fail",
         (_OWNER,),
+    ),
+    Mutant(
+        "an unmarked host is marked only where its K3s has this stack's token",
+        "components/k3s/held_token.sh.j2",
+        '[ "${held#K10*::*:}" = "${proof#K10*::*:}" ] || foreign_to_site',
+        "true || foreign_to_site",
+        (_PROOF,),
+    ),
+    Mutant(
+        "an unmarked host is asked for its token before anything is changed on it",
+        "components/host/base.sh.j2",
+        "if [ ! -f {{ owner }} ]; then",
+        "if [ -f {{ owner }} ]; then",
+        (_PROOF,),
     ),
     Mutant(
         "a host of this name in another stack is refused",
