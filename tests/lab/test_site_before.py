@@ -40,7 +40,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = folder / "components/k3s/plan.py"
     text = plan.read_text()
     assert _KUBELET_ARGS in text
-    plan.write_text(text.replace(_KUBELET_ARGS, f'{_KUBELET_ARGS[:-1]} + ["fail-cgroupv1=false"]'))
+    plan.write_text(text.replace(_KUBELET_ARGS, f'{_KUBELET_ARGS} + ["fail-cgroupv1=false"]'))
     return folder
 
 
