@@ -16,7 +16,7 @@ from components.consequence import Consequence, Edit, Effect, Removal
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
-from components.view import Demand, Download, Network, Scrape, Scraper, SecretNeed, Site
+from components.view import Demand, Download, Network, Proof, Scrape, Scraper, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 if TYPE_CHECKING:
@@ -39,17 +39,6 @@ class Phase(IntEnum):
     """Kubernetes on the machines."""
     IN_CLUSTER = 4
     """What runs in Kubernetes."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How a host that carries no mark yet, from a release before hosts were marked, shows that it is this site's."""
-
-    secret: str
-    """Key of the stack's configuration: what only this site and its hosts know."""
-    script: str
-    """Shell that compares what it finds with the variable ``proof``, the secret, and calls ``foreign_to_site WHAT``
-    where it is another's. It changes nothing, and says nothing where there is nothing to compare."""
 
 
 @dataclass(frozen=True)

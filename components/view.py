@@ -144,3 +144,14 @@ class Site:
     def servers(self) -> tuple[Machine, ...]:
         """The control plane; the first one starts the cluster."""
         return tuple(machine for machine in self.machines if machine.is_server)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a host that carries no mark yet, from a release before hosts were marked, shows that it is this site's."""
+
+    secret: str
+    """Key of the stack's configuration: what only this site and its hosts know."""
+    script: str
+    """Shell that compares what it finds with the variable ``proof``, the secret, and calls ``foreign_to_site WHAT``
+    where it is another's. It changes nothing, and says nothing where there is nothing to compare."""

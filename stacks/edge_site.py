@@ -14,8 +14,8 @@ from pulumi_command import local
 
 from components.base import EdgeComponent
 from components.host.component import Host, HostArgs
-from components.part import Building, Phase, Proof
-from components.view import Site
+from components.part import Building, Phase
+from components.view import Proof, Site
 from stacks import parts
 from stacks.catalogue import Catalogue
 from stacks.economics import assess

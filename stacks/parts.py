@@ -22,14 +22,14 @@ from components.inference.triton.part import PART as TRITON
 from components.k3s.part import PART as K3S
 from components.mesh.spec import NoMesh
 from components.mesh.tailscale.part import PART as TAILSCALE
-from components.part import Part, Phase, Proof
+from components.part import Part, Phase
 from components.place.outposts.part import PART as OUTPOSTS
 from components.place.spec import OnPremises
 from components.registration.arc.part import PART as ARC
 from components.registration.rancher.part import PART as RANCHER
 from components.specs import Spec
 from components.telemetry.part import PART as TELEMETRY
-from components.view import Demand, Download, Network, SecretNeed, Site
+from components.view import Demand, Download, Network, Proof, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec

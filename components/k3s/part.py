@@ -13,8 +13,8 @@ from components.host.machine import Machine
 from components.k3s.consequences import EDITS, ROLE, consequences
 from components.k3s.plan import api_url, host_checks, proof, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
-from components.part import Building, Cluster, Part, Phase, Proof
-from components.view import Download, Network, SecretNeed, Site
+from components.part import Building, Cluster, Part, Phase
+from components.view import Download, Network, Proof, SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
 AGENT_MEMORY_MIB = 512

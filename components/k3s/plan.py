@@ -17,9 +17,9 @@ from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
-from components.part import Proof
 from components.shell import fragment, here_document, render
 from components.types import Arch
+from components.view import Proof
 
 DatastoreKind = Literal["sqlite", "etcd", "external"]
 
