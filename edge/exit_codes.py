@@ -1,4 +1,8 @@
-"""Exit codes of `edge`. The largest one wins where a command covers several sites."""
+"""Exit codes of `edge`.
+
+Of several sites, the largest code wins in `check` and `drift`, which look at files and hosts. What runs something at
+several sites ends with 1 where any of them failed, whatever the reason: there, 2 means that nothing was selected.
+"""
 
 from __future__ import annotations
 

@@ -9,9 +9,13 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.options import Json, Sites
+from edge.commands import several
+from edge.commands.options import All, ChangedSince, Json, Selector, Sites, selection
 
-EXAMPLES = "edge check   |   edge check prod demo   |   edge check fleet   |   edge check prod --against HEAD~1 --json"
+EXAMPLES = (
+    "edge check   |   edge check prod demo   |   edge check -l tier=near,customer=acme   |   edge check fleet   |   "
+    "edge check prod --against HEAD~1 --json"
+)
 
 
 def run(
@@ -28,6 +32,9 @@ def run(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; by default as many as help.")
     ] = None,
+    selector: Selector = None,
+    everything: All = False,
+    changed_since: ChangedSince = None,
 ) -> int:
     """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
     started = time.monotonic()
@@ -41,7 +48,10 @@ def run(
 
     # Wrong settings would otherwise be said once for each site.
     fleet_settings()
-    files = selected_with_fleet(sites or [], PROJECT_ROOT)
+    chosen = selection(sites, selector, everything, changed_since)
+    # No selector fits the fleet, and a changed site is no change of it: it is checked where it is meant.
+    narrowed = several.files_for(chosen, PROJECT_ROOT, jobs) if chosen.narrowed else None
+    files = selected_with_fleet(chosen.names, PROJECT_ROOT) if narrowed is None else narrowed
     result, out = Report(), console()
     table = None if as_json else Table(out, files)
     with comparing.before(against, PROJECT_ROOT) if against else nullcontext() as before:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from edge.commands.options import Json, Sites
+from edge.commands import several
+from edge.commands.options import All, ChangedSince, Json, Selector, Sites, selection
 
-EXAMPLES = "edge drift   |   edge drift prod demo   |   edge drift prod --json"
+EXAMPLES = "edge drift   |   edge drift prod demo   |   edge drift -l tier=near   |   edge drift prod --json"
 
 
-def run(sites: Sites = None, as_json: Json = False) -> int:
+def run(
+    sites: Sites = None,
+    as_json: Json = False,
+    selector: Selector = None,
+    everything: All = False,
+    changed_since: ChangedSince = None,
+) -> int:
     """Compare hosts with what their site files plan: files, settings, units, releases. Read-only."""
     from edge.hosts.drift import find_drift
-    from edge.run.selection import selected
     from edge.show.document import print_json
     from edge.show.drift import counting, report
     from edge.show.render import console
     from engine.environment import PROJECT_ROOT
 
-    files = selected(sites or [], PROJECT_ROOT)
+    files = several.files_for(selection(sites, selector, everything, changed_since), PROJECT_ROOT)
     with counting() as tell:
         result = find_drift(files, PROJECT_ROOT, tell)
     if as_json:

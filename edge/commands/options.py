@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from edge.run.selection import Selection
+
 Site = Annotated[str, typer.Argument(help="Site id, or path of a site file (with --rehearse).", show_default=False)]
-Sites = Annotated[list[str] | None, typer.Argument(help="Site ids, site files or folders; all sites when left out.")]
+Sites = Annotated[
+    list[str] | None,
+    typer.Argument(help="Site ids, globs (`store-*`), site files or folders; all sites when left out."),
+]
+SomeSites = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SITES", help="Site ids, globs (`store-*`), site files or folders.", show_default=False),
+]
+Selector = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--selector",
+        "-l",
+        metavar="KEY=VALUE,...",
+        help="Only sites that fit all terms: tier, region and labels, such as tier=near,region=eu-*,customer=acme.",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="All sites.")]
+ChangedSince = Annotated[
+    str | None,
+    typer.Option(
+        "--changed-since", metavar="REF", help="Only sites whose plan is not what it is at this Git revision."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Sites at the same time; by default as many as cores and memory allow."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output; progress on standard error.")]
+JsonLines = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="One JSON document on standard output; of a selection of sites, a stream of events, one on each line.",
+    ),
+]
 Rehearse = Annotated[
     bool,
     typer.Option(
@@ -33,3 +70,20 @@ def require_terminal(command: str, site: str, as_json: bool) -> None:
     """Refuse a command that has to ask, where nobody can answer."""
     if as_json or not sys.stdin.isatty():
         raise typer.BadParameter(f"cannot ask without a terminal: `edge {command} {site} --yes` does not ask")
+
+
+def selection(
+    names: list[str] | None,
+    selector: list[str] | None,
+    everything: bool,
+    changed_since: str | None = None,
+    *,
+    command: str = "",
+) -> Selection:
+    """What was asked for. A ``command`` that changes or runs something needs an answer to "which sites?"."""
+    from edge.run.selection import Selection
+
+    chosen = Selection(tuple(names or ()), tuple(selector or ()), everything, changed_since)
+    if command and chosen.nothing:
+        raise typer.BadParameter(f"name sites, or select them: `edge {command} SITE`, `-l tier=near`, `--all`")
+    return chosen

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json
+from edge.commands import several
+from edge.commands.options import All, ChangedSince, Jobs, JsonLines, Selector, SomeSites, selection
 from edge.exit_codes import DONE
 
-EXAMPLES = "edge render prod | less   |   edge render prod --out /tmp/prod   |   edge render prod --json | jq .files"
+if TYPE_CHECKING:
+    from edge.run.many import Job, Result
+    from edge.run.selection import Selection
+
+EXAMPLES = (
+    "edge render prod | less   |   edge render prod --out /tmp/prod   |   edge render prod --json | jq .files   |   "
+    "edge render --all --out /tmp/sites"
+)
 
 
 def run(
-    site: Annotated[str, typer.Argument(help="Site id, or path of a site file.", show_default=False)],
+    sites: SomeSites = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the files into this folder; printed when left out.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Write the files into this folder, several sites into one each; printed when left out."
+        ),
     ] = None,
-    as_json: Json = False,
+    as_json: JsonLines = False,
+    selector: Selector = None,
+    everything: All = False,
+    changed_since: ChangedSince = None,
+    jobs: Jobs = None,
 ) -> int:
     """Show every script, file and manifest of a site as it would arrive. Placeholders stand in for secrets."""
+    chosen = selection(sites, selector, everything, changed_since, command="render")
+    if (site := chosen.single) is None:
+        return _several(chosen, out=out, as_json=as_json, jobs=jobs)
     from edge.run.rendering import rendered, write
     from edge.show.document import print_json
-    from edge.show.lines import visible
     from engine.environment import PROJECT_ROOT
 
     files = rendered(site, PROJECT_ROOT)
@@ -34,7 +52,43 @@ def run(
     elif out is not None:
         typer.echo(f"{len(files)} files in {out}")
     else:
-        for path, content in files.items():
-            typer.echo(f"==> {path} <==")
-            typer.echo("\n".join(visible(line) for line in content.rstrip("\n").split("\n")) + "\n")
+        _print(files)
     return DONE
+
+
+def _print(files: Mapping[str, str], folder: str = "") -> None:
+    from edge.show.lines import visible
+
+    for path, content in files.items():
+        typer.echo(f"==> {folder}{path} <==")
+        typer.echo("\n".join(visible(line) for line in content.rstrip("\n").split("\n")) + "\n")
+
+
+def _several(chosen: Selection, *, out: Path | None, as_json: bool, jobs: int | None) -> int:
+    from edge.show import many
+    from edge.show.render import console
+    from engine.environment import PROJECT_ROOT
+
+    todo = several.jobs_for(chosen, PROJECT_ROOT, jobs, out=out, contents=as_json or out is None)
+    done = several.run("render", todo, one_of_several, as_json=as_json, jobs=jobs, engine=False)
+    if as_json:
+        many.json_closing(done)
+        return done.code
+    if out is None:
+        for one in done.results:
+            _print(one.document.get("files", {}), f"{one.site}/")
+    # Where the files are printed, nothing else is on standard output.
+    many.closing(console(stderr=out is None), done, "edge render SITE")
+    return done.code
+
+
+def one_of_several(job: Job) -> Result:
+    """The files of one site, in a worker; in a folder of its own where they are written."""
+    from edge.run.many import Result
+    from edge.run.rendering import rendered, write
+
+    files, folder = rendered(job.site, job.root), job.out / job.name if job.out is not None else None
+    if folder is not None:
+        write(files, folder)
+    document = {"site": job.name, "out": str(folder) if folder else None, "exit": DONE}
+    return Result(job.name, DONE, {**document, "files": files} if job.contents else document)

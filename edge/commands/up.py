@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import AllowDestroy, Diff, Json, Rehearse, Site, Yes, require_terminal
+from edge.commands import several
+from edge.commands.options import (
+    All,
+    AllowDestroy,
+    ChangedSince,
+    Diff,
+    Jobs,
+    JsonLines,
+    Rehearse,
+    Selector,
+    SomeSites,
+    Yes,
+    require_terminal,
+    selection,
+)
 from edge.commands.preview import preview
 from edge.exit_codes import DONE, FAILED
 
@@ -17,14 +31,19 @@ if TYPE_CHECKING:
     from edge.hosts.drift import Report
     from edge.hosts.drift_probe import DriftProbe
     from edge.run.failure import OperationError
+    from edge.run.many import Job, Result, Steps, Summary
     from edge.run.operation import Outcome, Session
+    from edge.run.selection import Selection
     from stacks.edge_site import EdgeSite
 
-EXAMPLES = "edge up demo --rehearse   |   edge up prod --plan prod.plan   |   edge up prod --allow-destroy b"
+EXAMPLES = (
+    "edge up demo --rehearse   |   edge up prod --plan prod.plan   |   edge up prod --allow-destroy b   |   "
+    "edge up -l tier=near,region=eu-*"
+)
 
 
 def run(
-    site: Site,
+    sites: SomeSites = None,
     rehearse: Rehearse = False,
     yes: Yes = False,
     allow_destroy: AllowDestroy = None,
@@ -36,11 +55,21 @@ def run(
     drift: Annotated[
         bool, typer.Option("--drift", help="Probe the hosts too, at the same time, as `edge drift` does.")
     ] = False,
-    as_json: Json = False,
+    as_json: JsonLines = False,
+    selector: Selector = None,
+    everything: All = False,
+    changed_since: ChangedSince = None,
+    jobs: Jobs = None,
 ) -> int:
-    """Bring a site to what its file says. Policies judge the preview before anything is changed."""
+    """Bring sites to what their files say. Policies judge the preview before anything is changed."""
     if drift and rehearse:
         raise typer.BadParameter("--drift probes hosts, and --rehearse has none")
+    chosen = selection(sites, selector, everything, changed_since, command="up")
+    if (site := chosen.single) is None:
+        for given, flag in ((allow_destroy, "--allow-destroy"), (plan, "--plan"), (drift, "--drift")):
+            if given:
+                raise typer.BadParameter(f"{flag} is for one site: `edge up SITE {flag} ...`")
+        return _several(chosen, rehearse=rehearse, yes=yes, diff=diff, as_json=as_json, jobs=jobs)
     if not (yes or rehearse):
         require_terminal("up", site, as_json)
     from edge.hosts.contact import Contact
@@ -157,3 +186,101 @@ def _finish(done: Outcome, found: Report | None, as_json: bool, diff: bool) -> i
     if found is not None:
         drift.report(out, found)
     return code
+
+
+def _several(chosen: Selection, *, rehearse: bool, yes: bool, diff: bool, as_json: bool, jobs: int | None) -> int:
+    """As for one site, at each of them; asked once."""
+    asks = not (yes or rehearse)
+    if asks:
+        require_terminal("up", str(chosen), as_json)
+    from edge.show import many, render
+    from engine.environment import PROJECT_ROOT
+
+    out, again = render.console(), f"edge preview SITE{' --rehearse' if rehearse else ''}"
+    todo = several.jobs_for(chosen, PROJECT_ROOT, jobs, rehearse=rehearse)
+    if asks:
+        planned = several.run("preview", todo, planned_of_several, as_json=False, jobs=jobs)
+        many.changes(out, planned, diff=diff)
+        many.closing(out, planned, again)
+        agreed = [
+            dataclasses.replace(job, agreed=agreement_of(one))
+            for job, one in zip(todo, planned.results, strict=True)
+            if one.code == DONE and one.changes
+        ]
+        if not agreed or planned.interrupted:
+            return planned.code
+        failed = f", leaving out {len(planned.failed)} that failed" if planned.failed else ""
+        if not typer.confirm(f"Do this to {len(agreed)} site{'' if len(agreed) == 1 else 's'}{failed}?", err=True):
+            raise typer.Exit(FAILED)
+        done = _together(planned, several.run("up", agreed, one_of_several, as_json=False, jobs=jobs))
+    else:
+        done = several.run("up", todo, one_of_several, as_json=as_json, jobs=jobs)
+    if as_json:
+        many.json_closing(done)
+    else:
+        if not asks:
+            many.changes(out, done, diff=diff)
+        many.closing(out, done, again)
+    return done.code
+
+
+def _together(planned: Summary, done: Summary) -> Summary:
+    """What was applied, and what was not since its preview failed or found nothing to do."""
+    applied = {one.site: one for one in done.results}
+    results = [applied.get(one.site, one) for one in planned.results]
+    return dataclasses.replace(done, results=results)
+
+
+def agreement_of(one: Result) -> str:
+    from edge.run.many import agreement
+
+    assert one.outcome is not None, "it has changes"
+    return agreement(one.outcome)
+
+
+def planned_of_several(job: Job) -> Result:
+    """What an `up` of one site would do, or its refusal; in a worker."""
+    from edge.run.many import Steps, of_outcome
+    from edge.run.operation import opened
+
+    with opened(job.site, rehearse=job.rehearse, root=job.root) as session:
+        return of_outcome(_planned(session, Steps()))
+
+
+def one_of_several(job: Job) -> Result:
+    """The `up` of one site, in a worker: without a question, and without consent to what destroys."""
+    from edge.hosts.contact import Contact
+    from edge.run.many import Steps, agreement, of_outcome
+    from edge.run.operation import opened
+
+    contact, steps = Contact(), Steps()
+    with opened(job.site, rehearse=job.rehearse, root=job.root, built=contact.learn) as session:
+        planned = _planned(session, steps)
+        if planned.code != DONE:
+            return of_outcome(planned)
+        if planned.run.changes_nothing:
+            return of_outcome(dataclasses.replace(planned, operation="up"))
+        if job.agreed is not None and agreement(planned) != job.agreed:
+            return of_outcome(_refused(planned, _not_as_shown(session.site)))
+        if refusal := None if job.rehearse else contact.refusal(planned):
+            return of_outcome(_refused(planned, refusal))
+        done = session.up(steps.step, renewal=planned.renewal)
+        done.run.findings = done.run.findings or planned.run.findings
+        done.consequences = planned.consequences
+        return of_outcome(done)
+
+
+def _planned(session: Session, steps: Steps) -> Outcome:
+    planned = session.preview(steps.step)
+    if planned.code == DONE and not planned.run.changes_nothing:
+        planned = _allowed(planned, [])
+    return planned
+
+
+def _not_as_shown(site: str) -> OperationError:
+    from edge.run.failure import OperationError
+
+    return OperationError(
+        f"{site} is not as it was when its preview was shown. Nothing was applied.",
+        (f"edge up {site}     shows it again",),
+    )

@@ -361,6 +361,8 @@ def verdict(sites: Sequence[SiteCheck], fleet: SiteCheck | None = None) -> str:
     bad = sum(1 for stack in stacks if stack.problems)
     failed = sum(1 for stack in stacks if stack.code == FAILED)
     total = f"{len(sites)} site{'s' if len(sites) != 1 else ''}{' and the fleet' if fleet else ''}"
+    if not stacks:
+        return "no site was checked"
     if not bad and not failed:
         return f"{total}: all good"
     parts = [f"{bad} with errors in the file"] if bad else []

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -36,9 +37,37 @@ class Lost:
     reason: str
 
 
-def size(items: int, wanted: int | None = None) -> int:
+@dataclass(frozen=True)
+class Told:
+    """What the work on an item has told before its end."""
+
+    number: int
+    """Of the item."""
+    message: Any
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of the work on an item."""
+
+    number: int
+    result: Any
+    """What the work returned, or ``Lost``."""
+
+
+_caller: list[Connection] = []
+"""In a worker: the connection to the process that gives out the items."""
+
+
+def tell(message: Any) -> None:
+    """Within the work on an item: tell the caller something before the end. Elsewhere it does nothing."""
+    for connection in _caller:
+        connection.send(Told(0, message))
+
+
+def size(items: int, wanted: int | None = None, worker_mib: int = WORKER_MIB) -> int:
     """How many workers to start: as many as ``wanted``, or as cores and memory allow; never more than items."""
-    return max(1, min(items, wanted or min(available_cores(), available_mib() // WORKER_MIB)))
+    return max(1, min(items, wanted or min(available_cores(), available_mib() // worker_mib)))
 
 
 def attempt(work: Callable[[Item], Result], item: Item) -> Result | Lost:
@@ -57,15 +86,25 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], workers: int) ->
 
     When the caller stops early (by ^C, for example), all workers are asked to end with SIGTERM, then killed.
     """
-    pool = _Pool(work, items)
     results: dict[int, Any] = {}
+    with running(work, items, workers) as pool:
+        events = pool.events()
+        for number in range(len(items)):
+            while number not in results:
+                event = next(events)
+                if isinstance(event, Ended):
+                    results[event.number] = event.result
+            yield results.pop(number)
+
+
+@contextmanager
+def running(work: Callable[[Any], Any], items: Sequence[Any], workers: int) -> Iterator[Pool]:
+    """A pool that has started to work. When the context ends early, all workers are asked to end, then killed."""
+    pool = Pool(work, items)
     try:
         for _ in range(min(workers, len(items))):
             pool.start_worker()
-        for number in range(len(items)):
-            while number not in results:
-                results.update(pool.next_results())
-            yield results.pop(number)
+        yield pool
     finally:
         pool.end()
 
@@ -75,47 +114,94 @@ class _Worker:
     process: BaseProcess
     number: int
     """Of the item that it is working on."""
+    listens: bool = False
+    """Whether it has told something of this item: from then on it knows what an interrupt means."""
+    interrupts: int = 0
+    """How many were passed on to it."""
 
 
-class _Pool:
+class Pool:
+    """Workers and the items that wait for them; made by ``running``."""
+
     def __init__(self, work: Callable[[Any], Any], items: Sequence[Any]) -> None:
         self._work = work
         self._waiting = deque(enumerate(items))
         self._context = _context(work)
         self._workers: dict[Connection, _Worker] = {}
+        self._interrupts = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether an interrupt has ended the giving out of items."""
+        return self._interrupts > 0
+
+    def events(self) -> Iterator[Told | Ended]:
+        """Everything that happens, as it happens, until no worker is left.
+
+        After an interrupt, items that had not been started have no event.
+        """
+        while self._workers:
+            yield from self._next_events()
+
+    def interrupt(self) -> None:
+        """Give out no more items, and pass SIGINT on to each worker that has told something of its item.
+
+        May be called in a signal handler, and several times.
+        """
+        self._interrupts += 1
+        self._waiting.clear()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        for worker in list(self._workers.values()):
+            while worker.listens and worker.interrupts < self._interrupts and worker.process.pid is not None:
+                worker.interrupts += 1
+                with suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGINT)
 
     def start_worker(self) -> None:
         """Start one for the next item, if there is one."""
-        if not self._waiting:
+        item = self._next_item()
+        if item is None:
             return
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
         process.start()
         theirs.close()
-        number, item = self._waiting.popleft()
-        self._workers[ours] = _Worker(process, number)
-        self._send(ours, item)
+        self._workers[ours] = _Worker(process, item[0])
+        self._send(ours, item[1])
 
-    def next_results(self) -> dict[int, Any]:
-        """Wait for one result or more, by the number of the item."""
-        results = {}
+    def _next_events(self) -> Iterator[Told | Ended]:
+        """Wait for one event or more."""
         for connection in wait(list(self._workers)):
             assert isinstance(connection, Connection)
             worker = self._workers[connection]
             try:
-                results[worker.number] = connection.recv()
+                told = connection.recv()
             except (EOFError, ConnectionError):
-                results[worker.number] = Lost(self._ended(connection))
+                yield Ended(worker.number, Lost(self._ended(connection)))
                 self.start_worker()
                 continue
-            if self._waiting:
-                worker.number, item = self._waiting.popleft()
-                self._send(connection, item)
+            if isinstance(told, Told):
+                worker.listens = True
+                self._pass_on()
+                yield Told(worker.number, told.message)
+                continue
+            number, worker.listens = worker.number, False
+            if item := self._next_item():
+                worker.number = item[0]
+                self._send(connection, item[1])
             else:
                 # Its next read finds the end, and it ends.
                 del self._workers[connection]
                 connection.close()
-        return results
+            yield Ended(number, told.result)
+
+    def _next_item(self) -> tuple[int, Any] | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
 
     def end(self) -> None:
         workers = [worker.process for worker in self._workers.values()]
@@ -164,12 +250,13 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
     """A worker: one item after another, until there is none or the caller is gone."""
     # ^C reaches every process of the terminal; the caller decides what it means for this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _caller.append(connection)
     while True:
         try:
             item = connection.recv()
         except EOFError:
             return
-        connection.send(attempt(work, item))
+        connection.send(Ended(0, attempt(work, item)))
 
 
 def available_cores() -> int:

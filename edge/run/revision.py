@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edge.exit_codes import BAD_INPUT
 from edge.run.failure import OperationError
@@ -43,6 +43,29 @@ def check_out(commit: str, root: Path, folder: Path) -> None:
         if done.returncode:
             raise OperationError(f"git {command[0]} failed: {done.stderr.strip()}")
     (folder / ".index").unlink()
+
+
+def changed_paths(commit: str, root: Path) -> list[PurePosixPath]:
+    """Files below ``root`` that differ between ``commit`` and the working tree, as paths from ``root``, in order.
+
+    A file that Git does not track is one that differs; of those that Git ignores, only YAML and Python count. Git
+    compares hashes, and reads only files that were touched. Raises ``OperationError``.
+    """
+    untracked = ("ls-files", "--others", "--exclude-standard", "-z")
+    ignored = ("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", "*.yaml", "*.py")
+    # Folders of tools are large, and hold nothing of the project.
+    outside = (":(exclude).venv", ":(exclude).edge")
+    found: set[str] = set()
+    for command in (
+        ("diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", commit, "--", "."),
+        untracked,
+        (*ignored, *outside),
+    ):
+        done = _git(root, *command)
+        if done.returncode:
+            raise OperationError(f"git {command[0]} failed: {done.stderr.strip()}")
+        found.update(filter(None, done.stdout.split("\0")))
+    return sorted(map(PurePosixPath, found))
 
 
 def _git(root: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -57,7 +57,8 @@ def report(out: Console, result: Report) -> None:
     parts += [f"{counts['not_reached']} not probed"] if counts["not_reached"] else []
     failed = sum(1 for site in result.sites if site.problems or site.failure)
     parts += [f"{failed} site{_s(failed)} not probed"] if failed else []
-    line += f"{', '.join(parts) or 'all as planned'} ({result.duration_s:.1f} s)"
+    good = "all as planned" if result.sites else "nothing was probed"
+    line += f"{', '.join(parts) or good} ({result.duration_s:.1f} s)"
     out.print(Text(line, style="bold red" if result.code else "bold green"))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.kubeconfig import KUBECONFIG
+from tests.mutants.many import MANY
 from tests.mutants.mutant import Mutant
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
@@ -56,6 +57,7 @@ _PRELUDE = "components/prelude.sh.j2"
 MUTANTS: tuple[Mutant, ...] = (
     *POLICIES,
     *KUBECONFIG,
+    *MANY,
     # Text from a site file is never code.
     Mutant(
         "a value within double quotes cannot end them",

@@ -1,0 +1,53 @@
+"""What the commands on many sites have in common: which sites, how many at the same time, and what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.run.many import Command, Job, Summary, Work
+    from edge.run.selection import Selection
+
+
+def files_for(chosen: Selection, root: Path, jobs: int | None = None) -> list[Path]:
+    """The selected site files; with `--changed-since`, those that have changed, and on standard error how many."""
+    files = chosen.files(root)
+    if chosen.changed_since is None:
+        return files
+    from edge.run.changed import changed_since
+    from edge.show.lines import paragraph
+    from edge.show.render import console
+
+    found = changed_since(chosen.changed_since, files, root, jobs)
+    for line in found.lines():
+        paragraph(console(stderr=True), line, "cyan", indent="")
+    return list(found.files)
+
+
+def jobs_for(chosen: Selection, root: Path, jobs: int | None = None, **more: Any) -> list[Job]:
+    """A job for each selected site."""
+    from edge.run import many
+
+    return [replace(job, **more) for job in many.jobs(files_for(chosen, root, jobs), root)]
+
+
+def run(
+    command: Command,
+    todo: Sequence[Job],
+    work: Work,
+    *,
+    as_json: bool,
+    jobs: int | None = None,
+    engine: bool = True,
+    title: str = "",
+) -> Summary:
+    """Do all jobs and show their progress. ``engine``: whether each starts one."""
+    from edge.run import many, pool
+    from edge.show.many import watching
+
+    workers = pool.size(len(todo), jobs, many.ENGINE_MIB if engine else pool.WORKER_MIB)
+    with watching(title or command, [job.name for job in todo], as_json=as_json) as watch:
+        return many.run(command, todo, work, watch, workers)

@@ -1,0 +1,143 @@
+"""`--changed-since REF`: the sites whose plan differs, whichever file made it differ, and no others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.run import changed, revision
+from tests.edge.clones import Clone
+
+OWN = ("demo", "prod", "tower-oslo")
+
+
+def changed_sites(clone: Clone) -> set[str]:
+    """The sites that have changed, as a command that takes the option sees them."""
+    ran = clone.edge("check", *OWN, "--changed-since", "HEAD", "--json")
+    names = {one["site"] for one in json.loads(ran.stdout)["sites"]}
+    line = next(line for line in ran.stderr.splitlines() if "have another plan" in line)
+    assert line.startswith(f"{len(names)} of 3 sites have another plan than at HEAD (")
+    return names
+
+
+def test_equal_trees_end_at_once_and_no_plan_is_made(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changed, "_plans", lambda *_: pytest.fail("a plan was made"))
+    files = [clone.root / "stacks" / "sites" / f"{name}.yaml" for name in OWN]
+    assert changed.changed_since("HEAD", files, clone.root).files == []
+    # Nothing of this is part of a plan.
+    for path in ("README.md", "docs/operations.md", "policies/pack.py"):
+        (clone.root / path).write_text((clone.root / path).read_text() + "\n# more\n")
+    assert changed.changed_since("HEAD", files, clone.root).files == []
+
+
+def test_a_site_is_changed_when_its_plan_is_and_not_when_its_file_is(clone: Clone) -> None:
+    demo = clone.root / "stacks" / "sites" / "demo.yaml"
+    demo.write_text(f"# a comment\n{demo.read_text()}")
+    clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
+    out = clone.root.parent / "out"
+    ran = clone.edge("render", *OWN, "--changed-since", "HEAD", "--out", str(out))
+    assert ran.returncode == 0, ran.stderr
+    assert [folder.name for folder in out.iterdir()] == ["prod"]
+
+
+def test_a_comment_in_the_program_changes_no_site_and_a_script_those_that_run_it(clone: Clone) -> None:
+    clone.replace("components/telemetry/component.py", "from __future__", "# a comment\nfrom __future__")
+    assert changed_sites(clone) == set()
+    clone.replace("components/host/base.sh.j2", "put_file", "# of another release\nput_file")
+    assert changed_sites(clone) == set(OWN)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("stacks/sites/_defaults.yaml", "chart_version: 1.33.0", "chart_version: 1.33.1"),
+        ("components/registration/arc/component.py", '_CLUSTER_TIMEOUT = "20m"', '_CLUSTER_TIMEOUT = "21m"'),
+    ],
+    ids=["a default", "a component"],
+)
+def test_a_default_and_a_component_change_exactly_the_sites_that_use_them(
+    clone: Clone, file: str, old: str, new: str
+) -> None:
+    clone.replace(file, old, new)
+    # Of the three, only this one is registered with Arc.
+    assert changed_sites(clone) == {"prod"}
+
+
+def test_an_untracked_file_and_an_ignored_one_count(clone: Clone) -> None:
+    commit = clone.git("rev-parse", "HEAD")
+    assert revision.changed_paths(commit, clone.root) == []
+    (clone.root / ".gitignore").write_text((clone.root / ".gitignore").read_text() + "\nlocal.py\n")
+    clone.commit()
+    commit = clone.git("rev-parse", "HEAD")
+    (clone.root / "components" / "local.py").write_text("")
+    (clone.root / "stacks" / "sites" / "new.yaml").write_text("site: new\n")
+    found = [path.as_posix() for path in revision.changed_paths(commit, clone.root)]
+    assert found == ["components/local.py", "stacks/sites/new.yaml"]
+    assert clone.git("status", "--porcelain") == "?? stacks/sites/new.yaml"
+
+
+def test_a_new_site_and_a_broken_one_are_changed_and_a_removed_one_is_named(clone: Clone) -> None:
+    sites = clone.root / "stacks" / "sites"
+    (sites / "new.yaml").write_text((sites / "demo.yaml").read_text().replace("site: demo", "site: new"))
+    (sites / "prod.yaml").write_text("site: prod\n")
+    (sites / "tower-oslo.yaml").unlink()
+    found = changed.changed_since("HEAD", [sites / f"{name}.yaml" for name in ("demo", "new", "prod")], clone.root)
+    assert [file.stem for file in found.files] == ["new", "prod"]
+    assert list(found.removed) == ["tower-oslo"]
+    assert any(line.startswith("prod counted as changed: it has no plan now: ") for line in found.lines())
+
+
+def test_a_site_that_has_no_plan_at_either_revision_is_not_taken_for_unchanged(clone: Clone) -> None:
+    sites = clone.root / "stacks" / "sites"
+    (sites / "prod.yaml").write_text("site: prod\n")
+    clone.commit()
+    (sites / "prod.yaml").write_text("# still broken\nsite: prod\n")
+    found = changed.changed_since("HEAD", [sites / "prod.yaml"], clone.root)
+    assert [file.stem for file in found.files] == ["prod"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "why"),
+    [
+        ("stacks/program.py", "import pulumi\n", "the program of HEAD does not run here: "),
+        ("requirements.txt", "", "requirements.txt differ"),
+    ],
+)
+def test_what_cannot_be_compared_counts_as_changed(clone: Clone, file: str, old: str, why: str) -> None:
+    text = (clone.root / file).read_text()
+    (clone.root / file).write_text(f"import a_library_of_then\n{text}" if old else f"{text}\n# other pins\n")
+    clone.commit()
+    (clone.root / file).write_text(text)
+    demo = clone.root / "stacks" / "sites" / "demo.yaml"
+    found = changed.changed_since("HEAD", [demo], clone.root)
+    assert list(found.files) == [demo]
+    assert why in found.lines()[1]
+
+
+def test_a_revision_that_is_none_is_bad_input(clone: Clone) -> None:
+    ran = clone.edge("render", "--all", "--changed-since", "no-such-ref")
+    assert ran.returncode == 2
+    assert "There is no revision 'no-such-ref'" in ran.stderr
+
+
+def test_where_no_site_has_changed_nothing_is_done_and_nobody_says_all_good(clone: Clone) -> None:
+    ran = clone.edge("check", "--changed-since", "HEAD")
+    assert ran.returncode == 0
+    assert ran.stdout.splitlines()[-1].startswith("no site was checked (")
+    previewed = clone.edge("preview", "--all", "--changed-since", "HEAD", "--rehearse")
+    assert previewed.returncode == 0
+    assert previewed.stdout.splitlines() == ["no site has changed: nothing was done"]
+
+
+def test_the_checkout_in_another_folder_makes_the_same_plans(clone: Clone, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    revision.check_out(clone.git("rev-parse", "HEAD"), clone.root, checkout)
+    names = [path.relative_to(clone.root).as_posix() for path in sorted(clone.root.glob("stacks/sites/[!_]*.yaml"))]
+    (here, stopped), (there, was_stopped) = changed._plans([(clone.root, names), (checkout, names)], None)
+    assert (stopped, was_stopped) == ("", "")
+    assert len(names) > 5
+    assert here == there
+    assert not [plan for plan in here.values() if plan.startswith("no plan")]
+    assert len(set(here.values())) == len(names)
