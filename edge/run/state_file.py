@@ -29,15 +29,24 @@ class StateFile:
 
 def state_file(site: str, variables: Mapping[str, str]) -> StateFile | None:
     """The state of ``site``, or None where the backend is no folder of this machine."""
-    url = variables.get("PULUMI_BACKEND_URL", "")
-    if not url.startswith("file://"):
+    folder = backend_folder(variables.get("PULUMI_BACKEND_URL", ""))
+    if folder is None:
         return None
-    folder = Path(url.removeprefix("file://").partition("?")[0]).expanduser() / ".pulumi"
     stacks = folder / "stacks" / PROJECT
     file = next((found for found in (stacks / f"{site}.json.gz",) if found.exists()), stacks / f"{site}.json")
     kept = [stacks / f"{site}.json.bak", *sorted((folder / "backups" / PROJECT / site).glob(f"{site}.*.json"))]
     with_resources = [path for path in kept if _has_resources(path)]
     return StateFile(file, max(with_resources, key=lambda path: path.stat().st_mtime, default=None))
+
+
+def backend_folder(url: str, root: Path = Path()) -> Path | None:
+    """What a file backend keeps, or None where the backend is no folder of this machine.
+
+    A relative folder, as `Pulumi.yaml` may have it, is one in ``root``.
+    """
+    if not url.startswith("file://"):
+        return None
+    return root / Path(url.removeprefix("file://").partition("?")[0]).expanduser() / ".pulumi"
 
 
 def _has_resources(file: Path) -> bool:

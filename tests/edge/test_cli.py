@@ -164,7 +164,7 @@ def test_an_example_of_the_help_names_outputs_and_sites_that_there_are(module: A
 
 @pytest.mark.parametrize(
     "command",
-    ["check", "render", "preview", "up", "destroy", "outputs", "kubeconfig", "schema", "doctor", "drift"],
+    ["check", "render", "preview", "up", "destroy", "outputs", "status", "kubeconfig", "schema", "doctor", "drift"],
 )
 def test_every_command_explains_itself_with_an_example_and_offers_json(edge: Any, command: str) -> None:
     result = edge(command, "--help")

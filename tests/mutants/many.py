@@ -8,6 +8,7 @@ _PROMISES = "tests/promises/test_many_sites.py"
 _MANY = "tests/edge/test_many.py"
 _CHANGED = "tests/edge/test_changed.py"
 _SELECTION = "tests/edge/test_selection.py"
+_STATUS = "tests/edge/test_status.py"
 
 MANY: tuple[Mutant, ...] = (
     Mutant(
@@ -72,5 +73,19 @@ MANY: tuple[Mutant, ...] = (
         '"outputs": said, **options}',
         '"outputs": said}',
         (_CHANGED,),
+    ),
+    Mutant(
+        "a state that cannot be read is a failure",
+        "edge/run/status.py",
+        'return FAILED if self.state == "unreadable" else DONE',
+        "return DONE",
+        (_STATUS,),
+    ),
+    Mutant(
+        "a state that is gone is not taken for a site that was never applied",
+        "edge/run/status.py",
+        "if lost := state_lost(",
+        "if lost := None and state_lost(",
+        (_STATUS,),
     ),
 )

@@ -10,7 +10,7 @@ from tests.edge.conftest import Project, project  # noqa: F401
 from tests.edge.sites import broken_site
 from tests.edge.sites import site as site_file
 
-COMMANDS = ("check", "render", "preview", "up", "outputs", "drift")
+COMMANDS = ("check", "render", "preview", "up", "outputs", "drift", "status")
 
 
 def test_a_site_that_fails_never_stops_the_others(project: Project, tmp_path: Path) -> None:  # noqa: F811
