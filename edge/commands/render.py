@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.options import Json
+from edge.commands.options import AnySite, Json
 from edge.exit_codes import DONE
 
 EXAMPLES = "edge render prod | less   |   edge render prod --out /tmp/prod   |   edge render prod --json | jq .files"
 
 
 def run(
-    site: Annotated[str, typer.Argument(help="Site id, or path of a site file.", show_default=False)],
+    site: AnySite,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the files into this folder; printed when left out.")
     ] = None,
