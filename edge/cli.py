@@ -24,12 +24,13 @@ from edge.commands import (
     preview,
     render,
     schema,
+    secrets,
     up,
 )
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = (
-    *(check, render, preview, up, destroy, outputs, kubeconfig),
+    *(check, render, secrets, preview, up, destroy, outputs, kubeconfig),
     *(drift, doctor, explain, schema),
 )
 
