@@ -20,6 +20,7 @@ from edge.commands import (
     drift,
     explain,
     kubeconfig,
+    new,
     outputs,
     preview,
     render,
@@ -30,7 +31,7 @@ from edge.commands import (
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = (
-    *(check, render, secrets, preview, up, destroy, outputs, kubeconfig),
+    *(new, check, render, secrets, preview, up, destroy, outputs, kubeconfig),
     *(drift, doctor, explain, schema),
 )
 

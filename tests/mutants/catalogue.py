@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.kubeconfig import KUBECONFIG
 from tests.mutants.mutant import Mutant
+from tests.mutants.onboarding import ONBOARDING
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
 
@@ -95,6 +96,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "found and not",
         (_LOADER,),
     ),
+    *ONBOARDING,
     *PREVIEW,
     *CONSEQUENCES,
     # How hosts are reached.
