@@ -88,6 +88,13 @@ check: setup ## Format, lint, types, import rules, rendered scripts, schema
 	@$(BIN)/lint-imports
 	@find tests/golden -name '*.sh' -print0 | xargs -0 --no-run-if-empty $(BIN)/shellcheck --shell=bash
 	@$(BIN)/edge schema --check
+	@$(BIN)/python -P -m stacks.reference --check || { echo '`make reference` writes them' >&2; exit 1; }
+
+.PHONY: reference
+reference: setup ## Rewrite docs/reference, docs/policies.md and docs/consequences.md from specs, rules and edits
+	@$(BIN)/python -P -m stacks.reference
+	@$(BIN)/python -P -m policies.reference
+	@$(BIN)/python -P -m stacks.consequences_reference
 
 .PHONY: format
 format: setup ## Rewrite the code as `make check` wants it

@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 from components import addresses, node_labels, ssh_keys
 from components.urls import UrlOf
 from sitefile.problems import Unfit
+from sitefile.spec_shape import FORM
 
 Arch = Literal["amd64", "arm64"]
 Tier = Literal["device", "near", "far", "cloud"]
@@ -52,7 +53,7 @@ class _Matching:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), "pattern": f"^({self.pattern.pattern})$"}
+        return {**handler(schema), "pattern": f"^({self.pattern.pattern})$", FORM: self.expected}
 
     def _check(self, value: str) -> str:
         if self.pattern.fullmatch(value) is None:
@@ -190,7 +191,7 @@ DnsLabel = Annotated[
 ]
 """RFC 1123 label, at most 63 characters: site ids, host names, Kubernetes names."""
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_address), Field(examples=["10.20.0.11"])]
 """An IP address or a host name: whatever SSH and TLS can reach."""
 
 MachineAddress = Annotated[Address, AfterValidator(_of_a_machine)]
@@ -199,21 +200,33 @@ MachineAddress = Annotated[Address, AfterValidator(_of_a_machine)]
 SharedAddress = Annotated[Address, AfterValidator(_seen_by_others)]
 """An address or a name that means the same on every machine of a site."""
 
-NodeAddress = Annotated[str, AfterValidator(_ip_address), AfterValidator(_seen_by_others)]
+NodeAddress = Annotated[
+    str, AfterValidator(_ip_address), AfterValidator(_seen_by_others), Field(examples=["10.20.0.11"])
+]
 """An IP address at which the machines of a site find one of them."""
 
-Cidr = Annotated[str, AfterValidator(_cidr)]
+Cidr = Annotated[str, AfterValidator(_cidr), Field(examples=["10.42.0.0/16"])]
 SemVer = Annotated[str, _Matching(_SEMVER, "an exact version such as 1.102.3 (no range, no 'latest')")]
 K3sVersion = Annotated[str, _Matching(_K3S_VERSION, "an exact K3s release such as v1.36.3+k3s1")]
-Sha256 = Annotated[str, _Matching(_SHA256, "a SHA-256 as 64 lower-case hexadecimal digits")]
+Sha256 = Annotated[
+    str,
+    _Matching(_SHA256, "a SHA-256 as 64 lower-case hexadecimal digits"),
+    Field(examples=["2f98a9f8fe5782479ee2d54e70a1b10a7f6fd4cae8d38ed3098452dc6eed76b5"]),
+]
 ImageRef = Annotated[
     str,
     _Matching(
         _IMAGE, "an image with registry and digest, such as registry.example.com/team/app:1.2@sha256:<64 digits>"
     ),
+    Field(examples=[f"registry.example.com/team/app:1.2@sha256:{'6' * 64}"]),
 ]
-HttpsUrl = Annotated[str, UrlOf(("https",))]
-SshHostKey = Annotated[str, AfterValidator(_host_key), _Matching(_HOST_KEY, "a public host key: ssh-ed25519 AAAA...")]
+HttpsUrl = Annotated[str, UrlOf(("https",)), Field(examples=["https://mirror.example.com"])]
+SshHostKey = Annotated[
+    str,
+    AfterValidator(_host_key),
+    _Matching(_HOST_KEY, "a public host key: ssh-ed25519 AAAA..."),
+    Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGUTsFj0fJGFCAezKpTemY70PPWDB7wgVmGWEEv02tz9"]),
+]
 LabelKey = Annotated[str, _Matching(_LABEL_KEY, "a Kubernetes label key")]
 LabelValue = Annotated[
     str, _Matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")

@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from components import ports
+from sitefile.spec_shape import FORM
 
 _PORTS = {"http": 80, "https": ports.HTTPS, "oci": ports.HTTPS, "ssh": ports.SSH}
 
@@ -84,10 +85,14 @@ class UrlOf:
         before = "|".join([*(f"{scheme}://" for scheme in plain), *users])
         path = rf"/{_PATH}+" if self.needs_path else rf"(/{_PATH}*)?"
         host = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:[0-9]{1,5})?"
-        return {**handler(schema), "pattern": f"^({before}){host}{path}$"}
+        return {**handler(schema), "pattern": f"^({before}){host}{path}$", FORM: self._expected}
+
+    @property
+    def _expected(self) -> str:
+        return self.example or f"a URL that begins with {' or '.join(f'{one}://' for one in self.schemes)}"
 
     def _check(self, value: str) -> str:
-        expected = self.example or f"expected a URL that begins with {' or '.join(f'{one}://' for one in self.schemes)}"
+        expected = f"expected {self._expected}"
         scheme = value.partition("://")[0]
         if "://" not in value or scheme not in self.schemes:
             raise ValueError(expected)

@@ -16,6 +16,8 @@ class SecretNeed:
 
     key: str
     why: str
+    generated: bool = False
+    """Nobody needs to know its value, so that `edge secrets --generate` may make it."""
 
 
 @dataclass(frozen=True)

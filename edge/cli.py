@@ -9,14 +9,36 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from edge.commands import check, destroy, doctor, drift, kubeconfig, outputs, preview, render, schema, status, up
+from edge.commands import (
+    check,
+    destroy,
+    doctor,
+    drift,
+    explain,
+    kubeconfig,
+    new,
+    outputs,
+    preview,
+    render,
+    schema,
+    secrets,
+    status,
+    up,
+)
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
-COMMANDS = (check, render, preview, up, destroy, outputs, status, kubeconfig, schema, doctor, drift)
+COMMANDS = (
+    *(new, check, render, secrets, preview, up, destroy, outputs, status, kubeconfig),
+    *(drift, doctor, explain, schema),
+)
+
+DISTRIBUTION = "edge-sites"
+"""Name of the Python package that holds the program."""
+_BETWEEN_EXAMPLES = "   |   "
 
 app = typer.Typer(
     name="edge",
@@ -24,10 +46,27 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed or refused by a policy, 2 bad input, 130 interrupted. "
     "EDGE_DEBUG=1 shows stack traces.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"edge {version(DISTRIBUTION)}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `edge` itself."""
 
 
 def reported(command: Callable[..., int]) -> Callable[..., None]:
@@ -84,7 +123,11 @@ def _explain(error: Exception, *, as_json: bool) -> int:
 
 def _register(module: ModuleType) -> None:
     name = module.__name__.rpartition(".")[2]
-    app.command(name, epilog=f"Examples:  {module.EXAMPLES}")(reported(module.run))
+    # One example in each line: click would break them anywhere.
+    examples = "\n".join(f"  {example}" for example in module.EXAMPLES.split(_BETWEEN_EXAMPLES))
+    # The whole first sentence: click would cut it off.
+    summary = " ".join((module.run.__doc__ or "").split()).partition(". ")[0].rstrip(".")
+    app.command(name, short_help=summary, epilog=f"\b\nExamples:\n{examples}")(reported(module.run))
 
 
 for _module in COMMANDS:

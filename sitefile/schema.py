@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sitefile.layers import KIND, KeyPath, Layers
-from sitefile.spec_shape import TAGS, Schema
+from sitefile.spec_shape import FORM, TAGS, UNIT, Schema
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
@@ -164,7 +164,7 @@ def _for_editors(schema: Any, *, is_names: bool = False) -> Any:
         return _block_by_kind(schema)
     result: Json = {}
     for key, value in schema.items():
-        if key in (TAGS, "title") or (key == "required" and not value):
+        if key in (TAGS, FORM, UNIT, "title") or (key == "required" and not value):
             continue
         if key == "$ref":
             result[key] = value.replace(_REFERENCE, "#/definitions/")

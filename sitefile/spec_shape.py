@@ -20,6 +20,10 @@ from sitefile.yaml_tree import MappingNode, Node, SequenceNode
 Schema = Mapping[str, Any]
 PydanticError = Mapping[str, Any]
 TAGS = "x-tags"
+FORM = "x-form"
+"""What a type says in words of the text that it accepts."""
+UNIT = "x-unit"
+"""The unit of a number whose name does not end in it."""
 KEY = "[key]"
 """How pydantic marks an error in a key rather than in its value."""
 

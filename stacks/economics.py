@@ -14,7 +14,7 @@ from components.specs import Spec
 AMORTISATION_MONTHS = 18
 """Months over which hardware is written off: the rule is cloud > capex / 18 + edge opex."""
 
-Usd = Annotated[float, Field(ge=0)]
+Usd = Annotated[float, Field(ge=0, examples=[18000])]
 Scenario = Literal["vision-50-cameras", "sensors-10000", "cdn-5-pops", "on-premises-llm"]
 
 SCENARIOS: dict[str, tuple[float, float]] = {

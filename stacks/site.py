@@ -21,7 +21,7 @@ from components.telemetry.spec import TelemetrySpec
 from components.types import Date, DnsLabel, NodeLabels, NonEmpty, Tier
 from stacks.economics import EconomicsSpec
 
-Mbps = Annotated[float, Field(gt=0)]
+Mbps = Annotated[float, Field(gt=0, examples=[50])]
 
 
 class UplinkSpec(Spec):
@@ -43,13 +43,13 @@ class UplinkSpec(Spec):
 class WaiverSpec(Spec):
     """One policy that this site may break, for a time."""
 
-    rule: NonEmpty
+    rule: Annotated[NonEmpty, Field(examples=["network/mtls-strict"])]
     """The rule, as docs/policies.md has it: `network/mtls-strict`."""
 
-    reason: NonEmpty
+    reason: Annotated[NonEmpty, Field(examples=["the kernel of the vendor has no WireGuard"])]
     """Why the site must break it, for those who read it a year later. Shown with each finding; not for secrets."""
 
-    owner: NonEmpty
+    owner: Annotated[NonEmpty, Field(examples=["platform team"])]
     """Who answers for it: a team or a person."""
 
     expires: Date
@@ -59,16 +59,16 @@ class WaiverSpec(Spec):
 class SiteSpec(Spec):
     """An edge site: one file, one stack."""
 
-    site: Annotated[DnsLabel, Field(max_length=40)]
+    site: Annotated[DnsLabel, Field(max_length=40, examples=["warehouse-berlin-01"])]
     """Site id: the file's name, the stack's name and the prefix of every name in it."""
 
     tier: Tier
     """Distance to the users: device (< 1 ms), near (1-5 ms), far (5-20 ms) or cloud (20-50 ms)."""
 
-    region: DnsLabel
+    region: Annotated[DnsLabel, Field(examples=["eu-central"])]
     """Part of the world, in your own words (`eu-central`); groups sites in roll-outs and telemetry."""
 
-    latency_ms: Annotated[float, Field(gt=0)] | None = None
+    latency_ms: Annotated[float, Field(gt=0, examples=[2])] | None = None
     """Measured round trip from the users to the site, in ms; must lie within the tier's range."""
 
     labels: NodeLabels = {}
@@ -113,7 +113,9 @@ class SiteSpec(Spec):
     waivers: tuple[WaiverSpec, ...] = ()
     """Policies that the site may break, each with a reason, an owner and an end. Findings are shown as waived."""
 
-    description: NonEmpty | None = None
+    description: Annotated[NonEmpty, Field(examples=["Berlin warehouse, 50 cameras over the sorting lines"])] | None = (
+        None
+    )
     """One line for people: what stands there and why."""
 
     @property

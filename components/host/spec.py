@@ -161,14 +161,14 @@ class OsSpec(Spec):
 class HostSpec(Spec):
     """One machine of a site."""
 
-    name: DnsLabel
+    name: Annotated[DnsLabel, Field(examples=["a"])]
     """Name within the site. `<site>-<name>` is its host name, its node name and its name in the mesh."""
 
-    renamed_from: DnsLabel | None = None
+    renamed_from: Annotated[DnsLabel, Field(examples=["old-a"])] | None = None
     """Name under which this host was installed, where it has another one now. Its Kubernetes node keeps that name, so
     this stays as long as the host does."""
 
-    hardware: DnsLabel
+    hardware: Annotated[DnsLabel, Field(examples=["hpe-el8000"])]
     """Hardware profile, from stacks/profiles/hardware."""
 
     address: MachineAddress
@@ -186,7 +186,7 @@ class HostSpec(Spec):
     os: OsSpec | None = None
     """What this host runs, where it differs from the site's `os`."""
 
-    via: DnsLabel | None = None
+    via: Annotated[DnsLabel, Field(examples=["a"])] | None = None
     """Another host of the site through which SSH reaches this one."""
 
     accelerators: tuple[DnsLabel, ...] = ()
@@ -198,6 +198,6 @@ class HostSpec(Spec):
     labels: NodeLabels = {}
     """Kubernetes node labels, in addition to those that the site sets."""
 
-    reapply: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] | None = None
+    reapply: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", examples=["2026-11-26"])] | None = None
     """Any short word, such as a date: change it to have everything on this host applied again. `edge drift` says when
     that is needed."""

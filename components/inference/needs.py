@@ -11,8 +11,8 @@ from components.specs import Spec
 Platform = Literal["server", "jetson"]
 """server: CUDA on a discrete GPU (amd64 or arm64), or CPU only. jetson: CUDA on a Jetson's integrated GPU."""
 
-Size = Annotated[int, Field(gt=0)]
-Amount = Annotated[float, Field(ge=0)]
+Size = Annotated[int, Field(gt=0, examples=[2048])]
+Amount = Annotated[float, Field(ge=0, examples=[4])]
 
 
 class CpuNeeds(Spec):

@@ -59,8 +59,8 @@ class K3sPart(Part[K3sSpec]):
 
     def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
         needs = [
-            SecretNeed("k3s-token", "servers join the cluster with it"),
-            SecretNeed("k3s-agent-token", "agents join the cluster with it"),
+            SecretNeed("k3s-token", "servers join the cluster with it", generated=True),
+            SecretNeed("k3s-agent-token", "agents join the cluster with it", generated=True),
         ]
         if _is_external(spec):
             needs.append(SecretNeed("k3s-datastore-endpoint", "connection string of the cluster's datastore"))

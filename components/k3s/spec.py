@@ -80,9 +80,9 @@ def _schedule(value: str) -> str:
 
 
 PodCidr = Annotated[Cidr, AfterValidator(_pod_network)]
-ServiceCidr = Annotated[Cidr, AfterValidator(_service_network)]
+ServiceCidr = Annotated[Cidr, AfterValidator(_service_network), Field(examples=["10.43.0.0/16"])]
 CronSchedule = Annotated[NonEmpty, AfterValidator(_schedule)]
-PathOnHost = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
+PathOnHost = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$", examples=["/etc/ssl/datastore-ca.pem"])]
 """An absolute path."""
 
 
@@ -131,7 +131,9 @@ class K3sSpec(Spec):
     version: K3sVersion
     """Release for all hosts; `hosts[].k3s_version` overrides it for one."""
 
-    releases: dict[K3sVersion, dict[Arch, Sha256]]
+    releases: Annotated[
+        dict[K3sVersion, dict[Arch, Sha256]], Field(examples=[{"v1.36.3+k3s1": {"amd64": "2f98a9..."}}])
+    ]
     """SHA-256 of the `k3s` binary of each release and architecture that may be installed."""
 
     mirror: HttpsUrl = "https://github.com/k3s-io/k3s/releases/download"

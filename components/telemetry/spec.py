@@ -8,8 +8,9 @@ from pydantic import Field
 
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef
+from sitefile.spec_shape import UNIT
 
-KibPerSecond = Annotated[float, Field(gt=0, le=10240)]
+KibPerSecond = Annotated[float, Field(gt=0, le=10240, json_schema_extra={UNIT: "KiB/s"})]
 
 
 class DataRate(Spec):
@@ -31,7 +32,7 @@ class TelemetrySpec(Spec):
     gateway: HttpsUrl
     """OTLP over HTTP endpoint, such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp."""
 
-    instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,128}$")] | None = None
+    instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,128}$", examples=["123456"])] | None = None
     """User name for basic authentication (Grafana Cloud: the instance id, in quotation marks). Without it the
     token is sent as a bearer token."""
 

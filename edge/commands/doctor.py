@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.options import Json
+from edge.commands.options import Json, complete_sites
 from edge.exit_codes import DONE, FAILED
 
 EXAMPLES = "edge doctor   |   edge doctor prod --json"
 
 
 def run(
-    site: Annotated[str | None, typer.Argument(help="Site whose hosts and secrets are checked too.")] = None,
+    site: Annotated[
+        str | None,
+        typer.Argument(help="Site whose hosts and secrets are checked too.", autocompletion=complete_sites),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Say whether this machine can roll out for real: engine, plugins, backend, secrets; with SITE, its hosts."""

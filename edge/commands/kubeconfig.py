@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json
+from edge.commands.options import AnySite, Json
 from edge.exit_codes import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ EXAMPLES = "edge kubeconfig prod -- kubectl get nodes   |   edge kubeconfig prod
 
 
 def run(
-    site: Annotated[str, typer.Argument(help="Site id, or path of a site file.", show_default=False)],
+    site: AnySite,
     command: Annotated[
         list[str] | None,
         typer.Argument(help="After `--`: a command that runs with it, in KUBECONFIG.", show_default=False),

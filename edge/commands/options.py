@@ -10,14 +10,59 @@ import typer
 if TYPE_CHECKING:
     from edge.run.selection import Selection
 
-Site = Annotated[str, typer.Argument(help="Site id, or path of a site file (with --rehearse).", show_default=False)]
+
+def complete_sites(incomplete: str) -> list[str]:
+    """The sites of the project, for the shell."""
+    from engine.environment import PROJECT_ROOT
+    from stacks.loader import site_names
+
+    return [name for name in site_names(PROJECT_ROOT) if name.startswith(incomplete)]
+
+
+def complete_fields(incomplete: str) -> list[str]:
+    """The fields of a site file, for the shell: those one level below what is written."""
+    from edge.run.explain import site_fields
+
+    depth = incomplete.count(".")
+    fields = dict.fromkeys(field.path for field in site_fields().root.below())
+    return [path for path in fields if path.startswith(incomplete) and path.count(".") == depth]
+
+
+def complete_bases(incomplete: str) -> list[str]:
+    """What a new site can be made from, for the shell."""
+    from engine.environment import PROJECT_ROOT
+    from stacks.catalogue import catalogue
+
+    data = catalogue(PROJECT_ROOT)
+    names = (*complete_sites(""), *sorted(data.tiers), *sorted(data.hardware))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Site = Annotated[
+    str,
+    typer.Argument(
+        help="Site id, or path of a site file (with --rehearse).", show_default=False, autocompletion=complete_sites
+    ),
+]
+AnySite = Annotated[
+    str,
+    typer.Argument(help="Site id, or path of a site file.", show_default=False, autocompletion=complete_sites),
+]
 Sites = Annotated[
     list[str] | None,
-    typer.Argument(help="Site ids, globs (`store-*`), site files or folders; all sites when left out."),
+    typer.Argument(
+        help="Site ids, globs (`store-*`), site files or folders; all sites when left out.",
+        autocompletion=complete_sites,
+    ),
 ]
 SomeSites = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SITES", help="Site ids, globs (`store-*`), site files or folders.", show_default=False),
+    typer.Argument(
+        metavar="SITES",
+        help="Site ids, globs (`store-*`), site files or folders.",
+        show_default=False,
+        autocompletion=complete_sites,
+    ),
 ]
 Selector = Annotated[
     list[str] | None,

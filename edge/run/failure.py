@@ -128,9 +128,11 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
     needs = tuple(missing)
     width = max(len(need.key) for need in needs)
     lines = "\n".join(f"  {need.key:{width}}  {need.why}" for need in needs)
+    makes = (f"edge secrets {site} --generate     makes those that nobody needs to know",)
     return OperationError(
         f"{site} lacks these secrets in Pulumi.{site}.yaml:\n{lines}",
         (
+            *(makes if any(need.generated for need in needs) else ()),
             f"pulumi config set --secret --stack {site} {full_key(needs[0].key)}     asks for the value of each",
             f"edge preview {site} --rehearse     needs none of them",
         ),

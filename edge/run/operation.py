@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import json
 import os
 import threading
 import time
@@ -226,6 +227,34 @@ class Session:
             return self._workspace().get_config(self.site, full_key(key)).value
         except CommandError as error:
             raise self._explained(str(error)) from error
+
+    def set_secret(self, key: str, value: str) -> None:
+        """Put a secret into the stack's settings, encrypted by `pulumi`, which reads it from standard input.
+
+        Raises ``OperationError``.
+        """
+        finished = self.process.run(["config", "set", "--secret", "--stack", self.site, full_key(key)], stdin=value)
+        if finished.interrupts:
+            raise OperationError(f"Interrupted: {key} of {self.site} may not be set.", code=INTERRUPTED)
+        if finished.code:
+            raise self._explained(finished.stderr)
+
+    def holds(self, component: str) -> bool | None:
+        """Whether the stack holds a component of this kind (`K3s`); None where there is no stack."""
+        lines: list[str] = []
+        finished = self.process.run(["stack", "export", "--stack", self.site], lines.append)
+        if finished.code == STACK_NOT_FOUND:
+            return None
+        if finished.code:
+            raise self._explained(finished.stderr)
+        deployment = json.loads("".join(lines)).get("deployment") or {}
+        return any(one["type"] == f"edge:index:{component}" for one in deployment.get("resources") or ())
+
+    def create(self) -> None:
+        """Make the stack, empty. Raises ``OperationError``, also where it has been there and its state is lost."""
+        if lost := failure.state_lost(self.site, self.mode, {**os.environ, **self.process.variables}):
+            raise lost
+        self._create_stack()
 
     def stream(
         self, arguments: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None = None, runs: int = 1

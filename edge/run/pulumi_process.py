@@ -7,6 +7,7 @@ the third kills it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -53,10 +54,12 @@ class PulumiProcess:
         arguments: Sequence[str],
         on_line: Callable[[str], None] | None = None,
         on_interrupt: Callable[[int], None] | None = None,
+        stdin: str | None = None,
     ) -> Finished:
         """Run to the end.
 
         ``on_line`` gets each line of standard output, ``on_interrupt`` the number of the ^C, in a thread of its own.
+        ``stdin`` is what the process reads: the way of a secret, which is in no argument.
         """
         command = [str(self.executable), "--non-interactive", "--color", "never", *arguments]
         environment = without_dead_agent({**os.environ, **self.variables, "PULUMI_AUTOMATION_API": "true"})
@@ -70,7 +73,7 @@ class PulumiProcess:
                 command,
                 cwd=self.folder,
                 env={**environment, "TMPDIR": str(scratch)},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 encoding="utf-8",
@@ -78,6 +81,10 @@ class PulumiProcess:
                 process_group=0,
             )
             interrupts.reach(process)
+            if process.stdin is not None:
+                # Where it ends before it has read all, its exit code says so.
+                with contextlib.suppress(BrokenPipeError), process.stdin:
+                    process.stdin.write(stdin or "")
             assert process.stdout is not None
             for line in process.stdout:
                 if on_line is not None:

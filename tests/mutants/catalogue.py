@@ -10,6 +10,7 @@ from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.kubeconfig import KUBECONFIG
 from tests.mutants.many import MANY
 from tests.mutants.mutant import Mutant
+from tests.mutants.onboarding import ONBOARDING
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
 
@@ -97,6 +98,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "found and not",
         (_LOADER,),
     ),
+    *ONBOARDING,
     *PREVIEW,
     *CONSEQUENCES,
     # How hosts are reached.

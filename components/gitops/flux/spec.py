@@ -18,6 +18,7 @@ from components.types import DnsLabel, ImageRef, NonEmpty, SemVer
 from components.urls import UrlOf, parse
 from sitefile.problems import Finding, Unfit
 
+_COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _DURATION = r"^[1-9]\d{0,4}(s|m|h)$"
 _OCI_URL = re.compile(r"oci://[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)+")
 
@@ -129,19 +130,27 @@ GitUrl = Annotated[
     UrlOf(
         ("https", "ssh"),
         needs_path=True,
-        example="expected ssh://user@host/path or https://host/path, without a password in it "
+        example="ssh://user@host/path or https://host/path, without a password in it "
         "(git@host:path is written ssh://git@host/path)",
     ),
+    Field(examples=["https://git.example.com/edge/configs.git"]),
 ]
-OciUrl = Annotated[str, UrlOf(("oci",), needs_path=True), AfterValidator(_oci_url)]
+OciUrl = Annotated[
+    str,
+    UrlOf(("oci",), needs_path=True),
+    AfterValidator(_oci_url),
+    Field(examples=["oci://registry.example.com/edge/configs"]),
+]
 PgpPublicKey = Annotated[str, AfterValidator(_pgp_public_key)]
 CosignPublicKey = Annotated[str, AfterValidator(_cosign_public_key)]
-KnownHosts = Annotated[str, AfterValidator(_known_hosts)]
-Branch = Annotated[NonEmpty, AfterValidator(_branch)]
-GitTag = Annotated[NonEmpty, AfterValidator(_git_tag)]
-OciTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
-VersionRange = Annotated[NonEmpty, AfterValidator(_version_range)]
-OidcExpression = Annotated[NonEmpty, AfterValidator(_oidc_expression)]
+KnownHosts = Annotated[str, AfterValidator(_known_hosts), Field(examples=["git.example.com ssh-ed25519 AAAA..."])]
+Branch = Annotated[NonEmpty, AfterValidator(_branch), Field(examples=["main"])]
+GitTag = Annotated[NonEmpty, AfterValidator(_git_tag), Field(examples=["v1.4.0"])]
+OciTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", examples=["stable"])]
+VersionRange = Annotated[NonEmpty, AfterValidator(_version_range), Field(examples=[">=1.2.0 <2.0.0"])]
+OidcExpression = Annotated[
+    NonEmpty, AfterValidator(_oidc_expression), Field(examples=["^https://example\\.com/team/.*$"])
+]
 Duration = Annotated[str, Field(pattern=_DURATION)]
 Component = Literal[
     "source-controller",
@@ -159,7 +168,10 @@ class CommitSignatures(Spec):
     mode: Literal["HEAD", "Tag", "TagAndHEAD"] = "HEAD"
     """What must be signed: the commit, the tag that was checked out, or both."""
 
-    keys: Annotated[dict[DnsLabel, PgpPublicKey], Field(min_length=1)]
+    keys: Annotated[
+        dict[DnsLabel, PgpPublicKey],
+        Field(min_length=1, examples=[{"release-team": "-----BEGIN PGP PUBLIC KEY BLOCK-----..."}]),
+    ]
     """Signer -> armored OpenPGP public key."""
 
 
@@ -207,10 +219,10 @@ class GitSource(Spec):
     semver: VersionRange | None = None
     """Range of version tags to follow, such as `>=1.2.0 <2.0.0`."""
 
-    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", examples=[_COMMIT])] | None = None
     """Commit to stay on: 40 hexadecimal digits."""
 
-    username: NonEmpty | None = None
+    username: Annotated[NonEmpty, Field(examples=["edge"])] | None = None
     """User name for https; with it, the password or token is the secret `git-password`."""
 
     known_hosts: KnownHosts | None = None
@@ -289,7 +301,7 @@ class OciSource(Spec):
     semver: VersionRange | None = None
     """Range of version tags to follow."""
 
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", examples=[f"sha256:{'2f98a9f8' * 8}"])] | None = None
     """Digest to stay on."""
 
     verify: ArtifactSignatures | None = None

@@ -14,7 +14,7 @@ from components.specs import Spec
 from components.types import DnsLabel, ImageRef, Sha256
 from sitefile.problems import Finding
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, examples=[32])]
 
 ModelName = Annotated[
     str,
@@ -22,6 +22,7 @@ ModelName = Annotated[
         pattern=r"^(([a-z0-9][a-z0-9.-]*(:[0-9]+)?/)?[a-z0-9][a-z0-9_-]*/)?"
         r"[a-z0-9][a-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=200,
+        examples=["mistral:7b-instruct-q4_K_M"],
     ),
 ]
 """`model:tag`, `user/model:tag` or `registry/namespace/model:tag`, as Ollama itself lists it."""
@@ -49,7 +50,7 @@ class OllamaModel(Spec):
     digest: Sha256
     """SHA-256 of the model's manifest, as `/api/tags` shows it. A model with another one is refused."""
 
-    parameters_billion: Annotated[float, Field(gt=0)] | None = None
+    parameters_billion: Annotated[float, Field(gt=0, examples=[7.25])] | None = None
     """Weights in billions, where the tag rounds them or leaves them out: 7.25 for Mistral's `7b`."""
 
     attention: Attention

@@ -20,27 +20,27 @@ from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty
 from sitefile.entries import Entries, read_entries
 from sitefile.problems import Finding
 
-ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", examples=["yolov9-spatial"])]
 Count = Annotated[int, Field(ge=0)]
 
 
 class Tensor(Spec):
     """One input or output of a model."""
 
-    name: NonEmpty
+    name: Annotated[NonEmpty, Field(examples=["images"])]
     """Name in the model."""
 
     type: Literal["FP32", "FP16", "BF16", "INT8", "INT16", "INT32", "INT64", "UINT8", "BOOL", "STRING"]
     """Element type."""
 
-    dims: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1)]
+    dims: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1, examples=[[3, 640, 640]])]
     """Shape; -1 stands for a dimension that varies. With `max_batch` 0 the batch dimension is part of it."""
 
 
 class ModelContract(Spec):
     """A model as its clients and its server see it."""
 
-    source: NonEmpty
+    source: Annotated[NonEmpty, Field(examples=["measured on the bench, 2026-10"])]
     """Where the contract and the figures come from, and what is assumed."""
 
     backend: Literal["onnxruntime", "tensorrt", "python", "pytorch", "openvino"]
@@ -135,10 +135,13 @@ class S3Repository(Spec):
     kind: Literal["s3"]
     """Selects this repository."""
 
-    url: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]*)?$")]
+    url: Annotated[
+        str,
+        Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]*)?$", examples=["s3://models/edge"]),
+    ]
     """s3://bucket/path of the repository."""
 
-    region: DnsLabel
+    region: Annotated[DnsLabel, Field(examples=["eu-central-1"])]
     """Region of the bucket."""
 
     endpoint: HttpsUrl | None = None
@@ -151,7 +154,7 @@ class ClaimRepository(Spec):
     kind: Literal["claim"]
     """Selects this repository."""
 
-    name: DnsLabel
+    name: Annotated[DnsLabel, Field(examples=["models"])]
     """PersistentVolumeClaim in the namespace `edge-inference`."""
 
 
@@ -173,7 +176,10 @@ class TritonSpec(Spec):
     repository: Repository
     """Where the models' files are."""
 
-    images: Annotated[dict[Platform, ImageRef], Field(min_length=1)]
+    images: Annotated[
+        dict[Platform, ImageRef],
+        Field(min_length=1, examples=[{"server": "nvcr.io/nvidia/tritonserver:26.07-py3@sha256:..."}]),
+    ]
     """Platform -> Triton image. A Jetson takes an `-igpu` image up to 26.02, and the server image from 26.03 on."""
 
     device_plugin: DevicePluginSpec | None = None

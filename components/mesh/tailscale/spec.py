@@ -43,7 +43,7 @@ class MadeKey(Spec):
     source: Literal["tailscale-provider"]
     """Selects a key that is made for the site."""
 
-    tailnet: NonEmpty
+    tailnet: Annotated[NonEmpty, Field(examples=["acme.example.com"])]
     """The tailnet's id."""
 
     expiry_hours: Annotated[int, Field(ge=1, le=168)] = 24
@@ -59,7 +59,7 @@ class TailscaleSpec(Spec):
     version: SemVer
     """Release to install."""
 
-    sha256: dict[Arch, Sha256]
+    sha256: Annotated[dict[Arch, Sha256], Field(examples=[{"amd64": "36ddd9..."}])]
     """SHA-256 of `tailscale_<version>_<arch>.tgz` by architecture."""
 
     mirror: HttpsUrl = "https://pkgs.tailscale.com/stable"

@@ -32,15 +32,24 @@ def _authorized_key(value: str) -> str:
 
 BoundedCidr = Annotated[Cidr, AfterValidator(_not_everywhere)]
 OutpostArn = Annotated[
-    str, StringConstraints(pattern=r"^arn:aws[a-z-]*:outposts:[a-z]{2}(-[a-z]+)+-\d:\d{12}:outpost/op-[0-9a-f]{17}$")
+    str,
+    StringConstraints(pattern=r"^arn:aws[a-z-]*:outposts:[a-z]{2}(-[a-z]+)+-\d:\d{12}:outpost/op-[0-9a-f]{17}$"),
+    Field(examples=["arn:aws:outposts:eu-central-1:123456789012:outpost/op-0123456789abcdef0"]),
 ]
-RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
-AmiId = Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$")]
-InstanceType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+RoleArn = Annotated[
+    str,
+    StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$"),
+    Field(examples=["arn:aws:iam::123456789012:role/edge-nodes"]),
+]
+AmiId = Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$"), Field(examples=["ami-0123456789abcdef0"])]
+InstanceType = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"), Field(examples=["m5.2xlarge"])
+]
 AuthorizedKey = Annotated[
     str,
     StringConstraints(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) [A-Za-z0-9+/]+={0,2}( \S+)?$"),
     AfterValidator(_authorized_key),
+    Field(examples=["ssh-ed25519 AAAA... ops@example.com"]),
 ]
 """A public SSH key as it stands in authorized_keys, without options."""
 
@@ -54,7 +63,14 @@ class LocalGateway(Spec):
     associate_vpc: bool = True
     """Whether to associate the VPC with the gateway's route table: once per VPC; false where another site does it."""
 
-    customer_owned_pool: Annotated[str, StringConstraints(pattern=r"^ipv4pool-coip-[0-9a-f]+$")] | None = None
+    customer_owned_pool: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^ipv4pool-coip-[0-9a-f]+$"),
+            Field(examples=["ipv4pool-coip-0123456789abcdef0"]),
+        ]
+        | None
+    ) = None
     """Pool of the site's own addresses to give the instance one from; absent with direct VPC routing."""
 
 
@@ -65,7 +81,7 @@ class InstanceCompute(Spec):
     kind: Literal["instance"]
     """Selects an instance."""
 
-    host: DnsLabel
+    host: Annotated[DnsLabel, Field(examples=["a"])]
     """Name of the host in `hosts` that this instance is. Its `node_ip` (or `address`) is the instance's, fixed."""
 
     instance_type: InstanceType
@@ -77,10 +93,10 @@ class InstanceCompute(Spec):
     disk_gib: Annotated[int, Field(ge=16, le=16384)] = 100
     """Size of the root volume (gp2, encrypted), in GiB."""
 
-    kms_key_arn: NonEmpty | None = None
+    kms_key_arn: Annotated[NonEmpty, Field(examples=["arn:aws:kms:eu-central-1:123456789012:key/edge"])] | None = None
     """KMS key of the volume; the account's default EBS key when absent."""
 
-    instance_profile: NonEmpty | None = None
+    instance_profile: Annotated[NonEmpty, Field(examples=["edge"])] | None = None
     """IAM instance profile, where software on the host needs AWS credentials."""
 
     authorized_keys: Annotated[tuple[AuthorizedKey, ...], Field(min_length=1)]
@@ -99,7 +115,7 @@ class EksNodes(Spec):
     ami: AmiId
     """EKS-optimised image for the cluster's version, in the Outpost's region."""
 
-    instance_profile: NonEmpty
+    instance_profile: Annotated[NonEmpty, Field(examples=["edge-nodes"])]
     """Name of the IAM instance profile of the nodes."""
 
     role_arn: RoleArn
@@ -118,7 +134,7 @@ class EksLocalCompute(Spec):
     kind: Literal["eks-local"]
     """Selects an EKS local cluster."""
 
-    version: Annotated[str, StringConstraints(pattern=r"^1\.\d{2}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^1\.\d{2}$"), Field(examples=["1.34"])]
     """Kubernetes version. Local clusters lag behind EKS in the region."""
 
     cluster_role_arn: RoleArn
@@ -127,7 +143,7 @@ class EksLocalCompute(Spec):
     control_plane_instance_type: InstanceType
     """EC2 instance type of the three control plane instances."""
 
-    placement_group: NonEmpty | None = None
+    placement_group: Annotated[NonEmpty, Field(examples=["edge-control-plane"])] | None = None
     """Placement group of the control plane, to spread it over the Outpost's hardware."""
 
     nodes: EksNodes
@@ -146,10 +162,12 @@ class OutpostsSpec(Spec):
     outpost_arn: OutpostArn
     """ARN of the Outpost. Its region is where everything is made."""
 
-    account_id: Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+    account_id: Annotated[str, StringConstraints(pattern=r"^\d{12}$"), Field(examples=["123456789012"])]
     """AWS account of the site; credentials of any other account are refused before anything is made."""
 
-    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]{8,17}$")]
+    vpc_id: Annotated[
+        str, StringConstraints(pattern=r"^vpc-[0-9a-f]{8,17}$"), Field(examples=["vpc-0123456789abcdef0"])
+    ]
     """Existing VPC."""
 
     subnet_cidr: BoundedCidr

@@ -12,13 +12,23 @@ from components.types import NonEmpty, SemVer
 from components.urls import UrlOf
 from sitefile.problems import Finding
 
-Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
+Uuid = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"),
+    Field(examples=["00000000-0000-4000-8000-000000000001"]),
+]
 """An Azure id in lower case: subscription, tenant, group or object."""
 
-ArmId = Annotated[str, StringConstraints(pattern=r"^/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/\S+$")]
+ArmId = Annotated[
+    str,
+    StringConstraints(pattern=r"^/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/\S+$"),
+    Field(
+        examples=["/subscriptions/ID/resourceGroups/edge-eu/providers/Microsoft.HybridCompute/privateLinkScopes/edge"]
+    ),
+]
 """The full id of an Azure resource."""
 
-ProxyUrl = Annotated[str, UrlOf(("http", "https"))]
+ProxyUrl = Annotated[str, UrlOf(("http", "https")), Field(examples=["http://proxy.example.com:3128"])]
 """Address of a proxy. Without credentials: those would be a secret in a file."""
 
 
@@ -47,15 +57,22 @@ class ArcSpec(Spec):
     tenant_id: Uuid
     """Microsoft Entra tenant of the subscription."""
 
-    resource_group: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.()-]{0,89}[A-Za-z0-9_()-]$")]
+    resource_group: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.()-]{0,89}[A-Za-z0-9_()-]$"), Field(examples=["edge-eu"])
+    ]
     """Existing resource group."""
 
     location: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]+$")]
     """Azure region that holds the registration's metadata, such as `westeurope`."""
 
-    cluster_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,61}[A-Za-z0-9]$")] | None = (
-        None
-    )
+    cluster_name: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,61}[A-Za-z0-9]$"),
+            Field(examples=["berlin-01"]),
+        ]
+        | None
+    ) = None
     """Name of the cluster in Azure; the site id when absent. Another name is another registration."""
 
     chart_version: SemVer

@@ -35,11 +35,13 @@ class RancherSpec(Spec):
     api_url: HttpsUrl
     """Address of the Rancher server, such as `https://rancher.example.com`."""
 
-    ca_certs: Annotated[str, AfterValidator(_certificates)] | None = None
+    ca_certs: (
+        Annotated[str, AfterValidator(_certificates), Field(examples=["-----BEGIN CERTIFICATE-----..."])] | None
+    ) = None
     """Certificates (PEM) of the authority that signed the server's certificate, where it is a private one. With these,
     no other authority is trusted."""
 
-    cluster_name: DnsLabel | None = None
+    cluster_name: Annotated[DnsLabel, Field(examples=["berlin-01"])] | None = None
     """Name of the cluster in Rancher; the site id when absent."""
 
     fleet_workspace: DnsLabel = "fleet-default"

@@ -1,0 +1,121 @@
+"""What a field of a site file means, and the value that a site has for it, with the file and line of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from edge.exit_codes import BAD_INPUT
+from edge.run.failure import OperationError
+from edge.run.selection import selected
+from sitefile.fields import Field, Fields, Kind
+from sitefile.problems import DataPath, FileError, Position, any_of, dotted, shown
+from sitefile.yaml_tree import MappingNode, find
+from stacks.loader import site_checker, site_shape
+
+_SUGGESTED = 8
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of a site: what it is, and where it was written; nowhere for the program's own default."""
+
+    path: DataPath
+    value: Any
+    position: Position | None
+
+    def as_dict(self) -> dict[str, Any]:
+        at = self.position
+        origin = {"file": at.file.as_posix(), "line": at.line, "column": at.column} if at else None
+        return {"path": dotted(self.path), "value": self.value, "from": origin}
+
+
+@cache
+def site_fields() -> Fields:
+    """The fields of a site file."""
+    return Fields(site_shape())
+
+
+def explained(name: str) -> tuple[Field, ...]:
+    """The fields that ``name`` means; the whole file for no name. Raises ``OperationError`` for one that is none."""
+    fields = site_fields()
+    if found := fields.named(name):
+        return found
+    near = fields.near(name)[:_SUGGESTED]
+    what = f"There is no field {shown(name)}" + (f": did you mean {any_of(near)}?" if near else ".")
+    above = next((at for at in _above(name) if fields.named(at)), "")
+    raise OperationError(what, (f"edge explain {above}".rstrip() + "     lists what there is",), code=BAD_INPUT)
+
+
+def values_at(field: Field, site: str, root: Path) -> list[Value]:
+    """Every single value that ``site`` has for a field or below it. Raises ``FileError`` for a site with errors."""
+    (file,) = _one(site, root)
+    checked = site_checker(root, file.parent).check(file)
+    if checked.model is None or checked.tree is None:
+        raise FileError(checked.problems)
+    data = checked.model.model_dump(mode="json")
+    return [
+        Value(path, value, _written(checked.tree, path))
+        for at, found in _places(data, field.keys, field.chosen)
+        for path, value in _leaves(found, at)
+    ]
+
+
+def _one(site: str, root: Path) -> list[Path]:
+    files = selected([site], root)
+    if len(files) != 1:
+        raise OperationError(f"--site takes one site, and {shown(site)} are {len(files)}.", code=BAD_INPUT)
+    return files
+
+
+def _above(name: str) -> Iterator[str]:
+    """The names of what is around a field, the nearest first."""
+    while name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _places(
+    value: Any, keys: tuple[str, ...], chosen: tuple[Kind, ...], at: DataPath = (), depth: int = 0
+) -> Iterator[tuple[DataPath, Any]]:
+    """Where a field is in a site: once for each entry of the lists, and each name of the mappings, on the way."""
+    if isinstance(value, list) and depth < len(keys) + _is_kind(keys, chosen, depth):
+        for index, item in enumerate(value):
+            yield from _places(item, keys, chosen, (*at, index), depth)
+        return
+    if isinstance(value, Mapping):
+        kinds = [kind for kind in chosen if len(kind.keys) == depth]
+        if any(value.get(kind.by) != kind.name for kind in kinds):
+            return
+    if depth == len(keys):
+        yield at, value
+    elif isinstance(value, Mapping) and keys[depth] in value:
+        yield from _places(value[keys[depth]], keys, chosen, (*at, keys[depth]), depth + 1)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(item, Mapping) and keys[depth] in item:
+                yield from _places(item, keys, chosen, (*at, name), depth)
+
+
+def _is_kind(keys: tuple[str, ...], chosen: tuple[Kind, ...], depth: int) -> bool:
+    """Whether the field is a kind of the block at ``depth``: of a list, only the entries of that kind are meant."""
+    return depth == len(keys) and any(len(kind.keys) == depth for kind in chosen)
+
+
+def _leaves(value: Any, at: DataPath) -> Iterator[tuple[DataPath, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*at, str(key)))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*at, index))
+    else:
+        yield at, value
+
+
+def _written(tree: MappingNode, path: DataPath) -> Position | None:
+    node = find(tree, path)
+    return node.position if node is not None else None

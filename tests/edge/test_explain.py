@@ -1,0 +1,165 @@
+"""`edge explain`: what a field means, and the value that a site has with where it comes from."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from edge.run.explain import site_fields, values_at
+from sitefile.fields import NO_DEFAULT
+from sitefile.problems import dotted
+from stacks.loader import load_site
+from stacks.site import SiteSpec
+from tests.edge.conftest import Project
+
+_COUNTS = re.compile(
+    r"(^|_)(port|attempts|retention|replicas|count|max_pids|max_batch|version|parallel|context|layers|kv_heads|head_size"
+    r"|dims|cores|jetpack)$"
+)
+
+
+def test_every_field_of_a_site_file_is_described() -> None:
+    undescribed = [field.path for field in site_fields().root.below() if not field.description]
+    assert undescribed == []
+
+
+def test_a_name_means_one_field_or_the_same_field_of_several_kinds() -> None:
+    root = site_fields().root
+    for field in root.below():
+        # Alternatives that their own keys tell apart have no name of their own.
+        if not field.is_kind or field.path.endswith(f".{field.name}"):
+            assert any(found == field for found in site_fields().named(field.path)), field.path
+            assert len({found.name for found in site_fields().named(field.path)}) == 1
+
+
+def test_every_field_that_a_person_must_fill_in_has_an_example_or_choices() -> None:
+    lacking = [
+        field.path
+        for field in site_fields().root.below()
+        if not field.is_kind
+        and field.default in (NO_DEFAULT, None)
+        and not field.fields
+        and not field.kinds
+        and not (field.examples or field.allowed or field.type == "true or false")
+    ]
+    assert lacking == []
+
+
+def test_every_number_has_a_unit_or_is_a_count() -> None:
+    lacking = [
+        field.path
+        for field in site_fields().root.below()
+        if "number" in field.type and not field.unit and not _COUNTS.search(field.name)
+    ]
+    assert lacking == []
+
+
+def test_a_field_is_explained_with_type_default_and_example(project: Project) -> None:
+    said = project.edge("explain", "k3s.version")
+    assert said.code == 0
+    assert said.stdout.startswith("k3s.version  <text, required>\n")
+    assert "Release for all hosts" in said.stdout
+    assert re.search(r"default +v1\.\S+ \(stacks/sites/_defaults\.yaml:\d+\)", said.stdout)
+    assert re.search(r"example +v1\.", said.stdout)
+
+
+def test_a_block_lists_what_is_below_it_by_kind(project: Project) -> None:
+    said = project.edge("explain", "k3s.datastore")
+    for expected in ("kind: embedded", "kind: external", "snapshot_schedule", "engine"):
+        assert expected in said.stdout
+    assert re.search(r"one of +embedded, external", project.edge("explain", "k3s.datastore.kind").stdout)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "hosts.address", "mesh.tailscale.tags", "gitops.flux.source", "place", "inference.triton.models"]
+)
+def test_nothing_is_wider_than_80_columns_but_what_cannot_be_broken(project: Project, name: str) -> None:
+    said = project.edge("explain", *([name] if name else []))
+    assert said.code == 0, said.stderr
+    assert [line for line in said.stdout.splitlines() if len(line) > 80 and " " in line.strip()] == []
+
+
+def test_an_unknown_field_is_bad_input_and_what_is_near_is_named(project: Project) -> None:
+    said = project.edge("explain", "k3s.verison")
+    assert said.code == 2
+    assert "did you mean `k3s.version`?" in said.stderr
+    assert "edge explain k3s " in said.stderr
+
+
+def test_a_field_without_what_is_above_it_is_found(project: Project) -> None:
+    said = project.edge("explain", "snapshot_schedule")
+    assert (said.code, "`k3s.datastore.embedded.snapshot_schedule`" in said.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "file", "line"),
+    [
+        ("tier", "near", "stacks/sites/demo.yaml", 4),
+        ("hosts.address", "10.10.0.11", "stacks/sites/demo.yaml", 7),
+        ("mesh.tailscale.tags", "shop", "stacks/sites/demo.yaml", 9),
+        ("mesh.tailscale.version", None, "stacks/sites/_defaults.yaml", None),
+        ("k3s.version", None, "stacks/sites/_defaults.yaml", None),
+        ("k3s.pod_cidr", "10.42.0.0/16", None, None),
+    ],
+)
+def test_a_sites_value_is_shown_with_file_and_line(
+    project: Project, name: str, value: str | None, file: str | None, line: int | None
+) -> None:
+    (found,) = project.edge("explain", name, "--site", "demo", "--json").document["values"]
+    if value is not None:
+        assert found["value"] == value
+    if file is None:
+        assert found["from"] is None
+    else:
+        assert found["from"]["file"] == file
+        text = (project.root / file).read_text().splitlines()[found["from"]["line"] - 1]
+        assert found["value"] in text
+    if line is not None:
+        assert found["from"]["line"] == line
+
+
+def test_a_value_that_no_file_has_is_the_programs_own(project: Project) -> None:
+    said = project.edge("explain", "k3s.pod_cidr", "--site", "demo").stdout
+    assert "k3s.pod_cidr: 10.42.0.0/16  # default of the program" in said
+
+
+def test_the_value_of_a_tier_comes_from_the_tiers_file(project: Project) -> None:
+    profiles = project.root / "stacks" / "profiles"
+    real = profiles.resolve()
+    profiles.unlink()
+    (profiles / "tiers").mkdir(parents=True)
+    for file in real.iterdir():
+        if file.name != "tiers":
+            (profiles / file.name).symlink_to(file)
+    (profiles / "tiers" / "near.yaml").write_text(
+        "description: here\nlatency_ms: {min: 1, max: 5}\ndefaults:\n  ssh: {port: 2222}\n"
+    )
+    (found,) = project.edge("explain", "ssh.port", "--site", "demo", "--json").document["values"]
+    assert (found["value"], found["from"]["file"], found["from"]["line"]) == (
+        2222,
+        "stacks/profiles/tiers/near.yaml",
+        4,
+    )
+    assert "for tier: near" in project.edge("explain", "ssh.port").stdout
+
+
+def test_a_kind_that_a_site_does_not_have_has_no_value_there(project: Project) -> None:
+    said = project.edge("explain", "registrations.arc.location", "--site", "demo")
+    assert said.code == 0
+    assert "demo has no `registrations.arc.location`." in said.stdout
+
+
+def test_the_values_of_a_site_are_those_of_its_model(project: Project) -> None:
+    spec: SiteSpec = load_site("demo", root=project.root)
+    found = {dotted(one.path): one.value for one in values_at(site_fields().root, "demo", project.root)}
+    assert found["k3s.version"] == spec.k3s.version if spec.k3s else False
+    assert found["hosts[0].host_key"] == spec.hosts[0].host_key
+    assert found["inference.triton.models[0]"] == "yolov9-spatial"
+
+
+def test_a_site_with_errors_is_said_to_have_them(project: Project) -> None:
+    project.change("demo", lambda content: content.update(tier="nearby"))
+    said = project.edge("explain", "tier", "--site", "demo")
+    assert said.code == 2
+    assert "stacks/sites/demo.yaml:" in said.stderr

@@ -1,0 +1,63 @@
+"""Mutants of what is promised of new sites, of secrets that are made, and of explanations."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_NEW = "tests/edge/test_new.py"
+_SECRETS = "tests/edge/test_secrets_command.py"
+_EXPLAIN = "tests/edge/test_explain.py"
+_OPERATION = "edge/run/operation.py"
+
+ONBOARDING: tuple[Mutant, ...] = (
+    Mutant("a new site overwrites no file", "edge/run/new_site.py", "if file.exists() or", "if False and", (_NEW,)),
+    Mutant(
+        "a host key is not believed by itself",
+        "edge/commands/new.py",
+        "    if not asking.possible:\n        raise",
+        "    if not asking.possible:\n        return shown.key\n        raise",
+        (_NEW,),
+    ),
+    Mutant(
+        "a fingerprint is compared",
+        "edge/hosts/first_contact.py",
+        'if wanted.rstrip("=") != shown.fingerprint:',
+        "if False:",
+        (_NEW,),
+    ),
+    Mutant(
+        "a site takes no machine of another", "edge/commands/new.py", "clashes([draft], PROJECT_ROOT)", "[]", (_NEW,)
+    ),
+    Mutant("of many new sites all or none are written", "edge/run/new_site.py", "file.unlink()", "pass", (_NEW,)),
+    Mutant(
+        "a secret is in no argument",
+        _OPERATION,
+        "full_key(key)], stdin=value)",
+        'full_key(key), value], stdin="")',
+        (_SECRETS,),
+    ),
+    Mutant(
+        "a secret is encrypted",
+        _OPERATION,
+        '"config", "set", "--secret",',
+        '"config", "set", "--plaintext",',
+        (_SECRETS,),
+    ),
+    Mutant(
+        "a token that is set is not replaced",
+        "edge/run/site_secrets.py",
+        'if one.state == "missing" and one.generated',
+        "if one.generated",
+        (_SECRETS,),
+    ),
+    Mutant(
+        "no token is made for a live cluster", "edge/run/site_secrets.py", "if live and made:", "if False:", (_SECRETS,)
+    ),
+    Mutant(
+        "a value is explained with the file that it comes from",
+        "edge/run/explain.py",
+        "return node.position if node is not None else None",
+        "return tree.position",
+        (_EXPLAIN,),
+    ),
+)
