@@ -10,6 +10,7 @@ from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.kubeconfig import KUBECONFIG
 from tests.mutants.many import MANY
 from tests.mutants.mutant import Mutant
+from tests.mutants.pictures import PICTURES
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
 
@@ -98,6 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (_LOADER,),
     ),
     *PREVIEW,
+    *PICTURES,
     *CONSEQUENCES,
     # How hosts are reached.
     Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
