@@ -13,10 +13,24 @@ from typing import Any
 
 import typer
 
-from edge.commands import check, destroy, doctor, drift, graph, kubeconfig, outputs, preview, render, schema, status, up
+from edge.commands import (
+    check,
+    destroy,
+    doctor,
+    drift,
+    graph,
+    kubeconfig,
+    outputs,
+    preview,
+    render,
+    report,
+    schema,
+    status,
+    up,
+)
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
-COMMANDS = (check, render, graph, preview, up, destroy, outputs, status, kubeconfig, schema, doctor, drift)
+COMMANDS = (check, render, graph, report, preview, up, destroy, outputs, status, kubeconfig, schema, doctor, drift)
 
 app = typer.Typer(
     name="edge",

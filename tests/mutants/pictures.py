@@ -8,6 +8,7 @@ _GRAPH = "tests/edge/test_site_graph.py"
 _LAYOUT = "tests/edge/test_graph_layout.py"
 _SVG = "tests/edge/test_graph_svg.py"
 _TEXT = "tests/edge/test_graph_text.py"
+_REPORT = "tests/edge/test_html_report.py"
 
 PICTURES: tuple[Mutant, ...] = (
     Mutant(
@@ -16,6 +17,27 @@ PICTURES: tuple[Mutant, ...] = (
         "return html.escape(printable(text))",
         "return text",
         (_SVG,),
+    ),
+    Mutant(
+        "text of a site file is text in a report",
+        "edge/show/html_page.py",
+        "return html.escape(printable(str(value)))",
+        "return str(value)",
+        (_REPORT,),
+    ),
+    Mutant(
+        "a report runs no script but its own",
+        "edge/show/html_page.py",
+        "script-src 'sha256-{hashed}'",
+        "script-src 'unsafe-inline'",
+        (_REPORT,),
+    ),
+    Mutant(
+        "a site that cannot be read is not left out of the report",
+        "edge/show/html_report.py",
+        "for site in overview.report.sites]",
+        "for site, _ in overview.known]",
+        (_REPORT,),
     ),
     Mutant(
         "what waits for each other is drawn in one direction",
