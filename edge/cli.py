@@ -19,11 +19,13 @@ from edge.commands import (
     doctor,
     drift,
     explain,
+    graph,
     kubeconfig,
     new,
     outputs,
     preview,
     render,
+    report,
     schema,
     secrets,
     status,
@@ -32,7 +34,7 @@ from edge.commands import (
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = (
-    *(new, check, render, secrets, preview, up, destroy, outputs, status, kubeconfig),
+    *(new, check, render, graph, report, secrets, preview, up, destroy, outputs, status, kubeconfig),
     *(drift, doctor, explain, schema),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Literal
@@ -57,10 +58,7 @@ class Economics:
 
 def assess(spec: EconomicsSpec) -> Economics:
     """Apply the rule to a site. Missing amounts come from the scenario; ``rules.site`` refuses a site without both."""
-    scenario_cloud, scenario_opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
-    cloud = _exact(scenario_cloud if spec.cloud_usd_per_month is None else spec.cloud_usd_per_month)
-    opex = _exact(scenario_opex if spec.edge_opex_usd_per_month is None else spec.edge_opex_usd_per_month)
-    capex = _exact(spec.capex_usd)
+    capex, cloud, opex = _amounts(spec)
     edge = capex / AMORTISATION_MONTHS + opex
     monthly_gain = cloud - opex
     return Economics(
@@ -70,6 +68,28 @@ def assess(spec: EconomicsSpec) -> Economics:
         saving_percent=float(round(100 * (cloud - edge) / cloud, 1)) if cloud else 0.0,
         break_even_month=math.ceil(capex / monthly_gain) if monthly_gain > 0 else None,
         edge_pays=cloud > edge,
+    )
+
+
+def together(specs: Iterable[EconomicsSpec]) -> EconomicsSpec:
+    """The amounts of several sites in one: their hardware is bought in the same month."""
+    capex, cloud, opex = (sum(amounts, Fraction()) for amounts in zip(*map(_amounts, specs), strict=True))
+    return EconomicsSpec(capex_usd=float(capex), cloud_usd_per_month=float(cloud), edge_opex_usd_per_month=float(opex))
+
+
+def cumulative(spec: EconomicsSpec, months: int) -> list[tuple[float, float]]:
+    """What has been spent until the end of each month, from month 0 to ``months``: (edge, cloud), in USD."""
+    capex, cloud, opex = _amounts(spec)
+    return [(float(capex + opex * month), float(cloud * month)) for month in range(months + 1)]
+
+
+def _amounts(spec: EconomicsSpec) -> tuple[Fraction, Fraction, Fraction]:
+    """Hardware; cloud and edge operation per month. What the site leaves out is the scenario's."""
+    cloud, opex = SCENARIOS.get(spec.scenario or "", (0.0, 0.0))
+    return (
+        _exact(spec.capex_usd),
+        _exact(cloud if spec.cloud_usd_per_month is None else spec.cloud_usd_per_month),
+        _exact(opex if spec.edge_opex_usd_per_month is None else spec.edge_opex_usd_per_month),
     )
 
 

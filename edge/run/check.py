@@ -221,8 +221,13 @@ def compared(found: SiteCheck, before: Before) -> SiteCheck:
     """With what the edit of the site means. Raises ``OperationError``."""
     if found.problems or is_fleet(found.file, before.root):
         return found
-    spec = _files(before.root, found.file.parent).check(found.file).model
+    spec = spec_of(found.file, before.root)
     return found if spec is None else replace(found, consequences=before.consequences(spec))
+
+
+def spec_of(file: Path, root: Path) -> SiteSpec | None:
+    """The site that a file describes; None where it has errors."""
+    return _files(root, file.parent).check(file).model
 
 
 def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:

@@ -18,12 +18,13 @@ from types import ModuleType
 import pulumi
 from pulumi.runtime import set_all_config
 
-from edge.run.stack_settings import placeholders
+from edge.run.stack_settings import placeholders, read_settings
 from engine.environment import PROJECT_ROOT
 from engine.rehearsal.in_process import Recording, record
 from engine.rehearsal.world import World
 from stacks.configuration import ALLOW_DESTROY, NAMESPACE, full_key
 from stacks.edge_site import EdgeSite
+from stacks.loader import load_site
 from stacks.parts import entries
 from stacks.program import Built, observed
 from stacks.site import SiteSpec
@@ -98,6 +99,17 @@ def recorded(
         world=world_of(spec),
     )
     return recording, made[0] if made else None
+
+
+def recorded_site(site: str, root: Path) -> tuple[SiteSpec, Recording, EdgeSite | None]:
+    """As ``recorded``, with the site as its file and the settings of its stack have it. ``site`` is an id or a path.
+
+    No setting that holds a secret is read. Raises ``FileError``, and what the program raises.
+    """
+    spec = load_site(site, root=root)
+    file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
+    settings = read_settings(root, spec.site)
+    return spec, *recorded(spec, rehearsed(spec, settings.plain, file, root), root)
 
 
 def world_of(spec: SiteSpec) -> World:

@@ -17,11 +17,9 @@ from components.shell import script_of
 from edge.exit_codes import BAD_INPUT
 from edge.run.difference import UNKNOWN as UNKNOWN_TEXT
 from edge.run.failure import OperationError
-from edge.run.program import recorded, rehearsed
-from edge.run.stack_settings import read_settings
+from edge.run.program import recorded_site
 from edge.run.yaml_text import as_yaml
 from engine.rehearsal.in_process import UNKNOWN, Recorded, Secret
-from stacks.loader import load_site
 
 INDEX = ".edge-render"
 """Lists the files of an earlier rendering in its folder, so that the next one removes what is gone."""
@@ -40,10 +38,7 @@ def rendered(site: str, root: Path) -> dict[str, str]:
 
     Raises ``FileError``, and what the program raises.
     """
-    spec = load_site(site, root=root)
-    file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
-    settings = read_settings(root, spec.site)
-    recording, built = recorded(spec, rehearsed(spec, settings.plain, file, root), root)
+    _, recording, built = recorded_site(site, root)
     hosts = built.hosts if built is not None else []
     nodes = {host.spec.address: host.node for host in hosts}
     files: dict[str, str] = {}

@@ -248,7 +248,7 @@ def cost_line(cost: Mapping[str, Any]) -> str:
     edge, cloud = cost["edge_usd_per_month"], cost["cloud_usd_per_month"]
     amounts = f"edge {edge:,.0f} USD/month, cloud {cloud:,.0f} USD/month"
     month = cost["break_even_month"]
-    even = f"the hardware is paid back after month {month}" if month else "the hardware is never paid back"
+    even = "the hardware is never paid back" if month is None else f"the hardware is paid back after month {month}"
     if cost["edge_pays"]:
         saving, percent = cost["saving_usd_per_month"], cost["saving_percent"]
         return f"{amounts}: edge pays, {saving:,.0f} USD/month ({percent:g} %); {even}"

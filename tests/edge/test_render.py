@@ -167,6 +167,7 @@ def test_the_cost_says_whether_edge_pays() -> None:
     )
     assert "edge does not pay" in render.cost_line({**COST, "edge_pays": False})
     assert "never paid back" in render.cost_line({**COST, "break_even_month": None})
+    assert "after month 0" in render.cost_line({**COST, "break_even_month": 0}), "hardware that costs nothing"
 
 
 def test_outputs_that_are_no_text_are_json() -> None:

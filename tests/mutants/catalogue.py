@@ -11,6 +11,7 @@ from tests.mutants.kubeconfig import KUBECONFIG
 from tests.mutants.many import MANY
 from tests.mutants.mutant import Mutant
 from tests.mutants.onboarding import ONBOARDING
+from tests.mutants.pictures import PICTURES
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
 
@@ -100,6 +101,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *ONBOARDING,
     *PREVIEW,
+    *PICTURES,
     *CONSEQUENCES,
     # How hosts are reached.
     Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stacks.economics import AMORTISATION_MONTHS, SCENARIOS, Economics, EconomicsSpec, assess
+from stacks.economics import (
+    AMORTISATION_MONTHS,
+    SCENARIOS,
+    Economics,
+    EconomicsSpec,
+    assess,
+    cumulative,
+    together,
+)
 
 
 def assessed(
@@ -163,3 +171,34 @@ def test_what_is_saved_is_the_difference_of_what_is_shown(capex: int, cloud: int
     found = assessed(capex / 100, cloud / 100, opex / 100)
     assert found.saving_usd_per_month == pytest.approx(found.cloud_usd_per_month - found.edge_usd_per_month, abs=0.011)
     assert found.saving_percent <= 100
+
+
+@given(st.lists(st.tuples(cents, cents, cents), min_size=1, max_size=6))
+def test_sites_together_cost_the_sum_of_what_they_cost(amounts: list[tuple[int, int, int]]) -> None:
+    specs = [
+        EconomicsSpec(capex_usd=capex / 100, cloud_usd_per_month=cloud / 100, edge_opex_usd_per_month=opex / 100)
+        for capex, cloud, opex in amounts
+    ]
+    total = together(specs)
+    assert total.capex_usd == sum(capex for capex, _, _ in amounts) / 100
+    assert total.cloud_usd_per_month == sum(cloud for _, cloud, _ in amounts) / 100
+    assert total.edge_opex_usd_per_month == sum(opex for _, _, opex in amounts) / 100
+
+
+def test_what_a_scenario_fills_in_counts_in_the_sum() -> None:
+    total = together([EconomicsSpec(scenario="cdn-5-pops", capex_usd=usd) for usd in (1, 2)])
+    cloud, opex = SCENARIOS["cdn-5-pops"]
+    assert (total.capex_usd, total.cloud_usd_per_month, total.edge_opex_usd_per_month) == (3, 2 * cloud, 2 * opex)
+
+
+@given(capex=cents, cloud=cents, opex=cents)
+def test_the_lines_cross_in_the_month_of_the_break_even(capex: int, cloud: int, opex: int) -> None:
+    spec = EconomicsSpec(capex_usd=capex / 100, cloud_usd_per_month=cloud / 100, edge_opex_usd_per_month=opex / 100)
+    month = assess(spec).break_even_month
+    spent = cumulative(spec, 48)
+    assert spent[0] == (capex / 100, 0)
+    cheaper = [number for number, (edge, cloud_usd) in enumerate(spent) if number and edge <= cloud_usd]
+    if month is None or month > 48:
+        assert not cheaper or cloud == opex
+    else:
+        assert cheaper[0] == max(month, 1)

@@ -1,0 +1,49 @@
+"""`edge report`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edge.commands.options import Json, Sites
+from edge.exit_codes import DONE
+
+EXAMPLES = "edge report --html sites.html   |   edge report prod demo --html -   |   edge report --json | jq .cost"
+
+
+def run(
+    sites: Sites = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write the page into this file; `-`: standard output.")
+    ] = None,
+    as_json: Json = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; by default as many as help.")
+    ] = None,
+) -> int:
+    """Report on sites as one HTML page: regions, versions, power and heat, policies, cost. Findings are no failure."""
+    if html is None and not as_json:
+        raise typer.BadParameter("say where to: `edge report --html FILE`, or `--json`")
+    if html == "-" and as_json:
+        raise typer.BadParameter("only one of `--html -` and `--json` can have standard output")
+    from edge.run.check import fleet_settings
+    from edge.run.overview import overview
+    from edge.run.selection import selected_with_fleet
+    from edge.run.written_file import write_text
+    from edge.show.document import print_json
+    from edge.show.html_report import html_report
+    from engine.environment import PROJECT_ROOT
+
+    # Wrong settings would otherwise be said once for each site.
+    fleet_settings()
+    found = overview(selected_with_fleet(sites or [], PROJECT_ROOT), PROJECT_ROOT, jobs)
+    if html is not None:
+        write_text(html, html_report(found))
+    if as_json:
+        # The page is there, whatever is found: `edge check` is the gate.
+        print_json({**found.as_dict(), "exit": DONE})
+    elif html != "-":
+        count = len(found.report.sites)
+        typer.echo(f"{count} site{'' if count == 1 else 's'} in {html}")
+    return DONE
