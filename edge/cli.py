@@ -13,10 +13,10 @@ from typing import Any
 
 import typer
 
-from edge.commands import check, destroy, doctor, drift, kubeconfig, outputs, preview, render, schema, up
+from edge.commands import check, destroy, doctor, drift, kubeconfig, outputs, pr, preview, render, schema, up
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
-COMMANDS = (check, render, preview, up, destroy, outputs, kubeconfig, schema, doctor, drift)
+COMMANDS = (check, render, preview, pr, up, destroy, outputs, kubeconfig, schema, doctor, drift)
 
 app = typer.Typer(
     name="edge",

@@ -12,12 +12,13 @@ def run(sites: Sites = None, as_json: Json = False) -> int:
     from edge.hosts.drift import find_drift
     from edge.run.selection import selected
     from edge.show.document import print_json
-    from edge.show.drift import counting, report
+    from edge.show.drift import report
+    from edge.show.progress import counting
     from edge.show.render import console
     from engine.environment import PROJECT_ROOT
 
     files = selected(sites or [], PROJECT_ROOT)
-    with counting() as tell:
+    with counting("drift", "hosts probed") as tell:
         result = find_drift(files, PROJECT_ROOT, tell)
     if as_json:
         print_json(result.as_dict())

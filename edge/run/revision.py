@@ -45,6 +45,16 @@ def check_out(commit: str, root: Path, folder: Path) -> None:
     (folder / ".index").unlink()
 
 
+def changed_paths(commit: str, root: Path) -> list[Path]:
+    """Files of the project that are not as ``commit`` has them: changed, new, gone; below ``root``."""
+    differ = _git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", commit, "--", ".")
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    for done in (differ, new):
+        if done.returncode:
+            raise OperationError(f"git cannot compare with {commit}: {done.stderr.strip()}")
+    return sorted({Path(name) for name in (differ.stdout + new.stdout).split("\0") if name})
+
+
 def _git(root: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(

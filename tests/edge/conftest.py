@@ -24,6 +24,7 @@ from engine.rehearsal.workspace import rehearsal_workspace
 from engine.rehearsal.world import World
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_site
+from tests.edge.cloned import Clone, cloned
 from tests.edge.sites import SITES
 
 
@@ -98,3 +99,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name in ("EDGE_DEBUG", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
     return own
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return cloned(tmp_path / "clone")

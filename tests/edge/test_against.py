@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,68 +9,7 @@ import pytest
 
 from edge.run import revision
 from edge.run.failure import OperationError
-from stacks.catalogue import PROJECT_ROOT
-
-_IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-
-
-@dataclass(frozen=True)
-class Clone:
-    """A clone of the project with a history of its own."""
-
-    root: Path
-
-    def git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *_IDENTITY, *arguments], cwd=self.root, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def commit(self) -> str:
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", "a change")
-        return self.git("rev-parse", "HEAD")
-
-    def replace(self, file: str, old: str, new: str) -> None:
-        path = self.root / file
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-
-    def preview(self, site: str, *options: str) -> dict[str, Any]:
-        """The document of `edge preview SITE --rehearse`, run by the clone's own program."""
-        done = subprocess.run(
-            [sys.executable, "-m", "edge.cli", "preview", site, "--rehearse", *options, "--json"],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        document: dict[str, Any] = json.loads(done.stdout)
-        assert document["exit"] == done.returncode, done.stderr
-        return document
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Clone:
-    made = Clone(tmp_path / "clone")
-    made.root.mkdir()
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if not name.startswith(("tests/", "lab/", "bench/")) and (PROJECT_ROOT / name).is_file():
-            (made.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT_ROOT / name, made.root / name)
-    made.git("init", "--quiet")
-    made.commit()
-    return made
-
+from tests.edge.cloned import Clone
 
 def changed(document: dict[str, Any]) -> dict[str, int]:
     return {op: number for op, number in document["counts"].items() if number}
