@@ -9,7 +9,9 @@ import typer
 
 from edge.commands.options import Json, Sites
 
-EXAMPLES = "edge pr --base origin/main   |   edge pr --base origin/main --out comment.md   |   edge pr --base HEAD~1 'store-*'"
+EXAMPLES = (
+    "edge pr --base origin/main   |   edge pr --base origin/main --out comment.md   |   edge pr --base HEAD~1 'store-*'"
+)
 
 
 def run(
@@ -40,7 +42,11 @@ def run(
             found.append(SiteChange(one.site, one.nodes, one.document or {}, one.error, one.cost_before))
             tell(len(found), len(looked_at))
     whole = PullRequest(
-        base, commit_of(base, PROJECT_ROOT), found, len(files) - len(looked_at), deleted(base, PROJECT_ROOT) if not sites else ()
+        base,
+        commit_of(base, PROJECT_ROOT),
+        found,
+        len(files) - len(looked_at),
+        deleted(base, PROJECT_ROOT) if not sites else (),
     )
     text = comment(whole)
     if out is not None:

@@ -20,7 +20,6 @@ from sitefile.problems import FileError
 from stacks.loader import load_site, site_files
 from stacks.site import SiteSpec
 
-
 _SHAPES_PLANS = (
     *("components", "sitefile", "stacks", "policies", "edge", "engine"),
     *("__main__.py", "Pulumi.yaml", "requirements.txt", "requirements.lock"),

@@ -8,7 +8,6 @@ from rich.text import Text
 from components.expected import Expected
 from edge.hosts.drift import Report, SiteDrift
 from edge.show.render import failure, remedies
-from sitefile.problems import printable
 
 _DIGITS = 12
 _SUBJECT = {"mode": "mode of ", "link": "link ", "sysctl": "setting "}

@@ -40,7 +40,7 @@ def progress(title: str, *, quiet: bool = False, preview: bool = False) -> Itera
 
 @contextmanager
 def counting(title: str, things: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress of many things at once, such as `hosts probed`: how many are done, of how many. Shown after two seconds."""
+    """Progress of many things, such as `hosts probed`: how many are done, of how many. Shown after two seconds."""
     if sys.stderr.isatty():
         from edge.show.live import LiveLine
 

@@ -16,6 +16,7 @@ from typing import Any
 from edge.run.difference import ABSENT, SECRET
 from edge.show.difference import lines_of
 from sitefile.problems import printable
+from stacks.provenance import OUTPUT as BUILT_FROM
 
 MARK = "<!-- edge pr -->"
 """First line of the comment, by which the next run finds it."""
@@ -55,9 +56,14 @@ class SiteChange:
         return bool((self.document.get("against") or {}).get("program") == "none")
 
     @property
+    def outputs(self) -> list[Mapping[str, Any]]:
+        """The stack's outputs that change. The hash of the program and the site file does with every edit of a file."""
+        return [one for one in self.document.get("output_changes") or () if one["path"] != BUILT_FROM]
+
+    @property
     def changes(self) -> bool:
         """Whether the pull request does anything to it."""
-        return bool(self.error or any(self.counts.get(op) for op in _OPS) or self.document.get("output_changes"))
+        return bool(self.error or any(self.counts.get(op) for op in _OPS) or self.outputs)
 
     @property
     def refused(self) -> bool:
@@ -146,28 +152,25 @@ def _counts(found: PullRequest) -> Iterator[str]:
     yield f"| {unchanged} not changed | 0 | 0 | 0 | 0 |"
     yield ""
     if found.deleted:
-        # Its stack lives on until somebody destroys it.
-        yield f"**Deleted files: {_names(found.deleted, len(found.deleted))}.** Their stacks, hosts and clusters stay as"
-        yield "they are until `edge destroy`, which needs the site's file: destroy before you merge."
+        yield f"**Deleted files: {_names(found.deleted, len(found.deleted))}.** Their stacks, hosts and clusters stay"
+        yield "as they are until somebody runs `edge destroy SITE`."
         yield ""
 
 
 def _serious(found: PullRequest) -> Iterator[str]:
     """Consequences, the worst first; one line for all sites that they are the same for."""
-    said: dict[tuple[str, str, str], dict[str, None]] = {}
-    for site in found.changed:
-        for one in site.document.get("consequences", ()):
-            if one["class"] in _SERIOUS:
-                key = (one["class"], _normal(one["reason"], site), _normal(one["way"], site))
-                where = f"{site.site}/{one['host']}" if one.get("host") else site.site
-                said.setdefault(key, {})[where] = None
-    for word in _SERIOUS:
-        lines = [(reason, way, list(where)) for (effect, reason, way), where in said.items() if effect == word]
-        if not lines:
+    for word, title in _SERIOUS.items():
+        said = _Said()
+        for site in found.changed:
+            for one in site.document.get("consequences", ()):
+                if one["class"] == word:
+                    where = f"{site.site}/{one['host']}" if one.get("host") else site.site
+                    said.add(site, where, one["reason"], one["way"])
+        if not said.lines:
             continue
-        yield f"#### {_SERIOUS[word]}"
+        yield f"#### {title}"
         yield ""
-        for reason, way, where in lines:
+        for (reason, way), where in said.lines:
             yield f"- **{_names(where, len(where))}**: {_text(reason)}"
             if way:
                 yield f"  To do it right: {_text(way)}"
@@ -175,20 +178,20 @@ def _serious(found: PullRequest) -> Iterator[str]:
 
 
 def _broken(found: PullRequest) -> Iterator[str]:
-    said: dict[str, list[str]] = {}
+    said = _Said()
     for one in found.sites:
         if one.error:
-            said.setdefault(_normal(one.error, one), []).append(one.site)
+            said.add(one, one.site, one.error)
         elif one.document.get("exit") and not _mandatory(one):
             failure = (one.document.get("error") or {}).get("what") or next(
                 (entry["message"] for entry in one.document.get("diagnostics", ()) if entry["severity"] == "error"), ""
             )
             if failure:
-                said.setdefault(_normal(failure, one), []).append(one.site)
-    if said:
+                said.add(one, one.site, failure)
+    if said.lines:
         yield "#### Not possible as it is"
         yield ""
-        for what, sites in said.items():
+        for (what,), sites in said.lines:
             yield f"- **{_names(sites, _NAMED)}**: {_text(what)}"
         yield ""
 
@@ -198,32 +201,26 @@ def _mandatory(one: SiteChange) -> list[Mapping[str, Any]]:
 
 
 def _findings(found: PullRequest) -> Iterator[str]:
-    said: dict[tuple[str, str, str], dict[str, None]] = {}
-    for site in found.changed:
-        for finding in site.document.get("policies", ()):
-            about = _normal(str(finding["urn"]).rpartition("::")[2], site)
-            key = (finding["level"], finding["rule"] or finding["policy"], f"`{_code(about)}`: {_text(_said(finding, site))}")
-            said.setdefault(key, {})[site.site] = None
     for level, title in (("mandatory", "Policies: refused"), ("waived", "Policies: waived"), ("advisory", "Advice")):
-        lines = [(what, list(sites)) for (of, _, what), sites in sorted(said.items()) if of == level]
-        if not lines:
+        said = _Said()
+        for site in found.changed:
+            for one in site.document.get("policies", ()):
+                if one["level"] == level:
+                    # The rule writes its remedy, in the words of a site file, below what is wrong.
+                    said.add(site, site.site, str(one["urn"]).rpartition("::")[2], one["message"])
+        if not said.lines:
             continue
         folded = level != "mandatory"
-        yield f"<details><summary>{title}: {len(lines)}</summary>" if folded else f"#### {title}"
+        yield f"<details><summary>{title}: {len(said.lines)}</summary>" if folded else f"#### {title}"
         yield ""
-        for what, sites in lines[: _NAMED if folded else None]:
-            yield f"- {what} ({_names(sites, _NAMED)})"
-        if folded and len(lines) > _NAMED:
-            yield f"- and {len(lines) - _NAMED} more"
+        for (about, what), sites in said.lines[: _NAMED if folded else None]:
+            yield f"- `{_code(about)}`: {_text(what)} ({_names(sites, _NAMED)})"
+        if folded and len(said.lines) > _NAMED:
+            yield f"- and {len(said.lines) - _NAMED} more"
         yield ""
         if folded:
             yield "</details>"
             yield ""
-
-
-def _said(finding: Mapping[str, Any], site: SiteChange) -> str:
-    """The finding on one line; the rule writes its remedy, in the words of a site file, below what is wrong."""
-    return " ".join(_normal(finding["message"], site).split())
 
 
 def _cost(found: PullRequest) -> Iterator[str]:
@@ -243,7 +240,10 @@ def _cost(found: PullRequest) -> Iterator[str]:
         yield f"| {_text(one.site)} | {' | '.join(cells)} |"
     if len(priced) > _NAMED:
         more = priced[_NAMED:]
-        sums = [sum((cost or {}).get("edge_usd_per_month", 0) for cost in side) for side in zip(*((b, a) for _, b, a in more), strict=True)]
+        sums = [
+            sum((cost or {}).get("edge_usd_per_month", 0) for cost in side)
+            for side in zip(*((b, a) for _, b, a in more), strict=True)
+        ]
         yield f"| {len(more)} more | {sums[0]:,.2f} → {sums[1]:,.2f} | | | |"
     yield ""
 
@@ -301,11 +301,13 @@ def _entries(site: SiteChange) -> tuple[tuple[str, tuple[str, ...], tuple[str, .
     named: dict[tuple[str, tuple[str, ...]], set[str]] = {}
     for change in site.document.get("resources", ()):
         if change["op"] in _OPS:
-            lines = tuple(_normal(line, site) for line in _lines(change)) if change["op"] in ("update", "replace") else ()
+            lines = (
+                tuple(_normal(line, site) for line in _lines(change)) if change["op"] in ("update", "replace") else ()
+            )
             name = f"{change['type'].rpartition(':')[2]} {_normal(change['name'], site)}"
             named.setdefault((change["op"], lines), set()).add(name)
-    if outputs := site.document.get("output_changes"):
-        lines = tuple(_normal(line, site) for one in outputs for line in _property(one))
+    if site.outputs:
+        lines = tuple(_normal(line, site) for one in site.outputs for line in _property(one))
         named[("update", lines)] = {"outputs of the stack"}
     return tuple(sorted((op, tuple(sorted(names)), lines) for (op, lines), names in named.items()))
 
@@ -341,10 +343,8 @@ def _shown(group: _Group, most: int) -> str:
     one = len(names) == 1
     # Within the tag there is no Markdown.
     title = html.escape(printable(", ".join(names))) if len(names) <= 3 else f"these {len(names)} sites"
-    if group.sites[0].is_new:
-        what = "is new" if one else "are new"
-    else:
-        what = "changes" if one else "change alike"
+    words = ("is new", "are new") if group.sites[0].is_new else ("changes", "change alike")
+    what = words[0] if one else words[1]
     text = [f"<details><summary>{title} {what}</summary>", ""]
     if len(names) > 3:
         text += [_names(names, 500 if most == _DIFF_LINES else _NAMED), ""]
@@ -374,6 +374,22 @@ def _left_out(groups: Sequence[_Group]) -> str:
 
 
 # Words.
+
+
+class _Said:
+    """Sentences about sites. Those that differ in nothing but the site's own names are one, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], tuple[tuple[str, ...], dict[str, None]]] = {}
+
+    def add(self, site: SiteChange, where: str, *texts: str) -> None:
+        key = tuple(_normal(text, site) for text in texts)
+        self._found.setdefault(key, (texts, {}))[1][where] = None
+
+    @property
+    def lines(self) -> list[tuple[tuple[str, ...], list[str]]]:
+        """Each with where it was said; what was said once, with its own names."""
+        return [(texts if len(where) == 1 else common, list(where)) for common, (texts, where) in self._found.items()]
 
 
 def _normal(text: str, site: SiteChange) -> str:

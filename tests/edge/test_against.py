@@ -11,6 +11,7 @@ from edge.run import revision
 from edge.run.failure import OperationError
 from tests.edge.cloned import Clone
 
+
 def changed(document: dict[str, Any]) -> dict[str, int]:
     return {op: number for op, number in document["counts"].items() if number}
 

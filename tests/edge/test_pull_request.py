@@ -1,4 +1,4 @@
-"""The comment on a pull request: what must not be missed comes first and is never cut; sites that change alike are one."""
+"""The comment on a pull request: what matters most comes first and is never cut; sites that change alike are one."""
 
 from __future__ import annotations
 
@@ -75,9 +75,26 @@ def test_counts_come_first_and_what_destroys_before_all_differences() -> None:
     sites = [updated("one"), updated("two", consequences=[destroys("two")])]
     text = comment(pull_request(*sites, unchanged=1, deleted=["gone"]))
     assert text.startswith(f"{MARK}\n### Edge sites: 2 of 3 change\n")
-    order = ["| 2 changed | 0 | 2 | 0 | 0 |", "Deleted files: gone", "#### Destroys", "**two/a**", "restore", "<details>"]
+    order = [
+        "| 2 changed | 0 | 2 | 0 | 0 |",
+        "Deleted files: gone",
+        "#### Destroys",
+        "**two/a**",
+        "restore",
+        "<details>",
+    ]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
+
+
+def test_the_hash_of_the_program_makes_no_site_a_changed_one_and_no_two_sites_differ() -> None:
+    def built(site: str, version: str) -> list[dict[str, str]]:
+        return [{"path": "built_from", "kind": "update", "before": f"{site} 1", "after": f"{site} {version}"}]
+
+    same = SiteChange("one", (), {"counts": COUNTS, "exit": 0, "output_changes": built("one", "2")})
+    assert "nothing changes" in comment(pull_request(same))
+    alike = [updated(name, output_changes=built(name, "2")) for name in ("one", "two")]
+    assert "one, two change alike" in comment(pull_request(*alike))
 
 
 def test_nothing_to_change_is_said() -> None:

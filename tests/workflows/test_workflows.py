@@ -221,7 +221,8 @@ def publish(runner: Runner, number: str, comments: str = "", head: str = "abc") 
     asked.unlink(missing_ok=True)
     runner.put(
         "gh",
-        f'case "$*" in\n*--method*) echo "$*" >>{asked} ;;\n*/comments*) printf "{comments}" ;;\n*) echo abc ;;\nesac\n',
+        f'case "$*" in\n*--method*) echo "$*" >>{asked} ;;\n'
+        f'*/comments*) printf "{comments}" ;;\n*) echo abc ;;\nesac\n',
     )
     values = {"github.token": "t", "github.event.workflow_run.head_sha": head}
     done = runner.run(step_named(workflow("comment"), "Write or update the comment"), values)
