@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from edge.run.events import STACK_TYPE, ResourceChange, Step
-from edge.show.progress import notice
+from edge.show.interrupts import notice
 from edge.show.render import SIGNS, console
 
 _SHOWN_RUNNING = 12

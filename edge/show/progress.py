@@ -9,14 +9,10 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from edge.run.events import STACK_TYPE, Step
+from edge.show.interrupts import notice
 from sitefile.problems import printable
 
 _QUIET_S, _LINE_EACH_S = 2.0, 10.0
-_INTERRUPT_NOTICES = (
-    "stopping after the steps that are running (^C again stops at once)",
-    "stopping at once: steps that were running may be repeated later",
-    "killed",
-)
 
 
 class Progress(Protocol):
@@ -73,8 +69,3 @@ class _Lines:
 
     def interrupted(self, times: int) -> None:
         print(notice(times), file=sys.stderr, flush=True)
-
-
-def notice(times: int) -> str:
-    """What the nth ^C means."""
-    return _INTERRUPT_NOTICES[min(times, len(_INTERRUPT_NOTICES)) - 1]

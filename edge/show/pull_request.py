@@ -170,8 +170,8 @@ def _serious(found: PullRequest) -> Iterator[str]:
             continue
         yield f"#### {title}"
         yield ""
-        for (reason, way), where in said.lines:
-            yield f"- **{_names(where, len(where))}**: {_text(reason)}"
+        for (reason, way), places in said.lines:
+            yield f"- **{_names(places, len(places))}**: {_text(reason)}"
             if way:
                 yield f"  To do it right: {_text(way)}"
         yield ""
