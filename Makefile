@@ -81,13 +81,14 @@ lab-hour: setup ## A whole real site without its uplink for an hour (root, Linux
 	@EDGE_LAB_UPLINK_LOSS_S=3600 $(BIN)/pytest tests/lab/test_uplink.py
 
 .PHONY: check
-check: setup ## Format, lint, types, import rules, rendered scripts, schema
+check: setup ## Format, lint, types, import rules, rendered scripts, schema, workflows (which need Go)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@find tests/golden -name '*.sh' -print0 | xargs -0 --no-run-if-empty $(BIN)/shellcheck --shell=bash
 	@$(BIN)/edge schema --check
+	@$(BIN)/python -P -m tests.workflows.lint
 	@$(BIN)/python -P -m stacks.reference --check || { echo '`make reference` writes them' >&2; exit 1; }
 
 .PHONY: reference

@@ -23,6 +23,7 @@ from edge.commands import (
     kubeconfig,
     new,
     outputs,
+    pr,
     preview,
     render,
     report,
@@ -34,7 +35,7 @@ from edge.commands import (
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = (
-    *(new, check, render, graph, report, secrets, preview, up, destroy, outputs, status, kubeconfig),
+    *(new, check, render, graph, report, secrets, preview, pr, up, destroy, outputs, status, kubeconfig),
     *(drift, doctor, explain, schema),
 )
 

@@ -18,12 +18,13 @@ def run(
     """Compare hosts with what their site files plan: files, settings, units, releases. Read-only."""
     from edge.hosts.drift import find_drift
     from edge.show.document import print_json
-    from edge.show.drift import counting, report
+    from edge.show.drift import report
+    from edge.show.progress import counting
     from edge.show.render import console
     from engine.environment import PROJECT_ROOT
 
     files = several.files_for(selection(sites, selector, everything, changed_since), PROJECT_ROOT)
-    with counting() as tell:
+    with counting("drift", "hosts probed") as tell:
         result = find_drift(files, PROJECT_ROOT, tell)
     if as_json:
         print_json(result.as_dict())

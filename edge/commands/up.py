@@ -164,14 +164,13 @@ def _apply(session: Session, planned: Outcome, plan: Path | None, *, consent: bo
 
 
 def _drift(probe: DriftProbe) -> Report:
-    from edge.show.drift import counting
+    from edge.show.progress import counting
 
-    with counting() as tell:
+    with counting("drift", "hosts probed") as tell:
         return probe.result(tell)
 
 
 def _finish(done: Outcome, found: Report | None, as_json: bool, diff: bool) -> int:
-    from edge.show import drift, render
     from edge.show.document import print_json
 
     code = found.code if found is not None else done.code
@@ -179,6 +178,8 @@ def _finish(done: Outcome, found: Report | None, as_json: bool, diff: bool) -> i
         more = {"drift": found.as_dict()} if found is not None else {}
         print_json({**done.as_dict(), **more, "exit": code})
         return code
+    from edge.show import drift, render
+
     out = render.console()
     render.outcome(out, done, diff=diff)
     if done.operation == "up" and done.code == DONE and done.run.outputs:

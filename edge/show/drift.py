@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from components.expected import Expected
-from edge.hosts.drift import Report, SiteDrift, Tell
-from edge.show.render import console, failure, remedies
-from sitefile.problems import printable
+from edge.hosts.drift import Report, SiteDrift
+from edge.show.render import failure, remedies
 
-_QUIET_S, _LINE_EACH_S = 2.0, 10.0
 _DIGITS = 12
 _SUBJECT = {"mode": "mode of ", "link": "link ", "sysctl": "setting "}
-
-
-@contextmanager
-def counting() -> Iterator[Tell]:
-    """Progress on standard error, once probing takes more than two seconds."""
-    line, started, told = Text(), time.monotonic(), 0.0
-    live = Live(
-        get_renderable=lambda: line if time.monotonic() - started > _QUIET_S else Text(),
-        console=console(stderr=True),
-        transient=True,
-    )
-
-    def tell(done: int, hosts: int) -> None:
-        nonlocal told
-        line.plain = f"drift  {done} of {hosts} hosts probed"
-        seconds = time.monotonic() - started
-        if not sys.stderr.isatty() and seconds > _QUIET_S and seconds - told > _LINE_EACH_S:
-            told = seconds
-            print(printable(line.plain), file=sys.stderr, flush=True)
-
-    if sys.stderr.isatty():
-        with live:
-            yield tell
-    else:
-        yield tell
 
 
 def report(out: Console, result: Report) -> None:

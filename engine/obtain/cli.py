@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from semver import VersionInfo
 
-from engine.obtain import download, go_build
 from engine.obtain.pin import PULUMI_VERSION, EngineError
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ def locate() -> PulumiCli:
 
 def obtain() -> PulumiCli:
     """The CLI to install: one on this machine, else the official download, else the pinned Go build."""
+    from engine.obtain import download, go_build
+
     tried: list[str] = []
     found = next(_at_hand(tried), None)
     if found is not None:
@@ -154,6 +155,9 @@ def version_of(executable: Path) -> str:
 
 
 def _at_hand(tried: list[str]) -> Iterator[PulumiCli]:
+    # Not at the top: most runs find what `make setup` recorded, and need neither HTTP nor a progress bar.
+    from engine.obtain import download, go_build
+
     if _allowed("path"):
         yield from _on_path(tried)
     cached: dict[Origin, Path] = {"download": download.cached_path(), "go-build": go_build.cached_path()}

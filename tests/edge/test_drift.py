@@ -300,8 +300,8 @@ def test_what_takes_long_says_how_far_it_is_on_standard_error(
     file = shop(shops, server)
     server.answer = as_planned(file, project)
     assert project.edge("drift", file, "--json").stderr == ""
-    monkeypatch.setattr("edge.show.drift._QUIET_S", 0.0)
-    monkeypatch.setattr("edge.show.drift._LINE_EACH_S", 0.0)
+    monkeypatch.setattr("edge.show.progress._QUIET_S", 0.0)
+    monkeypatch.setattr("edge.show.progress._LINE_EACH_S", 0.0)
     ran = project.edge("drift", file, "--json")
     assert ran.document["exit"] == 0
     assert ran.stderr.splitlines()[-1] == "drift  1 of 1 hosts probed"

@@ -1,0 +1,84 @@
+"""`edge pr`: every site that a pull request changes, rehearsed as it is at the base and previewed as it is here.
+
+Each site is a run of the engine of its own, in a bounded pool of worker processes: one that fails stops no other.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.run import pool, revision
+from edge.run.failure import OperationError
+from edge.run.many import ENGINE_MIB
+from edge.run.operation import cost_of, opened
+from engine.obtain.pin import EngineError
+from sitefile.problems import FileError
+from stacks.loader import load_site
+from stacks.site import SiteSpec
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What was found of one site."""
+
+    site: str
+    nodes: tuple[str, ...] = ()
+    """Names of its hosts outside the site, at the base and here."""
+    document: dict[str, Any] | None = None
+    """The document of `edge preview --json`."""
+    error: str = ""
+    cost_before: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where a site is previewed, for a worker."""
+
+    ref: str
+    root: Path
+    base: Path
+    """The project as it is at ``ref``."""
+
+
+def previews(files: Sequence[Path], ref: str, root: Path, jobs: int | None = None) -> Iterator[Previewed]:
+    """Each site's preview against ``ref``, in the order of ``files``. Raises ``OperationError`` for a bad ``ref``."""
+    commit = revision.commit_of(ref, root)
+    with tempfile.TemporaryDirectory(prefix="edge-pr-") as folder:
+        base = Path(folder) / "base"
+        revision.check_out(commit, root, base)
+        work = functools.partial(_previewed, at=_At(commit, root, base))
+        for file, result in zip(files, pool.each(work, files, pool.size(len(files), jobs, ENGINE_MIB)), strict=True):
+            yield Previewed(file.stem, error=result.reason) if isinstance(result, pool.Lost) else result
+
+
+def _previewed(file: Path, *, at: _At) -> Previewed:
+    name = file.stem
+    before = _spec(name, at.base)
+    cost_before = cost_of(before) if before else None
+    try:
+        with opened(name, rehearse=True, root=at.root, against=at.ref) as session:
+            nodes = _nodes(before, session.spec)
+            outcome = session.preview(lambda _step: None)
+        return Previewed(name, nodes, outcome.as_dict(), cost_before=cost_before)
+    except FileError as error:
+        # Only the worker knows the file's text, and an exception of this kind may not pass between processes.
+        return Previewed(name, _nodes(before), error=str(error), cost_before=cost_before)
+    except (OperationError, EngineError) as error:
+        return Previewed(name, _nodes(before), error=str(error), cost_before=cost_before)
+
+
+def _spec(name: str, root: Path) -> SiteSpec | None:
+    """The site at the base; None where it is not there, or was not valid."""
+    try:
+        return load_site(name, root=root)
+    except FileError:
+        return None
+
+
+def _nodes(*specs: SiteSpec | None) -> tuple[str, ...]:
+    return tuple(sorted({spec.node(host) for spec in specs if spec for host in spec.hosts}))

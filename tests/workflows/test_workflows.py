@@ -1,0 +1,358 @@
+"""The workflows: what they may do, and the shell of each job, run for real in a clone of a local bare repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.environment import PROJECT_ROOT
+from engine.obtain.pin import EngineError
+from tests.edge.clones import Clone, new_clone
+from tests.workflows.lint import WORKFLOWS, actionlint, judge
+
+FILES = sorted(WORKFLOWS.glob("*.yml"))
+_EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+
+
+def workflow(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())
+    return found
+
+
+def jobs(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from document["jobs"].values()
+
+
+def steps(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for job in jobs(document):
+        yield from job["steps"]
+
+
+# What they may do.
+
+
+@pytest.fixture(scope="module")
+def linter() -> Path:
+    try:
+        return actionlint()
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+def test_actionlint_and_shellcheck_find_nothing(linter: Path) -> None:
+    done = judge(*FILES)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_actionlint_runs_for_real(linter: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text("on: push\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: echo $x\n")
+    assert "SC2086" in judge(wrong).stdout
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
+    used = re.findall(r"uses: (\S+)( # v[\d.]+)?", file.read_text())
+    assert used
+    for action, version in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
+        assert version, f"{action} has no comment with its version"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_workflow_begins_without_rights_to_write(file: Path) -> None:
+    document = workflow(file.stem)
+    assert document["permissions"] in ({}, {"contents": "read"})
+    assert "pull_request_target" not in file.read_text()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_expression_stands_within_a_script(file: Path) -> None:
+    """What somebody calls a branch would be run. Values come by the environment."""
+    for step in steps(workflow(file.stem)):
+        assert "${{" not in step.get("run", "")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_failure_within_a_pipe_fails_the_step(file: Path) -> None:
+    assert workflow(file.stem)["defaults"]["run"]["shell"] == "bash"
+
+
+def test_a_preview_of_a_pull_request_has_no_secret_and_leaves_no_credential() -> None:
+    text = (WORKFLOWS / "pull-request.yml").read_text()
+    assert "secrets." not in text
+    assert "vars." not in text
+    assert all("permissions" not in job for job in jobs(workflow("pull-request")))
+    (checkout,) = (step for step in steps(workflow("pull-request")) if "actions/checkout" in step.get("uses", ""))
+    assert checkout["with"]["persist-credentials"] is False
+
+
+def test_what_writes_to_a_pull_request_runs_nothing_of_it() -> None:
+    document = workflow("comment")
+    for step in steps(document):
+        assert "checkout" not in step.get("uses", "")
+        assert not re.search(r"\bmake\b|\bedge\b(?! pr)|python", step.get("run", ""))
+    (job,) = jobs(document)
+    assert job["permissions"] == {"actions": "read", "pull-requests": "write"}
+
+
+def test_one_site_is_never_applied_twice_at_a_time_and_never_stops_another() -> None:
+    for name in ("plan", "apply"):
+        job = workflow("apply")["jobs"][name]
+        assert job["concurrency"] == {"group": "site-${{ matrix.site }}"}
+        assert job["strategy"]["fail-fast"] is False
+
+
+def test_what_is_applied_waits_for_an_approval_and_is_the_plan() -> None:
+    job = workflow("apply")["jobs"]["apply"]
+    assert job["environment"] == "sites"
+    assert 'edge up "$SITE" --plan "plan-$SITE.json" --yes' in job["steps"][-1]["run"]
+
+
+# Their shell.
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A clone of a bare repository, as a runner has it after checkout and set-up."""
+
+    clone: Clone
+    place: Path
+    """For what the runner gives to steps."""
+
+    def run(self, step: Mapping[str, Any], values: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """One step's shell; ``values`` are those of the expressions in its environment."""
+        given = {key: self._filled(str(value), values) for key, value in step.get("env", {}).items()}
+        own = {name: str(self.place / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        path = f"{self.place / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=self.clone.root,
+            env={**os.environ, "PATH": path, "GITHUB_REPOSITORY": "we/sites", **own, **given},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def told(self, name: str) -> str:
+        file = self.place / name
+        return file.read_text() if file.exists() else ""
+
+    def put(self, name: str, script: str) -> None:
+        """A program of the runner's, on its PATH."""
+        file = self.place / "bin" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/bash\n{script}")
+        file.chmod(0o755)
+
+    @staticmethod
+    def _filled(text: str, values: Mapping[str, str]) -> str:
+        return _EXPRESSION.sub(lambda found: values[found[1]], text)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    """The repository has been pushed to a bare one, and this is another clone of that."""
+    made = new_clone(tmp_path / "author")
+    subprocess.run(["git", "clone", "--quiet", "--bare", made.root, tmp_path / "bare.git"], check=True)
+    subprocess.run(["git", "clone", "--quiet", tmp_path / "bare.git", tmp_path / "runner"], check=True)
+    place = tmp_path / "place"
+    place.mkdir()
+    own = Clone(tmp_path / "runner")
+    # What `make setup` leaves: an `edge` that runs the clone's own code.
+    (own.root / ".venv" / "bin").mkdir(parents=True)
+    edge = own.root / ".venv" / "bin" / "edge"
+    edge.write_text(f'#!/bin/bash\nPYTHONPATH={own.root} exec {sys.executable} -m edge.cli "$@"\n')
+    edge.chmod(0o755)
+    return Runner(own, place)
+
+
+def step_named(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return next(step for step in steps(document) if step.get("name") == name)
+
+
+PREVIEW = {"github.event.pull_request.number": "7", "github.event.pull_request.base.sha": "HEAD~1"}
+
+
+@pytest.mark.engine
+def test_the_job_of_a_pull_request_writes_the_comment_and_its_number(runner: Runner) -> None:
+    runner.clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
+    runner.clone.commit()
+    done = runner.run(step_named(workflow("pull-request"), "Preview the sites that change"), PREVIEW)
+    assert done.returncode == 0, done.stderr
+    result = runner.clone.root / "result"
+    assert (result / "number").read_text() == "7\n"
+    assert "1 of" in (result / "comment.md").read_text()
+    shown = runner.run(step_named(workflow("pull-request"), "Show it here too"), {})
+    assert shown.returncode == 0
+    assert runner.told("GITHUB_STEP_SUMMARY") == (result / "comment.md").read_text()
+
+
+@pytest.mark.engine
+def test_the_job_of_a_pull_request_with_a_broken_site_fails_and_still_writes_the_comment(runner: Runner) -> None:
+    runner.clone.replace("stacks/sites/prod.yaml", "tier:", "teir:")
+    runner.clone.commit()
+    checked = runner.run(step_named(workflow("pull-request"), "Check all sites and their policies"), {})
+    assert checked.returncode == 2
+    done = runner.run(step_named(workflow("pull-request"), "Preview the sites that change"), PREVIEW)
+    assert done.returncode == 1
+    assert "Not possible as it is" in (runner.clone.root / "result" / "comment.md").read_text()
+
+
+def publish(runner: Runner, number: str, comments: str = "", head: str = "abc") -> list[str]:
+    """Runs the publishing step; what it asked of GitHub to write. `gh` answers as the API does."""
+    result = runner.clone.root / "result"
+    result.mkdir(exist_ok=True)
+    (result / "number").write_text(number)
+    (result / "comment.md").write_text("<!-- edge pr -->\n")
+    asked = runner.place / "asked"
+    asked.unlink(missing_ok=True)
+    runner.put(
+        "gh",
+        f'case "$*" in\n*--method*) echo "$*" >>{asked} ;;\n'
+        f'*/comments*) printf "{comments}" ;;\n*) echo abc ;;\nesac\n',
+    )
+    values = {"github.token": "t", "github.event.workflow_run.head_sha": head}
+    done = runner.run(step_named(workflow("comment"), "Write or update the comment"), values)
+    assert done.returncode == (0 if re.fullmatch(r"\d+\s*", number) else 1), done.stderr
+    return asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_the_first_push_writes_a_comment_and_the_next_one_updates_it(runner: Runner) -> None:
+    (first,) = publish(runner, "7\n")
+    assert first.startswith("api --method POST repos/we/sites/issues/7/comments")
+    (second,) = publish(runner, "7\n", comments="99\\n100\\n")
+    assert second.startswith("api --method PATCH repos/we/sites/issues/comments/99")
+
+
+def test_a_pull_request_cannot_write_to_another_one(runner: Runner) -> None:
+    assert publish(runner, "8\n", head="another commit") == []
+
+
+@pytest.mark.parametrize("number", ["7; rm -rf /", "$(id)", "", "../7"])
+def test_what_is_no_number_is_written_nowhere(number: str, runner: Runner) -> None:
+    assert publish(runner, number) == []
+
+
+@pytest.mark.engine
+def test_after_a_merge_the_sites_that_change_are_planned_and_a_refused_one_is_not(runner: Runner) -> None:
+    runner.clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
+    runner.clone.replace("stacks/sites/demo.yaml", "tier:", "teir:")
+    runner.clone.commit()
+    done = runner.run(step_named(workflow("apply"), "Sites that change"), {"github.event.before": "HEAD~1"})
+    assert done.returncode == 0, done.stderr
+    assert runner.told("GITHUB_OUTPUT") == 'sites=["prod"]\n'
+    assert "::error::demo is refused" in done.stdout
+
+
+def test_the_plan_of_a_site_is_shown_to_its_reviewers_and_applied_as_it_is(runner: Runner) -> None:
+    """`edge` itself is not run here: a real preview needs hosts. The lab's tests save and apply plans."""
+    asked = runner.place / "asked"
+    edge = runner.clone.root / ".venv" / "bin" / "edge"
+    edge.write_text(f'#!/bin/bash\necho "$*" >>{asked}\necho "preview of $2"\nexit ${{FAILS:-0}}\n')
+    values = {
+        "matrix.site": "prod",
+        "secrets.PULUMI_ACCESS_TOKEN": "t",
+        "secrets.PULUMI_CONFIG_PASSPHRASE": "",
+        "vars.PULUMI_BACKEND_URL": "",
+    }
+    assert runner.run(step_named(workflow("apply"), "Preview"), values).returncode == 0
+    assert runner.run(step_named(workflow("apply"), "Apply exactly that plan"), values).returncode == 0
+    assert asked.read_text().splitlines() == [
+        "preview prod --save-plan plan-prod.json",
+        "up prod --plan plan-prod.json --yes",
+    ]
+    assert runner.told("GITHUB_STEP_SUMMARY") == "### prod\n```\npreview of prod\n```\n"
+
+
+@pytest.mark.parametrize(("name", "step"), [("apply", "Preview"), ("drift", "Probe all hosts")])
+def test_a_failed_step_fails_its_job_and_is_shown(name: str, step: str, runner: Runner) -> None:
+    edge = runner.clone.root / ".venv" / "bin" / "edge"
+    edge.write_text("#!/bin/bash\necho what failed\nexit 1\n")
+    values = dict.fromkeys(
+        [
+            *("matrix.site", "vars.PULUMI_BACKEND_URL"),
+            *("secrets.PULUMI_ACCESS_TOKEN", "secrets.PULUMI_CONFIG_PASSPHRASE"),
+        ],
+        "prod",
+    )
+    done = runner.run(step_named(workflow(name), step), values)
+    assert done.returncode == 1
+    assert "what failed" in runner.told("GITHUB_STEP_SUMMARY")
+
+
+def test_no_more_jobs_are_asked_for_than_github_runs(runner: Runner) -> None:
+    sites = [{"site": f"store-{number}"} for number in range(257)]
+    edge = runner.clone.root / ".venv" / "bin" / "edge"
+    document = json.dumps({"sites": sites, "refused": []})
+    edge.write_text(f"#!/bin/bash\necho '{document}'\n")
+    done = runner.run(step_named(workflow("apply"), "Sites that change"), {"github.event.before": "HEAD~1"})
+    assert done.returncode == 1
+    assert "at most 256" in done.stdout
+
+
+# The same for GitLab.
+
+GITLAB = PROJECT_ROOT / ".gitlab-ci.yml"
+
+
+def test_the_preview_of_a_merge_request_has_no_token_and_what_has_one_checks_nothing_out() -> None:
+    document = yaml.safe_load(GITLAB.read_text())
+    assert "TOKEN" not in json.dumps(document["preview"])
+    assert document["comment"]["variables"]["GIT_STRATEGY"] == "none"
+    assert not any(word in json.dumps(document["comment"]["script"]) for word in ("make ", "bin/edge"))
+
+
+def merge_request(runner: Runner, notes: list[dict[str, Any]]) -> list[str]:
+    """Runs the commenting job; what it wrote. `curl` answers as the API does."""
+    script = "\n".join(yaml.safe_load(GITLAB.read_text())["comment"]["script"])
+    asked = runner.place / "asked"
+    asked.unlink(missing_ok=True)
+    (runner.place / "notes").write_text(json.dumps(notes))
+    runner.put(
+        "curl",
+        f'case "$*" in\n*--request*) echo "$*" >>{asked} ;;\n*/user) echo \'{{"id": 5}}\' ;;\n'
+        f"*) cat {runner.place / 'notes'} ;;\nesac\n",
+    )
+    (runner.clone.root / "comment.md").write_text("<!-- edge pr -->\n")
+    own = {"CI_API_V4_URL": "https://gitlab.example/api/v4", "CI_PROJECT_ID": "3", "CI_MERGE_REQUEST_IID": "7"}
+    step = {"run": script, "env": {**own, "EDGE_COMMENT_TOKEN": "a-token"}}
+    done = runner.run(step, {})
+    assert done.returncode == 0, done.stderr
+    written = asked.read_text().splitlines()
+    assert "a-token" not in asked.read_text() + done.stdout + done.stderr
+    return written
+
+
+def test_the_first_push_to_a_merge_request_writes_a_note_and_the_next_one_updates_ours(runner: Runner) -> None:
+    mark = "<!-- edge pr -->\nand more {"
+    theirs = {"id": 1, "body": mark, "author": {"id": 4}}
+    (first,) = merge_request(runner, [theirs, {"id": 2, "body": "hello", "author": {"id": 5}}])
+    assert "--request POST" in first
+    assert first.endswith("/projects/3/merge_requests/7/notes")
+    (second,) = merge_request(runner, [theirs, {"id": 9, "body": mark, "author": {"id": 5}}])
+    assert "--request PUT" in second
+    assert second.endswith("/notes/9")
+
+
+@pytest.mark.engine
+def test_the_preview_of_a_merge_request_fails_where_a_site_is_broken_and_still_writes_the_comment(
+    runner: Runner,
+) -> None:
+    runner.clone.replace("stacks/sites/prod.yaml", "tier:", "teir:")
+    runner.clone.commit()
+    job = yaml.safe_load(GITLAB.read_text())["preview"]
+    step = {"run": "\n".join(job["script"]), "env": {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "HEAD~1"}}
+    assert runner.run(step, {}).returncode == 1
+    assert "Not possible as it is" in (runner.clone.root / "comment.md").read_text()
