@@ -23,8 +23,8 @@ from edge.exit_codes import DONE, INTERRUPTED
 from edge.run.many import Progress, Result, Summary, Watch
 from edge.show import render
 from edge.show.consequences import consequences
+from edge.show.interrupts import notice
 from edge.show.lines import paragraph
-from edge.show.progress import notice
 from edge.show.render import console, remedies
 from sitefile.problems import printable
 
