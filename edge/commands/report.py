@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.options import Json, Sites
+from edge.commands import several
+from edge.commands.options import All, ChangedSince, Json, Selector, Sites, selection
 from edge.exit_codes import DONE
 
-EXAMPLES = "edge report --html sites.html   |   edge report prod demo --html -   |   edge report --json | jq .cost"
+EXAMPLES = (
+    "edge report --html sites.html   |   edge report -l customer=acme --html acme.html   |   "
+    "edge report --json | jq .cost"
+)
 
 
 def run(
@@ -21,6 +25,9 @@ def run(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; by default as many as help.")
     ] = None,
+    selector: Selector = None,
+    everything: All = False,
+    changed_since: ChangedSince = None,
 ) -> int:
     """Report on sites as one HTML page: regions, versions, power and heat, policies, cost. Findings are no failure."""
     if html is None and not as_json:
@@ -37,7 +44,11 @@ def run(
 
     # Wrong settings would otherwise be said once for each site.
     fleet_settings()
-    found = overview(selected_with_fleet(sites or [], PROJECT_ROOT), PROJECT_ROOT, jobs)
+    chosen = selection(sites, selector, everything, changed_since)
+    # As `edge check` does: no selector fits the fleet.
+    narrowed = several.files_for(chosen, PROJECT_ROOT, jobs) if chosen.narrowed else None
+    files = selected_with_fleet(chosen.names, PROJECT_ROOT) if narrowed is None else narrowed
+    found = overview(files, PROJECT_ROOT, jobs)
     if html is not None:
         write_text(html, html_report(found))
     if as_json:

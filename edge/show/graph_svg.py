@@ -54,7 +54,7 @@ def svg(graph: Graph) -> str:
     placed = layout(sizes, [(upper, lower) for lower, upper in edges], most_width=MOST_WIDTH)
     top = [*wrapped(headline(graph), _TEXT_COLUMNS), *wrapped(graph.description, _TEXT_COLUMNS)]
     bottom = [line for text in legend(graph) for line in wrapped(text, _TEXT_COLUMNS)]
-    drawing_top = _MARGIN + 22 + _LINE * len(top)
+    drawing_top = _MARGIN + 30 + _LINE * len(top)
     width = max(placed.width, MOST_WIDTH) + 2 * _MARGIN
     left = (width - placed.width) // 2
     legend_top = drawing_top + placed.height + 28

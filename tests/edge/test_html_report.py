@@ -330,6 +330,9 @@ def test_the_command_takes_sites_and_standard_output(project: Project) -> None:
     site(project.sites, "shop")
     ran = project.edge("report", "shop", "--html", "-")
     assert [row["site"] for row in Page(ran.stdout).rows("sites")] == ["shop"]
+    project.change("shop", lambda written: written.update(region="us-west"))
+    selected = project.edge("report", "-l", "region=us-*", "--html", "-")
+    assert [row["site"] for row in Page(selected.stdout).rows("sites")] == ["shop"]
 
 
 def test_the_document_has_the_facts_beside_the_verdict(project: Project) -> None:
