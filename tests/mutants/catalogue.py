@@ -125,8 +125,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (_SSH,),
     ),
     Mutant("a host installed anew is waited for again", _HOST, "triggers=[scripts.identity],", "", (_SSH,)),
-    Mutant("preparing a host is undone on destroy", _HOST, "delete=scripts.leave, ", "", (_SSH,)),
-    Mutant("a host leaves the mesh on destroy", _TAILSCALE, "delete=scripts.leave, ", "", (_SSH,)),
+    Mutant("preparing a host is undone on destroy", _HOST, "delete=scripts.leave,", "", (_SSH,)),
+    Mutant("a host leaves the mesh on destroy", _TAILSCALE, "delete=scripts.leave,", "", (_SSH,)),
     # Secrets.
     Mutant(
         "secrets reach a host by standard input",
