@@ -1,7 +1,7 @@
 """The fields of a file as people ask for them: what each means, its type, unit, default, choices, and what is below.
 
 Owns the tree of fields that a model's schema describes, and how a field is named: its keys with dots between them,
-without list indices. Where a block has several kinds, the kind is one more word: `mesh.tailscale.tags`. Reads no files.
+without list indices. Where a block has several kinds, the kind is one more word: `store.disk.size`. Reads no files.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Field:
     """One field, or one kind of a block."""
 
     path: str
-    """Its name, as in `mesh.tailscale.tags`; empty for the file itself."""
+    """Its name, as in `store.disk.size`; empty for the file itself."""
     name: str
     type: str
     description: str
@@ -115,7 +115,7 @@ class Field:
         return [field for kind in self.kinds for field in kind.fields if field.name == word]
 
     def filled_in(self, layers: Layers) -> Iterator[tuple[str, Node]]:
-        """Values that layers have for it: where each holds, such as `tier: near` (empty: everywhere), and the value."""
+        """Values that layers have for it: where each holds, such as `zone: far` (empty: everywhere), and the value."""
         selected = [
             (f"{key}: {value}", layer) for key, by_value in layers.selected.items() for value, layer in by_value.items()
         ]

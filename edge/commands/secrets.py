@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.commands.options import Json, Sites
+from edge.commands import several
+from edge.commands.options import All, ChangedSince, Json, Selector, Sites, selection
 from edge.exit_codes import DONE, FAILED
 
 if TYPE_CHECKING:
     from stacks.site import SiteSpec
 
 EXAMPLES = (
-    "edge secrets   |   edge secrets prod demo --generate   |   edge secrets prod --set ssh-private-key < id_ed25519"
+    "edge secrets   |   edge secrets -l tier=near --generate   |   edge secrets prod --set ssh-private-key < id_ed25519"
 )
 
 
@@ -29,12 +30,15 @@ def run(
         typer.Option("--set", metavar="KEY", help="Set this secret of the named sites, from standard input."),
     ] = None,
     as_json: Json = False,
+    selector: Selector = None,
+    everything: All = False,
+    changed_since: ChangedSince = None,
 ) -> int:
     """List the secrets that sites need, which are missing and where each lies; set them. Never shows a value."""
     if generate and key:
         raise typer.BadParameter("--generate and --set exclude each other")
-    if (generate or key) and not sites:
-        raise typer.BadParameter("name the sites whose secrets are to be set")
+    # What changes settings is not done to all sites because none was named.
+    chosen = selection(sites, selector, everything, changed_since, command="secrets" if generate or key else "")
     from edge.run.site_secrets import generate as made
     from edge.run.site_secrets import require_key, set_value, sites_of, states_of
     from edge.show.document import print_json
@@ -42,7 +46,7 @@ def run(
     from edge.show.secrets import changes, listing
     from engine.environment import PROJECT_ROOT
 
-    specs = sites_of(sites or [], PROJECT_ROOT)
+    specs = sites_of(several.files_for(chosen, PROJECT_ROOT), PROJECT_ROOT)
     if generate:
         done = [made(spec, PROJECT_ROOT) for spec in specs]
     elif key:

@@ -63,7 +63,8 @@ def _rows(file: Path) -> list[Row]:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise FileError([_at(file, 1, f"the file cannot be read: {what}", "a CSV file", "check the path")]) from None
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows, problems = [], []
+    rows: list[Row] = []
+    problems: list[Problem] = []
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns

@@ -17,7 +17,6 @@ import yaml
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run.failure import OperationError
 from edge.run.operation import Session, opened_stack
-from edge.run.selection import selected
 from edge.run.stack_settings import read_settings
 from sitefile.problems import any_of, near_miss, shown
 from stacks.configuration import full_key
@@ -77,9 +76,9 @@ class Change:
         return {"site": self.site, "set": [full_key(key) for key in self.keys], "new_stack": self.new_stack, **error}
 
 
-def sites_of(names: Sequence[str], root: Path) -> list[SiteSpec]:
-    """The sites of these names; all of the project for none. Raises ``OperationError`` and ``FileError``."""
-    return [load_site(file, root=root) for file in selected(names, root)]
+def sites_of(files: Sequence[Path], root: Path) -> list[SiteSpec]:
+    """The sites of these files. Raises ``FileError`` for one with errors, before anything is set for another."""
+    return [load_site(file, root=root) for file in files]
 
 
 def states_of(spec: SiteSpec, root: Path) -> list[SecretState]:

@@ -49,13 +49,19 @@ def values(out: Console, site: str, field: Field, found: Sequence[Value], root: 
     if not found:
         out.print(Text(f"  {site} has no {shown(field.path)}."))
     for value in found:
-        text = f"  {dotted(value.path)}: {_value(value.value)}"
+        text = f"  {dotted(value.path)}: {_first_line(value.value)}"
         origin = _origin(value)
         if len(text) + len(origin) + 4 <= WIDTH:
             out.print(Text.assemble(text, (f"  # {origin}", "dim")))
         else:
             out.print(Text(text))
             out.print(Text(f"      # {origin}", "dim"))
+
+
+def _first_line(value: Any) -> str:
+    """A value as YAML has it; of text of many lines, such as a key, the first one."""
+    lines = value.splitlines() if isinstance(value, str) else []
+    return f"{lines[0]} ... ({len(lines)} lines)" if len(lines) > 1 else _value(value)
 
 
 def _origin(value: Value) -> str:

@@ -150,6 +150,12 @@ def test_a_kind_that_a_site_does_not_have_has_no_value_there(project: Project) -
     assert "demo has no `registrations.arc.location`." in said.stdout
 
 
+def test_of_a_key_of_many_lines_the_first_one_is_shown(project: Project) -> None:
+    said = project.edge("explain", "gitops.flux.source.verify.keys", "--site", "demo").stdout
+    assert "-----BEGIN PGP PUBLIC KEY BLOCK----- ... (10 lines)" in said
+    assert "END PGP" not in said
+
+
 def test_the_values_of_a_site_are_those_of_its_model(project: Project) -> None:
     spec: SiteSpec = load_site("demo", root=project.root)
     found = {dotted(one.path): one.value for one in values_at(site_fields().root, "demo", project.root)}

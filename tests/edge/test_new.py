@@ -257,7 +257,8 @@ def test_an_unknown_column_is_refused(project: Project) -> None:
 def test_where_one_file_cannot_be_written_none_is_left(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge.run.new_site import Draft
 
-    write, written = Draft.write, []
+    write = Draft.write
+    written: list[Path] = []
 
     def full(draft: Draft) -> None:
         if written:

@@ -137,6 +137,14 @@ def _read_back(project: Project, site: str, key: str) -> str:
         return session.secret(key)
 
 
+def test_sites_are_selected_as_for_other_commands(project: Project) -> None:
+    def listed(*arguments: str) -> set[str]:
+        return {one["site"] for one in project.edge("secrets", *arguments, "--json").document["secrets"]}
+
+    assert listed("-l", "tier=near") == listed("de*") == listed("--all") == {"demo"}
+    assert project.edge("secrets", "-l", "tier=far", "--generate").code == 2
+
+
 @pytest.mark.engine
 def test_no_token_is_made_for_a_cluster_that_is_up(
     project: Project, arguments: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,7 +171,7 @@ def test_a_wrong_passphrase_is_a_message_and_the_next_site_is_tried(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--generate",), "name the sites"),
+        (("--generate",), "name sites, or select them"),
         (("demo", "--set", "k3s-tokn"), "did you mean `k3s-token`?"),
         (("demo", "--set", "k3s-token", "--generate"), "exclude each other"),
         (("demo", "--set", "k3s-token"), "standard input is empty"),
