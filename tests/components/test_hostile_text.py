@@ -30,7 +30,7 @@ from components.registration.rancher.plan import plan as plan_rancher
 from components.registration.rancher.spec import RancherSpec
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site
-from stacks.parts import entries, host_checks, places, view
+from stacks.parts import entries, host_checks, places, proofs, view
 from stacks.site import SiteSpec
 from tests.components.site_parts import VERSION
 from tests.sandbox import bare_root, needs_root
@@ -83,9 +83,9 @@ def sites() -> tuple[SiteSpec, ...]:
 def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
     """Every script of ``site``, with what it is for."""
     seen = view(site, catalogue())
-    checks = host_checks(site, seen)
+    checks, proof = host_checks(site, seen), proofs(site, seen)
     for machine in seen.machines:
-        yield from _texts(plan_host(machine, checks[machine.name]))
+        yield from _texts(plan_host(machine, checks[machine.name], [one.script for one in proof[machine.name]]))
         if machine.spec.reapply:
             yield "reapply", shell.comment(f"reapply: {machine.spec.reapply}")
     for entry in entries(site):
