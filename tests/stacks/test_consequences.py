@@ -21,7 +21,7 @@ from edge.run.stack_settings import placeholders
 from stacks import parts
 from stacks.catalogue import catalogue
 from stacks.configuration import ALLOW_DESTROY, full_key
-from stacks.consequences import consequences, edits, held_in, in_any, of_destroy
+from stacks.consequences import answers, consequences, edits, held_in, in_any, of_destroy
 from stacks.consequences_reference import PAGE, page
 from stacks.loader import load_site, site_names
 from stacks.site import SiteSpec
@@ -136,6 +136,28 @@ def test_where_a_killed_up_leaves_two_answers_both_count(before: functools.parti
     for written in (base("shop"), changed):
         found = in_any([before("shop"), begun], spec_of(written, tmp_path), catalogue())
         assert [one.edit.name for one in found] == ["k3s-datastore-replaced"]
+
+
+def test_what_a_killed_up_had_begun_is_a_second_answer_of_the_state(
+    before: functools.partial[Applied], tmp_path: Path
+) -> None:
+    """An `up` to another datastore was killed: whether its scripts ran is not known, and going back may destroy too."""
+    changed = base("shop")
+    changed["k3s"]["datastore"] = {"kind": "external", "engine": "postgresql"}
+    (tmp_path / "changed").mkdir()
+    begun = applied(spec_of(changed, tmp_path / "changed"))
+    was = before("shop").held
+
+    def state(one: Held) -> dict[str, Any]:
+        return {"urn": one.urn, "inputs": one.inputs, "outputs": one.outputs, "parent": one.parent}
+
+    deployment: dict[str, Any] = {"resources": [state(one) for one in before("shop").held]}
+    (alone,) = answers(deployment)
+    spec = spec_of(base("shop"), tmp_path)
+    assert consequences(alone, spec, catalogue()) == ()
+    pending = [{"type": "updating", "resource": state(one)} for one in begun.held if one not in was]
+    found = in_any(answers({**deployment, "pending_operations": pending}), spec, catalogue())
+    assert [one.edit.name for one in found] == ["k3s-datastore-replaced"]
 
 
 @pytest.mark.parametrize(
