@@ -40,7 +40,6 @@ def run(
     started = time.monotonic()
     from edge.run import against as comparing
     from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared, fleet_settings
-    from edge.run.selection import selected_with_fleet
     from edge.show.check import Table, edits, report
     from edge.show.document import print_json
     from edge.show.render import console
@@ -49,9 +48,7 @@ def run(
     # Wrong settings would otherwise be said once for each site.
     fleet_settings()
     chosen = selection(sites, selector, everything, changed_since)
-    # No selector fits the fleet, and a changed site is no change of it: it is checked where it is meant.
-    narrowed = several.files_for(chosen, PROJECT_ROOT, jobs) if chosen.narrowed else None
-    files = selected_with_fleet(chosen.names, PROJECT_ROOT) if narrowed is None else narrowed
+    files = several.files_with_fleet(chosen, PROJECT_ROOT, jobs)
     result, out = Report(), console()
     table = None if as_json else Table(out, files)
     with comparing.before(against, PROJECT_ROOT) if against else nullcontext() as before:

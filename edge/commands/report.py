@@ -36,7 +36,6 @@ def run(
         raise typer.BadParameter("only one of `--html -` and `--json` can have standard output")
     from edge.run.check import fleet_settings
     from edge.run.overview import overview
-    from edge.run.selection import selected_with_fleet
     from edge.run.written_file import write_text
     from edge.show.document import print_json
     from edge.show.html_report import html_report
@@ -45,10 +44,7 @@ def run(
     # Wrong settings would otherwise be said once for each site.
     fleet_settings()
     chosen = selection(sites, selector, everything, changed_since)
-    # As `edge check` does: no selector fits the fleet.
-    narrowed = several.files_for(chosen, PROJECT_ROOT, jobs) if chosen.narrowed else None
-    files = selected_with_fleet(chosen.names, PROJECT_ROOT) if narrowed is None else narrowed
-    found = overview(files, PROJECT_ROOT, jobs)
+    found = overview(several.files_with_fleet(chosen, PROJECT_ROOT, jobs), PROJECT_ROOT, jobs)
     if html is not None:
         write_text(html, html_report(found))
     if as_json:

@@ -27,6 +27,13 @@ def files_for(chosen: Selection, root: Path, jobs: int | None = None) -> list[Pa
     return list(found.files)
 
 
+def files_with_fleet(chosen: Selection, root: Path, jobs: int | None = None) -> list[Path]:
+    """As ``files_for``, and the fleet file where it is meant: no selector fits the fleet, and no changed site is it."""
+    from edge.run.selection import selected_with_fleet
+
+    return files_for(chosen, root, jobs) if chosen.narrowed else selected_with_fleet(chosen.names, root)
+
+
 def jobs_for(chosen: Selection, root: Path, jobs: int | None = None, **more: Any) -> list[Job]:
     """A job for each selected site."""
     from edge.run import many

@@ -65,10 +65,7 @@ def _previewed(file: Path, *, at: _At) -> Previewed:
             nodes = _nodes(before, session.spec)
             outcome = session.preview(lambda _step: None)
         return Previewed(name, nodes, outcome.as_dict(), cost_before=cost_before)
-    except FileError as error:
-        # Only the worker knows the file's text, and an exception of this kind may not pass between processes.
-        return Previewed(name, _nodes(before), error=str(error), cost_before=cost_before)
-    except (OperationError, EngineError) as error:
+    except (FileError, OperationError, EngineError) as error:
         return Previewed(name, _nodes(before), error=str(error), cost_before=cost_before)
 
 

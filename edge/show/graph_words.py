@@ -9,9 +9,11 @@ from rich.cells import chop_cells
 
 from edge.run.events import Op
 from edge.run.site_graph import Graph, Node
+from edge.show import render
 from sitefile.problems import printable
 
-SIGNS: Mapping[Op, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "import": "="}
+_CHANGING: tuple[Op, ...] = ("create", "update", "replace", "delete", "import")
+SIGNS: Mapping[Op, str] = {op: render.SIGNS[op][0] for op in _CHANGING}
 """What changes. A sign and a word beside each colour: nothing is told by colour alone."""
 _MODES = {
     "written": "as written",
