@@ -17,8 +17,9 @@ from sitefile.entries import Entries, read_entries, read_folder
 from sitefile.explanation import position_of
 from sitefile.problems import Finding, Problem, any_of, near_miss
 from sitefile.yaml_source import read
+from stacks.project import PROGRAM_ROOT, data_folder
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PROJECT_ROOT = PROGRAM_ROOT
 
 
 class LatencyRange(Spec):
@@ -74,8 +75,8 @@ class Catalogue:
 
 def profiles_folder(root: Path) -> Path:
     """The profiles below ``root``; a folder without any uses those of this project."""
-    own = root / "stacks" / "profiles"
-    return own if own.is_dir() else PROJECT_ROOT / "stacks" / "profiles"
+    own = data_folder(root) / "profiles"
+    return own if own.is_dir() else data_folder(PROGRAM_ROOT) / "profiles"
 
 
 @functools.lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -36,6 +37,8 @@ class EdgeSiteArgs:
     """Asked only for what the site needs, so that a stack without, say, a Git key is asked for none."""
     consents: Mapping[str, str] = field(default_factory=dict)
     """By node, the changes that somebody has consented to."""
+    project: Path | None = None
+    """The repository that has the site, where that is not the program's own."""
 
 
 class EdgeSite(EdgeComponent):
@@ -43,6 +46,7 @@ class EdgeSite(EdgeComponent):
 
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
+        self._project = args.project
         self._told = outputs(spec, args.catalogue)
         seen = parts.view(spec, args.catalogue)
         # Policies read them here. Without any, the component's inputs are as they were.
@@ -76,7 +80,7 @@ class EdgeSite(EdgeComponent):
     @property
     def outputs(self) -> dict[str, Any]:
         """The outputs of the site's stack."""
-        return {**self._told, OUTPUT: built_from(self.spec)}
+        return {**self._told, OUTPUT: built_from(self.spec, project=self._project)}
 
 
 def _with_aliases(opts: pulumi.ResourceOptions | None, site: Site) -> pulumi.ResourceOptions | None:

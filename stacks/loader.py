@@ -19,6 +19,8 @@ from sitefile.spec_shape import SpecShape
 from sitefile.yaml_tree import MappingNode, ScalarNode
 from stacks.catalogue import PROJECT_ROOT, catalogue, profiles_folder
 from stacks.plain_secrets import advice
+from stacks.project import data_folder, site_file, sites_folder
+from stacks.project import shown as from_root
 from stacks.rules import inherited
 from stacks.rules import site as site_rules
 from stacks.rules.between_sites import between_sites
@@ -42,7 +44,7 @@ def load_site(name_or_path: str | Path, *, root: Path = PROJECT_ROOT) -> SiteSpe
 
 def load_all(root: Path = PROJECT_ROOT, *, folder: Path | None = None) -> tuple[list[SiteSpec], list[Problem]]:
     """All valid sites of the project (or of one folder), and the problems of the others and between sites."""
-    folder = folder or _sites(root)
+    folder = folder or sites_folder(root)
     checker = site_checker(root, folder)
     files = [checker.check(path) for path in site_files(root, folder=folder)]
     found = list(between_sites(files))
@@ -59,7 +61,7 @@ def load_all(root: Path = PROJECT_ROOT, *, folder: Path | None = None) -> tuple[
 
 def site_files(root: Path = PROJECT_ROOT, *, folder: Path | None = None) -> list[Path]:
     """The site files in the order of their names. Files whose name begins with `_` or `.` are not sites."""
-    return [path for path in sorted((folder or _sites(root)).glob("*.yaml")) if path.name[0] not in "_."]
+    return [path for path in sorted((folder or sites_folder(root)).glob("*.yaml")) if path.name[0] not in "_."]
 
 
 def site_names(root: Path = PROJECT_ROOT) -> list[str]:
@@ -74,20 +76,22 @@ def site_shape() -> SpecShape:
 
 def site_layers(root: Path = PROJECT_ROOT, folder: Path | None = None) -> Layers:
     """The layers under the sites of a folder: its own defaults, or else the project's, and those of the tiers."""
-    own = (folder or _sites(root)) / DEFAULTS
-    defaults = own if own.exists() else _sites(root) / DEFAULTS
+    own = (folder or sites_folder(root)) / DEFAULTS
+    defaults = own if own.exists() else sites_folder(root) / DEFAULTS
     return read_layers(defaults, root, {"tier": profiles_folder(root) / "tiers"})
 
 
 def shared_problems(root: Path = PROJECT_ROOT, folders: Iterable[Path] = ()) -> list[Problem]:
     """What is wrong with profiles, models, and the defaults of the project and of ``folders``, used or not."""
     found = [*catalogue(root).problems, *models.catalogue_file().problems]
-    for folder in dict.fromkeys((_sites(root), *folders)):
+    for folder in dict.fromkeys((sites_folder(root), *folders)):
         found += site_checker(root, folder).check_layers()
         found += _other_suffixes(root, folder)
     profiles = profiles_folder(root)
-    for folder in (profiles, profiles / "hardware", profiles / "tiers", root / "stacks"):
+    for folder in (profiles, profiles / "hardware", profiles / "tiers"):
         found += _other_suffixes(root, folder)
+    # Beside it, at the top level of a repository, other programs have files of theirs.
+    found += _other_suffixes(root, data_folder(root), "fleet.yml")
     return list(in_order(found))
 
 
@@ -112,23 +116,19 @@ def is_path(site: str) -> bool:
     return "/" in site or site.endswith((".yaml", ".yml"))
 
 
-def _sites(root: Path) -> Path:
-    return root / "stacks" / "sites"
-
-
 def _path(name_or_path: str | Path, root: Path) -> Path:
     if isinstance(name_or_path, Path) or is_path(name_or_path):
         return Path(name_or_path)
-    path = _sites(root) / f"{name_or_path}.yaml"
+    path = site_file(root, name_or_path)
     if path.exists() or path.is_symlink():
         return path
     names = site_names(root)
     near = near_miss(name_or_path, names)
-    shown_as = path.relative_to(root) if path.is_relative_to(root) else path
     what = f"there is no site {shown(name_or_path)}" + (f": did you mean `{near}`?" if near else "")
-    expected = any_of(names) if 0 < len(names) <= 12 else f"one of the {len(names)} sites in stacks/sites"
+    where = from_root(sites_folder(root), root)
+    expected = any_of(names) if 0 < len(names) <= 12 else f"one of the {len(names)} sites in {where}"
     remedy = f"use `{near}`" if near else "check the name, or describe the site in this file"
-    raise FileError([Problem.at(Position(shown_as, 1, 1), "no-file", what, expected, remedy)])
+    raise FileError([Problem.at(Position(Path(from_root(path, root)), 1, 1), "no-file", what, expected, remedy)])
 
 
 def _misnamed(tree: MappingNode, file: Path) -> Iterator[Problem]:
@@ -145,8 +145,8 @@ def _misnamed(tree: MappingNode, file: Path) -> Iterator[Problem]:
     )
 
 
-def _other_suffixes(root: Path, folder: Path) -> Iterator[Problem]:
-    for path in sorted(folder.glob("*.yml")):
+def _other_suffixes(root: Path, folder: Path, names: str = "*.yml") -> Iterator[Problem]:
+    for path in sorted(folder.glob(names)):
         name = path.relative_to(root) if path.is_relative_to(root) else path
         yield Problem.at(
             Position(name, 1, 1),

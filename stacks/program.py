@@ -55,7 +55,7 @@ def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
 
     Returns the site, for what a company adds to it; None for the fleet.
 
-    ``root`` is the project's folder, which holds ``stacks/sites``.
+    ``root`` is the folder of the project, as ``stacks.project`` has it.
     """
     config, observer = pulumi.Config(NAMESPACE), _observer.get()
     name = config.get("site") or pulumi.get_stack()
@@ -69,7 +69,7 @@ def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
         raise pulumi.RunError(str(error)) from error
     except ValueError as error:
         raise pulumi.RunError(f"{full_key(ALLOW_DESTROY)}: {error}") from error
-    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), config.require_secret, consents))
+    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), config.require_secret, consents, root))
     for output, value in site.outputs.items():
         pulumi.export(output, value)
     observer.built(site)

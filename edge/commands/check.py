@@ -40,19 +40,19 @@ def run(
     started = time.monotonic()
     from edge.run import against as comparing
     from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared, fleet_settings
+    from edge.run.project import project_root
     from edge.show.check import Table, edits, report
     from edge.show.document import print_json
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
     # Wrong settings would otherwise be said once for each site.
     fleet_settings()
     chosen = selection(sites, selector, everything, changed_since)
-    files = several.files_with_fleet(chosen, PROJECT_ROOT, jobs)
+    files = several.files_with_fleet(chosen, project_root(), jobs)
     result, out = Report(), console()
     table = None if as_json else Table(out, files)
-    with comparing.before(against, PROJECT_ROOT) if against else nullcontext() as before:
-        checked: Iterable[SiteCheck] = check_files(files, PROJECT_ROOT, jobs)
+    with comparing.before(against, project_root()) if against else nullcontext() as before:
+        checked: Iterable[SiteCheck] = check_files(files, project_root(), jobs)
         if before is not None:
             # What an edit destroys comes first, above the table.
             checked = [compared(found, before) for found in checked]
@@ -61,11 +61,11 @@ def run(
         if table is not None:
             table.header()
         for found in checked:
-            result.add(found, PROJECT_ROOT)
+            result.add(found, project_root())
             if table is not None:
                 table.row(found)
-    result.shared = check_shared(files, PROJECT_ROOT)
-    result.between = check_between(result.sites, PROJECT_ROOT)
+    result.shared = check_shared(files, project_root())
+    result.between = check_between(result.sites, project_root())
     result.duration_s = time.monotonic() - started
     if as_json:
         print_json(result.as_dict())

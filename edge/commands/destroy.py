@@ -15,12 +15,12 @@ def run(site: Site, rehearse: Rehearse = False, yes: Yes = False, as_json: Json 
     if not (yes or rehearse):
         require_terminal("destroy", site, as_json)
     from edge.run.operation import opened_stack
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.progress import progress
     from edge.show.render import console, outcome
-    from engine.environment import PROJECT_ROOT
 
-    with opened_stack(site, rehearse=rehearse, root=PROJECT_ROOT) as session:
+    with opened_stack(site, rehearse=rehearse, root=project_root()) as session:
         if not (yes or rehearse):
             with progress(f"preview {site}") as shown:
                 planned = session.preview_destroy(shown.step, shown.interrupted)

@@ -21,12 +21,12 @@ def run(
 ) -> int:
     """Say whether this machine can roll out for real: engine, plugins, backend, secrets; with SITE, its hosts."""
     from edge.hosts.doctor import examine
+    from edge.run.project import project_root
     from edge.show.doctor import doctor
     from edge.show.document import print_json
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    items = list(examine(site, PROJECT_ROOT))
+    items = list(examine(site, project_root()))
     code = FAILED if any(item.status == "broken" for item in items) else DONE
     if as_json:
         print_json({"items": [item.as_dict() for item in items], "exit": code})

@@ -17,15 +17,15 @@ def run(
 ) -> int:
     """Compare hosts with what their site files plan: files, settings, units, releases. Read-only."""
     from edge.hosts.drift import find_drift
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.drift import report
     from edge.show.progress import counting
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    files = several.files_for(selection(sites, selector, everything, changed_since), PROJECT_ROOT)
+    files = several.files_for(selection(sites, selector, everything, changed_since), project_root())
     with counting("drift", "hosts probed") as tell:
-        result = find_drift(files, PROJECT_ROOT, tell)
+        result = find_drift(files, project_root(), tell)
     if as_json:
         print_json(result.as_dict())
     else:

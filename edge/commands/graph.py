@@ -38,6 +38,7 @@ def run(
     from edge.run.failure import OperationError
     from edge.run.operation import opened
     from edge.run.program import recorded_site
+    from edge.run.project import project_root
     from edge.run.site_graph import graph_of, resources_of
     from edge.run.written_file import write_text
     from edge.show.consequences import consequences
@@ -45,18 +46,17 @@ def run(
     from edge.show.graph_svg import svg as drawn
     from edge.show.graph_text import tree
     from edge.show.render import console, failure
-    from engine.environment import PROJECT_ROOT
     from stacks.catalogue import catalogue
 
-    spec, recording, _ = recorded_site(site, PROJECT_ROOT)
+    spec, recording, _ = recorded_site(site, project_root())
     outcome = None
     if preview or rehearse:
-        with opened(site, rehearse=rehearse, root=PROJECT_ROOT, against=against) as session:
+        with opened(site, rehearse=rehearse, root=project_root(), against=against) as session:
             outcome = previewed(session, quiet=as_json or svg == "-")
     # A preview that ended before it came to any resource has nothing to mark.
     run = outcome.run if outcome and outcome.run.resources else None
     mode = outcome.mode if outcome and run else "written"
-    graph = graph_of(spec, catalogue(PROJECT_ROOT), resources_of(recording.resources, run), mode)
+    graph = graph_of(spec, catalogue(project_root()), resources_of(recording.resources, run), mode)
     if svg is not None:
         write_text(svg, drawn(graph))
     if as_json:

@@ -38,11 +38,11 @@ def run(
         raise typer.BadParameter("--json is for --merge: standard output belongs to the command")
     from edge.hosts.kubeconfig import read_kubeconfig
     from edge.hosts.kubeconfig_file import merge as merge_into
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    found = read_kubeconfig(site, PROJECT_ROOT)
+    found = read_kubeconfig(site, project_root())
     name = context or found.site
     if not found.answers:
         console(stderr=True).print(

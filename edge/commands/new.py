@@ -72,7 +72,7 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Write the file of a new site, or of many. Asks what it cannot know, and never overwrites a file."""
-    from engine.environment import PROJECT_ROOT
+    from edge.run.project import project_root
 
     if from_csv is not None:
         if site or address or host_key or host_key_from:
@@ -85,17 +85,17 @@ def run(
     from edge.run.new_site import Answers, base_of, clashes, drafted, require_free
     from sitefile.problems import FileError
 
-    require_free(site, PROJECT_ROOT)
-    made_from = base_of(base, PROJECT_ROOT)
+    require_free(site, project_root())
+    made_from = base_of(base, project_root())
     asking = _Asking(not as_json and at_terminal())
     given = Answers(site, (), tier=tier, region=region, hardware=hardware, api_address=api_address)
     hosts = _hosts(made_from, given, asking, address or [], host_key or [], host_key_from or [], fingerprint or [])
     answers = _completed(made_from, replace(given, hosts=hosts), asking)
-    draft = drafted(made_from, answers, PROJECT_ROOT)
+    draft = drafted(made_from, answers, project_root())
     # What was given here and is wrong is said before anything is written.
     if wrong := [problem for problem in draft.checked.problems if _is_given(problem.path)]:
         raise FileError(wrong)
-    if between := clashes([draft], PROJECT_ROOT) if draft.checked.model is not None else []:
+    if between := clashes([draft], project_root()) if draft.checked.model is not None else []:
         raise FileError(between)
     draft.write()
     return _written(made_from, draft, as_json)
@@ -242,12 +242,12 @@ def _is_given(path: str) -> bool:
 def _written(base: Base, draft: Draft, as_json: bool) -> int:
     """Say what was written, and what is still missing."""
     from edge.run.check import check_file
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.new import report
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    found = check_file(draft.file, PROJECT_ROOT)
+    found = check_file(draft.file, project_root())
     if as_json:
         print_json({"files": [draft.checked.source.file.as_posix()], "check": found.as_dict(), "exit": found.code})
     else:
@@ -258,11 +258,11 @@ def _written(base: Base, draft: Draft, as_json: bool) -> int:
 def _many(file: Path, base: str | None, as_json: bool) -> int:
     from edge.run.new_site import write_all
     from edge.run.new_sites_csv import drafts_of
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    drafts = drafts_of(file, base, PROJECT_ROOT)
+    drafts = drafts_of(file, base, project_root())
     write_all(drafts)
     if as_json:
         print_json({"files": [draft.checked.source.file.as_posix() for draft in drafts], "exit": DONE})

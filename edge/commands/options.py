@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def complete_sites(incomplete: str) -> list[str]:
     """The sites of the project, for the shell."""
-    from engine.environment import PROJECT_ROOT
+    from edge.run.project import project_root
     from stacks.loader import site_names
 
-    return [name for name in site_names(PROJECT_ROOT) if name.startswith(incomplete)]
+    return [name for name in site_names(project_root()) if name.startswith(incomplete)]
 
 
 def complete_fields(incomplete: str) -> list[str]:
@@ -30,10 +30,10 @@ def complete_fields(incomplete: str) -> list[str]:
 
 def complete_bases(incomplete: str) -> list[str]:
     """What a new site can be made from, for the shell."""
-    from engine.environment import PROJECT_ROOT
+    from edge.run.project import project_root
     from stacks.catalogue import catalogue
 
-    data = catalogue(PROJECT_ROOT)
+    data = catalogue(project_root())
     names = (*complete_sites(""), *sorted(data.tiers), *sorted(data.hardware))
     return [name for name in names if name.startswith(incomplete)]
 

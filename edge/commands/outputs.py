@@ -35,11 +35,11 @@ def run(
     if (site := chosen.single) is None:
         return _several(chosen, rehearse=rehearse, as_json=as_json, show_secrets=show_secrets, jobs=jobs)
     from edge.run.operation import opened_stack
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.render import console, outputs
-    from engine.environment import PROJECT_ROOT
 
-    with opened_stack(site, rehearse=rehearse, root=PROJECT_ROOT) as session:
+    with opened_stack(site, rehearse=rehearse, root=project_root()) as session:
         values = session.outputs(show_secrets=show_secrets)
     if as_json:
         print_json({"site": session.site, "mode": session.mode, "outputs": values, "exit": DONE})
@@ -49,10 +49,10 @@ def run(
 
 
 def _several(chosen: Selection, *, rehearse: bool, as_json: bool, show_secrets: bool, jobs: int | None) -> int:
+    from edge.run.project import project_root
     from edge.show import many, render
-    from engine.environment import PROJECT_ROOT
 
-    todo = several.jobs_for(chosen, PROJECT_ROOT, jobs, rehearse=rehearse, show_secrets=show_secrets)
+    todo = several.jobs_for(chosen, project_root(), jobs, rehearse=rehearse, show_secrets=show_secrets)
     done = several.run("outputs", todo, one_of_several, as_json=as_json, jobs=jobs)
     if as_json:
         many.json_closing(done)

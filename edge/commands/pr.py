@@ -28,17 +28,17 @@ def run(
     """
     from edge.exit_codes import DONE, FAILED
     from edge.run.changed import changed_since
+    from edge.run.project import project_root
     from edge.run.pull_request import previews
     from edge.show.document import print_json
     from edge.show.progress import counting
     from edge.show.pull_request import PullRequest, SiteChange, comment
-    from engine.environment import PROJECT_ROOT
 
     chosen = selection(sites, selector, False)
-    changed = changed_since(base, chosen.files(PROJECT_ROOT), PROJECT_ROOT, jobs)
+    changed = changed_since(base, chosen.files(project_root()), project_root(), jobs)
     found = []
     with counting("pr", "sites previewed") as tell:
-        for one in previews(changed.files, base, PROJECT_ROOT, jobs):
+        for one in previews(changed.files, base, project_root(), jobs):
             found.append(SiteChange(one.site, one.nodes, one.document or {}, one.error, one.cost_before))
             tell(len(found), len(changed.files))
     unchanged = changed.asked - len(changed.files)

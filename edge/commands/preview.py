@@ -53,11 +53,11 @@ def run(
             raise typer.BadParameter("--save-plan is for one site: `edge preview SITE --save-plan FILE`")
         return _several(chosen, rehearse=rehearse, as_json=as_json, diff=diff, against=against, jobs=jobs)
     from edge.run.operation import opened
+    from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.render import console, outcome
-    from engine.environment import PROJECT_ROOT
 
-    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, against=against) as session:
+    with opened(site, rehearse=rehearse, root=project_root(), against=against) as session:
         found = preview(session, quiet=as_json, save_plan=save_plan)
     if as_json:
         print_json(found.as_dict())
@@ -77,11 +77,11 @@ def preview(session: Session, *, quiet: bool, save_plan: Path | None = None) -> 
 def _several(
     chosen: Selection, *, rehearse: bool, as_json: bool, diff: bool, against: str | None, jobs: int | None
 ) -> int:
+    from edge.run.project import project_root
     from edge.show import many
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    todo = several.jobs_for(chosen, PROJECT_ROOT, jobs, rehearse=rehearse, against=against)
+    todo = several.jobs_for(chosen, project_root(), jobs, rehearse=rehearse, against=against)
     done = several.run("preview", todo, one_of_several, as_json=as_json, jobs=jobs)
     if as_json:
         many.json_closing(done)

@@ -40,11 +40,11 @@ def run(
     chosen = selection(sites, selector, everything, changed_since, command="render")
     if (site := chosen.single) is None:
         return _several(chosen, out=out, as_json=as_json, jobs=jobs)
+    from edge.run.project import project_root
     from edge.run.rendering import rendered, write
     from edge.show.document import print_json
-    from engine.environment import PROJECT_ROOT
 
-    files = rendered(site, PROJECT_ROOT)
+    files = rendered(site, project_root())
     if out is not None:
         write(files, out)
     if as_json:
@@ -65,11 +65,11 @@ def _print(files: Mapping[str, str], folder: str = "") -> None:
 
 
 def _several(chosen: Selection, *, out: Path | None, as_json: bool, jobs: int | None) -> int:
+    from edge.run.project import project_root
     from edge.show import many
     from edge.show.render import console
-    from engine.environment import PROJECT_ROOT
 
-    todo = several.jobs_for(chosen, PROJECT_ROOT, jobs, out=out, contents=as_json or out is None)
+    todo = several.jobs_for(chosen, project_root(), jobs, out=out, contents=as_json or out is None)
     done = several.run("render", todo, one_of_several, as_json=as_json, jobs=jobs, engine=False)
     if as_json:
         many.json_closing(done)

@@ -36,15 +36,15 @@ def run(
         raise typer.BadParameter("only one of `--html -` and `--json` can have standard output")
     from edge.run.check import fleet_settings
     from edge.run.overview import overview
+    from edge.run.project import project_root
     from edge.run.written_file import write_text
     from edge.show.document import print_json
     from edge.show.html_report import html_report
-    from engine.environment import PROJECT_ROOT
 
     # Wrong settings would otherwise be said once for each site.
     fleet_settings()
     chosen = selection(sites, selector, everything, changed_since)
-    found = overview(several.files_with_fleet(chosen, PROJECT_ROOT, jobs), PROJECT_ROOT, jobs)
+    found = overview(several.files_with_fleet(chosen, project_root(), jobs), project_root(), jobs)
     if html is not None:
         write_text(html, html_report(found))
     if as_json:

@@ -20,8 +20,8 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Print the JSON Schema of a site file, or write those of all files to where editors look for them."""
+    from edge.run.project import project_root
     from edge.show.document import print_json
-    from engine.environment import PROJECT_ROOT
     from sitefile.problems import any_of
     from stacks import schema
 
@@ -33,7 +33,7 @@ def run(
             raise typer.BadParameter(f"expected {any_of(path.as_posix() for path in schema.SCHEMAS)}")
         sys.stdout.write(schema.render(wanted))
         return DONE
-    states = schema.write(PROJECT_ROOT, check_only=check_only)
+    states = schema.write(project_root(), check_only=check_only)
     code = FAILED if "out of date" in states.values() else DONE
     if as_json:
         print_json({"files": {path.as_posix(): state for path, state in states.items()}, "exit": code})

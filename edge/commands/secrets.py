@@ -39,23 +39,23 @@ def run(
         raise typer.BadParameter("--generate and --set exclude each other")
     # What changes settings is not done to all sites because none was named.
     chosen = selection(sites, selector, everything, changed_since, command="secrets" if generate or key else "")
+    from edge.run.project import project_root
     from edge.run.site_secrets import generate as made
     from edge.run.site_secrets import require_key, set_value, sites_of, states_of
     from edge.show.document import print_json
     from edge.show.render import console
     from edge.show.secrets import changes, listing
-    from engine.environment import PROJECT_ROOT
 
-    specs = sites_of(several.files_for(chosen, PROJECT_ROOT), PROJECT_ROOT)
+    specs = sites_of(several.files_for(chosen, project_root()), project_root())
     if generate:
-        done = [made(spec, PROJECT_ROOT) for spec in specs]
+        done = [made(spec, project_root()) for spec in specs]
     elif key:
         short = require_key(specs, key)
         value = _value(short, specs, as_json)
-        done = [set_value(spec, short, value, PROJECT_ROOT) for spec in specs]
+        done = [set_value(spec, short, value, project_root()) for spec in specs]
     else:
         done = []
-    states = [one for spec in specs for one in states_of(spec, PROJECT_ROOT)]
+    states = [one for spec in specs for one in states_of(spec, project_root())]
     failed = max((change.code for change in done), default=DONE)
     code = failed or (FAILED if not (generate or key) and any(not one.sound for one in states) else DONE)
     if as_json:

@@ -21,24 +21,24 @@ def run(
 ) -> int:
     """Show what was applied at each site, when, and how it ended, from the states alone. Needs no passphrase."""
     from edge.run.failure import OperationError
+    from edge.run.project import project_root
     from edge.run.status import status
     from edge.show.document import print_json
     from edge.show.render import console
     from edge.show.status import report
-    from engine.environment import PROJECT_ROOT
     from stacks.loader import is_path
 
     chosen = selection(sites, selector, everything)
     unknown: OperationError | None = None
     try:
         # A stack has the name of its site's file.
-        names = list(dict.fromkeys(one.stem for one in chosen.files(PROJECT_ROOT)))
+        names = list(dict.fromkeys(one.stem for one in chosen.files(project_root())))
     except OperationError as error:
         if chosen.single is None:
             raise
         # Its stack may still be there.
         names, unknown = [Path(chosen.single).stem if is_path(chosen.single) else chosen.single], error
-    found = status(names, PROJECT_ROOT, rehearse=rehearse, everything=not (chosen.names or chosen.narrowed))
+    found = status(names, project_root(), rehearse=rehearse, everything=not (chosen.names or chosen.narrowed))
     if unknown is not None and found.sites[0].state == "never":
         raise unknown
     if as_json:

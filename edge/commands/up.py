@@ -74,7 +74,7 @@ def run(
         require_terminal("up", site, as_json)
     from edge.hosts.contact import Contact
     from edge.run.operation import opened
-    from engine.environment import PROJECT_ROOT
+    from edge.run.project import project_root
 
     if plan is not None:
         from edge.run import plans
@@ -89,7 +89,7 @@ def run(
             probe.start(made)
 
     loaded = probe.load if probe else lambda: None
-    with opened(site, rehearse=rehearse, root=PROJECT_ROOT, built=built, meanwhile=loaded) as session:
+    with opened(site, rehearse=rehearse, root=project_root(), built=built, meanwhile=loaded) as session:
         planned = preview(session, quiet=as_json)
         if planned.code == DONE and not planned.run.changes_nothing:
             planned = _allowed(planned, allow_destroy or [])
@@ -119,10 +119,10 @@ def _unwatched(_site: EdgeSite) -> None:
 
 def _probe(site: str) -> DriftProbe:
     from edge.hosts.drift_probe import DriftProbe
+    from edge.run.project import project_root
     from edge.run.selection import selected
-    from engine.environment import PROJECT_ROOT
 
-    (file,) = selected([site], PROJECT_ROOT)
+    (file,) = selected([site], project_root())
     return DriftProbe(file)
 
 
@@ -194,11 +194,11 @@ def _several(chosen: Selection, *, rehearse: bool, yes: bool, diff: bool, as_jso
     asks = not (yes or rehearse)
     if asks:
         require_terminal("up", str(chosen), as_json)
+    from edge.run.project import project_root
     from edge.show import many, render
-    from engine.environment import PROJECT_ROOT
 
     out, again = render.console(), f"edge preview SITE{' --rehearse' if rehearse else ''}"
-    todo = several.jobs_for(chosen, PROJECT_ROOT, jobs, rehearse=rehearse)
+    todo = several.jobs_for(chosen, project_root(), jobs, rehearse=rehearse)
     if asks:
         planned = several.run("preview", todo, planned_of_several, as_json=False, jobs=jobs)
         many.changes(out, planned, diff=diff)

@@ -26,6 +26,7 @@ from engine.obtain.setup import official_host
 from engine.obtain.shim import is_our_shim
 from stacks.configuration import full_key
 from stacks.loader import load_all, load_site
+from stacks.project import site_file
 from stacks.site import SiteSpec
 
 Status = Literal["ok", "note", "broken"]
@@ -94,7 +95,7 @@ def _packages(specs: list[SiteSpec], root: Path) -> Iterator[Item]:
 
 def _providers(spec: SiteSpec, root: Path) -> set[str]:
     """Providers that the site's resources need, explicit ones included."""
-    recording, _ = recorded(spec, rehearsed(spec, {}, root / "stacks" / "sites" / f"{spec.site}.yaml", root), root)
+    recording, _ = recorded(spec, rehearsed(spec, {}, site_file(root, spec.site), root), root)
     types = (resource.type for resource in recording.resources)
     packages = {kind.removeprefix("pulumi:providers:").partition(":")[0] for kind in types}
     return packages - _BUILT_IN

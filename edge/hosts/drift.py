@@ -28,6 +28,7 @@ from engine.environment import PROJECT_ROOT
 from sitefile.problems import FileError, Problem
 from stacks.edge_site import EdgeSite
 from stacks.loader import load_site
+from stacks.project import site_file
 from stacks.site import SiteSpec
 
 _SITES_AT_ONCE, _ENGINES_AT_ONCE = 16, 4
@@ -183,7 +184,7 @@ def expectations(
     spec: SiteSpec, config: Mapping[str, str], file: Path | None = None, root: Path = PROJECT_ROOT
 ) -> Mapping[str, Sequence[Expected]]:
     """What each host of a site should hold, by its name, according to the program that `up` runs."""
-    file = file or root / "stacks" / "sites" / f"{spec.site}.yaml"
+    file = file or site_file(root, spec.site)
     _, site = recorded(spec, rehearsed(spec, config, file, root), root)
     if site is None:
         raise OperationError(f"{root / '__main__.py'} does not build the site: it must call `build`.")

@@ -25,6 +25,7 @@ from sitefile.problems import FileError
 from stacks.catalogue import catalogue
 from stacks.consequences import answers, in_any
 from stacks.loader import load_site
+from stacks.project import site_file, sites_folder
 from stacks.site import SiteSpec
 
 _HELP = "edge check SITE --against HEAD~1     compares with a Git revision; a file is one of `pulumi stack export`"
@@ -50,12 +51,12 @@ class Before:
     def _were(self, spec: SiteSpec) -> Iterator[str]:
         """The site at the revision, by its name or as the one that has its hosts and is gone now."""
         assert self.files is not None
-        old = self.files / "stacks" / "sites"
+        old = sites_folder(self.files)
         if (old / f"{spec.site}.yaml").is_file():
             yield spec.site
             return
         keys = {host.host_key for host in spec.hosts}
-        now = self.root / "stacks" / "sites"
+        now = sites_folder(self.root)
         for file in sorted(old.glob("[!_.]*.yaml")):
             if not (now / file.name).exists() and any(key in file.read_text(encoding="utf-8") for key in keys):
                 yield file.stem
@@ -67,7 +68,7 @@ class Before:
         except FileError as error:
             what = f"{site} is not a valid site at that revision: what was applied is not known.\n{error}"
             raise OperationError(what, ("compare with the stack's state: `pulumi stack export`",)) from error
-        file = self.files / "stacks" / "sites" / f"{site}.yaml"
+        file = site_file(self.files, site)
         recording, _ = recorded(spec, rehearsed(spec, {}, file, self.root), self.root)
         return Applied.of(
             Held(one.urn, one.inputs, one.outputs, one.parent) for one in recording.resources if one.type != STACK_TYPE
@@ -108,6 +109,6 @@ def _check_out(named: str, root: Path, folder: Path) -> None:
     except OperationError as error:
         what = f"--against {named}: there is no such file. {error.what}"
         raise OperationError(what, (*error.remedies, _HELP), code=error.code) from error
-    if not (folder / "stacks").is_dir():
-        what = f"--against {named}: there is no such file, and the revision has no folder `stacks`."
+    if not sites_folder(folder).is_dir():
+        what = f"--against {named}: there is no such file, and the revision has no sites."
         raise OperationError(what, (_HELP,), code=BAD_INPUT)

@@ -22,7 +22,7 @@ from edge.run import pool
 from edge.run.against import Before
 from edge.run.failure import OperationError
 from edge.run.operation import cost_of
-from edge.run.program import PROJECT, main_program, recorded, rehearsed
+from edge.run.program import main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
 from edge.run.stack_settings import StackSettings, read_settings
 from engine.environment import PROJECT_ROOT
@@ -36,6 +36,7 @@ from stacks.configuration import full_key
 from stacks.fleet.load import STACK as FLEET
 from stacks.loader import shared_problems, site_checker
 from stacks.parts import has_unmanaged_cluster, networks
+from stacks.project import project_name, sites_folder
 from stacks.rules import fleet_size, waivers
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
@@ -257,7 +258,7 @@ def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tupl
 def check_shared(files: Sequence[Path], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
     """Problems of what the files share, whether they use it or not."""
     folders = [file.parent for file in files if not is_fleet(file, root)]
-    return tuple(shared_problems(root, [folder for folder in folders if folder.resolve() != root / "stacks" / "sites"]))
+    return tuple(shared_problems(root, [folder for folder in folders if folder.resolve() != sites_folder(root)]))
 
 
 @functools.lru_cache(maxsize=8)
@@ -320,7 +321,7 @@ def _check_fleet(file: Path, root: Path) -> SiteCheck:
     settings, unreadable = _settings(root, FLEET)
     found = SiteCheck(FLEET, file, graph=unreadable)
     try:
-        recording = record(main_program(root), project=PROJECT, stack=FLEET, config=settings.plain)
+        recording = record(main_program(root), project=project_name(root), stack=FLEET, config=settings.plain)
     except Exception as error:
         if isinstance(error.__cause__, FileError):
             return replace(found, problems=tuple(error.__cause__.problems))

@@ -32,6 +32,7 @@ from edge.run.operation import Outcome
 from engine.obtain.pin import EngineError
 from sitefile.problems import FileError
 from stacks.loader import is_path
+from stacks.project import sites_folder
 
 ENGINE_MIB = 1000
 """Memory that a site may need while an engine works on it: engine, program, policies, plugins."""
@@ -172,7 +173,7 @@ class Summary:
 
 def jobs(files: Sequence[Path], root: Path) -> list[Job]:
     """A job for each site file. Raises ``OperationError`` (bad input) where two have the same stack."""
-    own = (root / "stacks" / "sites").resolve()
+    own = sites_folder(root).resolve()
     found: dict[str, Path] = {}
     todo = []
     for file in {file.resolve(): file for file in reversed(files)}.values():

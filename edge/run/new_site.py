@@ -22,6 +22,7 @@ from sitefile.yaml_source import from_text
 from sitefile.yaml_tree import plain
 from stacks.catalogue import catalogue
 from stacks.loader import site_checker, site_files, site_names
+from stacks.project import site_file
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
 
@@ -112,7 +113,7 @@ def base_of(name: str, root: Path) -> Base:
 
 def require_free(site: str, root: Path) -> Path:
     """The file of a new site. Raises ``OperationError`` where it is there already."""
-    file = root / "stacks" / "sites" / f"{site}.yaml"
+    file = site_file(root, site)
     if file.exists() or file.is_symlink():
         raise _is_there(file)
     return file
@@ -220,7 +221,7 @@ def _draft(file: Path, content: Mapping[str, Any], checker: FileChecker[SiteSpec
 
 
 def _of_site(name: str, root: Path) -> Base:
-    file = root / "stacks" / "sites" / f"{name}.yaml"
+    file = site_file(root, name)
     checked = site_checker(root, file.parent).check(file)
     if checked.model is None or checked.source.tree is None:
         raise FileError(checked.problems)

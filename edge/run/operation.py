@@ -36,6 +36,7 @@ from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import answers, held, in_any, of_destroy
 from stacks.economics import assess
 from stacks.loader import load_site
+from stacks.project import project_name, site_file
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
@@ -252,7 +253,7 @@ class Session:
 
     def create(self) -> None:
         """Make the stack, empty. Raises ``OperationError``, also where it has been there and its state is lost."""
-        if lost := failure.state_lost(self.site, self.mode, {**os.environ, **self.process.variables}):
+        if lost := self._lost():
             raise lost
         self._create_stack()
 
@@ -285,7 +286,7 @@ class Session:
         arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]
         run, finished = self.stream(arguments, on_step, on_interrupt, runs)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
-            if lost := failure.state_lost(self.site, self.mode, {**os.environ, **self.process.variables}):
+            if lost := self._lost():
                 raise lost
             if self.mode == "real" and operation == "preview":
                 if "--save-plan" in command:
@@ -333,7 +334,7 @@ class Session:
                 outcome.failure = self._explained(said or f"`pulumi` ended with exit code {finished.code}")
             elif run.errors:
                 outcome.failure = failure.remedy_for(
-                    run.errors, self.site, self.mode, {**os.environ, **self.process.variables}
+                    run.errors, self.site, self.mode, self._variables, project_name(self.root)
                 )
         return outcome
 
@@ -369,7 +370,15 @@ class Session:
         )
 
     def _explained(self, said: str) -> OperationError:
-        return failure.explain(said, self.site, self.mode, {**os.environ, **self.process.variables})
+        return failure.explain(said, self.site, self.mode, self._variables, project_name(self.root))
+
+    def _lost(self) -> OperationError | None:
+        """What to say where the stack has been there and its state is gone."""
+        return failure.state_lost(self.site, self.mode, self._variables, project_name(self.root))
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {**os.environ, **self.process.variables}
 
 
 @contextmanager
@@ -478,7 +487,7 @@ def _program(
     # Imports overlap the engine's start.
     importing = threading.Thread(target=imports, name="imports", daemon=True)
     importing.start()
-    file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
+    file = Path(site) if site != spec.site else site_file(root, spec.site)
     configuration = rehearsed(spec, settings.plain, file, root) if rehearse else None
     build = main_program(root, spec, built=built, configuration=configuration)
 

@@ -27,10 +27,8 @@ from stacks.edge_site import EdgeSite
 from stacks.loader import load_site
 from stacks.parts import entries
 from stacks.program import Built, observed
+from stacks.project import project_name, site_file
 from stacks.site import SiteSpec
-
-PROJECT = "edge"
-"""Name of the Pulumi project, as in `Pulumi.yaml`."""
 
 _SDKS = ("pulumi_command.local", "pulumi_command.remote", "pulumi_kubernetes.helm.v3")
 
@@ -49,7 +47,7 @@ def rehearsed(spec: SiteSpec, plain: Mapping[str, str], file: Path, root: Path) 
     `edge:site` says where the site is, unless its name says so already.
     """
     secrets = {full_key(key): value for key, value in placeholders(spec).items()}
-    own = root / "stacks" / "sites" / f"{spec.site}.yaml"
+    own = site_file(root, spec.site)
     site = {} if file.resolve() == own.resolve() else {full_key("site"): str(file.resolve())}
     return Configuration({**plain, **site, **secrets}, frozenset(secrets))
 
@@ -92,7 +90,7 @@ def recorded(
     made: list[EdgeSite] = []
     recording = record(
         main_program(root, spec, built=made.append),
-        project=PROJECT,
+        project=project_name(root),
         stack=spec.site,
         config=configuration.values,
         secret_keys=configuration.secret_keys,
@@ -107,7 +105,7 @@ def recorded_site(site: str, root: Path) -> tuple[SiteSpec, Recording, EdgeSite 
     No setting that holds a secret is read. Raises ``FileError``, and what the program raises.
     """
     spec = load_site(site, root=root)
-    file = Path(site) if site != spec.site else root / "stacks" / "sites" / f"{spec.site}.yaml"
+    file = Path(site) if site != spec.site else site_file(root, spec.site)
     settings = read_settings(root, spec.site)
     return spec, *recorded(spec, rehearsed(spec, settings.plain, file, root), root)
 

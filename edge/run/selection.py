@@ -19,6 +19,8 @@ from sitefile.yaml_source import read
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode
 from stacks.fleet.load import STACK as FLEET
 from stacks.loader import is_path, site_files, site_layers
+from stacks.project import fleet_file, sites_folder
+from stacks.project import shown as from_root
 
 _FIELDS = ("tier", "region")
 _LABELS = "labels"
@@ -91,11 +93,6 @@ class Term:
         return f"{self.key}={self.pattern}"
 
 
-def fleet_file(root: Path) -> Path:
-    """Where the fleet stack is described."""
-    return root / "stacks" / "fleet.yaml"
-
-
 def is_fleet(file: Path, root: Path) -> bool:
     return file.resolve() == fleet_file(root).resolve()
 
@@ -121,9 +118,9 @@ def selected(names: Sequence[str], root: Path) -> list[Path]:
     if not names:
         files = dict.fromkeys(site_files(root))
         if not files:
-            raise OperationError(
-                "There is no site in stacks/sites.", ("describe one there, in a file of its own",), code=BAD_INPUT
-            )
+            where = from_root(sites_folder(root), root)
+            what, remedy = f"There is no site in {where}.", "edge new SITE --from PROFILE     makes one"
+            raise OperationError(what, (remedy,), code=BAD_INPUT)
     return list(files)
 
 

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacks.configuration import NAMESPACE as PROJECT  # the project has the same name
-
 
 @dataclass(frozen=True)
 class StateFile:
@@ -27,14 +25,14 @@ class StateFile:
         return not self.file.exists() and self.backup is not None
 
 
-def state_file(site: str, variables: Mapping[str, str]) -> StateFile | None:
-    """The state of ``site``, or None where the backend is no folder of this machine."""
+def state_file(site: str, variables: Mapping[str, str], project: str) -> StateFile | None:
+    """The state of ``site`` in a Pulumi project, or None where the backend is no folder of this machine."""
     folder = backend_folder(variables.get("PULUMI_BACKEND_URL", ""))
     if folder is None:
         return None
-    stacks = folder / "stacks" / PROJECT
+    stacks = folder / "stacks" / project
     file = next((found for found in (stacks / f"{site}.json.gz",) if found.exists()), stacks / f"{site}.json")
-    kept = [stacks / f"{site}.json.bak", *sorted((folder / "backups" / PROJECT / site).glob(f"{site}.*.json"))]
+    kept = [stacks / f"{site}.json.bak", *sorted((folder / "backups" / project / site).glob(f"{site}.*.json"))]
     with_resources = [path for path in kept if _has_resources(path)]
     return StateFile(file, max(with_resources, key=lambda path: path.stat().st_mtime, default=None))
 

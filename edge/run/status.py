@@ -27,8 +27,8 @@ from edge.run.state_file import backend_folder
 from edge.run.surroundings import without_dead_agent
 from engine.environment import backend_of, environment, file_backend, state_folder
 from engine.obtain.cli import locate
-from stacks.configuration import NAMESPACE as PROJECT  # the project has the same name
 from stacks.fleet.load import STACK as FLEET
+from stacks.project import project_name
 from stacks.provenance import OUTPUT as BUILT_FROM
 
 State = Literal["applied", "empty", "never", "unreadable"]
@@ -145,33 +145,33 @@ def status(names: Sequence[str], root: Path, *, rehearse: bool = False, everythi
     rehearsals = file_backend(state_folder(root) / "rehearsal")
     variables = environment(project_root=root, backend=rehearsals if rehearse else None)
     backend = backend_of(variables, root)
-    folder = backend_folder(backend, root)
+    folder, project = backend_folder(backend, root), project_name(root)
     if folder is not None:
-        read = functools.partial(_in_folder, folder=folder, mode=mode)
+        read = functools.partial(_in_folder, folder=folder, project=project, mode=mode)
         # Several processes: reading JSON is all that takes time.
         workers = 1 if len(names) <= _ALONE else pool.size(len(names))
         answers = pool.each(read, list(names), workers) if workers > 1 else (pool.attempt(read, one) for one in names)
         found = [_unless_lost(name, answer) for name, answer in zip(names, answers, strict=True)]
-        stacks = [_stem(file) for file in (folder / "stacks" / PROJECT).glob("*.json*")]
+        stacks = [_stem(file) for file in (folder / "stacks" / project).glob("*.json*")]
     else:
         found, stacks = _asked(names, root, variables)
     others = sorted({*stacks} - {*names, FLEET, ""}) if everything else []
     return Report(found, backend, mode, others)
 
 
-def _in_folder(name: str, folder: Path, mode: str) -> SiteStatus:
+def _in_folder(name: str, folder: Path, project: str, mode: str) -> SiteStatus:
     """From a file backend's own files."""
-    stacks = folder / "stacks" / PROJECT
+    stacks = folder / "stacks" / project
     file = next((one for one in (stacks / f"{name}.json.gz", stacks / f"{name}.json") if one.is_file()), None)
     if file is None:
         url = file_backend(folder.parent)
-        if lost := state_lost(name, mode, {"PULUMI_BACKEND_URL": url}):
+        if lost := state_lost(name, mode, {"PULUMI_BACKEND_URL": url}, project):
             return SiteStatus(name, "unreadable", why=lost.what.splitlines()[0])
         return SiteStatus(name, "never")
     try:
         latest = _json(file)["checkpoint"].get("latest")
         deployment = {} if latest is None else latest
-        history = folder / "history" / PROJECT / name
+        history = folder / "history" / project / name
         newest = max(history.glob(f"{name}-*.history.json*"), key=_started, default=None)
         return told(name, deployment, _json(newest) if newest else None)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -11,6 +11,7 @@ from sitefile.problems import FileError
 from stacks.fleet.spec import FleetSpec
 from stacks.loader import load_all
 from stacks.plain_secrets import advice
+from stacks.project import fleet_file
 
 if TYPE_CHECKING:
     from stacks.fleet.component import Fleet
@@ -21,7 +22,7 @@ STACK = "fleet"
 
 def load_fleet(root: Path) -> FleetSpec:
     """``stacks/fleet.yaml``. Raises ``FileError`` with all problems of the file."""
-    checked = FileChecker(FleetSpec, Layers(), root, advice=advice).check(root / "stacks" / "fleet.yaml")
+    checked = FileChecker(FleetSpec, Layers(), root, advice=advice).check(fleet_file(root))
     if checked.model is None:
         raise FileError(checked.problems)
     return checked.model

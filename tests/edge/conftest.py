@@ -95,7 +95,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         shutil.copy(PROJECT_ROOT / file, own.root)
     for name in ("_defaults", "demo"):
         shutil.copy(SITES / f"{name}.yaml", own.sites)
-    monkeypatch.setattr("engine.environment.PROJECT_ROOT", own.root)
+    monkeypatch.setattr("edge.run.project.project_root", lambda: own.root)
     for name in ("EDGE_DEBUG", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
     return own

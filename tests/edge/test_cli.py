@@ -125,7 +125,7 @@ def test_a_real_run_says_all_secrets_that_are_missing_and_waits_for_no_engine(ed
 def test_a_schema_that_is_out_of_date_is_found_and_left_alone(
     edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, code: int, state: str
 ) -> None:
-    monkeypatch.setattr("engine.environment.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("edge.run.project.project_root", lambda: tmp_path)
     monkeypatch.setattr("stacks.schema.render", lambda *_: "{}\n")
     assert edge("schema", "--write").exit_code == 0
     file = tmp_path / "stacks" / "site.schema.json"
@@ -140,7 +140,7 @@ def test_a_schema_that_is_out_of_date_is_found_and_left_alone(
 def test_the_schema_is_written_where_editors_look_for_it(
     edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.environment.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("edge.run.project.project_root", lambda: tmp_path)
     monkeypatch.setattr("stacks.schema.render", lambda *_: "{}\n")
     assert edge("schema", "--write").exit_code == 0
     assert (tmp_path / "stacks" / "site.schema.json").read_text() == "{}\n"

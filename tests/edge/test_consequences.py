@@ -38,7 +38,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(PROJECT_ROOT / file, root)
     shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "_defaults.yaml", project.sites)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.environment.PROJECT_ROOT", root)
+        patch.setattr("edge.run.project.project_root", lambda: root)
         for name in _BASES:
             _write(project, base(name))
             done = project.edge("up", _id(name), "--rehearse", "--json")
@@ -49,7 +49,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(live: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The live project; each test finds the files of the sites as they were applied."""
-    monkeypatch.setattr("engine.environment.PROJECT_ROOT", live)
+    monkeypatch.setattr("edge.run.project.project_root", lambda: live)
     for name in _BASES:
         _write(Project(live), base(name))
     return Project(live)

@@ -19,10 +19,7 @@ from tests.edge.conftest import Project
 from tests.edge.sites import broken_site, refused_site, site
 
 # `edge` in a process of its own, on a project of the test's own.
-EDGE = (
-    "import pathlib, sys, engine.environment as e; e.PROJECT_ROOT = pathlib.Path(sys.argv.pop(1)); "
-    "from edge.cli import main; main()"
-)
+EDGE = "import os, sys; os.chdir(sys.argv.pop(1)); from edge.cli import main; main()"
 _WAITS = """
 import asyncio, os, pathlib, pulumi
 from stacks.program import build

@@ -55,7 +55,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 def completed(project: Project, *words: str) -> list[str]:
     """What a shell offers for the last word."""
-    program = "import engine.environment as e, pathlib, sys; e.PROJECT_ROOT = pathlib.Path(sys.argv.pop(1));"
+    program = "import os, sys; os.chdir(sys.argv.pop(1));"
     ran = subprocess.run(
         [sys.executable, "-c", f"{program} from edge.cli import main; sys.argv[0] = 'edge'; main()", str(project.root)],
         env={

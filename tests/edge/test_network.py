@@ -36,10 +36,7 @@ before=$(cat /sys/class/net/wire/statistics/tx_packets)
 echo $(($(cat /sys/class/net/wire/statistics/tx_packets) - before))
 """
 _UNSHARE = ["unshare", "--net", "--mount", "--propagation", "private", "bash", "-c", _INSIDE, "inside"]
-_EDGE = (
-    "import pathlib, sys, engine.environment as e; e.PROJECT_ROOT = pathlib.Path(sys.argv.pop(1)); "
-    "from edge.cli import main; main()"
-)
+_EDGE = "import os, sys; os.chdir(sys.argv.pop(1)); from edge.cli import main; main()"
 
 
 def packets_of(*command: str) -> int:

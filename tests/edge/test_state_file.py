@@ -46,7 +46,7 @@ def test_the_newest_backup_with_resources_is_taken(folder: Path) -> None:
     kept = folder.parents[1] / "backups" / "edge" / "prod" / "prod.1764000000.json"
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps(FULL))
-    state = state_file("prod", variables(folder))
+    state = state_file("prod", variables(folder), "edge")
     assert state is not None
     assert state.backup == kept
 

@@ -176,7 +176,7 @@ def test_what_was_rehearsed_is_told_by_its_state_and_pulumi_says_the_same_withou
     assert project.edge("up", "demo", "--rehearse").code == 0
     (found,) = project.edge("status", "--rehearse", "--json").document["sites"]
     assert found["state"] == "applied"
-    assert found["built_from"] == built_from(load_site("demo", root=project.root))
+    assert found["built_from"] == built_from(load_site("demo", root=project.root), project=project.root)
     assert found["last_update"]["result"] == "succeeded"
     assert project.edge("status", "--json").document["sites"][0]["state"] == "never"
     backend = file_backend(project.root / ".edge" / "rehearsal")

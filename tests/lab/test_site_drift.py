@@ -30,7 +30,7 @@ def edge_drift(site: Site, *options: str) -> tuple[int, str]:
         for part in ("stacks", "__main__.py"):
             (site.home / part).symlink_to(PROJECT_ROOT / part)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.environment.PROJECT_ROOT", site.home)
+        patch.setattr("edge.run.project.project_root", lambda: site.home)
         for name, value in site.variables.items():
             patch.setenv(name, value)
         result = CliRunner().invoke(app, ["drift", str(site.file), *options])

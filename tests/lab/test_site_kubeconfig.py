@@ -73,7 +73,7 @@ def word(cluster: Cluster) -> str:
 
 def edge(cluster: Cluster, *arguments: str) -> Result:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.environment.PROJECT_ROOT", cluster.site.home)
+        patch.setattr("edge.run.project.project_root", lambda: cluster.site.home)
         for name, value in cluster.site.variables.items():
             patch.setenv(name, value)
         result = CliRunner().invoke(app, [*arguments])
