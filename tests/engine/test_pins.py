@@ -20,6 +20,13 @@ def _pins(name: str) -> dict[str, str]:
     return dict(re.split(r"==|$", line, maxsplit=1)[:2] for line in lines if line and not line.startswith(("#", "--")))
 
 
+def _constraints() -> dict[str, str]:
+    """Those of the program, and those of the tools on top of them."""
+    run, tools = _pins("constraints.txt"), _pins("constraints-dev.txt")
+    assert not run.keys() & tools.keys()
+    return run | tools
+
+
 def test_the_sdk_the_cli_and_the_go_modules_are_of_one_version() -> None:
     assert _pins("requirements.txt")["pulumi"] == PULUMI_VERSION
     modules = dict(re.findall(r"(github\.com/pulumi/pulumi/(?:pkg|sdk)/v3) v(\S+)", (MODULE / "go.mod").read_text()))
@@ -27,7 +34,7 @@ def test_the_sdk_the_cli_and_the_go_modules_are_of_one_version() -> None:
     assert len(modules) == 2
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "constraints.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "constraints.txt", "constraints-dev.txt"])
 def test_every_requirement_is_an_exact_pin(name: str) -> None:
     loose = [package for package, version in _pins(name).items() if not re.fullmatch(r"[0-9][0-9A-Za-z.]*", version)]
     assert not loose
@@ -35,9 +42,7 @@ def test_every_requirement_is_an_exact_pin(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_the_constraints_agree_with_the_requirements(name: str) -> None:
-    constraints = {
-        re.sub(r"[-_.]+", "-", package).lower(): version for package, version in _pins("constraints.txt").items()
-    }
+    constraints = {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in _constraints().items()}
     wanted = {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in _pins(name).items()}
     assert {package: constraints.get(package) for package in wanted} == wanted
 
@@ -50,9 +55,7 @@ def _locked() -> dict[str, str]:
 
 def test_setup_installs_what_the_constraints_say_and_no_file_without_a_checksum() -> None:
     versions = {package: re.split(r"==|[ \\]", block)[1] for package, block in _locked().items()}
-    assert versions == {
-        package.lower().replace("_", "-"): version for package, version in _pins("constraints.txt").items()
-    }
+    assert versions == {package.lower().replace("_", "-"): version for package, version in _constraints().items()}
     loose = [package for package, block in _locked().items() if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", block)]
     assert not loose
     installs = [line for line in (ROOT / "Makefile").read_text().splitlines() if "$(PIP_INSTALL) " in line]
