@@ -20,6 +20,7 @@ from edge.commands import (
     drift,
     explain,
     graph,
+    init,
     kubeconfig,
     new,
     outputs,
@@ -29,23 +30,25 @@ from edge.commands import (
     report,
     schema,
     secrets,
+    setup,
     status,
     up,
 )
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from stacks.project import DISTRIBUTION, PROGRAM_ROOT, found
 
 COMMANDS = (
-    *(new, check, render, graph, report, secrets, preview, pr, up, destroy, outputs, status, kubeconfig),
+    *(init, setup, new, check, render, graph, report, secrets, preview, pr, up, destroy, outputs, status, kubeconfig),
     *(drift, doctor, explain, schema),
 )
 
-DISTRIBUTION = "edge-sites"
-"""Name of the Python package that holds the program."""
 _BETWEEN_EXAMPLES = "   |   "
+_HANDED_OVER = "EDGE_HANDED_OVER_IN"
+"""Variable with the project whose own `edge` this is, so that it hands over once at most."""
 
 app = typer.Typer(
     name="edge",
-    help="Edge sites as code: check, rehearse and roll out what stacks/sites describes.",
+    help="Edge sites as code: check, rehearse and roll out what the files of sites describe.",
     epilog="Exit codes: 0 done, 1 failed or refused by a policy, 2 bad input, 130 interrupted. "
     "EDGE_DEBUG=1 shows stack traces.",
     no_args_is_help=True,
@@ -137,12 +140,26 @@ for _module in COMMANDS:
     _register(_module)
 
 
+def _hand_over() -> None:
+    """Go on as the `edge` of the project's own `.venv`, where it has one: the release that the project pins."""
+    try:
+        root = found(Path.cwd())
+    except OSError:
+        # The current folder is gone. Commands that need a project say so.
+        return
+    if root is None or root == PROGRAM_ROOT or os.environ.get(_HANDED_OVER) == str(root):
+        return
+    own = root / ".venv" / "bin" / "edge"
+    if os.access(own, os.X_OK) and (root / ".venv").resolve() != Path(sys.prefix).resolve():
+        os.execve(own, [str(own), *sys.argv[1:]], {**os.environ, _HANDED_OVER: str(root)})
+
+
 def main() -> None:
     """Entry point of the `edge` script."""
-    # The project's packages are found in any working directory.
-    root = str(Path(__file__).resolve().parent.parent)
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    # The program's packages are found in any working directory.
+    if str(PROGRAM_ROOT) not in sys.path:
+        sys.path.insert(0, str(PROGRAM_ROOT))
+    _hand_over()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a terminal that knows ASCII only

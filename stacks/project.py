@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 PROGRAM_ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds the program's packages: a checkout, or where a wheel was installed."""
 
+DISTRIBUTION = "edge-sites"
+"""Name of the Python package that holds the program."""
 PROJECT_FILE = "Pulumi.yaml"
 SITES = "sites"
 
@@ -54,6 +54,8 @@ def found(start: Path) -> Path | None:
 
 def project_name(root: Path) -> str:
     """The name of the Pulumi project, which is part of each resource's identity. Raises ``yaml.YAMLError``."""
+    import yaml  # not at the top: every start of `edge` imports this module
+
     file = root / PROJECT_FILE
     content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
     name = content.get("name") if isinstance(content, dict) else None

@@ -22,6 +22,7 @@ from sitefile.spec_shape import SpecShape
 from stacks.catalogue import PROJECT_ROOT, Accelerators, TierProfile, catalogue
 from stacks.fleet.spec import FleetSpec
 from stacks.loader import site_layers, site_shape
+from stacks.project import PROGRAM_ROOT, data_folder
 
 FILE = Path("stacks") / "site.schema.json"
 """The schema of a site file."""
@@ -72,11 +73,18 @@ def render(file: Path = FILE, root: Path = PROJECT_ROOT) -> str:
     return json.dumps(SCHEMAS[file](root), indent=2, ensure_ascii=False) + "\n"
 
 
+def places(root: Path) -> dict[Path, Path]:
+    """Schema -> where editors look for it below ``root``. A company's repository has no files of models."""
+    data = data_folder(root).relative_to(root)
+    own = {file: data / file.relative_to("stacks") for file in SCHEMAS if file.parts[0] == "stacks"}
+    return {file: own.get(file, file) for file in SCHEMAS if file in own or root == PROGRAM_ROOT}
+
+
 def write(root: Path = PROJECT_ROOT, *, check_only: bool = False) -> dict[Path, str]:
     """Write the files that are out of date, or only say which; each file with its state."""
     states = {}
-    for file in SCHEMAS:
-        path, text = root / file, render(file)
+    for schema, file in places(root).items():
+        path, text = root / file, render(schema, root)
         current = path.is_file() and path.read_text(encoding="utf-8") == text
         if not current and not check_only:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ def run(
         wanted = next((path for path in schema.SCHEMAS if file in (None, path.as_posix(), path.name)), None)
         if wanted is None:
             raise typer.BadParameter(f"expected {any_of(path.as_posix() for path in schema.SCHEMAS)}")
-        sys.stdout.write(schema.render(wanted))
+        sys.stdout.write(schema.render(wanted, project_root()))
         return DONE
     states = schema.write(project_root(), check_only=check_only)
     code = FAILED if "out of date" in states.values() else DONE

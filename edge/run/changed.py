@@ -7,7 +7,6 @@ tree. No engine, no network, no secret. What cannot be compared counts as change
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,13 +17,11 @@ from pathlib import Path, PurePosixPath
 
 from edge.run import fingerprint, pool, revision
 from edge.run.failure import OperationError
-from engine.environment import PROJECT_ROOT
+from edge.run.program_at import Program, has_program, program_of
+from stacks.project import PROGRAM_ROOT, sites_folder
 
-_SITES = PurePosixPath("stacks/sites")
 # No plan is made from these. Policies judge a plan, and are no part of it.
-_NO_PLAN = frozenset({"docs", "tests", "lab", "bench", "policies", ".github"})
-_PINS = frozenset({"requirements.txt", "constraints.txt"})
-_PROGRAM = ("components", "sitefile", "stacks", "engine", "edge")
+_NO_PLAN = frozenset({"docs", "tests", "lab", "bench", "policies"})
 _SHORT = 10
 
 
@@ -57,24 +54,28 @@ class Changed:
         return said
 
 
-def changed_since(ref: str, files: Sequence[Path], root: Path = PROJECT_ROOT, jobs: int | None = None) -> Changed:
+def changed_since(ref: str, files: Sequence[Path], root: Path, jobs: int | None = None) -> Changed:
     """Those of ``files`` that have changed since ``ref``. Raises ``OperationError``."""
     commit = revision.commit_of(ref, root)
     paths = [path for path in revision.changed_paths(commit, root) if _makes_plans(path)]
-    removed = sorted(path.stem for path in paths if _is_site(path) and not (root / path).exists())
+    folder_of_sites = PurePosixPath(sites_folder(root).relative_to(root))
+    removed = sorted(path.stem for path in paths if _is_site(path, folder_of_sites) and not (root / path).exists())
     names = {file: _within(file, root) for file in files}
     uncompared = {file: "it is not in the project, so no revision has it" for file, name in names.items() if not name}
-    if pins := sorted(path.name for path in paths if path.as_posix() in _PINS):
-        why = f"{' and '.join(pins)} differ, and the libraries of then are not installed"
-        return Changed(ref, commit, files, len(files), {**dict.fromkeys(files, why), **uncompared}, removed)
-    touched = _touched(paths)
+    touched = _touched(paths, folder_of_sites)
     todo = [name for name in names.values() if name and (touched is None or PurePosixPath(name).stem in touched)]
     if todo:
         with tempfile.TemporaryDirectory(prefix="edge-changed-") as folder:
             checkout = Path(folder).resolve() / "checkout"
             revision.check_out(commit, root, checkout)
             there = [name for name in todo if (checkout / name).is_file()]
-            (now, stopped), (then, was_stopped) = _plans([(root, todo), (checkout, there)], jobs)
+            here = Program(Path(sys.executable), root if has_program(root) else PROGRAM_ROOT)
+            try:
+                wanted = [(root, here, todo), (checkout, program_of(checkout, root), there)]
+            except OperationError as error:
+                every = dict.fromkeys(files, error.what)
+                return Changed(ref, commit, files, len(files), {**every, **uncompared}, removed)
+            (now, stopped), (then, was_stopped) = _plans(wanted, jobs)
         if stopped:
             raise OperationError(f"The program does not run: {stopped}", ("edge check     says more",))
     else:
@@ -105,15 +106,18 @@ def _why(now: str, then: str, ref: str) -> str:
 
 
 def _makes_plans(path: PurePosixPath) -> bool:
-    return path.parts[0] not in _NO_PLAN and path.suffix not in (".md", ".pyc") and "__pycache__" not in path.parts
+    # Hidden files are those of tools: workflows, editors.
+    if path.parts[0] in _NO_PLAN or path.parts[0].startswith("."):
+        return False
+    return path.suffix not in (".md", ".pyc") and "__pycache__" not in path.parts
 
 
-def _touched(paths: Iterable[PurePosixPath]) -> set[str] | None:
+def _touched(paths: Iterable[PurePosixPath], folder_of_sites: PurePosixPath) -> set[str] | None:
     """The sites whose own files are all that differs; None where something else does, which may be in every plan."""
     sites = set()
     for path in paths:
         settings = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        if _is_site(path):
+        if _is_site(path, folder_of_sites):
             sites.add(path.stem)
         elif len(path.parts) == 1 and path.name == f"Pulumi.{settings}.yaml":
             sites.add(settings)
@@ -122,8 +126,8 @@ def _touched(paths: Iterable[PurePosixPath]) -> set[str] | None:
     return sites
 
 
-def _is_site(path: PurePosixPath) -> bool:
-    return path.parent == _SITES and path.suffix == ".yaml" and path.name[0] not in "_."
+def _is_site(path: PurePosixPath, folder_of_sites: PurePosixPath) -> bool:
+    return path.parent == folder_of_sites and path.suffix == ".yaml" and path.name[0] not in "_."
 
 
 def _within(file: Path, root: Path) -> str | None:
@@ -132,17 +136,22 @@ def _within(file: Path, root: Path) -> str | None:
     return resolved.relative_to(root.resolve()).as_posix() if resolved.is_relative_to(root.resolve()) else None
 
 
-def _plans(wanted: Sequence[tuple[Path, Sequence[str]]], jobs: int | None) -> list[tuple[dict[str, str], str]]:
-    """For each project, the fingerprints of its site files, and why its program does not run (empty where it does)."""
-    workers = pool.size(max(1, sum(len(names) for _, names in wanted)), jobs)
-    shares = [(root, names[start::workers]) for root, names in wanted for start in range(workers) if names[start:]]
+def _plans(wanted: Sequence[tuple[Path, Program, Sequence[str]]], jobs: int | None) -> list[tuple[dict[str, str], str]]:
+    """For each project and what runs it, the fingerprints of its sites, and why its program does not run, if so."""
+    workers = pool.size(max(1, sum(len(names) for *_, names in wanted)), jobs)
+    shares = [
+        (root, program, names[start::workers])
+        for root, program, names in wanted
+        for start in range(workers)
+        if names[start:]
+    ]
     with ThreadPoolExecutor(workers) as threads:
         answers = list(threads.map(lambda share: _ask(*share), shares))
     found = []
-    for root, names in wanted:
+    for root, _, names in wanted:
         plans: dict[str, str] = {}
         stopped = ""
-        for (whose, _), (made, why) in zip(shares, answers, strict=True):
+        for (whose, *_), (made, why) in zip(shares, answers, strict=True):
             if whose == root:
                 plans |= made
                 stopped = stopped or why
@@ -150,14 +159,12 @@ def _plans(wanted: Sequence[tuple[Path, Sequence[str]]], jobs: int | None) -> li
     return found
 
 
-def _ask(root: Path, names: Sequence[str]) -> tuple[dict[str, str], str]:
+def _ask(root: Path, program: Program, names: Sequence[str]) -> tuple[dict[str, str], str]:
     """Fingerprints of site files, by a process of their own; the rest of them are missing where it dies."""
-    # A company's repository holds no program: its sites are built by this one.
-    code = root if all((root / folder).is_dir() for folder in _PROGRAM) else PROJECT_ROOT
     done = subprocess.run(
-        [sys.executable, "-P", fingerprint.__file__, str(root)],
+        [str(program.python), "-P", fingerprint.__file__, str(root)],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(code)},
+        env=program.variables,
         input=json.dumps(list(names)),
         capture_output=True,
         text=True,

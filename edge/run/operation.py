@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,7 +41,7 @@ from stacks.project import project_name, site_file
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
 
-    from edge.run.rehearsed_at import Against
+    from edge.run.rehearsed_at import Against, Base
     from stacks.edge_site import EdgeSite
     from stacks.program import Built
     from stacks.site import SiteSpec
@@ -389,12 +389,13 @@ def opened(
     root: Path = PROJECT_ROOT,
     built: Built = lambda _site: None,
     meanwhile: Callable[[], None] = lambda: None,
-    against: str | None = None,
+    against: str | Base | None = None,
 ) -> Iterator[Session]:
     """A session that can preview ``site`` and bring it up. ``site`` is an id or the path of a site file.
 
     ``built`` is called within the program, each time that it has built the site. ``meanwhile`` is called once, while
-    the engine starts. ``against`` is a Git revision: a rehearsal then starts from the site as it is there. Raises
+    the engine starts. ``against`` is a Git revision, or one that is checked out: a
+    rehearsal then starts from the site as it is there. Raises
     ``FileError``, and ``OperationError`` with all secrets that a real run lacks.
     """
     spec = load_site(site, root=root)
@@ -403,10 +404,11 @@ def opened(
         with hooks(rehearse=rehearse) as session:
             yield session
         return
-    from edge.run.rehearsed_at import rehearsed_at
+    from edge.run.rehearsed_at import checked_out, rehearsed_at
 
     with (
-        rehearsed_at(against, site, root) as (compared, backend),
+        checked_out(against, root) if isinstance(against, str) else nullcontext(against) as base,
+        rehearsed_at(base, site, root) as (compared, backend),
         hooks(rehearse=True, backend=backend) as session,
     ):
         yield dataclasses.replace(session, against=compared, backend="")

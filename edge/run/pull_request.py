@@ -6,16 +6,16 @@ Each site is a run of the engine of its own, in a bounded pool of worker process
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.run import pool, revision
+from edge.run import pool
 from edge.run.failure import OperationError
 from edge.run.many import ENGINE_MIB
 from edge.run.operation import cost_of, opened
+from edge.run.rehearsed_at import Base, checked_out
 from engine.obtain.pin import EngineError
 from sitefile.problems import FileError
 from stacks.loader import load_site
@@ -35,33 +35,20 @@ class Previewed:
     cost_before: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class _At:
-    """Where a site is previewed, for a worker."""
-
-    ref: str
-    root: Path
-    base: Path
-    """The project as it is at ``ref``."""
-
-
 def previews(files: Sequence[Path], ref: str, root: Path, jobs: int | None = None) -> Iterator[Previewed]:
     """Each site's preview against ``ref``, in the order of ``files``. Raises ``OperationError`` for a bad ``ref``."""
-    commit = revision.commit_of(ref, root)
-    with tempfile.TemporaryDirectory(prefix="edge-pr-") as folder:
-        base = Path(folder) / "base"
-        revision.check_out(commit, root, base)
-        work = functools.partial(_previewed, at=_At(commit, root, base))
+    with checked_out(ref, root) as base:
+        work = functools.partial(_previewed, base=base, root=root)
         for file, result in zip(files, pool.each(work, files, pool.size(len(files), jobs, ENGINE_MIB)), strict=True):
             yield Previewed(file.stem, error=result.reason) if isinstance(result, pool.Lost) else result
 
 
-def _previewed(file: Path, *, at: _At) -> Previewed:
+def _previewed(file: Path, *, base: Base, root: Path) -> Previewed:
     name = file.stem
-    before = _spec(name, at.base)
+    before = _spec(name, base.checkout)
     cost_before = cost_of(before) if before else None
     try:
-        with opened(name, rehearse=True, root=at.root, against=at.ref) as session:
+        with opened(name, rehearse=True, root=root, against=base) as session:
             nodes = _nodes(before, session.spec)
             outcome = session.preview(lambda _step: None)
         return Previewed(name, nodes, outcome.as_dict(), cost_before=cost_before)

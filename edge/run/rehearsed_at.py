@@ -8,13 +8,11 @@ the present program makes the state from the revision's data, and the result say
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +20,10 @@ from typing import Any, Literal
 from edge.exit_codes import BAD_INPUT
 from edge.run import revision
 from edge.run.failure import OperationError
-from engine.environment import PROJECT_ROOT, file_backend, state_folder
+from edge.run.program_at import PINS, has_program, program_of
+from engine.environment import file_backend, state_folder
 from stacks.loader import is_path
+from stacks.project import PROGRAM_ROOT, shown, site_file, sites_folder
 
 _CODE = ("components", "sitefile", "stacks", "policies", "edge", "engine")
 _SHORT = 10
@@ -52,60 +52,81 @@ class Against:
         return f"{name}, rehearsed by the program of {self.ref}"
 
 
-@contextmanager
-def rehearsed_at(ref: str, site: str, root: Path) -> Iterator[tuple[Against, str]]:
-    """What the preview is compared with, and the backend with its state, which is removed afterwards.
+@dataclass(frozen=True)
+class Base:
+    """A revision that several previews are compared with, checked out once."""
 
-    ``site`` is an id or the path of a site file in the project. Raises ``OperationError``.
-    """
+    ref: str
+    commit: str
+    checkout: Path
+
+
+@contextmanager
+def checked_out(ref: str, root: Path) -> Iterator[Base]:
+    """The project as it is at ``ref``, in a folder that is removed afterwards. Raises ``OperationError``."""
     commit = revision.commit_of(ref, root)
     with tempfile.TemporaryDirectory(prefix="edge-against-") as folder:
         checkout = Path(folder).resolve() / "checkout"
         revision.check_out(commit, root, checkout)
-        file = _file(site, root)
-        backend = file_backend(state_folder(checkout) / "rehearsal")
-        if not (checkout / file).is_file():
-            yield Against(ref, commit, "none"), backend
-            return
-        name = site if not is_path(site) else str(file)
-        against = Against(ref, commit, "revision")
-        if own := _up(checkout, name):
-            _put_present_program(checkout)
-            if present := _up(checkout, name):
-                raise OperationError(
-                    f"{site} as of {ref} cannot be rehearsed. Its own program: {own}. The present program: {present}.",
-                    (f"git show {commit[:_SHORT]}:{file}     shows the site file of then",),
-                )
-            against = Against(ref, commit, "present", own)
-        yield against, backend
+        yield Base(ref, commit, checkout)
 
 
-def _file(site: str, root: Path) -> Path:
+@contextmanager
+def rehearsed_at(base: Base, site: str, root: Path) -> Iterator[tuple[Against, str]]:
+    """What the preview is compared with, and the backend with its state.
+
+    ``site`` is an id or the path of a site file in the project. Raises ``OperationError``.
+    """
+    checkout, file = base.checkout, _file(site, base.checkout, root)
+    if not (checkout / file).is_file():
+        # A state of its own, which nothing else has made.
+        with tempfile.TemporaryDirectory(prefix="edge-against-") as folder:
+            yield Against(base.ref, base.commit, "none"), file_backend(Path(folder))
+        return
+    name = site if not is_path(site) else str(file)
+    if not (own := _up(checkout, root, name)):
+        yield Against(base.ref, base.commit, "revision"), file_backend(state_folder(checkout) / "rehearsal")
+        return
+    with tempfile.TemporaryDirectory(prefix="edge-against-") as folder:
+        copy = Path(folder).resolve() / "checkout"
+        shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".edge", ".venv"))
+        _put_present_program(copy, root)
+        if present := _up(copy, root, name):
+            raise OperationError(
+                f"{site} as of {base.ref} cannot be rehearsed. Its own program: {own}. The present program: {present}.",
+                (f"git show {base.commit[:_SHORT]}:{file}     shows the site file of then",),
+            )
+        yield Against(base.ref, base.commit, "present", own), file_backend(state_folder(copy) / "rehearsal")
+
+
+def _file(site: str, checkout: Path, root: Path) -> Path:
     """The site file, from the project's folder."""
     if not is_path(site):
-        return Path("stacks", "sites", f"{site}.yaml")
+        return site_file(checkout, site).relative_to(checkout)
     try:
         return Path(site).resolve().relative_to(root.resolve())
     except ValueError as error:
         what = f"{site} is not in the project, so no revision has it."
-        raise OperationError(what, ("move it to stacks/sites",), code=BAD_INPUT) from error
+        where = f"move it to {shown(sites_folder(root), root)}"
+        raise OperationError(what, (where,), code=BAD_INPUT) from error
 
 
-def _up(checkout: Path, site: str) -> str:
-    """Rehearse the site with the program in ``checkout``, in a process of its own. Returns why that failed."""
+def _up(checkout: Path, root: Path, site: str) -> str:
+    """Rehearse the site with the program of ``checkout``, in a process of its own. Returns why that failed."""
     # Without it, Python would find the present program, and with it the present state.
-    if not (checkout / "edge" / "cli.py").is_file():
+    if (checkout / "edge").is_dir() and not (checkout / "edge" / "cli.py").is_file():
         return "it has no `edge`"
-    state = state_folder(checkout)
-    shutil.rmtree(state, ignore_errors=True)
-    link = checkout / ".venv"
-    if not link.exists():
+    try:
+        program = program_of(checkout, root)
+    except OperationError as error:
+        return error.what
+    with suppress(FileExistsError):
         # Where the official language host looks for the policies' interpreter.
-        link.symlink_to(sys.prefix)
+        (checkout / ".venv").symlink_to(program.prefix)
     done = subprocess.run(
-        [sys.executable, "-m", "edge.cli", "up", site, "--rehearse", "--yes", "--json"],
+        [str(program.python), "-m", "edge.cli", "up", site, "--rehearse", "--yes", "--json"],
         cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=program.variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -114,7 +135,7 @@ def _up(checkout: Path, site: str) -> str:
     if done.returncode:
         # The folder has another name each time.
         return _reason(done.stdout, done.stderr).replace(f"{checkout}/", "")
-    if not list(state.glob("rehearsal/.pulumi/stacks/*/*.json")):
+    if not list(state_folder(checkout).glob(f"rehearsal/.pulumi/stacks/*/{Path(site).stem}.json")):
         return "it left no state"
     return ""
 
@@ -132,13 +153,22 @@ def _reason(stdout: str, stderr: str) -> str:
     return next((line.splitlines()[0] for line in said if line), "no reason given").rstrip(".")
 
 
-def _put_present_program(checkout: Path) -> None:
+def _put_present_program(checkout: Path, root: Path) -> None:
     """Replace the program in ``checkout`` by the present one. Sites, groups, profiles and settings stay."""
+    if not has_program(checkout):
+        # A company's: the release that it pins is the program.
+        for name in PINS:
+            (checkout / name).unlink(missing_ok=True)
+            if (root / name).is_file():
+                shutil.copy(root / name, checkout)
+        return
     for folder in _CODE:
         shutil.copytree(
-            PROJECT_ROOT / folder,
+            PROGRAM_ROOT / folder,
             checkout / folder,
             dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("__pycache__", *(("*.yaml", "*.yml") if folder == "stacks" else ())),
         )
-    shutil.copy(PROJECT_ROOT / "__main__.py", checkout)
+    shutil.copy(PROGRAM_ROOT / "__main__.py", checkout)
+    for name in PINS:
+        shutil.copy(PROGRAM_ROOT / name, checkout)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.run import changed, revision
+from edge.run.program_at import program_of
 from tests.edge.clones import Clone
 
 OWN = ("demo", "prod", "tower-oslo")
@@ -102,12 +103,16 @@ def test_a_site_that_has_no_plan_at_either_revision_is_not_taken_for_unchanged(c
     ("file", "old", "why"),
     [
         ("stacks/program.py", "import pulumi\n", "the program of HEAD does not run here: "),
-        ("requirements.txt", "", "requirements.txt differ"),
+        ("requirements.txt", "", "the releases of then cannot be installed: ERROR: "),
     ],
 )
-def test_what_cannot_be_compared_counts_as_changed(clone: Clone, file: str, old: str, why: str) -> None:
+def test_what_cannot_be_compared_counts_as_changed(
+    clone: Clone, file: str, old: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = (clone.root / file).read_text()
-    (clone.root / file).write_text(f"import a_library_of_then\n{text}" if old else f"{text}\n# other pins\n")
+    (clone.root / file).write_text(f"import a_library_of_then\n{text}" if old else f"{text}\na-release-of-then==1.0\n")
     clone.commit()
     (clone.root / file).write_text(text)
     demo = clone.root / "stacks" / "sites" / "demo.yaml"
@@ -135,7 +140,9 @@ def test_the_checkout_in_another_folder_makes_the_same_plans(clone: Clone, tmp_p
     checkout = tmp_path / "checkout"
     revision.check_out(clone.git("rev-parse", "HEAD"), clone.root, checkout)
     names = [path.relative_to(clone.root).as_posix() for path in sorted(clone.root.glob("stacks/sites/[!_]*.yaml"))]
-    (here, stopped), (there, was_stopped) = changed._plans([(clone.root, names), (checkout, names)], None)
+    (here, stopped), (there, was_stopped) = changed._plans(
+        [(root, program_of(root, clone.root), names) for root in (clone.root, checkout)], None
+    )
     assert (stopped, was_stopped) == ("", "")
     assert len(names) > 5
     assert here == there

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 from typer.testing import CliRunner
 
-from edge.cli import COMMANDS, DISTRIBUTION, app
+from edge.cli import COMMANDS, app
 from tests.edge.conftest import Project
 
 NAMES = sorted(module.__name__.rpartition(".")[2] for module in COMMANDS)

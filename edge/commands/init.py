@@ -1,0 +1,77 @@
+"""`edge init`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edge.commands.options import Json
+from edge.exit_codes import DONE
+
+EXAMPLES = (
+    "edge init acme-edge   |   "
+    "edge init acme-edge --ci gitlab --backend s3://acme-edge-state   |   "
+    "edge init acme-edge --site shop-ghent --from hpe-el8000"
+)
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new repository's folder.", show_default=False)],
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the Pulumi project; by default that of the folder.")
+    ] = "",
+    ci: Annotated[
+        Literal["github", "gitlab", "none"], typer.Option("--ci", help="Whose workflows are written.")
+    ] = "github",
+    backend: Annotated[
+        str, typer.Option("--backend", metavar="URL", help="Where the states are kept, such as s3://BUCKET.")
+    ] = "",
+    site: Annotated[str, typer.Option("--site", help="Id of a first site.")] = "",
+    base: Annotated[
+        str | None,
+        typer.Option("--from", metavar="PROFILE", help="Hardware profile or tier of the first site."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write a repository for sites of your own: it holds none of this program's code, and pins one release of it."""
+    from importlib.metadata import version
+
+    from edge.commands import new
+    from edge.run.new_repository import Repository, files_of, write
+    from edge.show.document import print_json
+    from stacks.project import DISTRIBUTION
+
+    if base and not site:
+        raise typer.BadParameter("--from says what a first site is made from: name it with --site")
+    files = files_of(Repository(name or folder.resolve().name, version(DISTRIBUTION), ci, backend))
+    write(files, folder)
+    if as_json:
+        print_json({"folder": str(folder), "files": sorted(files), "exit": DONE})
+    else:
+        _say(folder, files)
+    if not site and not as_json and new.at_terminal():
+        site = typer.prompt("Id of the first site (empty: later)", default="", show_default=False, err=True)
+        base = typer.prompt("Its hardware profile", err=True) if site else None
+    if not site:
+        return DONE
+    os.chdir(folder)
+    return new.run(site=site, base=base, as_json=as_json)
+
+
+def _say(folder: Path, files: dict[str, str]) -> None:
+    from edge.show.render import console
+
+    out = console()
+    out.print(f"{len(files)} files written to {folder}", markup=False)
+    for command, what in (
+        (f"cd {folder}", ""),
+        ("git init", "a plan of a pull request compares revisions"),
+        ("python3 -m venv .venv", ""),
+        (".venv/bin/pip install -r requirements.txt", "the release that this repository pins"),
+        (".venv/bin/edge setup", "the Pulumi CLI, and schemas for your editor"),
+        (".venv/bin/edge new SITE --from PROFILE", "a site; `edge explain hosts.hardware` lists profiles"),
+    ):
+        out.print(f"  > {command}" + (f"     {what}" if what else ""), markup=False)
