@@ -96,7 +96,7 @@ class FileChecker(Generic[Model]):
             problems += self._validate(checked, checked.tree)
             positions = {problem.position for problem in problems}
             problems += [p for p in self._file_rules(source.tree, source.file) if p.position not in positions]
-        layers = self._layers.of(source.tree) if source.tree is not None else [self._layers.defaults]
+        layers = self._layers.of(source.tree) if source.tree is not None else self._layers.common
         if unusable := [problem for layer in layers for problem in layer.problems]:
             # What is missing may be in the part of a layer that was refused.
             problems = [problem for problem in problems if problem.code != "missing"] + unusable

@@ -31,6 +31,15 @@ class Entries(Generic[Entry]):
     """Names whose entry cannot be used -> the first thing that is wrong with it."""
     problems: tuple[Problem, ...] = ()
 
+    def over(self, below: Entries[Entry]) -> Entries[Entry]:
+        """These and those of ``below``. Of two with one name only this one counts, broken or not."""
+        own = self.found.keys() | self.broken.keys()
+        return Entries(
+            {**{name: one for name, one in below.found.items() if name not in own}, **self.found},
+            {**{name: one for name, one in below.broken.items() if name not in own}, **self.broken},
+            (*below.problems, *self.problems),
+        )
+
 
 def read_folder(
     folder: Path, root: Path, model: type[Entry], advice: Advice = general_advice, suffix: str = ".yaml"

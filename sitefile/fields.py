@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sitefile.layers import KeyPath, Layers
+from sitefile.layers import KeyPath, Layer, Layers
 from sitefile.problems import near_miss
 from sitefile.spec_shape import FORM, UNIT, Schema, SpecShape
 from sitefile.yaml_tree import Node, find
@@ -117,18 +117,26 @@ class Field:
     def filled_in(self, layers: Layers) -> Iterator[tuple[str, Node]]:
         """Values that layers have for it: where each holds, such as `zone: far` (empty: everywhere), and the value."""
         selected = [
-            (f"{key}: {value}", layer) for key, by_value in layers.selected.items() for value, layer in by_value.items()
+            (f"{key}: {value}", chosen)
+            for key, by_value in layers.selected.items()
+            for value, chosen in by_value.items()
         ]
-        for where, layer in (("", layers.defaults), *selected):
-            parts: list[tuple[KeyPath, Node]] = [((), layer.always), *layer.when_present.items()]
-            parts += [
-                (kind.keys, layer.when_kind[kind.keys][kind.name])
-                for kind in self.chosen
-                if kind.name in layer.when_kind.get(kind.keys, {})
-            ]
-            for at, node in parts:
-                if self.keys[: len(at)] == at and (found := find(node, self.keys[len(at) :])) is not None:
-                    yield where, found
+        for where, chosen in (("", layers.common), *selected):
+            # Of two layers that hold for the same files, the later one is over the other.
+            if (found := next((node for layer in reversed(chosen) for node in self._in(layer)), None)) is not None:
+                yield where, found
+
+    def _in(self, layer: Layer) -> Iterator[Node]:
+        """Values that one layer has for it."""
+        parts: list[tuple[KeyPath, Node]] = [((), layer.always), *layer.when_present.items()]
+        parts += [
+            (kind.keys, layer.when_kind[kind.keys][kind.name])
+            for kind in self.chosen
+            if kind.name in layer.when_kind.get(kind.keys, {})
+        ]
+        for at, node in parts:
+            if self.keys[: len(at)] == at and (found := find(node, self.keys[len(at) :])) is not None:
+                yield found
 
     def as_dict(self) -> dict[str, Any]:
         """The field for programs; what is below it by name."""

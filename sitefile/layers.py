@@ -1,12 +1,12 @@
-"""Defaults that a file leaves out: those of all files, then those that one of its keys selects.
+"""Defaults that a file leaves out: those of all files, then those that its keys select.
 
-Owns the merge (defaults < selected layers < file). Every value keeps the position where it was written, so that a fault
-in a default is reported in the defaults' own file. Validates nothing but the layout of the layers.
+Owns the merge (common layers < selected layers < file). Every value keeps the position where it was written, so that a
+fault in a default is reported in the defaults' own file. Validates nothing but the layout of the layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Layer:
     always: MappingNode = field(default_factory=_empty)
     """Applies to every file."""
     when_present: Mapping[KeyPath, Node] = field(default_factory=dict)
-    """Is added below keys that the file itself has."""
+    """Is added below keys that the file has, or that some layer gives to every file."""
     when_kind: Mapping[KeyPath, Mapping[str, Node]] = field(default_factory=dict)
     """Is added, by key and kind, to a block of that kind, or to each entry of that kind if the key holds a list."""
     problems: tuple[Problem, ...] = ()
@@ -47,26 +47,31 @@ class Layer:
 class Layers:
     """All files of defaults, read once. Without arguments: none."""
 
-    defaults: Layer = Layer()
-    selected: Mapping[str, Mapping[str, Layer]] = field(default_factory=dict)
-    """Key of the file -> value of that key -> the layer that it selects. A later key overrides an earlier one."""
+    common: tuple[Layer, ...] = ()
+    """Apply to every file. A later one overrides an earlier one."""
+    selected: Mapping[str, Mapping[str, tuple[Layer, ...]]] = field(default_factory=dict)
+    """Key of the file -> value of that key, or entry of its list -> the layers that it selects.
+
+    A later layer, entry and key overrides an earlier one.
+    """
     sources: Mapping[Path, Source] = field(default_factory=dict)
     """The files as read, for excerpts."""
 
     @property
     def all(self) -> list[Layer]:
-        return [self.defaults, *(layer for layers in self.selected.values() for layer in layers.values())]
+        return [*self.common, *(one for names in self.selected.values() for layers in names.values() for one in layers)]
 
     def under(self, file: MappingNode) -> MappingNode:
         """The file with everything filled in that it leaves out."""
         layers = self.of(file)
+        shape = _empty()
+        for layer in layers:
+            shape = _merge_keys(shape, layer.always)
+        shape = _merge_keys(shape, file)
         merged = _empty()
         for layer in layers:
-            merged = _merge_keys(merged, layer.always)
-        shape = _merge_keys(merged, file)
-        for layer in layers:
-            for below in _conditional(layer, file, shape):
-                merged = _merge_keys(merged, below)
+            for piece in (layer.always, *_conditional(layer, shape)):
+                merged = _merge_keys(merged, _of_the_same_kinds(piece, shape))
         merged = _merge_keys(merged, file)
         for layer in reversed(layers):
             for path, kinds in layer.when_kind.items():
@@ -74,21 +79,34 @@ class Layers:
         return merged
 
     def of(self, file: MappingNode) -> list[Layer]:
-        """The layers that apply to a file."""
-        return [self.defaults, *self._chosen_by(file)]
-
-    def _chosen_by(self, file: MappingNode) -> Iterator[Layer]:
+        """The layers that apply to a file, each over those before it."""
+        found = list(self.common)
         for key, layers in self.selected.items():
-            value = file.entries.get(key) or self.defaults.always.entries.get(key)
-            if isinstance(value, ScalarNode) and str(value.value) in layers:
-                yield layers[str(value.value)]
+            # A layer may select those of a later key.
+            for name in _names((file, *(layer.always for layer in reversed(found))), key):
+                found += layers.get(name, ())
+        return found
 
 
-def read_layers(defaults: Path, shown_as: Path, selected: Mapping[str, Path] | None = None) -> Layers:
+def _names(trees: Iterable[MappingNode], key: str) -> list[str]:
+    """What the first of ``trees`` that has the key says there: one value, or a list of them."""
+    node = next((tree.entries[key] for tree in trees if key in tree.entries), None)
+    nodes = node.items if isinstance(node, SequenceNode) else [node]
+    return [str(one.value) for one in nodes if isinstance(one, ScalarNode) and one.value is not None]
+
+
+def read_layers(
+    common: Sequence[Path],
+    shown_as: Path,
+    selected: Mapping[str, Sequence[Path]] | None = None,
+    only_in_files: Collection[str] = (),
+) -> Layers:
     """Read the layers.
 
-    ``selected`` maps a key to the folder that has one layer for each of its values, in ``<value>.yaml``. File names in
-    messages are relative to the folder ``shown_as``.
+    ``common`` are files that may be missing. ``selected`` maps a key to folders with a layer for each of its values, in
+    ``<value>.yaml``; of two with one name, that of the later folder is over the other. No layer may hold a key of
+    ``only_in_files``, nor one that its own key depends on. File names in messages are relative to the folder
+    ``shown_as``.
     """
     sources: dict[Path, Source] = {}
 
@@ -97,12 +115,35 @@ def read_layers(defaults: Path, shown_as: Path, selected: Mapping[str, Path] | N
         sources[name] = read(path, shown_as=name, within=path.parent)
         return sources[name]
 
-    base = _layer(source_of(defaults)) if defaults.exists() else Layer()
-    chosen = {
-        key: {path.stem: _selected_layer(source_of(path)) for path in sorted(folder.glob("*.yaml"))}
-        for key, folder in (selected or {}).items()
-    }
+    refused = list(only_in_files)
+    base = tuple(_without(refused, _layer(source_of(path))) for path in common if path.exists())
+    chosen: dict[str, dict[str, tuple[Layer, ...]]] = {}
+    for key, folders in (selected or {}).items():
+        refused.append(key)
+        names: dict[str, tuple[Layer, ...]] = {}
+        for path in (path for folder in folders for path in sorted(folder.glob("*.yaml"))):
+            layer = _without(refused, _selected_layer(source_of(path)))
+            names[path.stem] = (*names.get(path.stem, ()), layer)
+        chosen[key] = names
     return Layers(base, chosen, sources)
+
+
+def _without(keys: Collection[str], layer: Layer) -> Layer:
+    """The layer, with a problem for each of ``keys`` that it holds."""
+    written = [(key, at) for key, at in layer.always.keys.items() if key in keys]
+    written += [(path[0], at) for path, at in layer.positions.items() if path[0] in keys]
+    problems = [
+        Problem.at(
+            at,
+            "misplaced",
+            f"{shown(key)} cannot be a default here",
+            f"defaults without {shown(key)}",
+            f"write {shown(key)} in the files that these defaults are for",
+            (key,),
+        )
+        for key, at in written
+    ]
+    return replace(layer, problems=(*layer.problems, *problems)) if problems else layer
 
 
 def merge(under: Node, over: Node) -> Node:
@@ -128,9 +169,22 @@ def _merge_keys(under: MappingNode, over: MappingNode) -> MappingNode:
     return MappingNode(entries, keys, over.position, under.incomplete or over.incomplete)
 
 
-def _conditional(layer: Layer, file: MappingNode, shape: Node) -> Iterator[MappingNode]:
+def _of_the_same_kinds(piece: MappingNode, shape: MappingNode) -> MappingNode:
+    """What a layer gives, without blocks of another kind than the file has in the end: they are replaced whole."""
+    kept: dict[str, Node] = {}
+    for key, node in piece.entries.items():
+        final = shape.entries.get(key)
+        if isinstance(node, MappingNode) and isinstance(final, MappingNode):
+            if _kinds_differ(node, final):
+                continue
+            node = _of_the_same_kinds(node, final)
+        kept[key] = node
+    return replace(piece, entries=kept)
+
+
+def _conditional(layer: Layer, shape: MappingNode) -> Iterator[MappingNode]:
     for path, node in layer.when_present.items():
-        own = find(file, path)
+        own = find(shape, path)
         if own is not None and not (isinstance(own, ScalarNode) and own.value is None):
             yield nested(path, node)
     for path, kinds in layer.when_kind.items():

@@ -1,4 +1,8 @@
-"""Data that sites refer to by name: hardware, accelerators, tiers. Read once, checked as strictly as a site file."""
+"""Data that sites refer to by name: hardware, accelerators, tiers, groups. Read once, checked as a site file is.
+
+The program has hardware, accelerators and tiers of its own. A project adds to them; of two with one name, the
+project's counts.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from sitefile.entries import Entries, read_entries, read_folder
 from sitefile.explanation import position_of
 from sitefile.problems import Finding, Problem, any_of, near_miss
 from sitefile.yaml_source import read
-from stacks.project import PROGRAM_ROOT, data_folder
+from stacks.project import PROGRAM_ROOT, data_folder, shown
 
 PROJECT_ROOT = PROGRAM_ROOT
 
@@ -51,6 +55,16 @@ class TierProfile(Spec):
     """Site values that hold in this tier unless a site says otherwise."""
 
 
+class GroupProfile(Spec):
+    """Sites that have something in common, from ``groups/<group>.yaml``: a customer, a region, a ring of a roll-out."""
+
+    description: NonEmpty
+    """What these sites have in common."""
+
+    defaults: dict[str, Any] = {}
+    """Site values that hold in this group unless a tier or a site says otherwise."""
+
+
 class Accelerators(RootModel[dict[DnsLabel, Accelerator]]):
     """All of `stacks/profiles/accelerators.yaml`: name -> device."""
 
@@ -62,6 +76,7 @@ class Catalogue:
     hardware: Mapping[str, HardwareProfile]
     accelerators: Mapping[str, Accelerator]
     tiers: Mapping[str, TierProfile]
+    groups: Mapping[str, GroupProfile] = field(default_factory=dict)
     broken: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
     """Key of the site file and name -> what is wrong with the description of that name."""
     problems: tuple[Problem, ...] = ()
@@ -73,23 +88,36 @@ class Catalogue:
         return {name: self.accelerators[name] for name in names}
 
 
-def profiles_folder(root: Path) -> Path:
-    """The profiles below ``root``; a folder without any uses those of this project."""
-    own = data_folder(root) / "profiles"
-    return own if own.is_dir() else data_folder(PROGRAM_ROOT) / "profiles"
+def profiles_folders(root: Path) -> tuple[Path, ...]:
+    """Where profiles are: the program's, then those of the project below ``root``, which count where both have one."""
+    programs, own = data_folder(PROGRAM_ROOT) / "profiles", data_folder(root) / "profiles"
+    return (own,) if own.resolve() == programs.resolve() else (programs, own)
+
+
+def groups_folder(root: Path) -> Path:
+    """Where the project below ``root`` describes its groups."""
+    return data_folder(root) / "groups"
 
 
 @functools.lru_cache(maxsize=4)
 def catalogue(root: Path = PROJECT_ROOT) -> Catalogue:
     """The catalogue of the project below ``root``. A fault in one file concerns those who use it only."""
-    folder = profiles_folder(root)
-    hardware = read_folder(folder / "hardware", root, HardwareProfile)
-    accelerators = read_entries(folder / "accelerators.yaml", root, Accelerators, Accelerator)
-    tiers = read_folder(folder / "tiers", root, TierProfile)
-    unknown = list(_unknown_accelerators(folder, root, hardware.found, accelerators))
+    hardware, tiers, accelerators = Entries[HardwareProfile](), Entries[TierProfile](), Entries[Accelerator]()
+    for folder in profiles_folders(root):
+        hardware = read_folder(folder / "hardware", root, HardwareProfile).over(hardware)
+        tiers = read_folder(folder / "tiers", root, TierProfile).over(tiers)
+        if (file := folder / "accelerators.yaml").exists():
+            accelerators = read_entries(file, root, Accelerators, Accelerator).over(accelerators)
+    groups = read_folder(groups_folder(root), root, GroupProfile)
+    unknown = list(_unknown_accelerators(root, hardware.found, accelerators))
     broken = {
         (key, name): problem
-        for key, read in (("hardware", hardware), ("accelerators", accelerators), ("tier", tiers))
+        for key, read in (
+            ("hardware", hardware),
+            ("accelerators", accelerators),
+            ("tier", tiers),
+            ("groups", groups),
+        )
         for name, problem in read.broken.items()
     }
     broken |= {("hardware", problem.file.stem): problem for problem in unknown}
@@ -97,21 +125,44 @@ def catalogue(root: Path = PROJECT_ROOT) -> Catalogue:
         hardware={name: profile for name, profile in hardware.found.items() if ("hardware", name) not in broken},
         accelerators=accelerators.found,
         tiers=tiers.found,
+        groups=groups.found,
         broken=broken,
-        problems=(*hardware.problems, *accelerators.problems, *tiers.problems, *unknown),
+        problems=(*hardware.problems, *accelerators.problems, *tiers.problems, *groups.problems, *unknown),
     )
 
 
+def group_file(name: str, root: Path) -> Path:
+    return groups_folder(root) / f"{name}.yaml"
+
+
+def accelerators_file(name: str, root: Path) -> Path:
+    """The file whose accelerator ``name`` counts in the project below ``root``."""
+    files = [folder / "accelerators.yaml" for folder in profiles_folders(root)]
+    return next((file for file in reversed(files) if file.exists() and _has(file, name)), files[-1])
+
+
+def _has(file: Path, name: str) -> bool:
+    tree = read(file).tree
+    return tree is not None and name in tree.entries
+
+
+def profile_file(name: str, root: Path, kind: str = "hardware") -> Path:
+    """The file of the profile ``name`` that counts in the project below ``root``."""
+    files = [folder / kind / f"{name}.yaml" for folder in profiles_folders(root)]
+    return next((file for file in reversed(files) if file.exists()), files[-1])
+
+
 def _unknown_accelerators(
-    folder: Path, root: Path, hardware: Mapping[str, HardwareProfile], accelerators: Entries[Accelerator]
+    root: Path, hardware: Mapping[str, HardwareProfile], accelerators: Entries[Accelerator]
 ) -> Iterator[Problem]:
     """Boxes with an accelerator that nobody describes."""
     known = accelerators.found.keys() | accelerators.broken.keys()
+    own = profiles_folders(root)[-1] / "accelerators.yaml"
     for name, profile in hardware.items():
         for at, accelerator in enumerate(profile.accelerators):
             if accelerator in known:
                 continue
-            path = folder / "hardware" / f"{name}.yaml"
+            path = profile_file(name, root)
             source = read(path, shown_as=path.relative_to(root) if path.is_relative_to(root) else path)
             assert source.tree is not None
             near = near_miss(accelerator, known)
@@ -120,8 +171,6 @@ def _unknown_accelerators(
                 "unknown-name",
                 f"there is no accelerator `{accelerator}`" + (f": did you mean `{near}`?" if near else ""),
                 any_of(sorted(known)),
-                f"write `{near}`"
-                if near
-                else "choose one of these, or describe it in stacks/profiles/accelerators.yaml",
+                f"write `{near}`" if near else f"choose one of these, or describe it in {shown(own, root)}",
                 ("accelerators", at),
             )

@@ -17,9 +17,9 @@ from sitefile.layers import Layers, read_layers
 from sitefile.problems import FileError, Position, Problem, any_of, in_order, near_miss, shown
 from sitefile.spec_shape import SpecShape
 from sitefile.yaml_tree import MappingNode, ScalarNode
-from stacks.catalogue import PROJECT_ROOT, catalogue, profiles_folder
+from stacks.catalogue import PROJECT_ROOT, catalogue, groups_folder, profiles_folders
 from stacks.plain_secrets import advice
-from stacks.project import data_folder, site_file, sites_folder
+from stacks.project import PROGRAM_ROOT, data_folder, site_file, sites_folder
 from stacks.project import shown as from_root
 from stacks.rules import inherited
 from stacks.rules import site as site_rules
@@ -28,6 +28,9 @@ from stacks.site import SiteSpec
 from stacks.stand_ins import stand_in
 
 DEFAULTS = "_defaults.yaml"
+"""A company's own, in the folder of its sites."""
+PROGRAM_DEFAULTS = data_folder(PROGRAM_ROOT) / "program_defaults.yaml"
+"""The releases that come with this version of the program."""
 
 
 def load_site(name_or_path: str | Path, *, root: Path = PROJECT_ROOT) -> SiteSpec:
@@ -75,24 +78,31 @@ def site_shape() -> SpecShape:
 
 
 def site_layers(root: Path = PROJECT_ROOT, folder: Path | None = None) -> Layers:
-    """The layers under the sites of a folder: its own defaults, or else the project's, and those of the tiers."""
+    """The layers under the sites of a folder: program < company < groups < tier.
+
+    The company's defaults are those of the folder, or else those of the project.
+    """
     own = (folder or sites_folder(root)) / DEFAULTS
-    defaults = own if own.exists() else sites_folder(root) / DEFAULTS
-    return read_layers(defaults, root, {"tier": profiles_folder(root) / "tiers"})
+    company = own if own.exists() else sites_folder(root) / DEFAULTS
+    tiers = [profiles / "tiers" for profiles in profiles_folders(root)]
+    return read_layers(
+        [PROGRAM_DEFAULTS, company], root, {"groups": [groups_folder(root)], "tier": tiers}, only_in_files=("site",)
+    )
 
 
 def shared_problems(root: Path = PROJECT_ROOT, folders: Iterable[Path] = ()) -> list[Problem]:
-    """What is wrong with profiles, models, and the defaults of the project and of ``folders``, used or not."""
+    """What is wrong with profiles, groups, models, and the defaults of the project and of ``folders``, used or not."""
     found = [*catalogue(root).problems, *models.catalogue_file().problems]
     for folder in dict.fromkeys((sites_folder(root), *folders)):
         found += site_checker(root, folder).check_layers()
         found += _other_suffixes(root, folder)
-    profiles = profiles_folder(root)
-    for folder in (profiles, profiles / "hardware", profiles / "tiers"):
-        found += _other_suffixes(root, folder)
+    for profiles in profiles_folders(root):
+        for folder in (profiles, profiles / "hardware", profiles / "tiers"):
+            found += _other_suffixes(root, folder)
+    found += _other_suffixes(root, groups_folder(root))
     # Beside it, at the top level of a repository, other programs have files of theirs.
     found += _other_suffixes(root, data_folder(root), "fleet.yml")
-    return list(in_order(found))
+    return list(dict.fromkeys(in_order(found)))
 
 
 def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileChecker[SiteSpec]:

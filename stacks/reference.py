@@ -15,7 +15,7 @@ from typing import Any
 from sitefile.fields import NO_DEFAULT, Field, Fields
 from sitefile.layers import Layers
 from stacks.catalogue import PROJECT_ROOT
-from stacks.loader import DEFAULTS, site_layers, site_shape
+from stacks.loader import DEFAULTS, PROGRAM_DEFAULTS, site_layers, site_shape
 
 FOLDER = PROJECT_ROOT / "docs" / "reference"
 INDEX = "README.md"
@@ -30,8 +30,8 @@ A field is named by its keys with dots between them, without list indices: `host
 Where a block has several kinds, the kind is one more word: `mesh.tailscale.tags` are the tags of a mesh of the kind
 `tailscale`.
 
-"required" means that a site file must have the field wherever it has the block. What `stacks/sites/{DEFAULTS}` fills in
-may be left out.
+"required" means that a site file must have the field wherever it has the block. What a layer of defaults fills in may
+be left out: `{PROGRAM_DEFAULTS.name}` comes with the program, `{DEFAULTS}` is the company's ([layers](../layers.md)).
 
 """
 
@@ -113,9 +113,10 @@ def _row(field: Field, layers: Layers) -> str:
 
 
 def _default(field: Field, layers: Layers) -> str:
-    if any(not where for where, _ in field.filled_in(layers)):
+    for where, node in field.filled_in(layers):
         # The value itself is a release or a checksum, and changes more often than the specs.
-        return f"in `{DEFAULTS}`"
+        if not where:
+            return f"in `{node.position.file.name}`"
     if field.default is NO_DEFAULT:
         return "required" if field.required else "none"
     if field.default is None or field.default in ([], {}):

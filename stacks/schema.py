@@ -19,7 +19,7 @@ from components.inference.triton.spec import catalogue as models
 from sitefile.layers import Layers
 from sitefile.schema import Json, editor_schema, layer_schema
 from sitefile.spec_shape import SpecShape
-from stacks.catalogue import PROJECT_ROOT, Accelerators, TierProfile, catalogue
+from stacks.catalogue import PROJECT_ROOT, Accelerators, GroupProfile, TierProfile, catalogue
 from stacks.fleet.spec import FleetSpec
 from stacks.loader import site_layers, site_shape
 from stacks.project import PROGRAM_ROOT, data_folder
@@ -42,11 +42,16 @@ def defaults_schema(root: Path = PROJECT_ROOT) -> Json:
     return layer_schema(schema, "Defaults of edge sites")
 
 
-def tier_schema(root: Path = PROJECT_ROOT) -> Json:
-    schema = _of(TierProfile, "Tier")(root)
-    site = defaults_schema(root)
-    schema["definitions"] = {**site["definitions"], **schema["definitions"]}
-    schema["properties"]["defaults"] |= {"anyOf": [site["properties"]["always"], {"properties": site["properties"]}]}
+def _with_defaults(model: type[BaseModel], title: str) -> Callable[[Path], Json]:
+    """The schema of a file that selects a layer: plain defaults, or defaults below the condition for them."""
+
+    def schema(root: Path) -> Json:
+        own = _of(model, title)(root)
+        site = defaults_schema(root)
+        own["definitions"] = {**site["definitions"], **own["definitions"]}
+        own["properties"]["defaults"] |= {"anyOf": [site["properties"]["always"], {"properties": site["properties"]}]}
+        return own
+
     return schema
 
 
@@ -63,7 +68,8 @@ SCHEMAS: Mapping[Path, Callable[[Path], Json]] = {
     Path("stacks/fleet.schema.json"): _of(FleetSpec, "Fleet of edge sites"),
     Path("stacks/profiles/hardware.schema.json"): _of(HardwareProfile, "Hardware profile"),
     Path("stacks/profiles/accelerators.schema.json"): _of(Accelerators, "Accelerators"),
-    Path("stacks/profiles/tiers.schema.json"): tier_schema,
+    Path("stacks/profiles/tiers.schema.json"): _with_defaults(TierProfile, "Tier"),
+    Path("stacks/groups.schema.json"): _with_defaults(GroupProfile, "Group of edge sites"),
     Path("components/inference/triton/models.schema.json"): _of(ModelCatalogue, "Models"),
 }
 """Where editors look for each schema -> what makes it."""
@@ -107,6 +113,8 @@ def _name_choices(schema: Json, root: Path) -> None:
     host = schema["$defs"]["HostSpec"]["properties"]
     host["hardware"]["enum"] = sorted(data.hardware)
     host["accelerators"]["items"]["enum"] = sorted(data.accelerators)
+    if data.groups:
+        schema["properties"]["groups"]["items"]["enum"] = sorted(data.groups)
     served = schema["$defs"]["TritonSpec"]["properties"]["models"]["items"]
     for option in served["oneOf"]:
         if option.get("type") == "string":

@@ -68,6 +68,9 @@ class SiteSpec(Spec):
     region: Annotated[DnsLabel, Field(examples=["eu-central"])]
     """Part of the world, in your own words (`eu-central`); groups sites in roll-outs and telemetry."""
 
+    groups: Annotated[tuple[DnsLabel, ...], Field(examples=[["eu-central", "acme"]])] = ()
+    """Groups whose defaults the site takes: a region, a customer, a ring. Of two values, that of the later one."""
+
     latency_ms: Annotated[float, Field(gt=0, examples=[2])] | None = None
     """Measured round trip from the users to the site, in ms; must lie within the tier's range."""
 

@@ -34,7 +34,7 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Explain a field of site files: meaning, type, unit, default, choices, example, and the fields below it."""
-    from edge.run.explain import explained, values_at
+    from edge.run.explain import choices, explained, values_at
     from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.explain import explanation, values
@@ -44,14 +44,17 @@ def run(
     found = explained(field)
     at = [values_at(one, site, project_root()) for one in found] if site else []
     if as_json:
-        document = {"fields": [one.as_dict() for one in found], "site": Path(site).stem if site else None}
+        fields = [
+            {**one.as_dict(), "choices": [choice.as_dict() for choice in choices(one, project_root())]} for one in found
+        ]
+        document = {"fields": fields, "site": Path(site).stem if site else None}
         print_json({**document, "values": [value.as_dict() for values in at for value in values], "exit": DONE})
         return DONE
     out, layers = console(), site_layers(project_root())
     for number, one in enumerate(found):
         if number:
             out.print()
-        explanation(out, one, layers)
+        explanation(out, one, layers, choices(one, project_root()))
         if site:
             values(out, Path(site).stem, one, at[number], project_root())
     return DONE

@@ -70,7 +70,7 @@ Selector = Annotated[
         "--selector",
         "-l",
         metavar="KEY=VALUE,...",
-        help="Only sites that fit all terms: tier, region and labels, such as tier=near,region=eu-*,customer=acme.",
+        help="Only sites that fit all terms: tier, region, group and labels, such as tier=near,region=eu-*,group=acme.",
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All sites.")]

@@ -13,8 +13,10 @@ from edge.run.failure import OperationError
 from edge.run.selection import selected
 from sitefile.fields import Field, Fields, Kind
 from sitefile.problems import DataPath, FileError, Position, any_of, dotted, shown
-from sitefile.yaml_tree import MappingNode, find
+from sitefile.yaml_tree import MappingNode, ScalarNode, find
+from stacks.catalogue import accelerators_file, catalogue, group_file, profile_file
 from stacks.loader import site_checker, site_shape
+from stacks.project import shown as shown_path
 
 _SUGGESTED = 8
 
@@ -26,11 +28,32 @@ class Value:
     path: DataPath
     value: Any
     position: Position | None
+    overridden: tuple[tuple[Any, Position], ...] = ()
+    """What the layers below have for it, the nearest first."""
 
     def as_dict(self) -> dict[str, Any]:
-        at = self.position
-        origin = {"file": at.file.as_posix(), "line": at.line, "column": at.column} if at else None
-        return {"path": dotted(self.path), "value": self.value, "from": origin}
+        return {
+            "path": dotted(self.path),
+            "value": self.value,
+            "from": _place(self.position) if self.position else None,
+            "overridden": [{"value": value, "from": _place(at)} for value, at in self.overridden],
+        }
+
+
+def _place(at: Position) -> dict[str, Any]:
+    return {"file": at.file.as_posix(), "line": at.line, "column": at.column}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A name that a field may hold in this project, and the file that describes it."""
+
+    name: str
+    file: str
+    about: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "file": self.file, "description": self.about}
 
 
 @cache
@@ -58,10 +81,32 @@ def values_at(field: Field, site: str, root: Path) -> list[Value]:
         raise FileError(checked.problems)
     data = checked.model.model_dump(mode="json")
     return [
-        Value(path, value, _written(checked.tree, path))
+        Value(path, value, _written(checked.tree, path), tuple(_overridden(checked.tree, path)))
         for at, found in _places(data, field.keys, field.chosen)
         for path, value in _leaves(found, at)
     ]
+
+
+def choices(field: Field, root: Path) -> list[Choice]:
+    """What the project describes for a field that names a group, a tier, a kind of host or an accelerator."""
+    data = catalogue(root)
+    if field.path == "groups":
+        groups = data.groups.items()
+        return [Choice(name, shown_path(group_file(name, root), root), one.description) for name, one in groups]
+    if field.path == "tier":
+        tiers = data.tiers.items()
+        return [Choice(name, _profile(name, root, "tiers"), one.description) for name, one in tiers]
+    if field.path == "hosts.hardware":
+        boxes = sorted(data.hardware.items())
+        return [Choice(name, _profile(name, root), f"{one.vendor} {one.model}") for name, one in boxes]
+    if field.path == "hosts.accelerators":
+        devices = sorted(data.accelerators.items())
+        return [Choice(name, shown_path(accelerators_file(name, root), root), one.kind) for name, one in devices]
+    return []
+
+
+def _profile(name: str, root: Path, kind: str = "hardware") -> str:
+    return shown_path(profile_file(name, root, kind), root)
 
 
 def _one(site: str, root: Path) -> list[Path]:
@@ -119,3 +164,10 @@ def _leaves(value: Any, at: DataPath) -> Iterator[tuple[DataPath, Any]]:
 def _written(tree: MappingNode, path: DataPath) -> Position | None:
     node = find(tree, path)
     return node.position if node is not None else None
+
+
+def _overridden(tree: MappingNode, path: DataPath) -> Iterator[tuple[Any, Position]]:
+    node = find(tree, path)
+    while isinstance(node, ScalarNode) and node.replaces is not None:
+        node = node.replaces
+        yield node.value, node.position

@@ -1,4 +1,4 @@
-"""The site files that the arguments of a command select: by id, glob, path or folder, and by tier, region and labels.
+"""The site files that the arguments of a command select: by id, glob, path or folder, and by what the sites say.
 
 Reads files and nothing else. A selector compares with what a site file says together with its defaults, whether the
 file is valid or not. A file that does not tell is selected: its command then says what is wrong with it.
@@ -16,7 +16,7 @@ from edge.run.failure import OperationError
 from sitefile.layers import Layers
 from sitefile.problems import any_of, near_miss, shown
 from sitefile.yaml_source import read
-from sitefile.yaml_tree import MappingNode, Node, ScalarNode
+from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode
 from stacks.fleet.load import STACK as FLEET
 from stacks.loader import is_path, site_files, site_layers
 from stacks.project import fleet_file, sites_folder
@@ -24,6 +24,7 @@ from stacks.project import shown as from_root
 
 _FIELDS = ("tier", "region")
 _LABELS = "labels"
+_GROUPS, _GROUP = "groups", "group"
 _GLOB = frozenset("*?[")
 _LISTED = 12
 """Up to this many names or values are listed in a message."""
@@ -198,32 +199,40 @@ def fitting(files: Sequence[Path], selectors: Sequence[str], root: Path) -> list
     return found
 
 
-def facts_of(file: Path, layers: Layers) -> dict[str, str | None]:
-    """What a selector may ask of a site: its tier, its region, its labels. None: the file does not tell."""
-    unknown: dict[str, str | None] = dict.fromkeys(_FIELDS)
+Facts = Mapping[str, Sequence[str] | None]
+"""By key, the values of which one has to fit. None: the file does not tell."""
+
+
+def facts_of(file: Path, layers: Layers) -> Facts:
+    """What a selector may ask of a site: its tier, its region, its groups, its labels."""
+    unknown: dict[str, Sequence[str] | None] = dict.fromkeys(_FIELDS)
     tree = read(file, within=file.parent).tree
     if tree is None:
         return unknown
     entries = layers.under(tree).entries
-    fields = {key: said for key in _FIELDS if (said := _text(entries.get(key))) is not None}
-    labels = entries.get(_LABELS)
+    fields = {key: (said,) for key in _FIELDS if (said := _text(entries.get(key))) is not None}
+    labels, groups = entries.get(_LABELS), entries.get(_GROUPS)
     named = labels.entries.items() if isinstance(labels, MappingNode) else ()
-    return {**{key: said for key, node in named if (said := _text(node)) is not None}, **unknown, **fields}
+    facts = {key: (said,) for key, node in named if (said := _text(node)) is not None}
+    listed = groups.items if isinstance(groups, SequenceNode) else ()
+    if of := [said for node in listed if (said := _text(node)) is not None]:
+        facts[_GROUP] = (*facts.get(_GROUP, ()), *of)
+    return {**facts, **unknown, **fields}
 
 
 def _text(node: Node | None) -> str | None:
     return node.text if isinstance(node, ScalarNode) and node.value is not None else None
 
 
-def _fits(term: Term, facts: Mapping[str, str | None]) -> bool:
+def _fits(term: Term, facts: Facts) -> bool:
     if term.key not in facts:
         # A site without the label; or, if it has neither tier nor region, a file that says nothing.
         return all(facts[key] is None for key in _FIELDS)
-    value = facts[term.key]
-    return value is None or fnmatchcase(value, term.pattern)
+    values = facts[term.key]
+    return values is None or any(fnmatchcase(value, term.pattern) for value in values)
 
 
-def _values(key: str, facts: Iterable[Mapping[str, str | None]]) -> str:
-    values = sorted({value for found in facts if (value := found.get(key)) is not None})
+def _values(key: str, facts: Iterable[Facts]) -> str:
+    values = sorted({value for found in facts for value in found.get(key) or ()})
     more = f" and {len(values) - _LISTED} more values" if len(values) > _LISTED else ""
     return f"{any_of(values[:_LISTED])}{more}"

@@ -11,16 +11,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from edge.run.explain import Value
+from edge.run.explain import Choice, Value
 from sitefile.fields import NO_DEFAULT, Field
 from sitefile.layers import Layers
-from sitefile.problems import dotted, shown
+from sitefile.problems import Position, dotted, shown
 from sitefile.yaml_tree import plain
 
 WIDTH = 80
 
 
-def explanation(out: Console, field: Field, layers: Layers) -> None:
+def explanation(out: Console, field: Field, layers: Layers, choices: Sequence[Choice] = ()) -> None:
     """One field: what it means, and what is below it."""
     width = min(out.width, WIDTH) if out.is_terminal else WIDTH
     out.print(Text.assemble((field.path or "Site file", "bold"), f"  <{_type(field)}>"))
@@ -36,6 +36,13 @@ def explanation(out: Console, field: Field, layers: Layers) -> None:
     for name, text in facts:
         for line in _wrapped(text, width, f"  {name:9} ", " " * 12):
             out.print(Text(line))
+    if choices:
+        out.print()
+        out.print(Text("In this project", "bold"))
+    for choice in choices:
+        out.print(Text.assemble(f"  {choice.name}", (f"  # {choice.file}", "dim")))
+        for line in _wrapped(choice.about, width, "      "):
+            out.print(Text(line))
     _below(out, field.fields, width, "Fields")
     for kind in field.kinds:
         title = f"{field.by}: {kind.name}" if field.by else f"With {kind.name}"
@@ -50,12 +57,14 @@ def values(out: Console, site: str, field: Field, found: Sequence[Value], root: 
         out.print(Text(f"  {site} has no {shown(field.path)}."))
     for value in found:
         text = f"  {dotted(value.path)}: {_first_line(value.value)}"
-        origin = _origin(value)
+        origin = _origin(value.position)
         if len(text) + len(origin) + 4 <= WIDTH:
             out.print(Text.assemble(text, (f"  # {origin}", "dim")))
         else:
             out.print(Text(text))
             out.print(Text(f"      # {origin}", "dim"))
+        for below, position in value.overridden:
+            out.print(Text(f"      overrides {_first_line(below)}  # {_origin(position)}", "dim"))
 
 
 def _first_line(value: Any) -> str:
@@ -64,8 +73,7 @@ def _first_line(value: Any) -> str:
     return f"{lines[0]} ... ({len(lines)} lines)" if len(lines) > 1 else _value(value)
 
 
-def _origin(value: Value) -> str:
-    at = value.position
+def _origin(at: Position | None) -> str:
     return f"{at.file.as_posix()}:{at.line}:{at.column}" if at else "default of the program"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.part import Phase
-from sitefile.problems import Finding, any_of, dotted
+from sitefile.problems import Finding, any_of, dotted, near_miss
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
@@ -22,6 +22,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     """Everything that is wrong between the fields of ``spec``."""
     data = data or catalogue()
     yield from _latency(spec, data)
+    yield from _groups(spec, data)
     yield from hosts.findings(spec, data)
     yield from _cluster(spec)
     yield from _registrations(spec)
@@ -49,6 +50,23 @@ def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
         f"from {bounds.min:g} to below {bounds.max:g} ms",
         f"measure again, or write `tier: {fitting[0]}`" if fitting else "measure again: no tier is that far away",
     )
+
+
+def _groups(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
+    for index, name in enumerate(spec.groups):
+        path = ("groups", index)
+        if name in spec.groups[:index]:
+            yield Finding(path, f"the group `{name}` is named twice", "each group once", "remove one of the two")
+        elif ("groups", name) in data.broken:
+            yield hosts.broken(path, name, data.broken["groups", name])
+        elif name not in data.groups:
+            near = near_miss(name, data.groups)
+            yield Finding(
+                path,
+                f"there is no group `{name}`" + (f": did you mean `{near}`?" if near else ""),
+                any_of(sorted(data.groups)) if data.groups else "a group that is described",
+                f"write `{near}`" if near else f"describe it in `groups/{name}.yaml`, beside `sites/`",
+            )
 
 
 def _cluster(spec: SiteSpec) -> Iterator[Finding]:

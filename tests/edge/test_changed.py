@@ -53,7 +53,7 @@ def test_a_comment_in_the_program_changes_no_site_and_a_script_those_that_run_it
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("stacks/sites/_defaults.yaml", "chart_version: 1.33.0", "chart_version: 1.33.1"),
+        ("stacks/program_defaults.yaml", "chart_version: 1.33.0", "chart_version: 1.33.1"),
         ("components/registration/arc/component.py", '_CLUSTER_TIMEOUT = "20m"', '_CLUSTER_TIMEOUT = "21m"'),
     ],
     ids=["a default", "a component"],
@@ -64,6 +64,17 @@ def test_a_default_and_a_component_change_exactly_the_sites_that_use_them(
     clone.replace(file, old, new)
     # Of the three, only this one is registered with Arc.
     assert changed_sites(clone) == {"prod"}
+
+
+def test_a_change_of_a_group_is_a_change_of_its_sites(clone: Clone) -> None:
+    group = clone.root / "stacks" / "groups" / "acme.yaml"
+    group.write_text("description: x\ndefaults: {labels: {customer: acme}}\n")
+    clone.replace("stacks/sites/demo.yaml", "tier: near", "tier: near\ngroups: [acme]")
+    clone.commit()
+    clone.replace("stacks/groups/acme.yaml", "description: x", "description: y")
+    assert changed_sites(clone) == set(), "a description is part of no plan"
+    clone.replace("stacks/groups/acme.yaml", "customer: acme", "customer: acme-2")
+    assert changed_sites(clone) == {"demo"}
 
 
 def test_an_untracked_file_and_an_ignored_one_count(clone: Clone) -> None:

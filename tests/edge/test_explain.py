@@ -9,7 +9,7 @@ import pytest
 from edge.run.explain import site_fields, values_at
 from sitefile.fields import NO_DEFAULT
 from sitefile.problems import dotted
-from stacks.loader import load_site
+from stacks.loader import PROGRAM_DEFAULTS, load_site
 from stacks.site import SiteSpec
 from tests.edge.conftest import Project
 
@@ -60,7 +60,7 @@ def test_a_field_is_explained_with_type_default_and_example(project: Project) ->
     assert said.code == 0
     assert said.stdout.startswith("k3s.version  <text, required>\n")
     assert "Release for all hosts" in said.stdout
-    assert re.search(r"default +v1\.\S+ \(stacks/sites/_defaults\.yaml:\d+\)", said.stdout)
+    assert re.search(r"default +v1\.\S+ \(\S+/program_defaults\.yaml:\d+\)", said.stdout)
     assert re.search(r"example +v1\.", said.stdout)
 
 
@@ -98,8 +98,9 @@ def test_a_field_without_what_is_above_it_is_found(project: Project) -> None:
         ("tier", "near", "stacks/sites/demo.yaml", 4),
         ("hosts.address", "10.10.0.11", "stacks/sites/demo.yaml", 7),
         ("mesh.tailscale.tags", "shop", "stacks/sites/demo.yaml", 9),
-        ("mesh.tailscale.version", None, "stacks/sites/_defaults.yaml", None),
-        ("k3s.version", None, "stacks/sites/_defaults.yaml", None),
+        ("mesh.tailscale.version", None, PROGRAM_DEFAULTS.as_posix(), None),
+        ("k3s.version", None, PROGRAM_DEFAULTS.as_posix(), None),
+        ("telemetry.gateway", None, "stacks/sites/_defaults.yaml", None),
         ("k3s.pod_cidr", "10.42.0.0/16", None, None),
     ],
 )

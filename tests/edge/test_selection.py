@@ -34,10 +34,10 @@ def fleet(tmp_path: Path) -> Path:
     (tmp_path / "stacks" / "profiles").symlink_to(PROJECT_ROOT / "stacks" / "profiles")
     (sites / "_defaults.yaml").write_text("always: {tier: near}\n")
     for name, said in {
-        "store-lyon": "region: eu-west\nlabels: {customer: acme, ring: canary}\n",
-        "store-oslo": "region: eu-north\nlabels: {customer: acme}\n",
+        "store-lyon": "region: eu-west\ngroups: [eu, acme]\nlabels: {customer: acme, ring: canary}\n",
+        "store-oslo": "region: eu-north\ngroups: [eu]\nlabels: {customer: acme}\n",
         "store-osaka": "region: ap-east\ntier: far\nlabels: {customer: kansai}\n",
-        "depot": "region: eu-west\ntier: far\n",
+        "depot": "region: eu-west\ntier: far\nlabels: {group: all}\n",
     }.items():
         (sites / f"{name}.yaml").write_text(f"site: {name}\n{said}")
     return tmp_path
@@ -58,6 +58,9 @@ def names(selection: Selection, root: Path) -> list[str]:
         (Selection(selectors=("region=eu-*", "ring=canary")), ["store-lyon"]),
         (Selection(("store-*",), ("tier=far",)), ["store-osaka"]),
         (Selection(selectors=("customer=*",)), ["store-lyon", "store-osaka", "store-oslo"]),
+        (Selection(selectors=("group=eu",)), ["store-lyon", "store-oslo"]),
+        (Selection(selectors=("group=acme,region=eu-*",)), ["store-lyon"]),
+        (Selection(selectors=("group=[ae]*",)), ["depot", "store-lyon", "store-oslo"]),
         (Selection(everything=True), ["depot", "store-lyon", "store-osaka", "store-oslo"]),
     ],
     ids=str,
@@ -76,7 +79,11 @@ def test_names_globs_and_terms_select_sites(fleet: Path, selection: Selection, e
             "No site fits -l tier=far,customer=acme.",
             "customer is `acme` or `kansai`",
         ),
-        (Selection(selectors=("custmer=acme",)), "did you mean `customer`?", "`customer`, `region`, `ring` or `tier`"),
+        (
+            Selection(selectors=("custmer=acme",)),
+            "did you mean `customer`?",
+            "`customer`, `group`, `region`, `ring` or `tier`",
+        ),
         (Selection(selectors=("hardware=jetson",)), "no site has the label `hardware`.", "the keys are"),
         (Selection(selectors=("tier",)), "`tier` is no term", "-l tier=near,region=eu-*"),
         (Selection(selectors=("tier!=far",)), "`tier!=far` is no term", "-l tier=near"),

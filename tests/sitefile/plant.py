@@ -120,7 +120,7 @@ def layers_of(tmp_path: Path, defaults: str = "", **zones: str) -> Layers:
         (tmp_path / "_defaults.yaml").write_text(defaults)
     for name, text in zones.items():
         (tmp_path / "zones" / f"{name}.yaml").write_text(text)
-    return read_layers(tmp_path / "_defaults.yaml", tmp_path, {"zone": tmp_path / "zones"})
+    return read_layers([tmp_path / "_defaults.yaml"], tmp_path, {"zone": [tmp_path / "zones"]})
 
 
 def check(text: str, layers: Layers) -> CheckedFile[Plant]:

@@ -141,7 +141,7 @@ def test_what_layers_fill_in_is_found_with_the_condition_under_which_it_holds(fi
     )
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "u.yaml").write_text("defaults: {seconds: 7}\n")
-    layers = read_layers(tmp_path / "defaults.yaml", tmp_path, {"unit": tmp_path / "units"})
+    layers = read_layers([tmp_path / "defaults.yaml"], tmp_path, {"unit": [tmp_path / "units"]})
 
     def filled(name: str) -> list[tuple[str, object, int]]:
         return [

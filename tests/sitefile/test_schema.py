@@ -50,7 +50,7 @@ class Plant(Spec):
 def _schema(tmp_path: Path, defaults: str = "", near: str = "") -> dict[str, Any]:
     (tmp_path / "defaults.yaml").write_text(defaults)
     (tmp_path / "near.yaml").write_text(near)
-    layers = read_layers(tmp_path / "defaults.yaml", tmp_path, {"zone": tmp_path}) if defaults else Layers()
+    layers = read_layers([tmp_path / "defaults.yaml"], tmp_path, {"zone": [tmp_path]}) if defaults else Layers()
     schema = editor_schema(SpecShape(Plant).schema, layers, "Plant")
     jsonschema.Draft7Validator.check_schema(schema)
     return schema
@@ -101,5 +101,5 @@ def test_the_models_own_schema_is_left_alone(tmp_path: Path) -> None:
     shape = SpecShape(Plant)
     before = repr(shape.schema)
     (tmp_path / "defaults.yaml").write_text("when_kind: {managers: {rancher: {chart: '1'}}}")
-    editor_schema(shape.schema, read_layers(tmp_path / "defaults.yaml", tmp_path), "Plant")
+    editor_schema(shape.schema, read_layers([tmp_path / "defaults.yaml"], tmp_path), "Plant")
     assert repr(shape.schema) == before

@@ -86,7 +86,8 @@ def test_what_defaults_fill_in_may_be_left_out_or_taken_away(validator: jsonsche
 
 
 SHARED: dict[str, Sequence[str | Path]] = {
-    "stacks/defaults.schema.json": ["stacks/sites/_defaults.yaml"],
+    "stacks/defaults.schema.json": ["stacks/sites/_defaults.yaml", "stacks/program_defaults.yaml"],
+    "stacks/groups.schema.json": sorted((PROJECT_ROOT / "stacks/groups").glob("*.yaml")),
     "stacks/fleet.schema.json": ["stacks/fleet.yaml"],
     "stacks/profiles/hardware.schema.json": sorted((PROJECT_ROOT / "stacks/profiles/hardware").glob("*.yaml")),
     "stacks/profiles/accelerators.schema.json": ["stacks/profiles/accelerators.yaml"],
