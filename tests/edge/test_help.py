@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.cli import COMMANDS, app
+from stacks.project import DISTRIBUTION
 from tests.edge.conftest import Project
 
 NAMES = sorted(module.__name__.rpartition(".")[2] for module in COMMANDS)
