@@ -15,7 +15,7 @@ from edge.run import pool
 from edge.run.failure import OperationError
 from edge.run.many import ENGINE_MIB
 from edge.run.operation import cost_of, opened
-from edge.run.rehearsed_at import Base, checked_out
+from edge.run.rehearsed_at import Base, checked_out, rehearsed_together
 from engine.obtain.pin import EngineError
 from sitefile.problems import FileError
 from stacks.loader import load_site
@@ -37,7 +37,8 @@ class Previewed:
 
 def previews(files: Sequence[Path], ref: str, root: Path, jobs: int | None = None) -> Iterator[Previewed]:
     """Each site's preview against ``ref``, in the order of ``files``. Raises ``OperationError`` for a bad ``ref``."""
-    with checked_out(ref, root) as base:
+    with checked_out(ref, root) as bare:
+        base = rehearsed_together(bare, [file.stem for file in files], root, jobs)
         work = functools.partial(_previewed, base=base, root=root)
         for file, result in zip(files, pool.each(work, files, pool.size(len(files), jobs, ENGINE_MIB)), strict=True):
             yield Previewed(file.stem, error=result.reason) if isinstance(result, pool.Lost) else result

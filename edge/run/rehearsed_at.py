@@ -11,9 +11,9 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ from stacks.project import PROGRAM_ROOT, shown, site_file, sites_folder
 
 _CODE = ("components", "sitefile", "stacks", "policies", "edge", "engine")
 _SHORT = 10
+_TOGETHER = 3
+"""From so many sites on, one run for all is faster than one for each."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Base:
     ref: str
     commit: str
     checkout: Path
+    rehearsed: frozenset[str] = frozenset()
+    """Sites that its own program has rehearsed there already."""
 
 
 @contextmanager
@@ -84,14 +88,15 @@ def rehearsed_at(base: Base, site: str, root: Path) -> Iterator[tuple[Against, s
             yield Against(base.ref, base.commit, "none"), file_backend(Path(folder))
         return
     name = site if not is_path(site) else str(file)
-    if not (own := _up(checkout, root, name)):
+    own = "" if name in base.rehearsed else _up(checkout, root, [name])
+    if not own:
         yield Against(base.ref, base.commit, "revision"), file_backend(state_folder(checkout) / "rehearsal")
         return
     with tempfile.TemporaryDirectory(prefix="edge-against-") as folder:
         copy = Path(folder).resolve() / "checkout"
         shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".edge", ".venv"))
         _put_present_program(copy, root)
-        if present := _up(copy, root, name):
+        if present := _up(copy, root, [name]):
             raise OperationError(
                 f"{site} as of {base.ref} cannot be rehearsed. Its own program: {own}. The present program: {present}.",
                 (f"git show {base.commit[:_SHORT]}:{file}     shows the site file of then",),
@@ -111,8 +116,30 @@ def _file(site: str, checkout: Path, root: Path) -> Path:
         raise OperationError(what, (where,), code=BAD_INPUT) from error
 
 
-def _up(checkout: Path, root: Path, site: str) -> str:
-    """Rehearse the site with the program of ``checkout``, in a process of its own. Returns why that failed."""
+def rehearsed_together(base: Base, sites: Sequence[str], root: Path, jobs: int | None = None) -> Base:
+    """``base`` with as many of ``sites`` rehearsed as its own program rehearses in one run.
+
+    That is faster than a run for each, and no more: what it leaves out is rehearsed, or explained, when its turn comes.
+    """
+    there = [site for site in sites if site_file(base.checkout, site).is_file()]
+    if len(there) < _TOGETHER:
+        return base
+    done: list[str] = []
+    _up(base.checkout, root, there, ["--jobs", str(jobs)] if jobs else [], done.append)
+    return replace(base, rehearsed=frozenset(done))
+
+
+def _up(
+    checkout: Path,
+    root: Path,
+    sites: Sequence[str],
+    options: Sequence[str] = (),
+    succeeded: Callable[[str], None] = lambda _site: None,
+) -> str:
+    """Rehearse sites with the program of ``checkout``, in a process of its own. Returns why that failed.
+
+    ``succeeded`` is told of each of several.
+    """
     # Without it, Python would find the present program, and with it the present state.
     if (checkout / "edge").is_dir() and not (checkout / "edge" / "cli.py").is_file():
         return "it has no `edge`"
@@ -124,7 +151,7 @@ def _up(checkout: Path, root: Path, site: str) -> str:
         # Where the official language host looks for the policies' interpreter.
         (checkout / ".venv").symlink_to(program.prefix)
     done = subprocess.run(
-        [str(program.python), "-m", "edge.cli", "up", site, "--rehearse", "--yes", "--json"],
+        [str(program.python), "-m", "edge.cli", "up", *sites, "--rehearse", "--yes", "--json", *options],
         cwd=checkout,
         env=program.variables,
         stdin=subprocess.DEVNULL,
@@ -132,12 +159,23 @@ def _up(checkout: Path, root: Path, site: str) -> str:
         text=True,
         check=False,
     )
+    state = state_folder(checkout) / "rehearsal" / ".pulumi" / "stacks"
+    for event in map(_event, done.stdout.splitlines()) if len(sites) > 1 else ():
+        if event.get("exit") == 0 and list(state.glob(f"*/{event.get('site')}.json")):
+            succeeded(str(event["site"]))
     if done.returncode:
         # The folder has another name each time.
         return _reason(done.stdout, done.stderr).replace(f"{checkout}/", "")
-    if not list(state_folder(checkout).glob(f"rehearsal/.pulumi/stacks/*/{Path(site).stem}.json")):
-        return "it left no state"
-    return ""
+    return "" if all(list(state.glob(f"*/{Path(site).stem}.json")) for site in sites) else "it left no state"
+
+
+def _event(line: str) -> dict[str, Any]:
+    """A line of a stream of events; nothing for any other line."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
 
 
 def _reason(stdout: str, stderr: str) -> str:
