@@ -61,7 +61,7 @@ def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item
         yield Item("engine", "pulumi", "ok", f"{cli.version} at {cli.path} ({cli.origin})")
         yield _language_host(cli)
     except EngineError as error:
-        yield Item("engine", "pulumi", "broken", str(error).splitlines()[0], "make setup")
+        yield Item("engine", "pulumi", "broken", str(error).splitlines()[0], "edge setup")
     yield from _packages(specs, root)
     if cli is not None:
         yield _backend(cli, variables, root)
@@ -77,7 +77,7 @@ def _language_host(cli: PulumiCli) -> Item:
     ours = cli.path.parent / "pulumi-language-python"
     if is_our_shim(ours):
         return Item("engine", "Python language host", "ok", f"the one of this project, {ours}")
-    return Item("engine", "Python language host", "broken", "none beside the pulumi executable", "make setup")
+    return Item("engine", "Python language host", "broken", "none beside the pulumi executable", "edge setup")
 
 
 def _packages(specs: list[SiteSpec], root: Path) -> Iterator[Item]:

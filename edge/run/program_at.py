@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,17 @@ def pins(folder: Path) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
+def environment_folder(releases: Sequence[str]) -> Path:
+    """Where the environment with these releases is, or will be."""
+    what = json.dumps([sys.version_info[:2], releases])
+    return cache.root().parent / "programs" / hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
 def _environment(checkout: Path) -> Path:
     """An environment with the releases that ``checkout`` pins."""
     from engine.obtain.progress import say
 
-    what = json.dumps([sys.version_info[:2], pins(checkout)])
-    folder = cache.root().parent / "programs" / hashlib.sha256(what.encode()).hexdigest()[:16]
+    folder = environment_folder(pins(checkout))
     with cache.filling(folder, "the releases of another revision") as aside:
         if not folder.exists():
             say(f"Installing the releases that the other revision pins, once, into {folder}")

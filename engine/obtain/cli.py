@@ -1,7 +1,7 @@
 """Which Pulumi CLI is used, and in which order one is looked for. `download` fetches one, `go_build` builds one.
 
-Order: what `make setup` installed, then a new enough `pulumi` on PATH, then the cache; only `obtain`, which
-`make setup` calls, goes on to the official download and then to a build from the Go modules pinned in pulumi_cli/.
+Order: what `edge setup` or `make setup` installed, then a new enough `pulumi` on PATH, then the cache; only `obtain`,
+which these two call, goes on to the official download and then to a build from the Go modules pinned in pulumi_cli/.
 `EDGE_PULUMI=path|download|build` allows one origin only.
 """
 
@@ -45,7 +45,7 @@ def locate() -> PulumiCli:
     tried: list[str] = []
     found = recorded() or next(_at_hand(tried), None)
     if found is None:
-        raise EngineError(_nothing("There is no usable Pulumi CLI yet.", tried, "Run `make setup`, which gets one."))
+        raise EngineError(_nothing("There is no usable Pulumi CLI yet.", tried, "Run `edge setup`, which gets one."))
     return found
 
 
@@ -72,7 +72,7 @@ def obtain() -> PulumiCli:
             f"The Pulumi CLI {PULUMI_VERSION} could not be obtained.",
             tried,
             f"Install Pulumi {PULUMI_VERSION} or newer (https://www.pulumi.com/docs/install/) so that it is on PATH, "
-            "or install Go (https://go.dev/dl/), then run `make setup` again.",
+            "or install Go (https://go.dev/dl/), then run `edge setup` again.",
         )
     )
 

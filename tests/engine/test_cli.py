@@ -94,11 +94,11 @@ def test_without_network_and_go_one_error_names_all_three_ways_and_the_remedy(ma
     assert f"3.100.0; needed is {PULUMI_VERSION} or newer" in message
     assert "the official download cannot be reached" in message
     assert f"go >= {WANTED_GO} not found on PATH" in message
-    assert "make setup" in message.splitlines()[-1]
+    assert "edge setup" in message.splitlines()[-1]
 
 
 def test_locate_without_a_cli_sends_to_make_setup(machine: Machine) -> None:
-    with pytest.raises(EngineError, match="no `pulumi` on PATH\nRun `make setup`"):
+    with pytest.raises(EngineError, match="no `pulumi` on PATH\nRun `edge setup`"):
         cli.locate()
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +16,14 @@ from engine.environment import PROJECT_ROOT
 from engine.obtain.pin import EngineError
 from tests.edge.clones import Clone, new_clone
 from tests.workflows.lint import WORKFLOWS, actionlint, judge
+from tests.workflows.runner import Runner, jobs, publish, step_named, steps
 
 FILES = sorted(WORKFLOWS.glob("*.yml"))
-_EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 
 
 def workflow(name: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())
     return found
-
-
-def jobs(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from document["jobs"].values()
-
-
-def steps(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for job in jobs(document):
-        yield from job["steps"]
 
 
 # What they may do.
@@ -122,45 +110,6 @@ def test_what_is_applied_waits_for_an_approval_and_is_the_plan() -> None:
 # Their shell.
 
 
-@dataclass(frozen=True)
-class Runner:
-    """A clone of a bare repository, as a runner has it after checkout and set-up."""
-
-    clone: Clone
-    place: Path
-    """For what the runner gives to steps."""
-
-    def run(self, step: Mapping[str, Any], values: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """One step's shell; ``values`` are those of the expressions in its environment."""
-        given = {key: self._filled(str(value), values) for key, value in step.get("env", {}).items()}
-        own = {name: str(self.place / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-        path = f"{self.place / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=self.clone.root,
-            env={**os.environ, "PATH": path, "GITHUB_REPOSITORY": "we/sites", **own, **given},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def told(self, name: str) -> str:
-        file = self.place / name
-        return file.read_text() if file.exists() else ""
-
-    def put(self, name: str, script: str) -> None:
-        """A program of the runner's, on its PATH."""
-        file = self.place / "bin" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(f"#!/bin/bash\n{script}")
-        file.chmod(0o755)
-
-    @staticmethod
-    def _filled(text: str, values: Mapping[str, str]) -> str:
-        return _EXPRESSION.sub(lambda found: values[found[1]], text)
-
-
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
     """The repository has been pushed to a bare one, and this is another clone of that."""
@@ -176,10 +125,6 @@ def runner(tmp_path: Path) -> Runner:
     edge.write_text(f'#!/bin/bash\nPYTHONPATH={own.root} exec {sys.executable} -m edge.cli "$@"\n')
     edge.chmod(0o755)
     return Runner(own, place)
-
-
-def step_named(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return next(step for step in steps(document) if step.get("name") == name)
 
 
 PREVIEW = {"github.event.pull_request.number": "7", "github.event.pull_request.base.sha": "HEAD~1"}
@@ -210,39 +155,20 @@ def test_the_job_of_a_pull_request_with_a_broken_site_fails_and_still_writes_the
     assert "Not possible as it is" in (runner.clone.root / "result" / "comment.md").read_text()
 
 
-def publish(runner: Runner, number: str, comments: str = "", head: str = "abc") -> list[str]:
-    """Runs the publishing step; what it asked of GitHub to write. `gh` answers as the API does."""
-    result = runner.clone.root / "result"
-    result.mkdir(exist_ok=True)
-    (result / "number").write_text(number)
-    (result / "comment.md").write_text("<!-- edge pr -->\n")
-    asked = runner.place / "asked"
-    asked.unlink(missing_ok=True)
-    runner.put(
-        "gh",
-        f'case "$*" in\n*--method*) echo "$*" >>{asked} ;;\n'
-        f'*/comments*) printf "{comments}" ;;\n*) echo abc ;;\nesac\n',
-    )
-    values = {"github.token": "t", "github.event.workflow_run.head_sha": head}
-    done = runner.run(step_named(workflow("comment"), "Write or update the comment"), values)
-    assert done.returncode == (0 if re.fullmatch(r"\d+\s*", number) else 1), done.stderr
-    return asked.read_text().splitlines() if asked.exists() else []
-
-
 def test_the_first_push_writes_a_comment_and_the_next_one_updates_it(runner: Runner) -> None:
-    (first,) = publish(runner, "7\n")
+    (first,) = publish(runner, workflow("comment"), "7\n")
     assert first.startswith("api --method POST repos/we/sites/issues/7/comments")
-    (second,) = publish(runner, "7\n", comments="99\\n100\\n")
+    (second,) = publish(runner, workflow("comment"), "7\n", comments="99\\n100\\n")
     assert second.startswith("api --method PATCH repos/we/sites/issues/comments/99")
 
 
 def test_a_pull_request_cannot_write_to_another_one(runner: Runner) -> None:
-    assert publish(runner, "8\n", head="another commit") == []
+    assert publish(runner, workflow("comment"), "8\n", head="another commit") == []
 
 
 @pytest.mark.parametrize("number", ["7; rm -rf /", "$(id)", "", "../7"])
 def test_what_is_no_number_is_written_nowhere(number: str, runner: Runner) -> None:
-    assert publish(runner, number) == []
+    assert publish(runner, workflow("comment"), number) == []
 
 
 @pytest.mark.engine
