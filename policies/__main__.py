@@ -8,4 +8,4 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from policies.pack import pack
 
-pack()
+pack(Path(__file__).parent)

@@ -8,9 +8,11 @@ no more, because Pulumi converts every resource again for each policy. Judges no
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -30,12 +32,13 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
+from policies import CONFIG_FILE, own
 from policies import settings as pack_settings
 from policies.rules import (
-    GROUPS,
+    CATALOGUE,
     RULES,
-    STACK_RULES,
     UNKNOWN,
+    Catalogue,
     Entry,
     Finding,
     Resource,
@@ -49,10 +52,12 @@ from policies.rules import (
 from policies.rules.catalogue import concerns, matters_to_stack, policy_name
 from policies.rules.pod_security import POD_SECURITY_VERSION
 from policies.rules.waivers import apply, publishes, waivers_of
+from sitefile.problems import FileError
 
 NAME = "edge"
-WAIVED = f"{NAME}-waived-advisory"
-"""The policy that shows what is waived."""
+WAIVED = pack_settings.WAIVED
+FOLDER = Path(__file__).parent
+"""The program's own pack."""
 _SEVERITIES = ("low", "medium", "high", "critical")
 _OWASP = "https://owasp.org/www-project-kubernetes-top-ten/"
 _PROMISES: Mapping[str, str] = {
@@ -62,6 +67,7 @@ _PROMISES: Mapping[str, str] = {
     "secrets": "No secret is kept or shown in plain text.",
 }
 """What each group guarantees; Pulumi shows it before each message."""
+_OWN_PROMISE = "A site keeps the rules of its company."
 
 
 def _top_ten(risk: str) -> PolicyComplianceFramework:
@@ -84,11 +90,20 @@ _FRAMEWORKS: Mapping[tuple[str, EnforcementLevel], PolicyComplianceFramework] = 
 }
 
 
-def pack() -> None:
-    """Serve the pack to the engine; returns when the engine stops it."""
+def pack(folder: Path = FOLDER) -> None:
+    """Serve the pack to the engine; returns when the engine stops it.
+
+    ``folder`` is the pack's own, with its settings and a company's own rules. What is wrong there ends the process, and
+    with it the run.
+    """
+    try:
+        catalogue = own.catalogue_of(folder)
+        settings = pack_settings.load(folder / CONFIG_FILE, catalogue.groups)
+    except (FileError, pack_settings.SettingsError) as error:
+        sys.exit(f"error: {error}")
     PolicyPack(
         NAME,
-        policies(),
+        policies(settings, catalogue=catalogue),
         enforcement_level=EnforcementLevel.MANDATORY,
         description="What an edge site may not do.",
         display_name="Edge sites",
@@ -105,6 +120,7 @@ class _Stack:
     """What the policies have seen of a stack so far."""
 
     today: Callable[[], date]
+    catalogue: Catalogue
     inputs: dict[str, Resource] = field(default_factory=dict)
     """By URN, the resources that the stack policies look at."""
     waivers: dict[str, tuple[Waiver, ...]] = field(default_factory=dict)
@@ -113,7 +129,7 @@ class _Stack:
     """Findings that do not count, each with the message about it."""
 
     def see(self, args: ResourceValidationArgs) -> None:
-        if matters_to_stack(args.resource_type):
+        if matters_to_stack(args.resource_type, self.catalogue):
             with contextlib.suppress(TypeError):
                 self.inputs[args.urn] = resource_of(args)
         if publishes(args.resource_type):
@@ -129,20 +145,22 @@ class _Stack:
         return [finding for finding in judged if finding.level != "waived"]
 
 
-def policies(base: Settings | None = None, today: Callable[[], date] = _today) -> list[Policy]:
-    """The pack's policies; ``base`` are the settings below Pulumi's own configuration, from the file by default.
+def policies(
+    base: Settings | None = None, today: Callable[[], date] = _today, catalogue: Catalogue = CATALOGUE
+) -> list[Policy]:
+    """The pack's policies; ``base`` are the settings below Pulumi's own configuration, the program's by default.
 
     ``today`` gives the day (UTC) on which waivers must not have expired.
     """
-    base = pack_settings.load() if base is None else base
-    seen = _Stack(today)
+    base = pack_settings.load(FOLDER / CONFIG_FILE) if base is None else base
+    seen = _Stack(today, catalogue)
     found: list[Policy] = []
-    for group in GROUPS:
-        rules = tuple(rule for rule in RULES if rule.group == group)
-        found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base, seen))
+    for group in catalogue.groups:
+        if rules := tuple(rule for rule in catalogue.rules if rule.group == group):
+            found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base, seen))
         if any(rule.level == "advisory" or rule.unknown == "warns" for rule in rules):
             found.append(_policy(group, EnforcementLevel.ADVISORY, rules, base, seen))
-        if stack_rules := tuple(rule for rule in STACK_RULES if rule.group == group):
+        if stack_rules := tuple(rule for rule in catalogue.stack_rules if rule.group == group):
             found.append(_stack_policy(group, stack_rules, base, seen))
     return [*found, _waived_policy(seen)]
 
@@ -159,7 +177,7 @@ def _policy(
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         seen.see(args)
-        if not concerns(args.resource_type, group):
+        if not concerns(args.resource_type, group, seen.catalogue):
             return
         try:
             settings = pack_settings.apply(base, args.get_config())
@@ -175,12 +193,12 @@ def _policy(
     schema = pack_settings.SCHEMA.get(name)
     return ResourceValidationPolicy(
         name,
-        _PROMISES[group],
+        _PROMISES.get(group, _OWN_PROMISE),
         validate,
         enforcement_level=level,
         config_schema=PolicyConfigSchema(dict(schema)) if schema else None,
         display_name=f"Edge sites: {group}, {level.value}",
-        framework=_FRAMEWORKS[group, level],
+        framework=_FRAMEWORKS.get((group, level)),
         **_described(group, own),
     )
 
@@ -197,11 +215,14 @@ def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         try:
             settings = pack_settings.apply(base, args.get_config())
-            looked_at = [resource for resource in args.resources if matters_to_stack(resource.resource_type)]
+            looked_at = [
+                resource for resource in args.resources if matters_to_stack(resource.resource_type, seen.catalogue)
+            ]
             resources = [seen.inputs.get(resource.urn) or resource_of(resource) for resource in looked_at]
             names = {resource.urn: resource.name for resource in resources}
             findings = seen.counted(
-                evaluate_together(resources, settings, rules=rules), lambda one: names.get(one.urn, "the stack")
+                evaluate_together(resources, settings, rules=rules, catalogue=seen.catalogue),
+                lambda one: names.get(one.urn, "the stack"),
             )
         except Exception as error:
             report(_not_judged(group, "the stack", error), None)
@@ -211,11 +232,11 @@ def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: 
 
     return StackValidationPolicy(
         policy_name(group, level.value, stack=True),
-        _PROMISES[group],
+        _PROMISES.get(group, _OWN_PROMISE),
         validate,
         enforcement_level=level,
         display_name=f"Edge sites: {group}, whole stack",
-        framework=_FRAMEWORKS[group, level],
+        framework=_FRAMEWORKS.get((group, level)),
         **_described(group, rules),
     )
 

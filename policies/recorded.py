@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
-from policies.rules import UNKNOWN, Finding, Resource, Settings, evaluate_stack
+from policies.rules import CATALOGUE, UNKNOWN, Catalogue, Finding, Resource, Settings, evaluate_stack
 from policies.rules.tree import extend
 from policies.rules.waivers import apply, waivers_of
 
@@ -53,11 +53,13 @@ def resource_of(recorded: RecordedResource) -> Resource:
     )
 
 
-def findings_of(resources: Iterable[RecordedResource], settings: Settings, today: date) -> tuple[Finding, ...]:
+def findings_of(
+    resources: Iterable[RecordedResource], settings: Settings, today: date, catalogue: Catalogue = CATALOGUE
+) -> tuple[Finding, ...]:
     """Everything that is wrong with a recorded stack; what its site waives on the day ``today`` is marked as waived."""
     stack = [resource_of(recorded) for recorded in resources]
     waivers = [waiver for resource in stack for waiver in waivers_of(resource)]
-    return apply(evaluate_stack(stack, settings), waivers, today)
+    return apply(evaluate_stack(stack, settings, catalogue), waivers, today)
 
 
 def _plain(value: Any, path: str, secrets: list[str]) -> Any:

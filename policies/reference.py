@@ -63,6 +63,99 @@ line of the waiver, and the findings count again everywhere. A rule that raises 
 """
 
 
+_OWN = """
+## A company's own settings and rules
+
+A company's repository has a policy pack of its own in `policies/`: the rules above, with its settings and its own
+rules. `edge init` writes the first three files:
+
+```yaml
+# policies/PulumiPolicy.yaml
+description: What an edge site of ours may not do.
+version: 0.1.0
+runtime:
+  name: python
+  options:
+    # Relative to this folder.
+    virtualenv: ../.venv
+```
+
+```python
+# policies/__main__.py
+from pathlib import Path
+
+from policies.pack import pack
+
+pack(Path(__file__).parent)
+```
+
+```json
+{}
+```
+
+The third one is `policies/config.json`, with the settings ([below](#settings)). Own rules are in one more file,
+`policies/own_rules.py`. It defines `RULES`, `STACK_RULES` or both:
+
+```python
+# policies/own_rules.py
+from collections.abc import Iterator
+
+from policies.rules import Container, Pod, Rule, Subject, Violation, each_container, may_hold_pods
+
+APPROVED = ("docker.io/otel/", "nvcr.io/nvidia/", "registry.example.com/")
+
+
+def approved(pod: Pod, container: Container) -> Iterator[Violation]:
+    image = container.node.get("image")
+    if not (image.text() or "").startswith(APPROVED):
+        yield Violation(image.path, "names an image that Acme has not approved")
+
+
+def owned(subject: Subject) -> Iterator[Violation]:
+    owner = subject.get("metadata", "labels", "acme.example.com/owner")
+    if owner.text() is None:
+        yield Violation(owner.path, "is not there, so nobody knows whom to call")
+
+
+RULES = (
+    Rule(
+        id="acme/approved-image",
+        level="mandatory",
+        severity="high",
+        title="Every image is one that Acme has approved.",
+        why="Acme answers to its customers for what runs at their sites.",
+        remedy="Use an approved image, or ask the platform team to add it to `own_rules.py`.",
+        url="https://wiki.acme.example.com/edge/images",
+        applies=may_hold_pods,
+        check=each_container(approved),
+    ),
+    Rule(
+        id="acme/owner",
+        level="advisory",
+        severity="low",
+        title="Every namespace has an owner.",
+        why="Whoever is on call at night has to know whom to call.",
+        remedy="Set the label `acme.example.com/owner`.",
+        url="https://wiki.acme.example.com/edge/owners",
+        applies=lambda kind: kind.provider == "kubernetes" and kind.name == "Namespace",
+        check=owned,
+        about="Namespace",
+    ),
+)
+```
+
+A rule is a pure function from a resource to what is wrong with it. `subject.get("spec", "replicas")` walks into the
+resource; `text()`, `number()`, `flag()` and `each()` read it, and a value that is not known yet becomes a finding by
+itself. A message names properties, and never quotes a value. A `StackRule` gets all objects of a stack that it applies
+to, and returns each violation with the object that it is about; it is always mandatory.
+
+An id is `<group>/<name>`. The group is one of your own or one of the groups above. Own rules run wherever the others
+do: in `edge check`, `edge preview`, `edge up` and `pulumi preview --policy-pack policies`. A waiver covers them in the
+same way, and one that raises an error is a mandatory finding. A file with an error, a taken id or a missing text is
+refused with file and line (exit code 2); it never counts as a file without rules.
+"""
+
+
 def page() -> str:
     """The whole page."""
     warning = ",\n".join(f"`{rule.id}`" for rule in CATALOGUE if rule.unknown == "warns")
@@ -72,7 +165,7 @@ def page() -> str:
         parts.append(f"\n## {group}\n")
         parts.append("| rule | level | severity | what | judges |\n|---|---|---|---|---|\n" + "".join(map(_row, rules)))
         parts += [_details(rule) for rule in rules]
-    parts += [_WAIVERS, _settings()]
+    parts += [_WAIVERS, _OWN, _settings()]
     return "\n".join(parts)
 
 

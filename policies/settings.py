@@ -7,16 +7,13 @@ reads the settings of the rules; Pulumi reads the enforcement levels.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from policies.rules import DEFAULT_SETTINGS, GROUPS, Settings
-
-CONFIG_FILE = Path(__file__).parent / "config.json"
-"""Read when it exists; otherwise the defaults apply."""
 
 SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "edge-supply-chain-mandatory": {
@@ -42,11 +39,15 @@ SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
 }
 """Settings by policy, as JSON Schema."""
 
-POLICIES = (
-    *(f"edge-{group}-{level}" for group in GROUPS for level in ("mandatory", "advisory", "stack-mandatory")),
-    "edge-waived-advisory",
-)
-"""Names of the policies of the pack."""
+WAIVED = "edge-waived-advisory"
+"""The policy that shows what is waived."""
+
+
+def policies_of(groups: Iterable[str]) -> tuple[str, ...]:
+    """Names of the policies of a pack with these groups of rules."""
+    levels = ("mandatory", "advisory", "stack-mandatory")
+    return (*(f"edge-{group}-{level}" for group in groups for level in levels), WAIVED)
+
 
 _ALL, _LEVEL = "all", "enforcementLevel"
 _LEVELS = ("advisory", "mandatory", "remediate", "disabled")
@@ -57,8 +58,12 @@ class SettingsError(Exception):
     """The configuration file cannot be used. The message says why and what was expected."""
 
 
-def load(path: Path = CONFIG_FILE) -> Settings:
-    """The settings in ``path``; the defaults where there is no such file. Raises ``SettingsError``."""
+def load(path: Path, groups: Iterable[str] = GROUPS) -> Settings:
+    """The settings in ``path``; the defaults where there is no such file. Raises ``SettingsError``.
+
+    ``groups`` are those of all rules, a company's own among them.
+    """
+    policies = policies_of(groups)
     try:
         text = path.read_text(encoding="utf-8")
         document = json.loads(text, object_pairs_hook=_each_once)
@@ -73,7 +78,7 @@ def load(path: Path = CONFIG_FILE) -> Settings:
     settings = DEFAULT_SETTINGS
     for policy, values in document.items():
         try:
-            settings = apply(settings, _of_policy(policy, values))
+            settings = apply(settings, _of_policy(policy, values, policies))
         except _WrongKey as error:
             raise SettingsError(f"{path}{_position(text, error.key)}: {error}") from error
         except ValueError as error:
@@ -98,10 +103,10 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _of_policy(policy: str, values: Any) -> Mapping[str, Any]:
+def _of_policy(policy: str, values: Any, policies: Sequence[str]) -> Mapping[str, Any]:
     """The settings of one policy, which must be a policy of the pack and settings of that policy."""
-    if policy not in POLICIES and policy != _ALL:
-        raise _WrongKey(policy, f"{policy} is not a policy of this pack", (*POLICIES, _ALL))
+    if policy not in policies and policy != _ALL:
+        raise _WrongKey(policy, f"{policy} is not a policy of this pack", (*policies, _ALL))
     if isinstance(values, str):
         values = {_LEVEL: values}
     if not isinstance(values, dict):

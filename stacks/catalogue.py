@@ -7,7 +7,7 @@ project's counts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from sitefile.entries import Entries, read_entries, read_folder
 from sitefile.explanation import position_of
 from sitefile.problems import Finding, Problem, any_of, near_miss
 from sitefile.yaml_source import read
-from stacks.project import PROGRAM_ROOT, data_folder, shown
+from stacks.project import PROGRAM_ROOT, data_folder, policies_folder, shown
 
 PROJECT_ROOT = PROGRAM_ROOT
 
@@ -69,6 +69,18 @@ class Accelerators(RootModel[dict[DnsLabel, Accelerator]]):
     """All of `stacks/profiles/accelerators.yaml`: name -> device."""
 
 
+def program_rules() -> Sequence[str]:
+    """Ids of the policy rules that come with the program."""
+    return _rule_ids(PROGRAM_ROOT / "policies")
+
+
+def _rule_ids(folder: Path) -> Sequence[str]:
+    # Only here: a site without waivers starts without the policies.
+    from policies.own import rule_ids
+
+    return rule_ids(folder)
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Everything that a site file may refer to by name."""
@@ -77,6 +89,8 @@ class Catalogue:
     accelerators: Mapping[str, Accelerator]
     tiers: Mapping[str, TierProfile]
     groups: Mapping[str, GroupProfile] = field(default_factory=dict)
+    policy_rules: Callable[[], Sequence[str]] = program_rules
+    """Gives the ids of the policy rules that a waiver may name, a company's own among them. Raises ``FileError``."""
     broken: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
     """Key of the site file and name -> what is wrong with the description of that name."""
     problems: tuple[Problem, ...] = ()
@@ -126,6 +140,7 @@ def catalogue(root: Path = PROJECT_ROOT) -> Catalogue:
         accelerators=accelerators.found,
         tiers=tiers.found,
         groups=groups.found,
+        policy_rules=functools.partial(_rule_ids, policies_folder(root)),
         broken=broken,
         problems=(*hardware.problems, *accelerators.problems, *tiers.problems, *groups.problems, *unknown),
     )

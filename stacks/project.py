@@ -14,6 +14,7 @@ PROGRAM_ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTION = "edge-sites"
 """Name of the Python package that holds the program."""
 PROJECT_FILE = "Pulumi.yaml"
+POLICY_FILE = "PulumiPolicy.yaml"
 SITES = "sites"
 
 
@@ -34,6 +35,12 @@ def site_file(root: Path, site: str) -> Path:
 def fleet_file(root: Path) -> Path:
     """Where the fleet stack is described."""
     return data_folder(root) / "fleet.yaml"
+
+
+def policies_folder(root: Path) -> Path:
+    """The policy pack that judges the project: its own, with its settings and rules, or else the program's."""
+    own = root / "policies"
+    return own if (own / POLICY_FILE).is_file() else PROGRAM_ROOT / "policies"
 
 
 def shown(path: Path, root: Path) -> str:

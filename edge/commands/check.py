@@ -39,14 +39,15 @@ def run(
     """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
     started = time.monotonic()
     from edge.run import against as comparing
-    from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared, fleet_settings
+    from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared
+    from edge.run.judging import policies_of
     from edge.run.project import project_root
     from edge.show.check import Table, edits, report
     from edge.show.document import print_json
     from edge.show.render import console
 
-    # Wrong settings would otherwise be said once for each site.
-    fleet_settings()
+    # What is wrong with them would otherwise be said once for each site.
+    policies_of(project_root())
     chosen = selection(sites, selector, everything, changed_since)
     files = several.files_with_fleet(chosen, project_root(), jobs)
     result, out = Report(), console()

@@ -34,15 +34,15 @@ def run(
         raise typer.BadParameter("say where to: `edge report --html FILE`, or `--json`")
     if html == "-" and as_json:
         raise typer.BadParameter("only one of `--html -` and `--json` can have standard output")
-    from edge.run.check import fleet_settings
+    from edge.run.judging import policies_of
     from edge.run.overview import overview
     from edge.run.project import project_root
     from edge.run.written_file import write_text
     from edge.show.document import print_json
     from edge.show.html_report import html_report
 
-    # Wrong settings would otherwise be said once for each site.
-    fleet_settings()
+    # What is wrong with them would otherwise be said once for each site.
+    policies_of(project_root())
     chosen = selection(sites, selector, everything, changed_since)
     found = overview(several.files_with_fleet(chosen, project_root(), jobs), project_root(), jobs)
     if html is not None:

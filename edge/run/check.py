@@ -20,16 +20,14 @@ from components.consequence import Consequence, Effect
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
 from edge.run.against import Before
-from edge.run.failure import OperationError
+from edge.run.judging import policies_of
 from edge.run.operation import cost_of
 from edge.run.program import main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
 from edge.run.stack_settings import StackSettings, read_settings
 from engine.environment import PROJECT_ROOT
 from engine.rehearsal.in_process import Recording, record
-from policies import settings as policy_settings
 from policies.recorded import findings_of
-from policies.rules import Settings
 from sitefile.checked_file import FileChecker
 from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
@@ -267,17 +265,6 @@ def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
     return site_checker(root, folder)
 
 
-@functools.cache
-def fleet_settings() -> Settings:
-    """The fleet's settings of the policies. Raises ``OperationError`` (bad input) where they cannot be used."""
-    try:
-        return policy_settings.load()
-    except policy_settings.SettingsError as error:
-        raise OperationError(
-            str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT
-        ) from None
-
-
 def _check_site(file: Path, root: Path) -> SiteCheck:
     checker = _files(root, file.parent)
     checked = checker.check(file)
@@ -313,6 +300,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
             has_unmanaged_cluster=has_unmanaged_cluster(spec),
         ),
         recording,
+        root,
     )
 
 
@@ -326,7 +314,7 @@ def _check_fleet(file: Path, root: Path) -> SiteCheck:
         if isinstance(error.__cause__, FileError):
             return replace(found, problems=tuple(error.__cause__.problems))
         return replace(found, graph=(*found.graph, _stopped(error)))
-    return _judged(found, recording)
+    return _judged(found, recording, root)
 
 
 def _settings(root: Path, stack: str) -> tuple[StackSettings, tuple[GraphProblem, ...]]:
@@ -337,16 +325,17 @@ def _settings(root: Path, stack: str) -> tuple[StackSettings, tuple[GraphProblem
         return StackSettings(file), (GraphProblem("", file.name, f"is not YAML: {_first_line(error)}"),)
 
 
-def _judged(found: SiteCheck, recording: Recording | None) -> SiteCheck:
+def _judged(found: SiteCheck, recording: Recording | None, root: Path) -> SiteCheck:
     """With what providers and policies say about the stack's resources."""
     if recording is None:
         return found
     refused = [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
+    judging = policies_of(root)
     policies = (
         PolicyResult(
             finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy, finding.waiver
         )
-        for finding in findings_of(recording.resources, fleet_settings(), today())
+        for finding in findings_of(recording.resources, judging.settings, today(), judging.catalogue)
     )
     resources = len(recording.resources)
     return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))

@@ -12,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from edge.run.difference import PropertyChange, between, changes_of
@@ -140,6 +141,8 @@ class Run:
     maybe_corrupt: bool = False
     unreadable: list[str] = field(default_factory=list)
     """Lines that are not events."""
+    pack: Path | None = None
+    """Folder of the policy pack of the project."""
     traces: bool = False
     """Whether errors of the program keep their stack traces."""
     held: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -241,7 +244,7 @@ class Run:
     def verdict(self) -> Verdict:
         """What the policies have looked at. They are asked about what the program wants, not about what goes."""
         wanted = {one.urn for one in self.changes if one.op in ("create", "update", "replace", "same", "import")}
-        return verdict(self.judged, wanted)
+        return verdict(self.judged, wanted, self.pack)
 
     @property
     def violations(self) -> list[PolicyFinding]:

@@ -1,12 +1,13 @@
 """Which policies ran in a run of the engine, and on which resources: as the engine tells it, not as it was asked to.
 
-No finding means that nothing is wrong only where the rules ran. Pure.
+No finding means that nothing is wrong only where the rules ran.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 PACK = "edge"
@@ -69,11 +70,20 @@ class Verdict:
         }
 
 
-def verdict(judged: Judged, urns: Collection[str]) -> Verdict:
-    """What was judged of the resources ``urns``, which are all that the program has asked for."""
+def verdict(judged: Judged, urns: Collection[str], pack: Path | None = None) -> Verdict:
+    """What was judged of the resources ``urns``, which are all that the program has asked for.
+
+    ``pack`` is the folder of the project's pack, by default the program's.
+    """
+    from policies.own import catalogue_of
     from policies.rules.catalogue import CATALOGUE, rules_of
 
+    catalogue = catalogue_of(pack) if pack else CATALOGUE
     missing = sorted(set(urns) - judged.urns)
     return Verdict(
-        judged.packs, len(rules_of(judged.policies)), len(CATALOGUE), len(urns) - len(missing), tuple(missing)
+        judged.packs,
+        len(rules_of(judged.policies, catalogue)),
+        len(catalogue),
+        len(urns) - len(missing),
+        tuple(missing),
     )

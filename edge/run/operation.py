@@ -27,6 +27,7 @@ from edge.run.cluster_access import ClusterAccess, Renewal
 from edge.run.consent import impossible
 from edge.run.events import Diagnostic, Run, Step
 from edge.run.failure import OperationError
+from edge.run.judging import pack_folder, require_usable
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
 from edge.run.stack_settings import StackSettings, placeholders, read_settings
 from engine.environment import PROJECT_ROOT, backend_of, environment
@@ -36,7 +37,7 @@ from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import answers, held, in_any, of_destroy
 from stacks.economics import assess
 from stacks.loader import load_site
-from stacks.project import project_name, site_file
+from stacks.project import policies_folder, project_name, site_file
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["rehearsal", "real"]
 Operation = Literal["preview", "up", "destroy"]
-POLICY_PACK = Path(__file__).resolve().parents[2] / "policies"
 # Without it `preview --json` prints nothing until the end.
 _STREAMING = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
 
@@ -264,7 +264,7 @@ class Session:
 
         ``runs``: how often the engine runs in it. Only the steps of the last one are told.
         """
-        run = Run(traces=bool(os.environ.get("EDGE_DEBUG")))
+        run = Run(pack=policies_folder(self.root), traces=bool(os.environ.get("EDGE_DEBUG")))
 
         def on_line(line: str) -> None:
             step = run.feed_line(line)
@@ -283,7 +283,7 @@ class Session:
     ) -> Outcome:
         assert self.spec is not None, "opened without its program"
         started = time.monotonic()
-        arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]
+        arguments = [*command, "--policy-pack", str(pack_folder(self.root)), *self.program]
         run, finished = self.stream(arguments, on_step, on_interrupt, runs)
         if finished.code == STACK_NOT_FOUND and not finished.interrupts:
             if lost := self._lost():
@@ -433,6 +433,7 @@ def opened_stack(
     cli, name = locate(), Path(site).stem
     settings = read_settings(root, name)
     if spec is not None:
+        require_usable(root)
         _require_settings(settings, spec, rehearse)
     with ExitStack() as resources:
         if rehearse:

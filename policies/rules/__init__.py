@@ -1,6 +1,19 @@
-"""The rules: pure functions from a resource's plain values to findings. Imports nothing of Pulumi."""
+"""The rules: pure functions from a resource's plain values to findings. Imports nothing of Pulumi.
 
-from policies.rules.catalogue import CATALOGUE, GROUPS, RULES, STACK_RULES, evaluate, evaluate_stack, evaluate_together
+What is exported here is what a company's own rules are made of, too.
+"""
+
+from policies.rules.catalogue import (
+    CATALOGUE,
+    GROUPS,
+    RULES,
+    STACK_RULES,
+    Catalogue,
+    evaluate,
+    evaluate_stack,
+    evaluate_together,
+)
+from policies.rules.kinds import Kind
 from policies.rules.model import (
     DEFAULT_REGISTRIES,
     DEFAULT_SETTINGS,
@@ -11,7 +24,9 @@ from policies.rules.model import (
     Settings,
     Violation,
 )
-from policies.rules.rule import Entry, Rule, StackRule
+from policies.rules.pods import Container, Pod, may_hold_pods
+from policies.rules.rule import Entry, Rule, StackRule, each_container, each_pod
+from policies.rules.subject import Subject
 from policies.rules.waivers import Waiver
 
 __all__ = [
@@ -22,16 +37,24 @@ __all__ = [
     "RULES",
     "STACK_RULES",
     "UNKNOWN",
+    "Catalogue",
+    "Container",
     "Entry",
     "Finding",
     "HiddenError",
+    "Kind",
+    "Pod",
     "Resource",
     "Rule",
     "Settings",
     "StackRule",
+    "Subject",
     "Violation",
     "Waiver",
+    "each_container",
+    "each_pod",
     "evaluate",
     "evaluate_stack",
     "evaluate_together",
+    "may_hold_pods",
 ]

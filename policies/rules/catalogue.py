@@ -1,9 +1,10 @@
-"""All rules, and the one place that runs them: no rule is skipped, and a rule that fails is a finding."""
+"""Which rules there are, and the one place that runs them: no rule is skipped, and a rule that fails is a finding."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from policies.rules import namespaces, network, secrets, supply_chain, workload
 from policies.rules.kinds import Kind, kind_of
@@ -21,14 +22,39 @@ from policies.rules.rule import Entry, Rule, StackRule, hidden
 from policies.rules.subject import Subject, subjects
 
 RULES: tuple[Rule, ...] = (*workload.RULES, *network.RULES, *supply_chain.RULES, *secrets.RULES)
-"""Rules about one object."""
+"""The program's rules about one object."""
 
 STACK_RULES: tuple[StackRule, ...] = namespaces.STACK_RULES
-"""Rules about all objects of a stack together."""
-
-CATALOGUE: tuple[Entry, ...] = (*RULES, *STACK_RULES)
+"""The program's rules about all objects of a stack together."""
 
 GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets")
+"""The groups of the program's rules."""
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The rules that a stack is judged by."""
+
+    rules: tuple[Rule, ...] = RULES
+    stack_rules: tuple[StackRule, ...] = STACK_RULES
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter((*self.rules, *self.stack_rules))
+
+    def __len__(self) -> int:
+        return len(self.rules) + len(self.stack_rules)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The program's groups, then a company's own."""
+        return tuple(dict.fromkeys((*GROUPS, *(rule.group for rule in self))))
+
+
+_RAISED = (Exception, SystemExit)
+"""What a rule may raise. One that calls `sys.exit` must not end the run as if nothing were wrong."""
+
+CATALOGUE = Catalogue()
+"""The program's own rules, without a company's."""
 
 
 def policy_name(group: str, level: str, *, stack: bool = False) -> str:
@@ -36,10 +62,10 @@ def policy_name(group: str, level: str, *, stack: bool = False) -> str:
     return f"edge-{group}-stack-{level}" if stack else f"edge-{group}-{level}"
 
 
-def rules_of(policies: Collection[str]) -> frozenset[str]:
+def rules_of(policies: Collection[str], catalogue: Catalogue = CATALOGUE) -> frozenset[str]:
     """Ids of the rules that run where these policies do, by name."""
-    alone = {rule.id for rule in RULES if policy_name(rule.group, rule.level) in policies}
-    return frozenset(alone | {rule.id for rule in STACK_RULES if _stack_policy_of(rule) in policies})
+    alone = {rule.id for rule in catalogue.rules if policy_name(rule.group, rule.level) in policies}
+    return frozenset(alone | {rule.id for rule in catalogue.stack_rules if _stack_policy_of(rule) in policies})
 
 
 def _stack_policy_of(rule: StackRule) -> str:
@@ -52,55 +78,65 @@ def evaluate(
     settings: Settings = DEFAULT_SETTINGS,
     *,
     rules: Sequence[Rule] | None = None,
+    catalogue: Catalogue = CATALOGUE,
 ) -> tuple[Finding, ...]:
     """Everything that is wrong with ``resource``. Never raises for what the resource holds.
 
-    ``rules`` are those to judge by, all by default. A rule that raises is a mandatory finding.
+    ``rules`` are those to judge by, all of the catalogue by default. A rule that raises is a mandatory finding.
     """
     findings: dict[Finding, None] = {}
     for subject in subjects(resource, settings):
-        for rule in _rules_for(subject.kind) if rules is None else _applicable(rules, subject.kind):
+        for rule in _rules_for(catalogue, subject.kind) if rules is None else _applicable(rules, subject.kind):
             for finding in _judge(rule, subject):
                 findings[finding] = None
     return tuple(findings)
 
 
-def evaluate_stack(resources: Iterable[Resource], settings: Settings = DEFAULT_SETTINGS) -> tuple[Finding, ...]:
+def evaluate_stack(
+    resources: Iterable[Resource], settings: Settings = DEFAULT_SETTINGS, catalogue: Catalogue = CATALOGUE
+) -> tuple[Finding, ...]:
     """Everything that is wrong with a stack: with each of its resources, and with all of them together."""
     resources = list(resources)
-    alone = [finding for resource in resources for finding in evaluate(resource, settings)]
-    return (*alone, *evaluate_together(resources, settings))
+    alone = [finding for resource in resources for finding in evaluate(resource, settings, catalogue=catalogue)]
+    return (*alone, *evaluate_together(resources, settings, catalogue=catalogue))
 
 
 def evaluate_together(
     resources: Iterable[Resource],
     settings: Settings = DEFAULT_SETTINGS,
     *,
-    rules: Sequence[StackRule] = STACK_RULES,
+    rules: Sequence[StackRule] | None = None,
+    catalogue: Catalogue = CATALOGUE,
 ) -> tuple[Finding, ...]:
-    """What the stack rules find in ``resources``, which are all of a stack. Never raises for what they hold."""
+    """What the stack rules find in ``resources``, which are all of a stack. Never raises for what they hold.
+
+    ``rules`` are those to judge by, all of the catalogue by default.
+    """
     found = [
-        subject for resource in resources if matters_to_stack(resource.type) for subject in subjects(resource, settings)
+        subject
+        for resource in resources
+        if matters_to_stack(resource.type, catalogue)
+        for subject in subjects(resource, settings)
     ]
     findings: dict[Finding, None] = {}
-    for rule in rules:
-        for finding in _judge_together(rule, [subject for subject in found if rule.applies(subject.kind)]):
+    for rule in catalogue.stack_rules if rules is None else rules:
+        for finding in _judge_together(rule, found):
             findings[finding] = None
     return tuple(findings)
 
 
 @functools.lru_cache(maxsize=4096)
-def matters_to_stack(token: str) -> bool:
+def matters_to_stack(token: str, catalogue: Catalogue = CATALOGUE) -> bool:
     """Whether any stack rule looks at resources of this type. A list may hold anything."""
     kind = kind_of(token)
-    return _is_list(kind) or any(rule.applies(kind) for rule in STACK_RULES)
+    return _is_list(kind) or any(_may_apply(rule, kind) for rule in catalogue.stack_rules)
 
 
 @functools.lru_cache(maxsize=4096)
-def concerns(token: str, group: str) -> bool:
+def concerns(token: str, group: str, catalogue: Catalogue = CATALOGUE) -> bool:
     """Whether any rule of ``group`` may apply to a resource of this type. A list may hold anything."""
     kind = kind_of(token)
-    return _is_list(kind) or any(rule.group == group for rule in _rules_for(kind))
+    return _is_list(kind) or any(rule.group == group for rule in _rules_for(catalogue, kind))
 
 
 def _is_list(kind: Kind) -> bool:
@@ -108,12 +144,34 @@ def _is_list(kind: Kind) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _rules_for(kind: Kind) -> tuple[Rule, ...]:
-    return _applicable(RULES, kind)
+def _rules_for(catalogue: Catalogue, kind: Kind) -> tuple[Rule, ...]:
+    return _applicable(catalogue.rules, kind)
 
 
 def _applicable(rules: Sequence[Rule], kind: Kind) -> tuple[Rule, ...]:
-    return tuple(rule for rule in rules if rule.applies(kind))
+    """The rules that look at objects of this kind; one that cannot tell does, and fails there."""
+    found = []
+    for rule in rules:
+        try:
+            if rule.applies(kind):
+                found.append(rule)
+        except _RAISED as error:
+            found.append(replace(rule, check=_failing(error)))
+    return tuple(found)
+
+
+def _failing(error: BaseException) -> Callable[[Subject], Iterable[Violation]]:
+    def check(_subject: Subject) -> Iterable[Violation]:
+        raise error
+
+    return check
+
+
+def _may_apply(rule: StackRule, kind: Kind) -> bool:
+    try:
+        return rule.applies(kind)
+    except _RAISED:
+        return True
 
 
 def _judge(rule: Rule, subject: Subject) -> Iterator[Finding]:
@@ -122,19 +180,19 @@ def _judge(rule: Rule, subject: Subject) -> Iterator[Finding]:
             yield _finding(rule, subject, violation)
     except HiddenError as error:
         yield _finding(rule, subject, hidden(error))
-    except Exception as error:
+    except _RAISED as error:
         yield _fault(rule, error, subject.resource.urn, subject.root.path)
 
 
 def _judge_together(rule: StackRule, found: Sequence[Subject]) -> Iterator[Finding]:
     try:
-        for subject, violation in rule.check(found):
+        for subject, violation in rule.check([subject for subject in found if rule.applies(subject.kind)]):
             yield _finding(rule, subject, violation)
-    except Exception as error:
+    except _RAISED as error:
         yield _fault(rule, error, urn="", path="")
 
 
-def _fault(rule: Entry, error: Exception, urn: str, path: str) -> Finding:
+def _fault(rule: Entry, error: BaseException, urn: str, path: str) -> Finding:
     """A rule that raised. The error's text may quote a value; its type cannot."""
     return Finding(
         rule=rule.id,

@@ -30,7 +30,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from addresses.findings(spec)
     yield from air_gap.findings(spec)
     yield from _economics(spec)
-    yield from waivers.findings(spec)
+    yield from waivers.findings(spec, data.policy_rules)
 
 
 def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:

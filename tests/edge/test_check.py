@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.run import check
-from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, fleet_settings, verdict
+from edge.run.check import GraphProblem, SiteCheck, check_between, check_file, check_files, verdict
 from edge.run.failure import OperationError
 from edge.run.selection import selected
-from policies.settings import load
 from sitefile.problems import Problem
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import site_files
@@ -381,14 +380,9 @@ def test_advice_has_a_position_and_refuses_nothing(project: Project) -> None:
     assert "advice stacks/sites/demo.yaml:" in project.edge("check", "demo").stdout
 
 
-def test_wrong_settings_of_the_policies_are_bad_input_and_told_once(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    config = tmp_path / "config.json"
-    config.write_text('{"edge-network": {}}', encoding="utf-8")
-    monkeypatch.setattr("policies.settings.load", lambda path=config: load(path))
-    fleet_settings.cache_clear()
+def test_wrong_settings_of_the_policies_are_bad_input_and_told_once(project: Project) -> None:
+    shutil.copytree(PROJECT_ROOT / "policies", project.root / "policies")
+    (project.root / "policies" / "config.json").write_text('{"edge-network": {}}', encoding="utf-8")
     ran = project.edge("check", "demo")
-    fleet_settings.cache_clear()
     assert ran.code == 2
     assert ran.stderr.count("config.json:1:2: edge-network is not a policy of this pack") == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.kubeconfig import KUBECONFIG
+from tests.mutants.layers import LAYERS
 from tests.mutants.many import MANY
 from tests.mutants.mutant import Mutant
 from tests.mutants.onboarding import ONBOARDING
@@ -59,6 +60,7 @@ _PRELUDE = "components/prelude.sh.j2"
 MUTANTS: tuple[Mutant, ...] = (
     *POLICIES,
     *KUBECONFIG,
+    *LAYERS,
     *MANY,
     # Text from a site file is never code.
     Mutant(
@@ -591,7 +593,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "`edge up` is judged by the policies",
         "edge/run/operation.py",
-        'arguments = [*command, "--policy-pack", str(POLICY_PACK), *self.program]',
+        'arguments = [*command, "--policy-pack", str(pack_folder(self.root)), *self.program]',
         "arguments = [*command, *self.program]",
         (_ROLLOUT,),
     ),

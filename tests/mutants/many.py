@@ -42,8 +42,8 @@ MANY: tuple[Mutant, ...] = (
     Mutant(
         "a site file that cannot be read is selected, so that its fault is shown",
         "edge/run/selection.py",
-        "return value is None or fnmatchcase",
-        "return value is not None and fnmatchcase",
+        "return values is None or any",
+        "return values is not None and any",
         (_SELECTION,),
     ),
     Mutant(

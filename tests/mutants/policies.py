@@ -143,7 +143,7 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "edge check refuses a site with a namespace that is open in one direction",
         "policies/rules/catalogue.py",
-        "    return (*alone, *evaluate_together(resources, settings))",
+        "    return (*alone, *evaluate_together(resources, settings, catalogue=catalogue))",
         "    return tuple(alone)",
         (
             "tests/policies/test_sites.py::test_edge_check_refuses_a_site_with_a_namespace_that_is_open_in_one_direction",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from engine.environment import environment
 from engine.obtain.cli import locate
 from engine.obtain.pin import EngineError
 from engine.rehearsal.serving import RehearsalServer
+from policies.reference import PAGE
 
 pytestmark = pytest.mark.engine
 
@@ -82,12 +85,13 @@ def _previews(tmp_path: Path, project: Path, cli: str, providers: str) -> Run:
         command = [cli, *arguments, "--non-interactive", "--stack", "test"]
         return subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, timeout=120)
 
-    def run(resources: Sequence[tuple[str, str, Any]], *options: str, program: str = _COMPONENTS) -> Preview:
+    def run(
+        resources: Sequence[tuple[str, str, Any]], *options: str, program: str = _COMPONENTS, pack: Path = PACK
+    ) -> Preview:
         (project / "input.json").write_text(json.dumps(resources))
         (project / "__main__.py").write_text(program)
         assert pulumi("stack", "init").returncode == 0
-        pack = os.path.relpath(PACK, project)
-        done = pulumi("preview", "--policy-pack", pack, "--json", *options)
+        done = pulumi("preview", "--policy-pack", os.path.relpath(pack, project), "--json", *options)
         events = [json.loads(line) for line in done.stdout.splitlines()]
         found = [event["policyEvent"] for event in events if "policyEvent" in event]
         return Preview(
@@ -112,6 +116,53 @@ def test_a_mandatory_violation_fails_the_preview_and_says_what_to_do(preview: Ru
     assert "network/mtls-strict: berlin-01-k3s: flannel_backend leaves the traffic between the hosts" in message
     assert "Keep K3s' `flannel_backend: wireguard-native`" in message
     assert done.code != 0
+
+
+_OWN_RULES = """
+from policies.rules import Rule, Violation
+
+def check(subject):
+    if subject.get("flannel_backend").text() == "vxlan":
+        yield Violation("flannel_backend", "is one that Acme has no experience with")
+
+RULES = [
+    Rule(
+        id="acme/known-backend", level="mandatory", severity="low",
+        title="x", why="x", remedy="Use another one.", url="x",
+        applies=lambda kind: kind.is_part("K3s"), check=check,
+    )
+]
+"""
+
+
+def own_pack(tmp_path: Path, rules: str) -> Path:
+    """A company's pack: the files that the reference shows, with ``rules``."""
+    folder = tmp_path / "company" / "policies"
+    folder.mkdir(parents=True)
+    (tmp_path / "company" / ".venv").symlink_to(sys.prefix)
+    shown = re.findall(r"^```(?:python|yaml)\n# policies/(\S+)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    for name, text in shown:
+        (folder / name).write_text(text if name != "own_rules.py" else rules)
+    return folder
+
+
+def test_a_companys_pack_runs_its_rules_beside_those_of_the_program(preview: Run, tmp_path: Path) -> None:
+    pack = own_pack(tmp_path, _OWN_RULES)
+    done = preview([("edge:index:K3s", "berlin-01-k3s", {**FACTS, "flannel_backend": "vxlan"})], pack=pack)
+    assert {policy for policy, _, _ in done.violations} == {"edge-network-mandatory", "edge-acme-mandatory"}
+    assert any(
+        "acme/known-backend: berlin-01-k3s: flannel_backend is one that" in said for _, _, said in done.violations
+    )
+    assert done.code != 0
+
+
+def test_a_companys_pack_whose_rules_are_broken_fails_the_preview_with_file_and_line(
+    preview: Run, tmp_path: Path
+) -> None:
+    pack = own_pack(tmp_path, _OWN_RULES.replace("RULES = [", "RULES = (]"))
+    done = preview([("edge:index:K3s", "berlin-01-k3s", FACTS)], pack=pack)
+    assert done.code != 0
+    assert "error: policies/own_rules.py:8:10: not Python" in done.output, done.output
 
 
 WAIVER = {"rule": "network/mtls-strict", "reason": "no WireGuard in its kernel", "owner": "platform"}

@@ -28,7 +28,7 @@ from pulumi_policy.proxy import (
 )
 
 from policies import pack
-from policies.rules import DEFAULT_SETTINGS, GROUPS, RULES, UNKNOWN, Resource
+from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, RULES, UNKNOWN, Catalogue, Resource
 from tests.policies.cases import Case, base, base_names, cases, put
 
 
@@ -82,10 +82,12 @@ class Messages:
         self.said.append(message)
 
 
-def violations(resource: Resource, config: Mapping[str, Any] | None = None) -> dict[str, list[str]]:
+def violations(
+    resource: Resource, config: Mapping[str, Any] | None = None, catalogue: Catalogue = CATALOGUE
+) -> dict[str, list[str]]:
     """Messages by policy."""
     found: dict[str, list[str]] = {}
-    for policy in pack.policies(DEFAULT_SETTINGS):
+    for policy in pack.policies(DEFAULT_SETTINGS, catalogue=catalogue):
         if not isinstance(policy, ResourceValidationPolicy):
             continue
         messages = Messages()
@@ -164,13 +166,12 @@ def test_a_resource_that_cannot_be_read_is_refused_by_every_group_and_shows_noth
     assert "tskey" not in str(found)
 
 
-def test_a_rule_that_breaks_is_a_violation_of_the_mandatory_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_breaks_is_a_violation_of_the_mandatory_policy() -> None:
     def broken(_: Any) -> Iterator[Any]:
         raise ZeroDivisionError
 
     rules = [dataclasses.replace(rule, check=broken) if rule.id == "workload/probes" else rule for rule in RULES]
-    monkeypatch.setattr(pack, "RULES", rules)
-    found = violations(base("deployment"))
+    found = violations(base("deployment"), catalogue=Catalogue(tuple(rules)))
     assert set(found) == {"edge-workload-mandatory"}
     assert "workload/probes: deployment: the rule could not run here" in found["edge-workload-mandatory"][0]
 

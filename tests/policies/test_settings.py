@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from policies.pack import policies
-from policies.rules import DEFAULT_REGISTRIES, DEFAULT_SETTINGS, Settings, evaluate
-from policies.settings import POLICIES, SettingsError, load
+from policies.rules import DEFAULT_REGISTRIES, DEFAULT_SETTINGS, GROUPS, Settings, evaluate
+from policies.settings import SettingsError, load, policies_of
 from tests.policies.cases import base
 
 
@@ -105,4 +105,4 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_policies_of_the_settings_are_those_of_the_pack() -> None:
-    assert {policy.name for policy in policies()} <= set(POLICIES)
+    assert {policy.name for policy in policies()} <= set(policies_of(GROUPS))

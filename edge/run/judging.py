@@ -1,0 +1,71 @@
+"""The policies that judge a project: the program's rules with a company's own, and its settings.
+
+Owns where they are taken from. Every way to judge asks here: `edge check`, its worker processes, and the pack that the
+engine runs for `edge preview` and `edge up`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.exit_codes import BAD_INPUT
+from edge.run.failure import OperationError
+from policies import CONFIG_FILE, OWN_RULES
+from stacks.project import POLICY_FILE, policies_folder
+
+if TYPE_CHECKING:
+    from policies.rules import Catalogue, Settings
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What a stack is judged by."""
+
+    catalogue: Catalogue
+    settings: Settings
+
+
+@functools.lru_cache(maxsize=8)
+def policies_of(root: Path) -> Policies:
+    """The policies of the project below ``root``.
+
+    Raises ``FileError`` and ``OperationError`` (bad input) where a company's own cannot be used.
+    """
+    from policies import own
+    from policies import settings as policy_settings
+
+    folder = pack_folder(root)
+    catalogue = own.catalogue_of(folder)
+    try:
+        settings = policy_settings.load(folder / CONFIG_FILE, catalogue.groups)
+    except policy_settings.SettingsError as error:
+        raise OperationError(
+            str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT
+        ) from None
+    return Policies(catalogue, settings)
+
+
+def pack_folder(root: Path) -> Path:
+    """The policy pack of the project. Raises ``OperationError`` (bad input) where it has half of one."""
+    folder, mine = policies_folder(root), root / "policies"
+    if folder != mine:
+        for name in (OWN_RULES, CONFIG_FILE):
+            if (mine / name).exists():
+                raise OperationError(
+                    f"{mine / name} would not be used: {mine} is no policy pack without a {POLICY_FILE}.",
+                    ("docs/policies.md shows its files; `edge init` writes them",),
+                    code=BAD_INPUT,
+                )
+    return folder
+
+
+def require_usable(root: Path) -> None:
+    """Before an engine starts. Raises as ``policies_of`` does.
+
+    The pack of this program is not read here: the engine's process does so, while the program starts.
+    """
+    if (pack_folder(root) / OWN_RULES).is_file():
+        policies_of(root)
