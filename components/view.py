@@ -18,6 +18,8 @@ class SecretNeed:
     why: str
     generated: bool = False
     """Nobody needs to know its value, so that `edge secrets --generate` may make it."""
+    own: bool = False
+    """Of this site alone. With another site's value it would join that site's cluster, or be taken for its host."""
 
 
 @dataclass(frozen=True)

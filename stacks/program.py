@@ -20,7 +20,10 @@ from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.configuration import ALLOW_DESTROY, NAMESPACE, full_key
 from stacks.edge_site import EdgeSite, EdgeSiteArgs
 from stacks.fleet import load as fleet
-from stacks.loader import load_site
+from stacks.loader import load_site, site_names
+from stacks.parts import required
+from stacks.shared import program as shared
+from stacks.shared.settings import STACK as SHARED
 from stacks.site import SiteSpec
 
 Built = Callable[[EdgeSite], None]
@@ -51,9 +54,10 @@ def observed(built: Built, site: SiteSpec | None = None) -> Iterator[None]:
 
 
 def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
-    """Build the running stack: the site that `edge:site` names (the stack's own name by default), or the fleet.
+    """Build the running stack: the site that `edge:site` names (the stack's own name by default), the fleet, or what
+    sites share.
 
-    Returns the site, for what a company adds to it; None for the fleet.
+    Returns the site, for what a company adds to it; None where there is none.
 
     ``root`` is the folder of the project, as ``stacks.project`` has it.
     """
@@ -63,13 +67,20 @@ def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
         if observer.site is None and name == fleet.STACK:
             fleet.build(root)
             return None
+        if observer.site is None and name == SHARED:
+            if name in site_names(root):
+                # Its stack has live resources, which a program without them would delete.
+                raise pulumi.RunError(f"{name} is the stack of what sites share; a site needs another name")
+            shared.build(root)
+            return None
         spec = observer.site or load_site(name, root=root)
         consents = consents_of(config.get(ALLOW_DESTROY) or "")
     except FileError as error:
         raise pulumi.RunError(str(error)) from error
     except ValueError as error:
         raise pulumi.RunError(f"{full_key(ALLOW_DESTROY)}: {error}") from error
-    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), config.require_secret, consents, root))
+    secret = shared.secrets_of(config, required(spec), root)
+    site = EdgeSite(spec.site, EdgeSiteArgs(spec, catalogue(root), secret, consents, root))
     for output, value in site.outputs.items():
         pulumi.export(output, value)
     observer.built(site)

@@ -59,11 +59,11 @@ class K3sPart(Part[K3sSpec]):
 
     def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
         needs = [
-            SecretNeed("k3s-token", "servers join the cluster with it", generated=True),
-            SecretNeed("k3s-agent-token", "agents join the cluster with it", generated=True),
+            SecretNeed("k3s-token", "servers join the cluster with it", generated=True, own=True),
+            SecretNeed("k3s-agent-token", "agents join the cluster with it", generated=True, own=True),
         ]
         if _is_external(spec):
-            needs.append(SecretNeed("k3s-datastore-endpoint", "connection string of the cluster's datastore"))
+            needs.append(SecretNeed("k3s-datastore-endpoint", "connection string of the cluster's datastore", own=True))
         return needs
 
     def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:

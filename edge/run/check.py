@@ -14,8 +14,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.consequence import Consequence, Effect
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
@@ -37,6 +35,7 @@ from stacks.parts import has_unmanaged_cluster, networks
 from stacks.project import project_name, sites_folder
 from stacks.rules import fleet_size, waivers
 from stacks.rules.between_sites import between_sites
+from stacks.shared.settings import NotYaml
 from stacks.site import SiteSpec
 
 ALONE = 24
@@ -320,9 +319,8 @@ def _check_fleet(file: Path, root: Path) -> SiteCheck:
 def _settings(root: Path, stack: str) -> tuple[StackSettings, tuple[GraphProblem, ...]]:
     try:
         return read_settings(root, stack), ()
-    except yaml.YAMLError as error:
-        file = root / f"Pulumi.{stack}.yaml"
-        return StackSettings(file), (GraphProblem("", file.name, f"is not YAML: {_first_line(error)}"),)
+    except NotYaml as error:
+        return StackSettings(error.file), (GraphProblem("", error.file.name, f"is not YAML: {error}"),)
 
 
 def _judged(found: SiteCheck, recording: Recording | None, root: Path) -> SiteCheck:

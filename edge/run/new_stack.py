@@ -16,16 +16,22 @@ from typing import Any
 
 import yaml
 
+from edge.exit_codes import FAILED, INTERRUPTED
 from edge.run.failure import OperationError
-from edge.run.pulumi_process import PulumiProcess
+from edge.run.pulumi_process import STACK_NOT_FOUND, PulumiProcess
 from edge.run.stack_settings import StackSettings
 from engine.environment import file_backend
 from engine.rehearsal.workspace import write_project
+from stacks.shared.settings import STACK as SHARED
 
 
 @contextmanager
-def standing_in(process: PulumiProcess, settings: StackSettings, root: Path, backend: str) -> Iterator[PulumiProcess]:
+def standing_in(
+    process: PulumiProcess, settings: StackSettings, root: Path, backend: str, *, shares: bool = False
+) -> Iterator[PulumiProcess]:
     """A ``process`` in a workspace of its own, with the settings of the stack and an empty state; both are removed.
+
+    ``shares``: the site takes secrets from the stack ``shared``, whose state is then in the workspace too.
 
     Raises ``OperationError`` where the settings can only be read from the backend's own stack.
     """
@@ -45,7 +51,29 @@ def standing_in(process: PulumiProcess, settings: StackSettings, root: Path, bac
         state = home / "state"
         state.mkdir()
         variables = {**process.variables, "PULUMI_BACKEND_URL": file_backend(state)}
-        if not content.keys() & {"encryptionsalt", "secretsprovider", "encryptedkey"}:
+        encrypted = content.keys() & {"encryptionsalt", "secretsprovider", "encryptedkey"}
+        if not encrypted and not shares:
             # Nothing is encrypted yet, so that no passphrase is needed for what is thrown away.
             variables["PULUMI_CONFIG_PASSPHRASE"] = secrets.token_hex()
-        yield replace(process, folder=home, variables=variables)
+        standing = replace(process, folder=home, variables=variables)
+        if shares:
+            _copy(SHARED, process, standing)
+        yield standing
+
+
+def _copy(stack: str, source: PulumiProcess, target: PulumiProcess) -> None:
+    """The state of a stack as it is there, its secrets encrypted as they are. Raises ``OperationError``."""
+    lines: list[str] = []
+    finished = source.run(["stack", "export", "--stack", stack], lines.append)
+    if finished.code == STACK_NOT_FOUND:
+        # The program says what is missing, and the command that helps.
+        return
+    for arguments, stdin in ((["stack", "init", stack], None), (["stack", "import", "--stack", stack], "".join(lines))):
+        if not finished.code:
+            finished = target.run(arguments, stdin=stdin)
+    if finished.code:
+        raise OperationError(
+            f"The stack `{stack}`, whose secrets sites share, cannot be read:\n{finished.stderr}",
+            (f"pulumi stack --stack {stack}     says whether it is there",),
+            code=INTERRUPTED if finished.interrupts else FAILED,
+        )

@@ -37,7 +37,9 @@ from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import answers, held, in_any, of_destroy
 from stacks.economics import assess
 from stacks.loader import load_site
+from stacks.parts import required
 from stacks.project import policies_folder, project_name, site_file
+from stacks.shared.settings import STACK as SHARED
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
@@ -221,11 +223,16 @@ class Session:
         }
 
     def secret(self, key: str) -> str:
-        """A secret of the stack's settings, in plain text; `pulumi` decrypts it. Raises ``OperationError``."""
+        """A secret of the stack's settings, or else of those that sites share, in plain text; `pulumi` decrypts it.
+
+        Raises ``OperationError``.
+        """
         from pulumi.automation import CommandError
 
+        full, settings = full_key(key), self.settings
+        own = full in settings.secure or full in settings.plain or full not in settings.shared
         try:
-            return self._workspace().get_config(self.site, full_key(key)).value
+            return self._workspace().get_config(self.site if own else SHARED, full).value
         except CommandError as error:
             raise self._explained(str(error)) from error
 
@@ -239,6 +246,10 @@ class Session:
             raise OperationError(f"Interrupted: {key} of {self.site} may not be set.", code=INTERRUPTED)
         if finished.code:
             raise self._explained(finished.stderr)
+
+    def exists(self) -> bool:
+        """Whether there is the stack. Raises ``OperationError``."""
+        return self.holds("") is not None
 
     def holds(self, component: str) -> bool | None:
         """Whether the stack holds a component of this kind (`K3s`); None where there is no stack."""
@@ -291,7 +302,10 @@ class Session:
             if self.mode == "real" and operation == "preview":
                 if "--save-plan" in command:
                     raise failure.no_stack_to_plan(self.site, self.backend)
-                with new_stack.standing_in(self.process, self.settings, self.root, self.backend) as process:
+                shares = any(map(self.settings.lends, required(self.spec)))
+                with new_stack.standing_in(
+                    self.process, self.settings, self.root, self.backend, shares=shares
+                ) as process:
                     session = dataclasses.replace(self, process=process)
                     session._create_stack()
                     run, finished = session.stream(arguments, on_step, on_interrupt)

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from components.view import SecretNeed
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run.failure import OperationError
 from edge.run.operation import Session, opened_stack
-from edge.run.stack_settings import read_settings
+from edge.run.secret_age import Age, ages
+from edge.run.stack_settings import StackSettings, read_settings
 from sitefile.problems import any_of, near_miss, shown
 from stacks.configuration import full_key
 from stacks.loader import load_site
 from stacks.parts import required
+from stacks.shared.settings import STACK as SHARED
+from stacks.shared.settings import NotYaml
 from stacks.site import SiteSpec
 
-State = Literal["set", "missing", "plain text", "in Pulumi ESC"]
+State = Literal["set", "shared", "missing", "plain text", "in Pulumi ESC"]
 _BYTES = 32
 """Random bytes of a secret that is made here."""
 
@@ -41,6 +43,10 @@ class SecretState:
     """The stack's settings, where it lies or is to lie."""
     generated: bool
     """Whether it can be made: nobody needs to know it."""
+    encrypted: str = field(default="", repr=False)
+    """Its encrypted value, by which its age is found."""
+    age: Age | None = None
+    """Since when it has its value; None where it has none, or another place holds it."""
 
     @property
     def sound(self) -> bool:
@@ -55,6 +61,8 @@ class SecretState:
             "state": self.state,
             "file": self.file,
             "generated": self.generated,
+            "set_at": self.age.at.isoformat() if self.age and self.age.at else None,
+            "age_unknown": (self.age.unknown or None) if self.age else None,
         }
 
 
@@ -81,28 +89,42 @@ def sites_of(files: Sequence[Path], root: Path) -> list[SiteSpec]:
     return [load_site(file, root=root) for file in files]
 
 
+def readable_settings(root: Path, stack: str) -> StackSettings:
+    """The settings of a stack. Raises ``OperationError`` for a file that is not YAML."""
+    try:
+        return read_settings(root, stack)
+    except NotYaml as error:
+        raise OperationError(f"{error.file.name} is not YAML: {error}.", code=BAD_INPUT) from None
+
+
 def states_of(spec: SiteSpec, root: Path) -> list[SecretState]:
     """Every secret of a site, in the order in which its parts come up. Decrypts nothing."""
-    try:
-        settings = read_settings(root, spec.site)
-    except yaml.YAMLError as error:
-        file = f"Pulumi.{spec.site}.yaml"
-        why = (str(error).strip() or "no reason given").splitlines()[0]
-        raise OperationError(f"{file} is not YAML: {why}.", code=BAD_INPUT) from None
+    settings = readable_settings(root, spec.site)
+    shared = readable_settings(root, SHARED).secure
     absent = {need.key for need in settings.missing(spec)}
     exposed = set(settings.exposed(spec))
 
-    def state(key: str) -> State:
-        if key in exposed:
-            return "plain text"
-        if key in absent:
-            return "missing"
-        return "set" if full_key(key) in settings.secure else "in Pulumi ESC"
+    def state(need: SecretNeed) -> SecretState:
+        key = full_key(need.key)
+        lent = settings.lends(need)
+        found: State = "set" if key in settings.secure else "in Pulumi ESC"
+        if need.key in exposed:
+            found = "plain text"
+        elif need.key in absent:
+            found = "missing"
+        elif lent:
+            found = "shared"
+        file = f"Pulumi.{SHARED}.yaml" if found == "shared" else settings.file.name
+        encrypted = shared[key] if lent else settings.secure.get(key, "")
+        return SecretState(spec.site, need.key, need.why, found, file, need.generated, encrypted)
 
-    return [
-        SecretState(spec.site, need.key, need.why, state(need.key), settings.file.name, need.generated)
-        for need in required(spec)
-    ]
+    return [state(need) for need in required(spec)]
+
+
+def with_ages(states: Sequence[SecretState], root: Path) -> list[SecretState]:
+    """The same with their ages, from one walk through the Git history."""
+    found = ages({one.encrypted for one in states if one.encrypted}, root)
+    return [replace(one, age=found.get(one.encrypted)) for one in states]
 
 
 def generate(spec: SiteSpec, root: Path) -> Change:

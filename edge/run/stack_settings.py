@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.view import SecretNeed
 from stacks.configuration import PLACEHOLDER, full_key
 from stacks.parts import required
+from stacks.shared.settings import loaded, shared_keys
 from stacks.site import SiteSpec
 
 
@@ -23,19 +22,27 @@ class StackSettings:
     exists: bool = False
     plain: Mapping[str, str] = field(default_factory=dict)
     """Values that are not encrypted, by full key."""
-    secure: frozenset[str] = frozenset()
-    """Full keys of encrypted values."""
+    secure: Mapping[str, str] = field(default_factory=dict)
+    """Encrypted values, by full key."""
     from_environment: bool = False
     """Whether Pulumi ESC supplies values too; this file then does not tell which secrets are missing."""
     secrets_provider: str = ""
-    """URL of the key that encrypts the secrets; empty for a passphrase or the backend's own key."""
+    """What encrypts the secrets: the URL of a key, or `passphrase`; empty for the backend's own key, or nothing yet."""
+
+    shared: frozenset[str] = frozenset()
+    """Full keys of the encrypted secrets that sites share (`Pulumi.shared.yaml`)."""
 
     def missing(self, spec: SiteSpec) -> tuple[SecretNeed, ...]:
         """Secrets that the site requires and that are not set, not even in plain text (see ``exposed``)."""
         if self.from_environment:
             return ()
-        held = self.secure | set(self.plain)
-        return tuple(need for need in required(spec) if full_key(need.key) not in held)
+        held = {*self.secure, *self.plain}
+        return tuple(need for need in required(spec) if full_key(need.key) not in held and not self.lends(need))
+
+    def lends(self, need: SecretNeed) -> bool:
+        """Whether the site has this secret from what sites share: its own value comes first."""
+        key = full_key(need.key)
+        return not need.own and key in self.shared and key not in self.secure and key not in self.plain
 
     def other_site(self, site: str) -> str:
         """What `edge:site` says where that is not ``site``: the site that `pulumi up` would build. Empty if it is."""
@@ -48,22 +55,29 @@ class StackSettings:
 
 
 def read_settings(root: Path, stack: str) -> StackSettings:
-    """The settings of a stack; empty ones where there is no file. Raises ``yaml.YAMLError``."""
+    """The settings of a stack; empty ones where there is no file. Raises ``NotYaml``."""
     file = root / f"Pulumi.{stack}.yaml"
+    shared = frozenset(map(full_key, shared_keys(root)))
     if not file.is_file():
-        return StackSettings(file)
-    content = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
+        return StackSettings(file, shared=shared)
+    content = loaded(file)
     config: dict[str, Any] = content.get("config") or {}
     plain: dict[str, str] = {}
-    secure = set()
+    secure: dict[str, str] = {}
     for key, value in config.items():
         full = key if ":" in key else full_key(key)
         if isinstance(value, dict) and "secure" in value:
-            secure.add(full)
+            secure[full] = str(value["secure"])
         elif not isinstance(value, dict | list):
             plain[full] = _text(value)
     return StackSettings(
-        file, True, plain, frozenset(secure), bool(content.get("environment")), content.get("secretsprovider") or ""
+        file,
+        True,
+        plain,
+        secure,
+        bool(content.get("environment")),
+        content.get("secretsprovider") or ("passphrase" if content.get("encryptionsalt") else ""),
+        shared,
     )
 
 

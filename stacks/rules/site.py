@@ -13,14 +13,19 @@ from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
 from stacks.rules import addresses, air_gap, hosts, waivers
+from stacks.shared.settings import STACK as SHARED
 from stacks.site import SiteSpec
 
 __all__ = ["findings"]
+
+_OTHER_STACKS = {"fleet": "what exists once for all sites", SHARED: "the secrets that sites share"}
+"""Names of the stacks that are no sites."""
 
 
 def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]:
     """Everything that is wrong between the fields of ``spec``."""
     data = data or catalogue()
+    yield from _name(spec)
     yield from _latency(spec, data)
     yield from _groups(spec, data)
     yield from hosts.findings(spec, data)
@@ -31,6 +36,13 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from air_gap.findings(spec)
     yield from _economics(spec)
     yield from waivers.findings(spec, data.policy_rules)
+
+
+def _name(spec: SiteSpec) -> Iterator[Finding]:
+    """A stack has one name, and two of them are taken."""
+    if spec.site in _OTHER_STACKS:
+        what = f"the site is called `{spec.site}`, and so is the stack of {_OTHER_STACKS[spec.site]}"
+        yield Finding(("site",), what, "a name that no other stack has", "rename the site, its file and its stack")
 
 
 def _latency(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _NEW = "tests/edge/test_new.py"
 _SECRETS = "tests/edge/test_secrets_command.py"
+_SHARED = "tests/promises/test_shared_secrets.py"
 _EXPLAIN = "tests/edge/test_explain.py"
 _OPERATION = "edge/run/operation.py"
 
@@ -52,6 +53,34 @@ ONBOARDING: tuple[Mutant, ...] = (
     ),
     Mutant(
         "no token is made for a live cluster", "edge/run/site_secrets.py", "if live and made:", "if False:", (_SECRETS,)
+    ),
+    Mutant(
+        "the token of a cluster is never shared",
+        "stacks/shared/program.py",
+        "if not need.own}",
+        "if need}",
+        (_SHARED,),
+    ),
+    Mutant(
+        "a site's own secret comes before a shared one",
+        "stacks/shared/program.py",
+        "if own is not None:",
+        "if own is not None and key not in keys():",
+        (_SHARED,),
+    ),
+    Mutant(
+        "a shared secret is secret in the state of a site",
+        "stacks/shared/program.py",
+        "pulumi.Output.secret(_value(key, values()))",
+        "pulumi.Output.from_input(_value(key, values()))",
+        (_SHARED,),
+    ),
+    Mutant(
+        "an empty history makes no secret new",
+        "edge/run/secret_age.py",
+        'cut = shallow == "true" and not parents',
+        "cut = False",
+        ("tests/edge/test_secret_age.py",),
     ),
     Mutant(
         "a value is explained with the file that it comes from",

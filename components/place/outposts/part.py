@@ -49,7 +49,7 @@ class OutpostsPart(Part[OutpostsSpec]):
     def secrets(self, spec: OutpostsSpec) -> Sequence[SecretNeed]:
         if not isinstance(spec.compute, InstanceCompute):
             return []
-        return [SecretNeed(HOST_KEY, "SSH host key that the Outpost's instance starts with")]
+        return [SecretNeed(HOST_KEY, "SSH host key that the Outpost's instance starts with", own=True)]
 
     def own_cluster(self, spec: OutpostsSpec) -> str | None:
         return None if isinstance(spec.compute, InstanceCompute) else "an EKS local cluster"
