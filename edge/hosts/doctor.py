@@ -11,12 +11,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 from components.host.spec import HostSpec
+from edge.hosts.doctor_item import Item
+from edge.hosts.doctor_secrets import encryption
 from edge.run.program import recorded, rehearsed
 from edge.run.stack_settings import read_settings
 from engine.environment import PROJECT_ROOT, backend_of, environment, file_backend
@@ -29,26 +29,10 @@ from stacks.loader import load_all, load_site
 from stacks.project import site_file
 from stacks.site import SiteSpec
 
-Status = Literal["ok", "note", "broken"]
-
 _BUILT_IN = frozenset({"pulumi", "edge"})
 _BACKEND_TIMEOUT_S = 20
 _SCAN_TIMEOUT_S = 5
 _SCANS_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class Item:
-    """The result of one check. ``broken`` would stop a real run; ``note`` may matter."""
-
-    subject: str
-    name: str
-    status: Status
-    detail: str
-    remedy: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item]:
@@ -65,8 +49,9 @@ def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item
     yield from _packages(specs, root)
     if cli is not None:
         yield _backend(cli, variables, root)
+    yield from encryption(cli, variables, root, specs[0].site if site else None)
     for spec in specs if site else ():
-        yield from _secrets(spec, variables, root)
+        yield from _secrets(spec, root)
         yield from _hosts(spec)
 
 
@@ -156,31 +141,16 @@ def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
     return Item("backend", "state", "ok", f"{shown}, as {asked.stdout.strip()}")
 
 
-def _secrets(spec: SiteSpec, variables: Mapping[str, str], root: Path) -> Iterator[Item]:
+def _secrets(spec: SiteSpec, root: Path) -> Iterator[Item]:
     settings = read_settings(root, spec.site)
     subject = f"secrets of {spec.site}"
     for need in settings.missing(spec):
-        remedy = f"pulumi config set --secret --stack {spec.site} {full_key(need.key)}"
+        makes = f"edge secrets {spec.site} --generate" if need.generated else ""
+        remedy = makes or f"edge secrets {spec.site} --set {need.key}"
         yield Item(subject, need.key, "broken", f"missing: {need.why}", remedy)
     for key in settings.exposed(spec):
         detail = f"is in {settings.file.name} in plain text"
         yield Item(subject, key, "broken", detail, f"change it, then `pulumi config set --secret {full_key(key)}`")
-    if settings.secrets_provider:
-        yield Item(subject, "encryption", "note", f"by {settings.secrets_provider.partition('://')[0]}")
-        return
-    url = variables.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
-    if url.startswith("https://"):
-        yield Item(subject, "encryption", "ok", "by the backend")
-    elif any(os.environ.get(name) for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")):
-        yield Item(subject, "encryption", "ok", "with a passphrase, which is set")
-    else:
-        yield Item(
-            subject,
-            "encryption",
-            "broken",
-            "with a passphrase, which is not set",
-            "export PULUMI_CONFIG_PASSPHRASE_FILE=..., or create the stack with --secrets-provider",
-        )
 
 
 def _hosts(spec: SiteSpec) -> Iterator[Item]:

@@ -139,12 +139,12 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
     )
 
 
-def no_stack_to_plan(site: str, backend: str) -> OperationError:
+def no_stack_to_plan(site: str, backend: str, init: str) -> OperationError:
     """The secrets in a plan are encrypted with the stack's own key."""
     return OperationError(
         f"{site} has no stack on {backend or 'the backend'} yet, so there is no key to encrypt the secrets of a plan.",
         (
-            f"pulumi stack init {site}     creates it, empty",
+            f"{init}     creates it, empty",
             f"edge preview {site}     needs no stack",
         ),
     )

@@ -19,6 +19,7 @@ import yaml
 from edge.exit_codes import FAILED, INTERRUPTED
 from edge.run.failure import OperationError
 from edge.run.pulumi_process import STACK_NOT_FOUND, PulumiProcess
+from edge.run.secrets_provider import init_command
 from edge.run.stack_settings import StackSettings
 from engine.environment import file_backend
 from engine.rehearsal.workspace import write_project
@@ -39,7 +40,7 @@ def standing_in(
     if settings.from_environment:
         raise OperationError(
             f"{stack} has no stack on {backend or 'the backend'}. Its settings come from Pulumi ESC, which needs one.",
-            (f"pulumi stack init {stack}     creates it, empty",),
+            (f"{init_command(stack, root)}     creates it, empty",),
         )
     with tempfile.TemporaryDirectory(prefix="edge-new-stack-") as folder:
         home = Path(folder)

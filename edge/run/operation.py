@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.consequence import Consequence
 from components.host.applied import Applied
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
-from edge.run import failure, new_stack, plans
+from edge.run import failure, new_stack, plans, secrets_provider
 from edge.run.cluster_access import ClusterAccess, Renewal
 from edge.run.consent import impossible
 from edge.run.events import Diagnostic, Run, Step
@@ -139,6 +139,8 @@ class Session:
     against: Against | None = None
     """What a rehearsal starts from, if not from what was rehearsed last."""
     cluster: ClusterAccess = field(default_factory=ClusterAccess)
+    secrets_provider: str = ""
+    """What encrypts the stack, if it is made now; empty for Pulumi's default."""
 
     def preview(
         self, on_step: OnStep, on_interrupt: OnInterrupt | None = None, save_plan: Path | None = None
@@ -301,12 +303,14 @@ class Session:
                 raise lost
             if self.mode == "real" and operation == "preview":
                 if "--save-plan" in command:
-                    raise failure.no_stack_to_plan(self.site, self.backend)
+                    raise failure.no_stack_to_plan(
+                        self.site, self.backend, secrets_provider.init_command(self.site, self.root)
+                    )
                 shares = any(map(self.settings.lends, required(self.spec)))
                 with new_stack.standing_in(
                     self.process, self.settings, self.root, self.backend, shares=shares
                 ) as process:
-                    session = dataclasses.replace(self, process=process)
+                    session = dataclasses.replace(self, process=process, secrets_provider="")
                     session._create_stack()
                     run, finished = session.stream(arguments, on_step, on_interrupt)
             else:
@@ -381,6 +385,7 @@ class Session:
             work_dir=str(self.process.folder),
             env_vars=dict(self.process.variables),
             pulumi_command=automation_command(self.cli),
+            secrets_provider=self.secrets_provider or None,
         )
 
     def _explained(self, said: str) -> OperationError:
@@ -467,7 +472,8 @@ def opened_stack(
         process = PulumiProcess(cli.path, folder, variables | _STREAMING)
         mode: Mode = "rehearsal" if rehearse else "real"
         backend = backend_of(variables, root)
-        yield Session(name, mode, cli, process, spec, program, root, settings, backend, cluster=cluster)
+        provider = "" if rehearse else secrets_provider.for_new_stack(root, settings.secrets_provider)
+        yield Session(name, mode, cli, process, spec, program, root, settings, backend, None, cluster, provider)
 
 
 def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:

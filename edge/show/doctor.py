@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from edge.hosts.doctor import Item
+from edge.hosts.doctor_item import Item
 
 
 def doctor(out: Console, items: Sequence[Item]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.hosts import doctor
-from edge.hosts.doctor import Item
+from edge.hosts.doctor_item import Item
 from engine.environment import backend_of
 from engine.obtain.cli import PulumiCli
 from stacks.catalogue import PROJECT_ROOT

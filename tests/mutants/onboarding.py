@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 _NEW = "tests/edge/test_new.py"
 _SECRETS = "tests/edge/test_secrets_command.py"
 _SHARED = "tests/promises/test_shared_secrets.py"
+_PROVIDER = "tests/edge/test_secrets_provider.py"
 _EXPLAIN = "tests/edge/test_explain.py"
 _OPERATION = "edge/run/operation.py"
 
@@ -73,7 +74,28 @@ ONBOARDING: tuple[Mutant, ...] = (
         "stacks/shared/program.py",
         "pulumi.Output.secret(_value(key, values()))",
         "pulumi.Output.from_input(_value(key, values()))",
-        (_SHARED,),
+        ("tests/stacks/test_shared.py",),
+    ),
+    Mutant(
+        "a new stack gets the provider that is written down",
+        "edge/run/operation.py",
+        "secrets_provider=self.secrets_provider or None",
+        "secrets_provider=None",
+        (_PROVIDER,),
+    ),
+    Mutant(
+        "settings that are encrypted keep their provider",
+        "edge/run/secrets_provider.py",
+        'return "" if already or',
+        'return "" if',
+        (_PROVIDER,),
+    ),
+    Mutant(
+        "a stack that cannot be opened is broken",
+        "edge/hosts/doctor_secrets.py",
+        "if not asked.returncode:",
+        "if asked.returncode is not None:",
+        (_PROVIDER,),
     ),
     Mutant(
         "an empty history makes no secret new",

@@ -56,7 +56,7 @@ def company(tmp_path: Path) -> Iterator[Company]:
     with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
         site = new_stack(home, "demo", providers=server.debug_providers, config={})
         project = yaml.safe_load((home / "Pulumi.yaml").read_text())
-        (home / "Pulumi.yaml").write_text(yaml.safe_dump({**project, "main": "."}))
+        (home / "Pulumi.yaml").write_text(yaml.safe_dump({**project, "main": ".", "secretsprovider": "passphrase"}))
         (home / "stacks" / "sites").mkdir(parents=True)
         (home / "stacks" / "profiles").symlink_to(PROJECT_ROOT / "stacks" / "profiles")
         shutil.copy(PROJECT_ROOT / "__main__.py", home)
