@@ -14,16 +14,6 @@ from stacks.shared.program import secrets_of
 from stacks.shared.settings import shared_keys
 
 
-class Nothing(pulumi.Config):
-    """The configuration of a stack without any secret."""
-
-    def __init__(self) -> None:
-        super().__init__("edge")
-
-    def get_secret(self, key: str) -> pulumi.Output[str] | None:
-        return None
-
-
 def test_a_shared_value_is_secret_whatever_the_engine_says_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,7 +21,7 @@ def test_a_shared_value_is_secret_whatever_the_engine_says_of_it(
     monkeypatch.setattr(program, "_outputs", lambda: {"token": "a value"})
 
     async def looked() -> tuple[bool, str | None]:
-        found = secrets_of(Nothing(), [SecretNeed("token", "a reason")], tmp_path)("token")
+        found = secrets_of(pulumi.Config("edge"), [SecretNeed("token", "a reason")], tmp_path)("token")
         return await found.is_secret(), await found.future()
 
     assert asyncio.run(looked()) == (True, "a value")
