@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_WIDTH, _HEIGHT = 400, 230
+_WIDTH, _HEIGHT = 350, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 58, 16, 34
 _ROUND = (1, 2, 2.5, 5, 10)
 _TICKS = 4

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-GAP = 16
+GAP = 12
 """Between boxes beside each other."""
 LAYER_GAP = 32
 """Between layers: room for lines."""

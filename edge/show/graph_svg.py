@@ -10,20 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from edge.run.events import Op
 from edge.run.site_graph import Edges, Graph, Node
-from edge.show.graph_layout import Box, Layout, Place, Point, layout
+from edge.show.graph_layout import GAP, Box, Layout, Place, Point, layout
 from edge.show.graph_words import SIGNS, counted, headline, legend, wrapped
 from sitefile.problems import printable
 
-BOX_WIDTH = 176
-MOST_WIDTH = 2 * BOX_WIDTH + 16
-_MARGIN = 12
+BOX_WIDTH = 168
+MOST_WIDTH = 2 * BOX_WIDTH + GAP
+_MARGIN = 8
 _PAD = 9
-_COLUMNS = 23
-"""Characters in a line of a box: of 11 pixels' font size, each 6.6 pixels wide."""
+_COLUMNS = 20
+"""Characters in a line of a box: of 12.5 pixels' font size, each 7.5 pixels wide."""
 _LINE = 15
 _ROW = 22
 _HEAD = 22
-_TEXT_COLUMNS = 52
+_TEXT_COLUMNS = 46
 
 _STYLE = """\
 .edge{--page:#fff;--box:#f6f8fa;--row:#fff;--line:#8c959f;--text:#1f2328;--dim:#59636e;
@@ -31,7 +31,8 @@ _STYLE = """\
 font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 @media (prefers-color-scheme:dark){.edge{--page:#0d1117;--box:#161b22;--row:#0d1117;--line:#6e7681;--text:#e6edf3;
 --dim:#9198a1;--create:#3fb950;--update:#d29922;--replace:#bc8cff;--delete:#ff7b72;--import:#4493f8}}
-.edge text{font-size:11px;fill:var(--text)}
+svg:root{background:var(--page)}
+.edge text{font-size:12.5px;fill:var(--text)}
 .edge .name{font-size:13px;font-weight:600}
 .edge .dim{fill:var(--dim)}
 .edge .page{fill:var(--page)}
@@ -108,7 +109,7 @@ def _drawn(graph: Graph, place: Place, nodes: Sequence[Node]) -> Iterator[str]:
     yield f'<g transform="translate({place.x},{place.y})">'
     yield f"<title>{_text(_about(graph, head))}</title>"
     yield f'<rect class="{_class("box", head.op)}" width="{place.width}" height="{place.height}" rx="6"/>'
-    yield _label(_PAD, 17, _cut(graph.name(head.id) if head.kind == "host" else head.label, 19), "name")
+    yield _label(_PAD, 17, _cut(graph.name(head.id) if head.kind == "host" else head.label, 18), "name")
     # The lines below say the word.
     yield from _sign(head.op, place.width - _PAD, 17, "")
     lines = _facts(graph, head)
@@ -118,7 +119,7 @@ def _drawn(graph: Graph, place: Place, nodes: Sequence[Node]) -> Iterator[str]:
         yield f'<g transform="translate({_PAD},{y})">'
         yield f"<title>{_text(_about(graph, row))}</title>"
         yield f'<rect class="{_class("row", row.op)}" width="{place.width - 2 * _PAD}" height="{_ROW - 4}" rx="3"/>'
-        yield _label(6, 13, _cut(row.label, 12))
+        yield _label(6, 13, _cut(row.label, 9))
         yield from _sign(row.op, place.width - 2 * _PAD - 6, 13, f" {row.op}")
         yield "</g>"
         y += _ROW

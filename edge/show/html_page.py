@@ -27,19 +27,20 @@ a{color:var(--link)}.dim{color:var(--dim)}.good{color:var(--good)}.warn{color:va
 .sums{display:flex;flex-wrap:wrap;gap:.5rem;padding:0;list-style:none}
 .sums li{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.4rem .8rem}
 .sums b{display:block;font-size:1.25rem}
+nav{display:flex;flex-wrap:wrap;gap:.4rem 1.2rem;padding:.4rem 0}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem .3rem 0;text-align:left;vertical-align:top;
-overflow-wrap:anywhere}
+overflow-wrap:break-word}
 th button{font:inherit;font-weight:600;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:left}
 th[aria-sort=ascending] button::after{content:" \\2191"}th[aria-sort=descending] button::after{content:" \\2193"}
-td.n,th.n{text-align:right}td.n{white-space:nowrap}
+td.n,th.n,th.n button{text-align:right}td.n{white-space:nowrap}
 .map td,.map th{text-align:center;padding:.4rem}.map th:first-child{text-align:left}
 .map td.some{background:var(--soft);border:1px solid var(--line)}.map b{font-size:1.15rem}
 input[type=search]{font:inherit;width:100%;max-width:30rem;padding:.4rem .6rem;margin:.2rem 0;color:inherit;
 background:var(--soft);border:1px solid var(--line);border-radius:6px}
 pre{background:var(--soft);padding:.6rem;overflow-x:auto;font-size:.85rem}
-svg{display:block;width:100%;max-width:46rem;height:auto}svg text{fill:var(--text);font-size:11px}
+svg{display:block;width:100%;max-width:28rem;height:auto}svg text{fill:var(--text);font-size:12.5px}
 .axis{stroke:var(--line)}.edge-line,.cloud-line{fill:none;stroke-width:2.5}
 .edge-line{stroke:var(--edge)}.cloud-line{stroke:var(--cloud);stroke-dasharray:6 4}
 svg .edge-name{fill:var(--edge);font-weight:600}svg .cloud-name{fill:var(--cloud);font-weight:600}
@@ -47,8 +48,9 @@ svg .edge-name{fill:var(--edge);font-weight:600}svg .cloud-name{fill:var(--cloud
 tr[hidden]{display:none!important}
 @media (max-width:700px){table.list thead{display:none}table.list,table.list tbody,table.list tr,table.list td{
 display:block}table.list tr{border:1px solid var(--line);border-radius:6px;margin:.5rem 0;padding:.4rem .6rem}
-table.list td{position:relative;border:0;padding:.1rem 0 .1rem 8.5rem;text-align:left;white-space:normal}
-table.list td:empty{display:none}table.list td::before{position:absolute;left:0;width:8rem;color:var(--dim)}}
+table.list td{display:flow-root;border:0;padding:.1rem 0 .1rem 8.5rem;text-align:left;white-space:normal;
+overflow-wrap:anywhere}
+table.list td:empty{display:none}table.list td::before{float:left;width:8rem;margin-left:-8.5rem;color:var(--dim)}}
 """
 
 _SCRIPT = """\
@@ -134,7 +136,7 @@ class Table:
             f"<th{' class=n' if number else ''}>{text(heading)}"
             for heading, number in zip(self.headings, numbers, strict=True)
         )
-        body = "\n".join(f"<tr>{''.join(cell.markup for cell in row)}" for row in self.rows)
+        body = "\n".join(f"<tr>{''.join(cell.markup for cell in row)}</tr>" for row in self.rows)
         return (
             f'<p hidden><input type="search" id="find-{self.id}" placeholder="Search" '
             f'aria-label="Search {self.id}"> <span class="dim" id="count-{self.id}"></span></p>\n'

@@ -30,12 +30,16 @@ def html_report(overview: Overview) -> str:
         f'<p class="dim">As of {overview.today.isoformat()} (UTC), by <code>edge report</code>. From the site files, '
         "the hardware profiles and the checks of <code>edge check</code>; no host was asked.</p>",
         _sums(overview),
+        # Hundreds of sites are cards below each other on a phone: what is short comes first, and all is one touch away.
+        _contents(),
         *_problems(overview),
-        "<h2>Where they are</h2>",
+        _heading("where", "Where they are"),
         _map(overview),
         *_cost(overview),
-        *_section("Sites", sites, "No site file describes a site."),
+        *_section("Policies", policies, "The policies find nothing."),
+        *_section("Waivers", waivers, "No site waives a rule."),
         *_section("Versions and parts", versions, "No host."),
+        *_section("Sites", sites, "No site file describes a site."),
         *_section(
             "Hosts, power and heat",
             hosts,
@@ -43,20 +47,28 @@ def html_report(overview: Overview) -> str:
             "Load is the base load of the hardware profile and what models may take at full load. It is compared with "
             "the power that the box can turn into heat without end at its highest ambient temperature.",
         ),
-        *_section("Policies", policies, "The policies find nothing."),
-        *_section("Waivers", waivers, "No site waives a rule."),
     )
     return page(title, body, tables)
 
 
 def _section(title: str, table: Table, nothing: str, about: str = "") -> Iterator[str]:
-    yield f"<h2>{text(title)}</h2>"
+    yield _heading(table.id, title)
     if not table.rows:
         yield f'<p class="dim">{text(nothing)}</p>'
         return
     if about:
         yield f'<p class="dim">{text(about)}</p>'
     yield table.markup
+
+
+def _heading(about: str, title: str) -> str:
+    return f'<h2 id="about-{about}">{text(title)}</h2>'
+
+
+def _contents() -> str:
+    places = ("where", "cost", "policies", "waivers", "versions", "sites", "hosts")
+    links = (f'<a href="#about-{place}">{place}</a>' for place in places)
+    return f"<nav>{' '.join(links)}</nav>"
 
 
 def _sums(overview: Overview) -> str:
@@ -121,7 +133,7 @@ def _place(region: str, tier: str, sites: Sequence[tuple[SiteCheck, SiteFacts]])
 
 
 def _cost(overview: Overview) -> Iterator[str]:
-    yield "<h2>Cost</h2>"
+    yield _heading("cost", "Cost")
     if (answer := overview.economics) is None:
         yield '<p class="dim">No site says what it costs (<code>economics</code>).</p>'
         return

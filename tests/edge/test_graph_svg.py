@@ -18,8 +18,8 @@ from tests.edge.graphs import graph, previewed
 SVG = "{http://www.w3.org/2000/svg}"
 # What would end an element, an attribute, a comment or a CDATA section, act on a terminal, or be no XML at all.
 HOSTILE = "</text><script>alert(1)</script>\" onload='x' <!-- ]]> &lt; \x00\x1b[2J\x9b\u202e\ud800 \ufffe"
-# Widths of the fonts at 11 and 13 pixels, a little more than those of usual monospace fonts.
-FACT_PX, NAME_PX = 6.7, 7.9
+# Widths of the fonts at 12.5 and 13 pixels, a little more than those of usual monospace fonts.
+FACT_PX, NAME_PX = 7.55, 7.9
 
 
 def parsed(found: Graph) -> ElementTree.Element:
@@ -44,7 +44,7 @@ def test_every_host_and_part_is_there_once(site: str) -> None:
 @pytest.mark.parametrize("site", site_names())
 def test_a_phone_shows_it_without_making_it_small(site: str) -> None:
     width = float(parsed(graph(site)).get("viewBox", "").split()[2])
-    assert width <= 440
+    assert width <= 404
     assert "max-width:100%" in parsed(graph(site)).get("style", "")
 
 

@@ -9,6 +9,7 @@ _LAYOUT = "tests/edge/test_graph_layout.py"
 _SVG = "tests/edge/test_graph_svg.py"
 _TEXT = "tests/edge/test_graph_text.py"
 _REPORT = "tests/edge/test_html_report.py"
+_BROWSER = "tests/browser/test_pages.py"
 
 PICTURES: tuple[Mutant, ...] = (
     Mutant(
@@ -66,5 +67,40 @@ PICTURES: tuple[Mutant, ...] = (
         "_ASCII if ascii_only else _UNICODE",
         "_UNICODE",
         (_TEXT,),
+    ),
+    Mutant(
+        "a phone shows the page at the phone's width",
+        "edge/show/html_page.py",
+        'content="width=device-width,initial-scale=1"',
+        'content="width=980"',
+        (_BROWSER,),
+    ),
+    Mutant(
+        "text of a drawing can be read on a phone",
+        "edge/show/graph_svg.py",
+        ".edge text{font-size:12.5px",
+        ".edge text{font-size:11px",
+        (_BROWSER,),
+    ),
+    Mutant(
+        "text can be told from what is behind it in dark mode",
+        "edge/show/html_page.py",
+        "--dim:#9198a1;",
+        "--dim:#393c40;",
+        (_BROWSER,),
+    ),
+    Mutant(
+        "the page's own script may run, and no other",
+        "edge/show/html_page.py",
+        "f\"form-action 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'\\\">\",",
+        "\"form-action 'none'; style-src 'unsafe-inline'; script-src 'none'\\\">\",",
+        (_BROWSER,),
+    ),
+    Mutant(
+        "what is short comes before hundreds of cards",
+        "edge/show/html_report.py",
+        '        *_section("Policies", policies, "The policies find nothing."),\n',
+        "",
+        (_BROWSER,),
     ),
 )

@@ -1,0 +1,1 @@
+"""Pages and drawings in a real browser: a headless Chromium. Without one on this machine, these tests are skipped."""
