@@ -28,7 +28,7 @@ ONBOARDING: tuple[Mutant, ...] = (
         (_NEW,),
     ),
     Mutant(
-        "a site takes no machine of another", "edge/commands/new.py", "clashes([draft], PROJECT_ROOT)", "[]", (_NEW,)
+        "a site takes no machine of another", "edge/commands/new.py", "clashes([draft], project_root())", "[]", (_NEW,)
     ),
     Mutant("of many new sites all or none are written", "edge/run/new_site.py", "file.unlink()", "pass", (_NEW,)),
     Mutant(
