@@ -23,15 +23,31 @@ Json = dict[str, Any]
 
 def editor_schema(schema: Schema, layers: Layers, title: str) -> Json:
     """The schema for files that are checked over ``layers``, from that of a ``SpecShape``."""
-    filled: Json = copy.deepcopy(dict(schema))
-    _fill(filled, layers)
-    definitions = {name: _for_editors(body) for name, body in filled.pop("$defs", {}).items()}
+    written = filled(schema, layers)
+    definitions = {name: _for_editors(body) for name, body in written.pop("$defs", {}).items()}
     return {
         "$schema": DIALECT,
         "title": title,
-        **_for_editors(filled),
+        **_for_editors(written),
         "definitions": dict(sorted(definitions.items())),
     }
+
+
+def filled(schema: Schema, layers: Layers) -> Json:
+    """The schema of a ``SpecShape`` over ``layers``: what they fill in is not required, and null removes it."""
+    result: Json = copy.deepcopy(dict(schema))
+    filling = _Filling(result)
+    for layer in layers.all:
+        filling.fill(result, layer.always)
+        for path, node in layer.when_present.items():
+            for found in filling.at(path):
+                filling.fill(found, node)
+        for path, kinds in layer.when_kind.items():
+            for kind, node in kinds.items():
+                for found in filling.at(path):
+                    for block in (found, *filling.entries_of(found)):
+                        filling.fill(block, node, kind)
+    return result
 
 
 def layer_schema(schema: Schema, title: str) -> Json:
@@ -74,21 +90,6 @@ def _partial(schema: Any) -> Any:
     return {
         key: _partial(value) for key, value in schema.items() if not (key == "required" and isinstance(value, list))
     }
-
-
-def _fill(schema: Json, layers: Layers) -> None:
-    """What a layer fills in is not required in the file, and null removes it."""
-    filling = _Filling(schema)
-    for layer in layers.all:
-        filling.fill(schema, layer.always)
-        for path, node in layer.when_present.items():
-            for found in filling.at(path):
-                filling.fill(found, node)
-        for path, kinds in layer.when_kind.items():
-            for kind, node in kinds.items():
-                for found in filling.at(path):
-                    for block in (found, *filling.entries_of(found)):
-                        filling.fill(block, node, kind)
 
 
 class _Filling:
