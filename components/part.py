@@ -133,6 +133,9 @@ class Part(Generic[S]):
     cleans: Sequence[str] = ()
     """Roles of its commands whose `delete` cleans up a host. Such a script refuses a host that has another name."""
 
+    told: Mapping[str, str] = {}
+    """Name -> description of each output that it may have (``outputs``). All are text."""
+
     per_host: bool = False
     """Whether it is set up host by host, and so needs hosts of the site."""
 

@@ -31,6 +31,10 @@ class K3sPart(Part[K3sSpec]):
     phase = Phase.CLUSTER
     module = "components.k3s.component"
     component = "K3s"
+    told = {
+        "kubernetes_endpoint": "URL of the cluster's API.",
+        "k3s_version": "K3s release of the servers.",
+    }
     edits = EDITS
     cleans = (ROLE,)
     per_host = True

@@ -32,6 +32,7 @@ class TelemetryPart(Part[TelemetrySpec]):
     phase = Phase.IN_CLUSTER
     module = "components.telemetry.component"
     component = "Telemetry"
+    told = {"telemetry_endpoint": "Gateway that metrics are sent to."}
     removal = REMOVAL
     per_host = True
     belongs_to = {"instance_id": "gateway"}

@@ -33,6 +33,7 @@ class FluxPart(Part[FluxSpec]):
     phase = Phase.IN_CLUSTER
     module = "components.gitops.flux.component"
     component = "Flux"
+    told = {"flux_version": "Flux release."}
     edits = EDITS
     belongs_to = {"operator.image": "operator.version"}
 

@@ -31,6 +31,7 @@ class OllamaPart(Part[OllamaSpec]):
     phase = Phase.IN_CLUSTER
     module = "components.inference.ollama.component"
     component = "Ollama"
+    told = {"ollama_endpoint": "Host and port of Ollama's API in the cluster."}
     removal = REMOVAL
     per_host = True
     belongs_to = {"device_plugin.image": "device_plugin.version"}

@@ -42,6 +42,11 @@ class TritonPart(Part[TritonSpec]):
     phase = Phase.IN_CLUSTER
     module = "components.inference.triton.component"
     component = "Inference"
+    told = {
+        "inference_http_endpoint": "Host and port of Triton's HTTP API in the cluster.",
+        "inference_grpc_endpoint": "Host and port of Triton's gRPC API in the cluster.",
+        "inference_metrics_endpoint": "Host and port of Triton's metrics in the cluster.",
+    }
     removal = REMOVAL
     per_host = True
     belongs_to = {"device_plugin.image": "device_plugin.version"}

@@ -29,6 +29,7 @@ class TailscalePart(Part[TailscaleSpec]):
     phase = Phase.ON_HOSTS
     module = "components.mesh.tailscale.component"
     component = "Tailscale"
+    told = {"tailscale_version": "Tailscale release on the hosts."}
     edits = EDITS
     cleans = (ROLE,)
     per_host = True
