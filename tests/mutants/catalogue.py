@@ -12,6 +12,7 @@ from tests.mutants.layers import LAYERS
 from tests.mutants.many import MANY
 from tests.mutants.mutant import Mutant
 from tests.mutants.onboarding import ONBOARDING
+from tests.mutants.package import PACKAGE
 from tests.mutants.pictures import PICTURES
 from tests.mutants.policies import POLICIES
 from tests.mutants.preview import PREVIEW
@@ -103,6 +104,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *ONBOARDING,
     *PREVIEW,
+    *PACKAGE,
     *PICTURES,
     *CONSEQUENCES,
     # How hosts are reached.

@@ -1,0 +1,1 @@
+"""The Pulumi package `edge`: `EdgeSite` as a component for programs in YAML and every other language."""
