@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sitefile.spec_shape import TAGS
 from stacks.catalogue import catalogue
 from stacks.edge_site import outputs
 from stacks.loader import load_site, site_names, site_shape
+from stacks.package import schema as schema_module
 from stacks.package.outputs import OUTPUTS
 from stacks.package.schema import RESOURCE, SECRETS, WITHOUT, package_schema
 from stacks.provenance import OUTPUT as BUILT_FROM
@@ -31,6 +33,16 @@ def _properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for token, body in schema["types"].items():
         found |= {f"{token}.{name}": field for name, field in body.get("properties", {}).items()}
     return found
+
+
+def test_a_copy_that_is_installed_nowhere_has_the_version_of_its_project_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = package_schema(PROJECT_ROOT)["version"]
+
+    def nowhere(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(schema_module, "version", nowhere)
+    assert package_schema(PROJECT_ROOT)["version"] == installed
 
 
 def test_the_inputs_are_the_keys_of_a_site_file_with_secrets_and_without(schema: dict[str, Any]) -> None:
