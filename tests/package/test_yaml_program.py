@@ -13,11 +13,13 @@ import pytest
 import yaml
 
 from engine.environment import PROJECT_ROOT
+from stacks.configuration import PLACEHOLDER
 from stacks.loader import load_site
 from stacks.parts import required
 from tests.engine_run import Rehearsed, stack
 from tests.package.yaml_program import PACKAGE, program_of, yaml_stack
 from tests.registered import is_the_engines
+from tests.stacks.test_same_graph import recorded
 
 pytestmark = pytest.mark.engine
 
@@ -47,6 +49,20 @@ def test_a_stack_of_a_site_file_goes_on_as_one_of_a_program_without_a_change(tmp
     found = json.loads(done.stdout)
     assert set(found["changeSummary"]) == {"same"}, found["changeSummary"]
     assert found["changeSummary"]["same"] > 30
+
+
+def test_two_sites_of_one_program_are_built_beside_each_other(tmp_path: Path) -> None:
+    sites = ("demo", "tower-oslo")
+    program = program_of("demo")
+    program["resources"] |= program_of("tower-oslo")["resources"]
+    program["outputs"] = {site: f"${{{site}.region}}" for site in sites}
+    config = {f"edge:{need.key}": PLACEHOLDER + need.key for site in sites for need in required(load_site(site))}
+    with yaml_stack(tmp_path / "yaml", program, "demo", config=config) as run:
+        run.up()
+        made = {(r["type"], r["urn"].rpartition("::")[2]) for r in run.resources() if not is_the_engines(r)}
+        outputs = json.loads(run.pulumi("stack", "output", "--json").stdout)
+    assert outputs == {site: load_site(site).region for site in sites}
+    assert made == {(r.type, r.name) for site in sites for r in recorded(load_site(site)).resources}
 
 
 def _comparable(run: Rehearsed) -> dict[str, Any]:

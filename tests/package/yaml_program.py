@@ -49,11 +49,16 @@ def program_of(site: str, **properties: Any) -> dict[str, Any]:
 
 @contextmanager
 def yaml_stack(
-    home: Path, program: Mapping[str, Any], site: str, secrets: Mapping[str, str] | None = None
+    home: Path,
+    program: Mapping[str, Any],
+    site: str,
+    secrets: Mapping[str, str] | None = None,
+    config: Mapping[str, str] | None = None,
 ) -> Iterator[Rehearsed]:
     """A new stack of a YAML program, attached to a rehearsal of ``site``, which it has its name from.
 
-    ``secrets`` go into its settings by standard input; without them, placeholders stand in for what the site needs.
+    ``secrets`` go into its settings by standard input; without them, ``config`` does as plain text: by default
+    placeholders for what the site needs.
     """
     (home / "state").mkdir(parents=True)
     (home / "Pulumi.yaml").write_text(yaml.safe_dump(dict(program), sort_keys=False))
@@ -67,6 +72,6 @@ def yaml_stack(
             made.secret(key, value)
         if secrets is None:
             settings = home / f"Pulumi.{site}.yaml"
-            config = {f"edge:{need.key}": PLACEHOLDER + need.key for need in required(spec)}
-            settings.write_text(yaml.safe_dump({**yaml.safe_load(settings.read_text()), "config": config}))
+            values = config or {f"edge:{need.key}": PLACEHOLDER + need.key for need in required(spec)}
+            settings.write_text(yaml.safe_dump({**yaml.safe_load(settings.read_text()), "config": dict(values)}))
         yield made
