@@ -6,6 +6,7 @@ the same templates.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Setup:
         return {
             "setup": self.commands[0] if len(self.commands) == 1 else block,
             "setup_steps": f"[{', '.join(self.commands)}]",
+            "setup_json": json.dumps(self.commands),
             "pins": self.pins,
             "cached": self.cached,
             "guide": self.guide,

@@ -282,3 +282,77 @@ def test_the_preview_of_a_merge_request_fails_where_a_site_is_broken_and_still_w
     step = {"run": "\n".join(job["script"]), "env": {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "HEAD~1"}}
     assert runner.run(step, {}).returncode == 1
     assert "Not possible as it is" in (runner.clone.root / "comment.md").read_text()
+
+
+def _python(runner: Runner) -> None:
+    python = runner.clone.root / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/bash\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+
+
+@pytest.mark.engine
+def test_after_a_merge_each_site_that_changes_has_a_plan_and_an_apply_that_waits_for_a_person(runner: Runner) -> None:
+    runner.clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
+    runner.clone.replace("stacks/sites/demo.yaml", "tier:", "teir:")
+    runner.clone.commit()
+    _python(runner)
+    script = "\n".join(yaml.safe_load(GITLAB.read_text())["changed"]["script"])
+    done = runner.run({"run": script, "env": {"CI_COMMIT_BEFORE_SHA": "HEAD~1"}}, {})
+    assert done.returncode == 0, done.stderr
+    assert "demo is refused" in done.stderr
+    pipeline = yaml.safe_load((runner.clone.root / "sites.yml").read_text())
+    assert [name for name in pipeline if " " in name] == ["plan prod", "apply prod"]
+    plan, apply = pipeline["plan prod"], pipeline["apply prod"]
+    assert plan["script"] == ["NO_COLOR=1 .venv/bin/edge preview prod --save-plan plan-prod.json"]
+    assert plan["artifacts"]["paths"] == ["plan-prod.json"]
+    assert (apply["when"], apply["needs"]) == ("manual", ["plan prod"])
+    assert apply["script"] == [".venv/bin/edge up prod --plan plan-prod.json --yes"]
+    assert plan["resource_group"] == apply["resource_group"] == "site-prod"
+
+
+def test_where_no_site_changes_gitlab_has_a_pipeline_all_the_same(runner: Runner) -> None:
+    _python(runner)
+    edge = runner.clone.root / ".venv" / "bin" / "edge"
+    edge.write_text('#!/bin/bash\necho \'{"sites": [], "refused": []}\'\n')
+    script = "\n".join(yaml.safe_load(GITLAB.read_text())["changed"]["script"])
+    done = runner.run({"run": script, "env": {"CI_COMMIT_BEFORE_SHA": "HEAD~1"}}, {})
+    assert done.returncode == 0, done.stderr
+    assert "no site changes" in yaml.safe_load((runner.clone.root / "sites.yml").read_text())
+
+
+# The same as an action, for workflows of others.
+
+ACTION = PROJECT_ROOT / ".github" / "actions" / "edge-pr" / "action.yml"
+
+
+def action() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(ACTION.read_text())
+    return found
+
+
+def test_the_action_pins_what_it_uses_and_puts_no_input_into_a_script() -> None:
+    for step in action()["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")
+        assert "uses" not in step or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
+        assert "uses" in step or step["shell"] == "bash"
+    assert "secrets." not in ACTION.read_text()
+
+
+@pytest.mark.parametrize(("check", "pr", "fails"), [(0, 0, False), (2, 0, True), (0, 1, True), (2, 1, True)])
+def test_the_action_writes_the_comment_whatever_is_wrong_and_then_fails(
+    check: int, pr: int, fails: bool, runner: Runner
+) -> None:
+    edge = runner.clone.root / ".venv" / "bin" / "edge"
+    edge.write_text(
+        f'#!/bin/bash\ncase $1 in check) exit {check} ;; pr) echo "base $3" >"$5"; exit {pr} ;; *) exit 9 ;; esac\n'
+    )
+    values = {"inputs.base": "abc", "inputs.comment": "result/comment.md", "inputs.working-directory": "."}
+    named = {step["name"]: step for step in action()["runs"]["steps"] if "name" in step}
+    assert runner.run(named["Check all sites and their policies"], values).returncode == 0
+    assert runner.run(named["Preview the sites that change"], values).returncode == 0
+    assert (
+        (runner.clone.root / "result" / "comment.md").read_text() == "base abc\n" == runner.told("GITHUB_STEP_SUMMARY")
+    )
+    assert runner.told("GITHUB_OUTPUT") == f"code={check}\ncode={pr}\n"
+    codes = {"steps.check.outputs.code": str(check), "steps.pr.outputs.code": str(pr)}
+    assert runner.run(named["Fail where a site is wrong"], codes).returncode == fails
