@@ -226,6 +226,15 @@ def test_a_broken_profile_does_not_fall_back_to_the_programs(company: Path) -> N
     assert "the description of `hpe-el8000` has errors: profiles/hardware/hpe-el8000.yaml:" in problem.what
 
 
+def test_a_broken_accelerator_does_not_fall_back_to_the_programs(company: Path) -> None:
+    with (company / "profiles" / "accelerators.yaml").open("a") as file:
+        file.write("nvidia-l4: {kind: nvidia-gpu}\n")
+    catalogue.cache_clear()
+    assert "nvidia-l4" not in catalogue(company).accelerators
+    assert "nvidia-t4" in catalogue(company).accelerators
+    assert "nvidia-l4" in catalogue(PROJECT_ROOT).accelerators
+
+
 def test_a_tier_of_the_companys_is_over_the_programs(company: Path) -> None:
     tier = "description: x\nlatency_ms: {min: 1, max: 9}\ndefaults: {labels: {power: mains}}\n"
     write(company, "profiles/tiers/near.yaml", tier)

@@ -110,6 +110,11 @@ def test_a_broken_accelerator_leaves_the_others_as_they_are(root: Path, change: 
     assert load_site("mill-tampere", root=root).site == "mill-tampere"
 
 
+def test_an_accelerator_whose_name_is_wrong_cannot_be_used(root: Path, change: Change) -> None:
+    change("profiles/accelerators.yaml", "nvidia-l4:", "NVIDIA L4:")
+    assert "NVIDIA L4" not in catalogue(root).accelerators
+
+
 def test_a_broken_tier_is_named_to_its_sites_only(root: Path, change: Change) -> None:
     change("profiles/tiers/device.yaml", "min: 0", "min: none")
     with pytest.raises(FileError) as refused:
