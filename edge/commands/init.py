@@ -29,6 +29,14 @@ def run(
     backend: Annotated[
         str, typer.Option("--backend", metavar="URL", help="Where the states are kept, such as s3://BUCKET.")
     ] = "",
+    secrets_provider: Annotated[
+        str,
+        typer.Option(
+            "--secrets-provider",
+            metavar="PROVIDER",
+            help="What encrypts the secrets of all stacks: passphrase, default (Pulumi Cloud), or the URL of a key.",
+        ),
+    ] = "passphrase",
     site: Annotated[str, typer.Option("--site", help="Id of a first site.")] = "",
     base: Annotated[
         str | None,
@@ -46,7 +54,7 @@ def run(
 
     if base and not site:
         raise typer.BadParameter("--from says what a first site is made from: name it with --site")
-    files = files_of(Repository(name or folder.resolve().name, version(DISTRIBUTION), ci, backend))
+    files = files_of(Repository(name or folder.resolve().name, version(DISTRIBUTION), ci, backend, secrets_provider))
     write(files, folder)
     if as_json:
         print_json({"folder": str(folder), "files": sorted(files), "exit": DONE})

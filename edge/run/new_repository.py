@@ -17,6 +17,8 @@ import jinja2
 
 from edge.exit_codes import BAD_INPUT
 from edge.run.failure import OperationError
+from edge.run.secrets_provider import KINDS, PASSPHRASE, kind_of, login
+from sitefile.problems import any_of, shown
 
 Ci = Literal["github", "gitlab", "none"]
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -99,6 +101,8 @@ class Repository:
     ci: Ci = "github"
     backend: str = ""
     """URL of the backend; empty for that of the environment."""
+    secrets_provider: str = PASSPHRASE
+    """What encrypts the secrets of its stacks."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -107,15 +111,26 @@ class Repository:
                 ("letters, digits, `-`, `_` and `.`; `--name NAME` chooses another one",),
                 code=BAD_INPUT,
             )
+        if kind_of(self.secrets_provider) not in KINDS or any(map(str.isspace, self.secrets_provider)):
+            raise OperationError(
+                f"Pulumi has no secrets provider {shown(self.secrets_provider)}.",
+                (
+                    f"it has {any_of(KINDS)}; a key in a cloud is written as a URL: awskms://alias/edge?region=eu-west-1",
+                ),
+                code=BAD_INPUT,
+            )
 
 
 def files_of(repository: Repository) -> dict[str, str]:
     """The repository's files: path from its top folder -> text."""
+    provider = repository.secrets_provider
     variables = {
         "name": repository.name,
         "version": repository.version,
         "ci": repository.ci,
         "backend": repository.backend,
+        "secrets_provider": provider,
+        "opens": PASSPHRASE if kind_of(provider) == PASSPHRASE else login(provider),
     }
     found = {}
     for template in _templates("repository"):
