@@ -119,7 +119,12 @@ def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
             if "metadata=skip" not in url:
                 detail = f"{shown}, writable; a killed run can leave it unreadable"
                 return Item("backend", "state", "note", detail, f"export PULUMI_BACKEND_URL='{file_backend(folder)}'")
-            return Item("backend", "state", "ok", f"{shown}, writable; local to this machine")
+            chosen = variables.get("PULUMI_BACKEND_URL") is None
+            # Plain `pulumi` would ask for a login where nobody has said where the state is.
+            remedy = (
+                "" if chosen else f"export PULUMI_BACKEND_URL='{url}'     for plain `pulumi`, which does not know it"
+            )
+            return Item("backend", "state", "ok", f"{shown}, writable; local to this machine", remedy)
         return Item("backend", "state", "broken", f"{shown} is not a writable folder", f"mkdir -p {folder}")
     try:
         asked = subprocess.run(

@@ -123,4 +123,15 @@ def test_a_state_folder_that_a_killed_run_can_spoil_is_noted(tmp_path: Path, que
     cli = PulumiCli(tmp_path / "pulumi", "3.990.0", "path")
     found = doctor._backend(cli, {"PULUMI_BACKEND_URL": f"file://{tmp_path}{query}"}, tmp_path)
     assert found.status == status
-    assert ("metadata=skip" in (found.remedy or "")) == (status == "note")
+    assert ("a killed run can leave it unreadable" in found.detail) == (status == "note")
+    assert "metadata=skip" in found.remedy
+
+
+def test_the_folder_that_edge_chose_is_told_to_plain_pulumi(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend() -> dict[str, str]:
+        (item,) = (one for one in project.edge("doctor", "--json").document["items"] if one["subject"] == "backend")
+        return item
+
+    assert f"export PULUMI_BACKEND_URL='file://{project.root}/.edge/state?metadata=skip'" in backend()["remedy"]
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{project.root}?metadata=skip")
+    assert backend()["remedy"] == ""
