@@ -43,6 +43,8 @@ class SecretState:
     """The stack's settings, where it lies or is to lie."""
     generated: bool
     """Whether it can be made: nobody needs to know it."""
+    own: bool = False
+    """Whether it must not be shared with other sites."""
     encrypted: str = field(default="", repr=False)
     """Its encrypted value, by which its age is found."""
     age: Age | None = None
@@ -116,7 +118,7 @@ def states_of(spec: SiteSpec, root: Path) -> list[SecretState]:
             found = "shared"
         file = f"Pulumi.{SHARED}.yaml" if found == "shared" else settings.file.name
         encrypted = shared[key] if lent else settings.secure.get(key, "")
-        return SecretState(spec.site, need.key, need.why, found, file, need.generated, encrypted)
+        return SecretState(spec.site, need.key, need.why, found, file, need.generated, need.own, encrypted)
 
     return [state(need) for need in required(spec)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -83,6 +84,12 @@ def _ways(missing: Sequence[SecretState], exposed: Sequence[SecretState]) -> lis
     others = [one for one in (*exposed, *missing) if not one.generated or one in exposed]
     makes = f"edge secrets {' '.join(makeable[:3])} --generate     makes and sets those that can be made"
     ways = [makes] if makeable else []
+    lacking = Counter(one.key for one in missing if not one.own)
+    ways += [
+        f"edge secrets --shared --set {key} < FILE     sets it once, for all sites without one of their own"
+        for key, sites in lacking.most_common(1)
+        if sites > 1
+    ]
     if others:
         first = others[0]
         ways.append(f"edge secrets {first.site} --set {first.key} < FILE     sets it ({full_key(first.key)})")

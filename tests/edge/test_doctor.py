@@ -129,6 +129,7 @@ def test_a_state_folder_that_a_killed_run_can_spoil_is_noted(tmp_path: Path, que
 
 def test_the_folder_that_edge_chose_is_told_to_plain_pulumi(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def backend() -> dict[str, str]:
+        item: dict[str, str]
         (item,) = (one for one in project.edge("doctor", "--json").document["items"] if one["subject"] == "backend")
         return item
 

@@ -15,6 +15,7 @@ from engine.rehearsal.world import World
 from stacks.loader import load_site
 from stacks.parts import required
 from tests.edge.conftest import Project
+from tests.edge.sites import site as site_file
 from tests.edge.test_secrets_command import arguments  # noqa: F401
 
 VALUE = "glc_" + "s" * 40
@@ -52,6 +53,15 @@ def test_the_shared_ones_are_listed_with_the_sites_that_use_them(sharing: Projec
     listed = sharing.edge("secrets", "--shared")
     assert (listed.code, "edge:telemetry-token" in listed.stdout, "used by demo" in listed.stdout) == (0, True, True)
     assert "v1:a:b" not in listed.stdout
+
+
+def test_what_several_sites_lack_can_be_set_once(project: Project) -> None:
+    once = "edge secrets --shared --set"
+    assert once not in project.edge("secrets").stdout, "of one site only"
+    site_file(project.sites, "shop")
+    (line,) = (line for line in project.edge("secrets").stdout.splitlines() if once in line)
+    key = line.partition("--set ")[2].split()[0]
+    assert key not in ("k3s-token", "k3s-agent-token"), "a token of a cluster is not shared"
 
 
 def test_a_shared_secret_in_plain_text_fails(sharing: Project) -> None:
