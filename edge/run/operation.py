@@ -231,10 +231,10 @@ class Session:
         """
         from pulumi.automation import CommandError
 
-        full, settings = full_key(key), self.settings
-        own = full in settings.secure or full in settings.plain or full not in settings.shared
+        full = full_key(key)
+        stack = SHARED if self.settings.takes_shared(full) else self.site
         try:
-            return self._workspace().get_config(self.site if own else SHARED, full).value
+            return self._workspace().get_config(stack, full).value
         except CommandError as error:
             raise self._explained(str(error)) from error
 

@@ -40,9 +40,13 @@ class StackSettings:
         return tuple(need for need in required(spec) if full_key(need.key) not in held and not self.lends(need))
 
     def lends(self, need: SecretNeed) -> bool:
-        """Whether the site has this secret from what sites share: its own value comes first."""
-        key = full_key(need.key)
-        return not need.own and key in self.shared and key not in self.secure and key not in self.plain
+        """Whether the site has this secret from what sites share: its own value comes first, and so does Pulumi ESC."""
+        return not need.own and self.takes_shared(full_key(need.key))
+
+    def takes_shared(self, key: str) -> bool:
+        """Whether the value of a full key is that of the stack `shared`, as far as the settings tell."""
+        own = key in self.secure or key in self.plain or self.from_environment
+        return not own and key in self.shared
 
     def other_site(self, site: str) -> str:
         """What `edge:site` says where that is not ``site``: the site that `pulumi up` would build. Empty if it is."""

@@ -30,6 +30,7 @@ from engine.obtain.cli import locate
 from stacks.fleet.load import STACK as FLEET
 from stacks.project import project_name
 from stacks.provenance import OUTPUT as BUILT_FROM
+from stacks.shared.settings import STACK as SHARED
 
 State = Literal["applied", "empty", "never", "unreadable"]
 _ALONE = 40
@@ -155,7 +156,7 @@ def status(names: Sequence[str], root: Path, *, rehearse: bool = False, everythi
         stacks = [_stem(file) for file in (folder / "stacks" / project).glob("*.json*")]
     else:
         found, stacks = _asked(names, root, variables)
-    others = sorted({*stacks} - {*names, FLEET, ""}) if everything else []
+    others = sorted({*stacks} - {*names, FLEET, SHARED, ""}) if everything else []
     return Report(found, backend, mode, others)
 
 

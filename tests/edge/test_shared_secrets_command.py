@@ -49,6 +49,11 @@ def test_a_sites_own_secret_is_said_to_be_its_own(sharing: Project) -> None:
     assert shared["edge:telemetry-token"] == []
 
 
+def test_with_pulumi_esc_nobody_knows_whether_the_shared_one_is_used(sharing: Project) -> None:
+    (sharing.root / "Pulumi.demo.yaml").write_text("environment: [acme/edge]\n")
+    assert {state for state, _ in states(sharing).values()} == {"in Pulumi ESC"}
+
+
 def test_the_shared_ones_are_listed_with_the_sites_that_use_them(sharing: Project) -> None:
     listed = sharing.edge("secrets", "--shared")
     assert (listed.code, "edge:telemetry-token" in listed.stdout, "used by demo" in listed.stdout) == (0, True, True)

@@ -103,6 +103,7 @@ def test_a_site_without_a_state_was_never_applied_and_a_stack_without_a_file_is_
 ) -> None:
     write(states, "gone", deployment("gone"), entry())
     write(states, "fleet", deployment("fleet"), entry())
+    write(states, "shared", deployment("shared"), entry())
     ran = project.edge("status")
     assert ran.code == 0
     assert "never applied" in ran.stdout.splitlines()[1]
