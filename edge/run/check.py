@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.consequence import Consequence, Effect
+from components.view import SecretNeed
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run import pool
 from edge.run.against import Before
@@ -31,11 +32,12 @@ from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
 from stacks.fleet.load import STACK as FLEET
 from stacks.loader import shared_problems, site_checker
-from stacks.parts import has_unmanaged_cluster, networks
+from stacks.parts import has_unmanaged_cluster, networks, required
 from stacks.project import project_name, sites_folder
 from stacks.rules import fleet_size, waivers
 from stacks.rules.between_sites import between_sites
-from stacks.shared.settings import NotYaml
+from stacks.shared.settings import STACK as SHARED
+from stacks.shared.settings import NotYaml, plain_keys
 from stacks.site import SiteSpec
 
 ALONE = 24
@@ -282,6 +284,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
         # It would stop `pulumi up` too. Here it is a result for this site, and the next one is checked.
         stopped = (*stopped, _stopped(error))
     refused = [_in_plain_text(settings.file.name, key) for key in settings.exposed(spec)]
+    refused += [_in_plain_text(f"Pulumi.{SHARED}.yaml", need.key) for need in _exposed_shared(spec, root)]
     if other := settings.other_site(spec.site):
         refused.append(_another_site(settings.file.name, other, spec.site))
     return _judged(
@@ -364,6 +367,16 @@ def verdict(sites: Sequence[SiteCheck], fleet: SiteCheck | None = None) -> str:
     parts += [f"{failed} refused by policies or providers"] if failed else []
     parts += [f"{impossible} with an edit that cannot work"] if impossible else []
     return f"{total}: {', '.join(parts)}"
+
+
+def _exposed_shared(spec: SiteSpec, root: Path) -> list[SecretNeed]:
+    """Secrets of the site that sites share in plain text."""
+    try:
+        plain = plain_keys(root)
+    except NotYaml:
+        # Said already: the site's own settings were read with it.
+        return []
+    return [need for need in required(spec) if need.key in plain]
 
 
 def _in_plain_text(file: str, key: str) -> GraphProblem:

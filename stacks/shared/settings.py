@@ -37,9 +37,16 @@ def loaded(file: Path) -> dict[str, Any]:
 
 def shared_keys(root: Path) -> frozenset[str]:
     """Keys of the encrypted secrets in `Pulumi.shared.yaml`, without namespace. Raises ``NotYaml``."""
+    return frozenset(key for key, value in _values(root).items() if isinstance(value, dict) and "secure" in value)
+
+
+def plain_keys(root: Path) -> frozenset[str]:
+    """Keys of what is there in plain text, and so is not shared. Raises ``NotYaml``."""
+    return frozenset(_values(root)) - shared_keys(root)
+
+
+def _values(root: Path) -> dict[str, Any]:
+    """What is there in the program's namespace, by key without it."""
     prefix = full_key("")
-    return frozenset(
-        key.removeprefix(prefix)
-        for key, value in (loaded(settings_file(root)).get("config") or {}).items()
-        if key.startswith(prefix) and isinstance(value, dict) and "secure" in value
-    )
+    config = loaded(settings_file(root)).get("config") or {}
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}

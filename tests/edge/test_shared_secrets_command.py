@@ -74,6 +74,9 @@ def test_a_shared_secret_in_plain_text_fails(sharing: Project) -> None:
     listed = sharing.edge("secrets", "--shared")
     assert (listed.code, "plain text" in listed.stdout, "hunter2" in listed.stdout) == (1, True, False)
     assert states(sharing)["telemetry-token"][0] == "missing"
+    checked = sharing.edge("check", "demo")
+    assert (checked.code, "Pulumi.shared.yaml: edge:telemetry-token" in checked.stdout) == (1, True)
+    assert "hunter2" not in checked.stdout
 
 
 @pytest.mark.parametrize(
