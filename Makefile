@@ -67,6 +67,10 @@ mutants: setup ## Faults put into copies of the checkout, each of which a test m
 states: setup ## Renew the states of live sites that previews are tested on: make states COMMIT=v1.2.0
 	@$(BIN)/python -P -m tests.state.renew $(COMMIT)
 
+.PHONY: effects
+effects: setup ## Rewrite what CHANGELOG.md says of this release's effects on live sites
+	@$(BIN)/python -P -m tests.state.effects
+
 .PHONY: lab-test
 lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
 	@$(BIN)/pytest tests/lab $(LAB_FLAGS)

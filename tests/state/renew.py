@@ -34,6 +34,11 @@ def fixture_sites() -> list[str]:
     return sorted(path.name.removesuffix(".json.gz") for path in FIXTURES.glob("*.json.gz"))
 
 
+def fixture_commit() -> str:
+    """The commit that made the fixtures."""
+    return _COMMIT.read_text().strip()
+
+
 def read_fixture(site: str) -> str:
     """The deployment of ``site``, as `pulumi stack import` takes it."""
     return gzip.decompress(_fixture(site).read_bytes()).decode()
