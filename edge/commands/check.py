@@ -35,8 +35,11 @@ def run(
     selector: Selector = None,
     everything: All = False,
     changed_since: ChangedSince = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A row for each site, also where there is nothing to say of it.")
+    ] = False,
 ) -> int:
-    """Check site files and stacks/fleet.yaml in seconds: errors, resources, policies, cost, missing secrets."""
+    """Check site files and the fleet file in seconds: errors, policies, missing secrets. Silent on what is well."""
     started = time.monotonic()
     from edge.run import against as comparing
     from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared
@@ -44,6 +47,7 @@ def run(
     from edge.run.project import project_root
     from edge.show.check import Table, edits, report
     from edge.show.document import print_json
+    from edge.show.progress import counting
     from edge.show.render import console
 
     # What is wrong with them would otherwise be said once for each site.
@@ -51,7 +55,7 @@ def run(
     chosen = selection(sites, selector, everything, changed_since)
     files = several.files_with_fleet(chosen, project_root(), jobs)
     result, out = Report(), console()
-    table = None if as_json else Table(out, files)
+    table = None if as_json else Table(out, files, everything=verbose)
     with comparing.before(against, project_root()) if against else nullcontext() as before:
         checked: Iterable[SiteCheck] = check_files(files, project_root(), jobs)
         if before is not None:
@@ -59,12 +63,12 @@ def run(
             checked = [compared(found, before) for found in checked]
             if table is not None:
                 edits(out, checked)
-        if table is not None:
-            table.header()
-        for found in checked:
-            result.add(found, project_root())
-            if table is not None:
-                table.row(found)
+        with counting("check", "sites checked") if not as_json else nullcontext(_untold) as tell:
+            for number, found in enumerate(checked, 1):
+                result.add(found, project_root())
+                tell(number, len(files))
+                if table is not None:
+                    table.row(found)
     result.shared = check_shared(files, project_root())
     result.between = check_between(result.sites, project_root())
     result.duration_s = time.monotonic() - started
@@ -73,3 +77,7 @@ def run(
     else:
         report(out, result)
     return result.code
+
+
+def _untold(_done: int, _all: int) -> None:
+    """No progress: standard output is a document."""

@@ -19,19 +19,30 @@ _MISSING_LISTED = 12
 
 
 class Table:
-    """Rows in columns of fixed width, so that each row can be printed as soon as its site has been checked."""
+    """Rows in columns of fixed width, so that each row can be printed as soon as its site has been checked.
 
-    def __init__(self, out: Console, files: Sequence[Path]) -> None:
+    A site of which there is nothing to say has a row only with ``everything``.
+    """
+
+    def __init__(self, out: Console, files: Sequence[Path], *, everything: bool = False) -> None:
         self._out = out
         self._width = max([len("site"), *(len(file.stem) for file in files)])
+        self._everything = everything
+        self._begun = False
 
-    def header(self) -> None:
-        row = self._row("site", "tier", "hosts", "resources", "policies", "edge USD/month", "cloud USD/month", "pays")
+    def _header(self) -> None:
+        self._begun = True
+        row = self._row("site", "tier", "hosts", "resources", "policies", "edge/cloud USD", "pays")
         self._out.print(Text(f"{row}  findings".rstrip(), style="bold"))
 
     def row(self, site: SiteCheck) -> None:
+        findings = list(self._findings(site))
+        if not (self._everything or site.code or findings):
+            return
+        if not self._begun:
+            self._header()
         if site.problems:
-            line = Text(self._row(site.site, *[""] * 7))
+            line = Text(self._row(site.site, *[""] * 6))
         else:
             cost = site.cost
             line = Text(
@@ -41,22 +52,18 @@ class Table:
                     str(site.hosts),
                     str(site.resources),
                     f"{len(site.mandatory)} refused" if site.mandatory else "ok" if site.judged else "not run",
-                    f"{cost['edge_usd_per_month']:,.0f}" if cost else "-",
-                    f"{cost['cloud_usd_per_month']:,.0f}" if cost else "-",
+                    f"{cost['edge_usd_per_month']:,.0f}/{cost['cloud_usd_per_month']:,.0f}" if cost else "-",
                     ("yes" if cost["edge_pays"] else "no") if cost else "-",
                 )
             )
-        line.append(f"  {', '.join(self._findings(site))}")
+        line.append(f"  {', '.join(findings)}")
         line.stylize("red" if site.code else "")
         line.rstrip()
         self._out.print(line)
 
     def _row(self, site: str, *cells: str) -> str:
-        tier, hosts, resources, policies, edge, cloud, pays = cells
-        return (
-            f"{site:{self._width}}  {tier:6}  {hosts:>5}  {resources:>9}  {policies:10}  "
-            f"{edge:>14}  {cloud:>15}  {pays:4}"
-        )
+        tier, hosts, resources, policies, cost, pays = cells
+        return f"{site:{self._width}}  {tier:6}  {hosts:>5}  {resources:>9}  {policies:10}  {cost:>15}  {pays:4}"
 
     @staticmethod
     def _findings(site: SiteCheck) -> Iterable[str]:

@@ -32,11 +32,19 @@ def edge(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_check_ends_with_one_line_that_sums_up(edge: Any, tmp_path: Path) -> None:
-    result = edge("check", site(tmp_path, "shop"))
+    result = edge("check", site(tmp_path, "shop"), "--verbose")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].split()[:2] == ["site", "tier"]
     assert result.stdout.splitlines()[1].split()[0] == "shop"
     assert result.stdout.splitlines()[-1].startswith("1 site: all good (1 hosts")
+
+
+def test_check_has_a_row_only_for_a_site_of_which_there_is_something_to_say(edge: Any, tmp_path: Path) -> None:
+    result = edge("check", site(tmp_path, "shop"), refused_site(tmp_path), broken_site(tmp_path))
+    rows = [line.split()[0] for line in result.stdout.split("\n\n")[0].splitlines()]
+    assert rows == ["site", "refused", "broken"]
+    alone = edge("check", site(tmp_path, "shop"))
+    assert not [line for line in alone.stdout.splitlines() if line.startswith(("site ", "shop "))]
 
 
 def test_check_names_the_rule_that_refuses_and_what_to_do(edge: Any, tmp_path: Path) -> None:
@@ -71,7 +79,7 @@ def test_check_as_json_is_one_document_and_nothing_else(edge: Any, tmp_path: Pat
 
 def test_the_order_of_the_rows_is_that_of_the_arguments(edge: Any, tmp_path: Path) -> None:
     files = [site(tmp_path, f"shop-{number}") for number in (3, 1, 2)]
-    result = edge("check", *files, "--jobs", 2)
+    result = edge("check", *files, "--jobs", 2, "--verbose")
     assert [line.split()[0] for line in result.stdout.splitlines()[1:4]] == ["shop-3", "shop-1", "shop-2"]
 
 
