@@ -58,7 +58,7 @@ def _arguments(name: str, inputs: Mapping[str, Any], root: Path) -> EdgeSiteArgs
         consents = consents_of(config.get(ALLOW_DESTROY) or "")
     except ValueError as error:
         raise pulumi.InputPropertiesError(f"{full_key(ALLOW_DESTROY)}: {error}", []) from error
-    return EdgeSiteArgs(spec, catalogue(root), secret, consents)
+    return EdgeSiteArgs(spec, catalogue(root), secret, consents, root)
 
 
 def serve(root: Path) -> None:

@@ -7,10 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.environment import PROJECT_ROOT
+from stacks.package.inputs import site_of
+from stacks.provenance import built_from
 from tests.package.yaml_program import PACKAGE, program_of, written, yaml_stack
 
 pytestmark = pytest.mark.engine
@@ -64,16 +67,20 @@ def test_a_company_serves_its_own_defaults_and_profiles_by_the_files_of_the_page
     (company / "profiles" / "hardware").mkdir(parents=True)
     (company / "profiles" / "hardware" / "shop-box.yaml").write_text(profile)
     host = {**written("demo")["hosts"][0], "hardware": "shop-box"}
-    program = {
+    program: dict[str, Any] = {
         "name": "shops",
         "runtime": "yaml",
         "packages": {"edge": str(company / "package")},
         "resources": {"demo": {"type": "edge:EdgeSite", "properties": {"tier": "near", "hosts": [host], "k3s": {}}}},
-        "outputs": {"region": "${demo.region}"},
+        "outputs": {"region": "${demo.region}", "built_from": "${demo.built_from}"},
     }
     with yaml_stack(tmp_path / "shops", program, "demo") as run:
         run.up()
-        assert json.loads(run.pulumi("stack", "output", "--json").stdout) == {"region": "eu-west"}
+        outputs = json.loads(run.pulumi("stack", "output", "--json").stdout)
+    spec = site_of("demo", program["resources"]["demo"]["properties"], company)
+    assert outputs == {"region": "eu-west", "built_from": built_from(spec, project=company)}
+    # Its own code counts, as for a site file of this repository.
+    assert outputs["built_from"] != built_from(spec)
 
 
 def _output(command: str, home: Path, environment: dict[str, str]) -> str:
