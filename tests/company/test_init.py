@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from edge.cli import app
 from edge.run import program_at
 from edge.run.failure import OperationError
 from edge.run.new_repository import FROM_CHECKOUT, FROM_WHEEL, Ci, Repository, files_of, workflows, write
-from stacks.project import PROGRAM_ROOT, data_folder, found, is_project, project_name, site_file
+from stacks import provenance
+from stacks.loader import load_site
+from stacks.project import DISTRIBUTION, PROGRAM_ROOT, data_folder, found, is_project, project_name, site_file
+from stacks.provenance import built_from
 from tests.workflows.lint import judge
 
 
@@ -34,6 +38,13 @@ def test_a_company_s_workflows_set_up_the_release_that_it_pins(ci: Ci) -> None:
     assert "requirements.txt" in text
     assert "make " not in text
     assert "requirements.lock" not in text
+
+
+def test_a_company_s_repository_has_workflows_that_need_no_makefile() -> None:
+    for ci in ("github", "gitlab"):
+        files = files_of(Repository("acme-edge", "1.2.3", ci))
+        assert [path for path, text in files.items() if "edge setup" in text and "make " not in text], ci
+        assert not [path for path, text in files.items() if "make setup" in text]
 
 
 def test_actionlint_and_shellcheck_find_nothing_in_a_company_s_workflows(tmp_path: Path) -> None:
@@ -96,6 +107,35 @@ def test_the_files_of_a_company_are_at_the_top_and_ours_are_in_stacks(tmp_path: 
 
 
 # Other releases.
+
+
+def test_a_release_other_than_the_pinned_one_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repository(), tmp_path / "acme")
+    monkeypatch.chdir(tmp_path / "acme")
+    result = CliRunner().invoke(app, ["check"])
+    assert result.exit_code == 2
+    assert f"pins edge-sites 1.2.3, and this is {version(DISTRIBUTION)}" in result.stderr
+    (tmp_path / "acme" / "requirements.txt").write_text(f"edge-sites=={version(DISTRIBUTION)}\n")
+    assert "There is no site in sites" in CliRunner().invoke(app, ["check"]).stderr
+
+
+def test_what_a_company_adds_counts_for_what_a_site_was_built_from(tmp_path: Path) -> None:
+    write(repository(), tmp_path / "acme")
+    site, project = load_site("demo"), tmp_path / "acme"
+    seen = [built_from(site), built_from(site, project=project)]
+    for file, text in (("cameras/camera.py", "A = 1\n"), ("profiles/hardware/box.yaml", "x: 1\n")):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / file).write_text(text)
+        provenance._company.cache_clear()
+        seen.append(built_from(site, project=project))
+    assert len(set(seen)) == 4
+    (project / ".venv").mkdir()
+    (project / ".venv" / "tool.py").write_text("")
+    (project / "policies" / "own_rules.py").write_text("")
+    provenance._company.cache_clear()
+    assert built_from(site, project=project) == seen[-1]
 
 
 def test_a_comment_beside_a_pin_makes_no_other_environment(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ a file or a text moves, move it here too: `tests/mutants/test_catalogue.py` says
 
 from __future__ import annotations
 
+from tests.mutants.company import COMPANY
 from tests.mutants.consequences import CONSEQUENCES
 from tests.mutants.kubeconfig import KUBECONFIG
 from tests.mutants.layers import LAYERS
@@ -104,6 +105,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *ONBOARDING,
     *PREVIEW,
+    *COMPANY,
     *PACKAGE,
     *PICTURES,
     *CONSEQUENCES,

@@ -99,8 +99,8 @@ PREVIEW: tuple[Mutant, ...] = (
     Mutant(
         "a revision's state is made by the revision's own program",
         "edge/run/rehearsed_at.py",
-        "if own := _up(checkout, name):",
-        'if own := "not tried":',
+        'own = "" if name in base.rehearsed else _up(checkout, root, [name])',
+        'own = "not tried"',
         ("tests/edge/test_against.py::test_the_state_is_that_of_the_revisions_own_program",),
     ),
 )
