@@ -170,3 +170,24 @@ def test_a_site_with_errors_is_said_to_have_them(project: Project) -> None:
     said = project.edge("explain", "tier", "--site", "demo")
     assert said.code == 2
     assert "stacks/sites/demo.yaml:" in said.stderr
+
+
+def test_what_a_value_overrides_is_below_it(project: Project) -> None:
+    (project.sites / "_defaults.yaml").write_text(
+        (project.sites / "_defaults.yaml").read_text() + "  k3s:\n    version: v1.37.1+k3s1\n"
+    )
+    said = project.edge("explain", "k3s.version", "--site", "demo").stdout
+    assert re.search(
+        r"  k3s\.version: v1\.37\.1\+k3s1\s+# stacks/sites/_defaults\.yaml:\d+:\d+\n"
+        r"      overrides v1\.36\.3\+k3s1  # \S+/program_defaults\.yaml:\d+:\d+\n",
+        said,
+    ), said
+    (found,) = project.edge("explain", "k3s.version", "--site", "demo", "--json").document["values"]
+    assert [one["value"] for one in found["overridden"]] == ["v1.36.3+k3s1"]
+
+
+def test_the_groups_of_the_project_are_listed_with_their_files(project: Project) -> None:
+    (project.root / "stacks" / "groups").mkdir()
+    (project.root / "stacks" / "groups" / "acme.yaml").write_text("description: Sites of Acme\n")
+    said = project.edge("explain", "groups").stdout
+    assert "  acme  # stacks/groups/acme.yaml\n      Sites of Acme\n" in said
