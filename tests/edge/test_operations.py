@@ -94,7 +94,7 @@ def test_without_its_policies_a_preview_fails_however_well_the_engine_is_content
         "nothing = p.ResourceValidationPolicy('nothing', 'says nothing', lambda _args, _report: None)\n"
         "p.PolicyPack('edge', [nothing])\n"
     )
-    monkeypatch.setattr("edge.run.operation.POLICY_PACK", pack)
+    monkeypatch.setattr("edge.run.operation.pack_folder", lambda _root: pack)
     ran = project.edge("preview", "demo", "--rehearse")
     assert ran.code == 1
     assert "policies did not run" in ran.stdout

@@ -75,6 +75,8 @@ def copy_of_checkout(files: Sequence[str]) -> Iterator[Path]:
         for name in files:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT_ROOT / name, root / name)
+        # Tests that clone the checkout ask Git for its files.
+        subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
         for compiled in {(PROJECT_ROOT / name).parent / "__pycache__" for name in files}:
             if compiled.is_dir():
                 # Good for a file whose time and size are the same: not for the one that gets the fault.
