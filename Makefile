@@ -120,6 +120,10 @@ bench-fleet: setup ## `edge check` over 50 and 500 generated sites
 bench-side: setup ## Ten sites at once through the real engine, ten times, each site in its own process
 	@$(BIN)/python -m bench.side_by_side
 
+.PHONY: bench-many
+bench-many: setup ## Which of 500 sites a change touches, and 50 previews against `pulumi` stack after stack (some minutes)
+	@$(BIN)/python -m bench.many
+
 .PHONY: bench-recovery
 bench-recovery: setup ## From a lost agent, server, first server to a site that is up, five times each (root, half an hour)
 	@$(BIN)/python -m bench.recovery

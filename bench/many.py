@@ -1,0 +1,157 @@
+"""`make bench-many`: which of 500 sites a change touches, and 50 previews against `pulumi` stack after stack.
+
+Everything runs in a clone of this checkout with generated sites. Prints a table, and writes
+bench/results/<stamp>-many.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.generated_sites import write_sites
+from bench.results import compiled_modules_are_kept, machine, table, write
+from edge.run.stack_settings import placeholders
+from engine.environment import environment
+from engine.obtain.cli import locate
+from engine.rehearsal.serving import RehearsalServer
+from engine.rehearsal.workspace import rehearsal_workspace
+from engine.rehearsal.world import World
+from stacks.configuration import full_key
+from stacks.loader import load_site
+
+ROOT = Path(__file__).resolve().parent.parent
+_COMPONENT = "components/registration/rancher/agent.sh.j2"
+_IDENTITY = ("-c", "user.name=bench", "-c", "user.email=bench@example.com")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One command, or many of them one after the other."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def main() -> int:
+    compiled_modules_are_kept()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sites", type=int, default=500, help="sites of the fleet")
+    parser.add_argument("--previews", type=int, default=50, help="sites that are previewed")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="edge-bench-many-") as folder:
+        root = _fleet(Path(folder) / "fleet", options.sites)
+        names = sorted(path.stem for path in (root / "stacks" / "sites").glob("[!_]*.yaml"))[: options.previews]
+        figures = {
+            f"{options.sites} sites, nothing changed": measured(
+                lambda: _edge(root, "check", "--changed-since", "HEAD")
+            ),
+            f"{options.sites} sites, all checked": measured(lambda: _edge(root, "check")),
+        }
+        with (root / _COMPONENT).open("a") as script:
+            script.write("# Another line.\n")
+        touched: list[str] = []
+        one = measured(lambda: touched.extend(_touched(root)))
+        figures[f"{options.sites} sites, one component changed"] = one
+        _git(root, "checkout", "--quiet", ".")
+        together = measured(lambda: _edge(root, "preview", *names, "--rehearse"))
+        figures[f"{len(names)} previews, edge"] = together
+        alone = _plain(root, names)
+        figures[f"{len(names)} previews, pulumi one after the other"] = alone
+    rows = [[name, f"{found.seconds:.1f}", f"{found.cpu_seconds:.1f}"] for name, found in figures.items()]
+    print(table(["", "seconds", "CPU seconds"], rows))
+    print(f"the component is in the plans of {len(touched)} of {options.sites} sites, and they were found")
+    print(f"edge previews {alone.seconds / together.seconds:.1f} times as fast (target: at least 2.5)")
+    path = write(
+        "many",
+        {
+            "figures": {name: [round(one.seconds, 2), round(one.cpu_seconds, 2)] for name, one in figures.items()},
+            "touched": len(touched),
+            "times_as_fast": round(alone.seconds / together.seconds, 2),
+            "machine": machine(),
+        },
+    )
+    print(f"written to {path.relative_to(ROOT)}")
+    return 0
+
+
+def measured(work: Callable[[], object]) -> Measured:
+    """Wall time of ``work``, and CPU time of all processes that it has waited for."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    work()
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Measured(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def _fleet(root: Path, count: int) -> Path:
+    """A clone with ``count`` generated sites in place of the examples."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
+    sites = root / "stacks" / "sites"
+    for file in sites.glob("[!_]*.yaml"):
+        file.unlink()
+    (root / "stacks" / "fleet.yaml").unlink()
+    write_sites(sites, count, ROOT)
+    _git(root, "add", "--all")
+    _git(root, *_IDENTITY, "commit", "--quiet", "--message", "a fleet")
+    return root
+
+
+def _touched(root: Path) -> list[str]:
+    document = json.loads(_edge(root, "check", "--changed-since", "HEAD", "--json").stdout)
+    return [one["site"] for one in document["sites"]]
+
+
+def _edge(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`edge` of the clone's own code. Advice of a policy and a refusal are results too."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edge.cli", *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"edge {' '.join(arguments[:2])}: {done.stdout}{done.stderr}")
+    return done
+
+
+def _plain(root: Path, names: Sequence[str]) -> Measured:
+    """`pulumi preview` with the policies of each site, one after the other; making the stacks does not count."""
+    total = Measured(0.0, 0.0)
+    for name in names:
+        spec = load_site(name, root=root)
+        settings = {full_key(key): value for key, value in placeholders(spec).items()}
+        paths = rehearsal_workspace(name, root, settings)
+        with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
+            variables = {**os.environ, **environment(rehearsal=server.debug_providers, project_root=root)}
+            # A state of its own: that of `edge` has nothing of these stacks either.
+            variables["PULUMI_BACKEND_URL"] = f"file://{root / '.edge' / 'plain'}?metadata=skip"
+            (root / ".edge" / "plain").mkdir(parents=True, exist_ok=True)
+            command = [str(locate().path), "--non-interactive", "--color", "never"]
+
+            def run(*arguments: str, variables: dict[str, str] = variables, folder: Path = paths.work_dir) -> None:
+                done = subprocess.run(
+                    [*command, *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False
+                )
+                if done.returncode not in (0, 255):
+                    raise SystemExit(f"pulumi {arguments[0]}: {done.stdout}{done.stderr}")
+
+            run("stack", "init", name)
+            one = measured(lambda: run("preview", "--stack", name, "--policy-pack", str(root / "policies")))
+        total = Measured(total.seconds + one.seconds, total.cpu_seconds + one.cpu_seconds)
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(main())
