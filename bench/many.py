@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def measured(work: Callable[[], object]) -> Measured:
-    """Wall time of ``work``, and CPU time of the whole machine meanwhile: nobody waits for workers, who could ask."""
+    """Wall time of ``work``, and CPU time of the whole machine meanwhile: workers are no children of this process."""
     before, started = psutil.cpu_times(), time.perf_counter()
     work()
     seconds, after = time.perf_counter() - started, psutil.cpu_times()

@@ -11,11 +11,7 @@ import typer
 from edge.commands.options import Json
 from edge.exit_codes import DONE
 
-EXAMPLES = (
-    "edge init acme-edge   |   "
-    "edge init acme-edge --ci gitlab --backend s3://acme-edge-state   |   "
-    "edge init acme-edge --site shop-ghent --from hpe-el8000"
-)
+EXAMPLES = "edge init acme-edge   |   edge init acme-edge --ci gitlab --backend s3://acme-edge-state"
 
 
 def run(
@@ -37,14 +33,12 @@ def run(
             help="What encrypts the secrets of all stacks: passphrase, default (Pulumi Cloud), or the URL of a key.",
         ),
     ] = "passphrase",
-    site: Annotated[str, typer.Option("--site", help="Id of a first site.")] = "",
-    base: Annotated[
-        str | None,
-        typer.Option("--from", metavar="PROFILE", help="Hardware profile or tier of the first site."),
-    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Write a repository for sites of your own: it holds none of this program's code, and pins one release of it."""
+    """Write a repository for sites of your own: it holds none of this program's code, and pins one release of it.
+
+    At a terminal it then asks for a first site, as `edge new` does.
+    """
     from importlib.metadata import version
 
     from edge.commands import new
@@ -52,21 +46,19 @@ def run(
     from edge.show.document import print_json
     from stacks.project import DISTRIBUTION
 
-    if base and not site:
-        raise typer.BadParameter("--from says what a first site is made from: name it with --site")
     files = files_of(Repository(name or folder.resolve().name, version(DISTRIBUTION), ci, backend, secrets_provider))
     write(files, folder)
     if as_json:
         print_json({"folder": str(folder), "files": sorted(files), "exit": DONE})
-    else:
-        _say(folder, files)
-    if not site and not as_json and new.at_terminal():
-        site = typer.prompt("Id of the first site (empty: later)", default="", show_default=False, err=True)
-        base = typer.prompt("Its hardware profile", err=True) if site else None
+        return DONE
+    _say(folder, files)
+    if not new.at_terminal():
+        return DONE
+    site = typer.prompt("Id of the first site (empty: later)", default="", show_default=False, err=True)
     if not site:
         return DONE
     os.chdir(folder)
-    return new.run(site=site, base=base, as_json=as_json)
+    return new.run(site=site, base=typer.prompt("Hardware profile of its hosts", err=True))
 
 
 def _say(folder: Path, files: dict[str, str]) -> None:

@@ -67,6 +67,16 @@ def test_what_pulumi_takes_for_no_name_is_refused(name: str) -> None:
         Repository(name, "1.2.3")
 
 
+def test_at_a_terminal_it_asks_for_a_first_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("edge.commands.new.at_terminal", lambda: True)
+    demo = load_site("demo").hosts[0]
+    answers = ["shop", "hpe-el8000", "10.9.0.11", demo.host_key, "near", "eu"]
+    result = CliRunner().invoke(app, ["init", "acme"], input="\n".join(answers) + "\n")
+    assert result.exit_code == 0, result.output
+    assert load_site("shop", root=tmp_path / "acme").hosts[0].address == "10.9.0.11"
+
+
 def test_no_file_is_overwritten_and_none_is_written_beside_one_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     result = CliRunner().invoke(app, ["init", str(tmp_path)])
