@@ -136,8 +136,10 @@ def _path(name_or_path: str | Path, root: Path) -> Path:
     near = near_miss(name_or_path, names)
     what = f"there is no site {shown(name_or_path)}" + (f": did you mean `{near}`?" if near else "")
     where = from_root(sites_folder(root), root)
-    expected = any_of(names) if 0 < len(names) <= 12 else f"one of the {len(names)} sites in {where}"
+    expected = any_of(names) if len(names) <= 12 else f"one of the {len(names)} sites in {where}"
     remedy = f"use `{near}`" if near else "check the name, or describe the site in this file"
+    if not names:
+        expected, remedy = f"a site file, and {where} holds none", "`edge new SITE --from PROFILE` makes one"
     raise FileError([Problem.at(Position(Path(from_root(path, root)), 1, 1), "no-file", what, expected, remedy)])
 
 

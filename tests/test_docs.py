@@ -22,6 +22,25 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+_HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of ``page`` may say, as GitHub makes it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT_ROOT).as_posix())
+def test_a_link_to_a_heading_leads_to_one(page: Path) -> None:
+    links = re.findall(r"\[[^\]]*\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text())
+    local = [(file, anchor) for file, anchor in links if "://" not in file and (not file or file.endswith(".md"))]
+    missing = [
+        f"{file}#{anchor}" for file, anchor in local if anchor not in anchors(page.parent / file if file else page)
+    ]
+    assert missing == []
+
+
 def test_the_readme_counts_the_rules_that_there_are() -> None:
     (count,) = re.findall(r"\[(\d+) rules\]", (PROJECT_ROOT / "README.md").read_text())
     assert int(count) == len(CATALOGUE)

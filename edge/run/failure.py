@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from edge.exit_codes import FAILED, INTERRUPTED
 from edge.run.state_file import StateFile, state_file
-from stacks.configuration import full_key
 
 if TYPE_CHECKING:
     from components.view import SecretNeed
@@ -133,10 +132,19 @@ def secrets_missing(site: str, missing: Iterable[SecretNeed]) -> OperationError:
         f"{site} lacks these secrets in Pulumi.{site}.yaml:\n{lines}",
         (
             *(makes if any(need.generated for need in needs) else ()),
-            f"pulumi config set --secret --stack {site} {full_key(needs[0].key)}     asks for the value of each",
+            *(f"edge secrets {site} --set {need.key} < FILE" for need in needs if not need.generated),
             f"edge preview {site} --rehearse     needs none of them",
         ),
     )
+
+
+def never_applied(site: str, mode: str) -> OperationError:
+    """There is no stack, and so nothing that it could show."""
+    flag = " --rehearse" if mode == "rehearsal" else ""
+    remedies = [f"edge up {site}{flag}     applies it"]
+    if not flag:
+        remedies.append(f"edge outputs {site} --rehearse     shows those of a rehearsal")
+    return OperationError(f"{site} has no stack here: it was never applied, so it has no outputs.", tuple(remedies))
 
 
 def no_stack_to_plan(site: str, backend: str, init: str) -> OperationError:

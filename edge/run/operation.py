@@ -214,10 +214,12 @@ class Session:
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
         """The stack's outputs; secret ones masked unless asked for. Raises ``OperationError``."""
-        from pulumi.automation import CommandError
+        from pulumi.automation import CommandError, StackNotFoundError
 
         try:
             outputs = self._workspace().stack_outputs(self.site)
+        except StackNotFoundError as error:
+            raise failure.never_applied(self.site, self.mode) from error
         except CommandError as error:
             raise self._explained(str(error)) from error
         return {

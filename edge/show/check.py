@@ -128,7 +128,7 @@ def closing(result: Report) -> str:
         line += f"; {len(result.between)} clash{'es' if len(result.between) > 1 else ''} between sites"
     advisory = sum(len(stack.advisory) + len(stack.advice) for stack in stacks)
     advice = f", {advisory} pieces of advice" if advisory > 1 else ", 1 piece of advice" if advisory else ""
-    return f"{line} ({hosts} hosts, {resources} resources{advice}, {result.duration_s:.1f} s)"
+    return f"{line} ({hosts} host{'s' * (hosts != 1)}, {resources} resources{advice}, {result.duration_s:.1f} s)"
 
 
 def where(finding: PolicyResult) -> str:

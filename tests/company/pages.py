@@ -1,4 +1,4 @@
-"""The commands of README.md, CONTRIBUTING.md and docs/*.md: where they are, and what stands in for what cannot run here.
+"""The commands of README.md, CONTRIBUTING.md and docs/*.md, and what stands in for what cannot run here.
 
 A page is one story: its ```sh blocks run in their order, in one shell, in one folder. A ```text block right below a
 ```sh block is what that block shows.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
+from policies.rules import CATALOGUE
 from stacks.project import PROGRAM_ROOT
 
 PAGES = sorted(
@@ -67,6 +67,20 @@ class Instead:
 
 
 @dataclass(frozen=True)
+class Example:
+    """The block of a page that begins with ``start``, as the file ``path`` of a reader."""
+
+    page: str
+    start: str
+    path: str
+
+    @property
+    def text(self) -> str:
+        (found,) = [block.text for block in read(self.page) if block.text.startswith(self.start)]
+        return found
+
+
+@dataclass(frozen=True)
 class Story:
     """How the blocks of one page run."""
 
@@ -74,9 +88,13 @@ class Story:
     """An empty folder, or a company's repository of 50 shops, cloned from `origin`."""
     before: str = ""
     """What the page takes for granted, as shell commands."""
+    files: tuple[Example, ...] = ()
+    """Examples of other pages that the page refers to, written into the folder first."""
     values: Mapping[str, str] = field(default_factory=dict)
     """What a reader fills in."""
     instead: tuple[Instead, ...] = ()
+    after: str = ""
+    """What must hold then, as shell commands. `$SAID` is the folder of what each block has printed: 00, 01, ..."""
 
     def script(self, block: Block) -> str:
         """The block as it runs here."""
@@ -116,6 +134,21 @@ mkdir ~/states
 export PULUMI_BACKEND_URL="file://$HOME/states?metadata=skip" PULUMI_CONFIG_PASSPHRASE="a passphrase"
 pulumi stack init prod
 """
+_THE_SITE_OF_THE_QUICK_START = f"""
+edge init shops
+cd shops
+ln -s "$PROGRAM" .venv
+edge setup
+edge new shop-ghent --from hpe-el8000 --tier near --region eu-west --address 10.90.0.11 --host-key '{_HOST_KEY}'
+mkdir ~/states ~/.ssh
+"""
+_NO_DOWNLOAD = "downloads a plugin; test_the_plugins_of_the_page_are_those_of_constraints compares the versions"
+_NO_HOST = "needs the plugins and a host: tests/lab/test_site_hosts.py"
+_DOCTOR = """
+edge doctor shop-ghent > doctor && exit 1
+grep '^  broken  command plugin ' doctor
+grep '^  broken' doctor | grep -vE '(command|kubernetes) plugin|shop-ghent-a ' && exit 1
+"""
 
 # Pages whose blocks another test runs.
 ELSEWHERE = {"docs/package.md": "tests/package/test_page.py"}
@@ -132,6 +165,20 @@ STORIES = {
     "docs/own-repository.md": Story(
         values={"ADDRESS": "10.90.0.11", "KEY": _HOST_KEY}, instead=(_NOT_ON_AN_INDEX, _VENV)
     ),
+    "docs/extending.md": Story(
+        start="company",
+        files=(
+            Example("docs/layers.md", "# profiles/hardware/acme-box.yaml\n", "profiles/hardware/acme-box.yaml"),
+            Example("docs/layers.md", "# profiles/accelerators.yaml\n", "profiles/accelerators.yaml"),
+            Example("docs/policies.md", "# policies/own_rules.py\n", "policies/own_rules.py"),
+            Example("docs/own-repository.md", "from pathlib import Path\n\nimport pulumi\n", "__main__.py"),
+        ),
+        values={"ADDRESS": "10.90.0.11", "KEY": _HOST_KEY},
+        after=f"""
+grep acme-box "$SAID/00"
+grep 'policies: {len(CATALOGUE) + 2} rules on 14 resources' "$SAID/01"
+""",
+    ),
     "docs/operations.md": Story(
         start="company",
         before=_THREE_SHOPS_WITH_TELEMETRY,
@@ -143,6 +190,34 @@ STORIES = {
             ),
             Instead("edge preview SITE --save-plan", ": edge preview SITE --save-plan", "tests/edge/test_plans.py"),
             Instead("edge up SITE --plan", ": edge up SITE --plan", "tests/edge/test_plans.py"),
+        ),
+    ),
+    "docs/quick-start.md": Story(instead=(_NOT_ON_AN_INDEX, _VENV)),
+    "docs/production.md": Story(
+        before=_THE_SITE_OF_THE_QUICK_START,
+        values={"ADDRESS": "10.90.1.11"},
+        instead=(
+            Instead("pulumi plugin install resource command 1.2.1\n", ":\n", _NO_DOWNLOAD),
+            Instead("pulumi plugin install resource kubernetes 4.34.2\n", ":\n", _NO_DOWNLOAD),
+            Instead(
+                "PULUMI_BACKEND_URL=s3://acme-edge-states",
+                'PULUMI_BACKEND_URL="file://$HOME/states?metadata=skip"',
+                "no bucket: a folder",
+            ),
+            Instead("pulumi up --stack fleet", ": pulumi up --stack fleet", "no tailnet: tests/stacks/test_fleet.py"),
+            Instead(
+                "--host-key-from ADDRESS",
+                "--host-key \"$(cut -d' ' -f1,2 ~/.ssh/edge.pub)\"",
+                "no host answers, and nobody confirms its fingerprint: tests/edge/test_new.py",
+            ),
+            Instead("edge doctor shop-ghent\n", _DOCTOR, "it fails here for want of plugins and the host alone"),
+            Instead("edge preview shop-ghent\n", "edge preview shop-ghent --rehearse\n", _NO_HOST),
+            Instead("edge up shop-ghent\n", "edge up shop-ghent --rehearse\n", _NO_HOST),
+            Instead(
+                "edge kubeconfig shop-ghent",
+                ": edge kubeconfig shop-ghent",
+                "a cluster: tests/lab/test_site_kubeconfig.py",
+            ),
         ),
     ),
     "docs/pull-requests.md": Story(

@@ -62,6 +62,16 @@ def test_a_stand_in_for_what_is_on_no_page_is_noticed() -> None:
     assert story.script(blocks[0]) == "edge check a\n"
 
 
+@pytest.mark.parametrize("page", ["docs/production.md"])
+def test_the_plugins_of_the_page_are_those_of_constraints(page: str) -> None:
+    text = (PROGRAM_ROOT / page).read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^pulumi_(\w+)==(\S+)$", (PROGRAM_ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    named = dict(re.findall(r"pulumi plugin install resource (\S+) ([\d.]*\d)", text))
+    assert {name.replace("-", "_"): version for name, version in named.items()} == {
+        name: version for name, version in pins.items() if name != "policy"
+    }
+
+
 # The commands.
 
 
@@ -76,6 +86,9 @@ def test_the_commands_of_a_page_run_in_their_order(
     if story.start == "company":
         company: Company = request.getfixturevalue("company")
         folder = company.root
+    for example in story.files:
+        (folder / example.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / example.path).write_text(example.text)
     said = run(story, blocks, folder, tmp_path, program)
     for block, text in zip(blocks, said, strict=True):
         if block.shown is not None:
@@ -89,6 +102,7 @@ def run(story: Story, blocks: list[Block], folder: Path, place: Path, program: I
     script = ["set -euo pipefail", story.before]
     for number, block in enumerate(blocks):
         script += [f'exec > "{said}/{number:02}" 2>&1', story.script(block)]
+    script += [f'exec > "{place}/after" 2>&1', f'SAID="{said}"', story.after]
     done = subprocess.run(
         ["bash", "-c", "\n".join(script)],
         cwd=folder,
@@ -100,6 +114,8 @@ def run(story: Story, blocks: list[Block], folder: Path, place: Path, program: I
         timeout=600,
     )
     texts = [file.read_text() for file in sorted(said.iterdir())]
+    if done.returncode != 0 and (place / "after").exists():
+        pytest.fail(f"{blocks[0].page}: what must hold after its commands does not: {story.after}")
     if done.returncode != 0:
         at = str(blocks[len(texts) - 1]) if texts else "before the first block"
         pytest.fail(f"{at}: exit code {done.returncode}\n{texts[-1] if texts else done.stderr}")

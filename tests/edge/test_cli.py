@@ -36,7 +36,7 @@ def test_check_ends_with_one_line_that_sums_up(edge: Any, tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].split()[:2] == ["site", "tier"]
     assert result.stdout.splitlines()[1].split()[0] == "shop"
-    assert result.stdout.splitlines()[-1].startswith("1 site: all good (1 hosts")
+    assert result.stdout.splitlines()[-1].startswith("1 site: all good (1 host,")
 
 
 def test_check_has_a_row_only_for_a_site_of_which_there_is_something_to_say(edge: Any, tmp_path: Path) -> None:

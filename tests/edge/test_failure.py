@@ -92,6 +92,13 @@ def test_all_missing_secrets_are_said_at_once_with_their_reasons() -> None:
     assert "git-ssh-key" in what
 
 
+def test_a_missing_secret_is_set_by_a_command_that_makes_the_stack_too() -> None:
+    needs = [SecretNeed("ssh-private-key", "hosts accept it"), SecretNeed("k3s-token", "servers join", generated=True)]
+    remedies = failure.secrets_missing("prod", needs).remedies
+    assert "edge secrets prod --set ssh-private-key < FILE" in remedies
+    assert not [remedy for remedy in remedies if "k3s-token" in remedy]
+
+
 def test_the_automation_apis_frame_around_an_error_is_taken_off() -> None:
     said = "\n code: 255\n stdout: \n stderr: error: it is like this\n"
     assert failure.explain(said, "prod", "real", {}).what == "it is like this"

@@ -33,6 +33,13 @@ def ops(document: dict[str, Any]) -> set[str]:
     return {resource["op"] for resource in document["resources"]}
 
 
+def test_outputs_of_a_site_that_was_never_applied_are_missing_and_it_says_how_to_get_them(project: Project) -> None:
+    ran = project.edge("outputs", "demo", "--rehearse")
+    assert ran.code == 1
+    assert "was never applied" in ran.stderr
+    assert "edge up demo --rehearse" in ran.stderr
+
+
 def test_a_preview_of_a_new_site_creates_everything_and_needs_no_secret(project: Project) -> None:
     ran = project.edge("preview", "demo", "--rehearse", "--json")
     assert ran.code == 0, ran.stdout + ran.stderr

@@ -189,3 +189,10 @@ def test_problems_are_plain_data_for_machines() -> None:
         "expected": "`device`, `near`, `far` or `cloud`",
         "remedy": "write `near`",
     }
+
+
+def test_where_there_is_no_site_yet_an_unknown_one_is_answered_by_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "sites").mkdir()
+    with pytest.raises(FileError) as raised:
+        load_site("shop", root=tmp_path)
+    assert "edge new SITE" in raised.value.problems[0].remedy
