@@ -140,6 +140,9 @@ def _path(name_or_path: str | Path, root: Path) -> Path:
     remedy = f"use `{near}`" if near else "check the name, or describe the site in this file"
     if not names:
         expected, remedy = f"a site file, and {where} holds none", "`edge new SITE --from PROFILE` makes one"
+    if name_or_path in site_rules.OTHER_STACKS:
+        what = f"{shown(name_or_path)} is no site but the stack of {site_rules.OTHER_STACKS[name_or_path]}"
+        remedy = f"`pulumi preview -s {name_or_path}` and `pulumi up -s {name_or_path}` work on it"
     raise FileError([Problem.at(Position(Path(from_root(path, root)), 1, 1), "no-file", what, expected, remedy)])
 
 

@@ -16,9 +16,9 @@ from stacks.rules import addresses, air_gap, hosts, waivers
 from stacks.shared.settings import STACK as SHARED
 from stacks.site import SiteSpec
 
-__all__ = ["findings"]
+__all__ = ["OTHER_STACKS", "findings"]
 
-_OTHER_STACKS = {"fleet": "what exists once for all sites", SHARED: "the secrets that sites share"}
+OTHER_STACKS = {"fleet": "what exists once for all sites", SHARED: "the secrets that sites share"}
 """Names of the stacks that are no sites."""
 
 
@@ -40,8 +40,8 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
 
 def _name(spec: SiteSpec) -> Iterator[Finding]:
     """A stack has one name, and two of them are taken."""
-    if spec.site in _OTHER_STACKS:
-        what = f"the site is called `{spec.site}`, and so is the stack of {_OTHER_STACKS[spec.site]}"
+    if spec.site in OTHER_STACKS:
+        what = f"the site is called `{spec.site}`, and so is the stack of {OTHER_STACKS[spec.site]}"
         yield Finding(("site",), what, "a name that no other stack has", "rename the site, its file and its stack")
 
 

@@ -196,3 +196,12 @@ def test_where_there_is_no_site_yet_an_unknown_one_is_answered_by_how_to_make_on
     with pytest.raises(FileError) as raised:
         load_site("shop", root=tmp_path)
     assert "edge new SITE" in raised.value.problems[0].remedy
+
+
+@pytest.mark.parametrize("stack", ["fleet", "shared"])
+def test_a_stack_that_is_no_site_is_answered_by_the_commands_for_it(stack: str) -> None:
+    with pytest.raises(FileError) as raised:
+        load_site(stack)
+    (problem,) = raised.value.problems
+    assert "is no site but the stack of" in problem.what
+    assert f"pulumi up -s {stack}" in problem.remedy
