@@ -10,6 +10,7 @@ from typing import Any
 from components.view import SecretNeed
 from stacks.configuration import PLACEHOLDER, full_key
 from stacks.parts import required
+from stacks.project import project_name
 from stacks.shared.settings import loaded, shared_keys
 from stacks.site import SiteSpec
 
@@ -69,7 +70,8 @@ def read_settings(root: Path, stack: str) -> StackSettings:
     plain: dict[str, str] = {}
     secure: dict[str, str] = {}
     for key, value in config.items():
-        full = key if ":" in key else full_key(key)
+        # As Pulumi reads it: the namespace that is left out is the name of the project.
+        full = key if ":" in key else f"{project_name(root)}:{key}"
         if isinstance(value, dict) and "secure" in value:
             secure[full] = str(value["secure"])
         elif not isinstance(value, dict | list):

@@ -46,6 +46,14 @@ def test_a_key_without_a_namespace_is_the_projects(tmp_path: Path, demo: SiteSpe
     assert "edge:k3s-token" in read_settings(tmp_path, "demo").secure
 
 
+def test_a_key_without_a_namespace_is_none_of_ours_in_a_project_of_another_name(tmp_path: Path, demo: SiteSpec) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: shops\nruntime: python\n")
+    (tmp_path / "Pulumi.demo.yaml").write_text("config:\n  k3s-token: {secure: v1:x}\n")
+    settings = read_settings(tmp_path, "demo")
+    assert "k3s-token" in [need.key for need in settings.missing(demo)]
+    assert settings.secure == {"shops:k3s-token": "v1:x"}
+
+
 def test_with_an_esc_environment_the_file_does_not_tell_what_is_missing(tmp_path: Path, demo: SiteSpec) -> None:
     write(tmp_path, "environment: [edge/prod]\n")
     assert read_settings(tmp_path, "demo").missing(demo) == ()
