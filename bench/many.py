@@ -64,6 +64,8 @@ def main() -> int:
         one = measured(lambda: touched.extend(_touched(root)))
         figures[f"{options.sites} sites, one component changed"] = one
         _git(root, "checkout", "--quiet", ".")
+        # For both, the stacks are there: making them does not count.
+        _edge(root, "preview", *names, "--rehearse")
         together = measured(lambda: _edge(root, "preview", *names, "--rehearse"))
         figures[f"{len(names)} previews, edge"] = together
         alone = _plain(root, names)
@@ -128,7 +130,7 @@ def _edge(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _plain(root: Path, names: Sequence[str]) -> Measured:
-    """`pulumi preview` with the policies of each site, one after the other; making the stacks does not count."""
+    """`pulumi preview` with the policies of each site, one after the other."""
     found = [_plain_preview(root, name) for name in names]
     return Measured(sum(one.seconds for one in found), sum(one.cpu_seconds for one in found))
 
