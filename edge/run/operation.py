@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.consequence import Consequence
 from components.host.applied import Applied
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
-from edge.run import failure, new_stack, plans, secrets_provider
+from edge.run import actor, failure, new_stack, plans, secrets_provider
 from edge.run.cluster_access import ClusterAccess, Renewal
 from edge.run.consent import impossible
 from edge.run.events import Diagnostic, Run, Step
@@ -184,7 +184,8 @@ class Session:
         setting for the scripts on the hosts. It stays in the stack's settings until an `up` has succeeded, so that
         plain `pulumi up` can go on with what was interrupted. ``renewal`` is what the preview has found.
         """
-        command = ["up", "--yes", "--skip-preview"] if plan is None else ["up", "--yes", "--plan", str(plan.resolve())]
+        command = ["up", "--yes", "--message", actor.message("up")]
+        command += ["--skip-preview"] if plan is None else ["--plan", str(plan.resolve())]
         key = full_key(ALLOW_DESTROY)
         if consent:
             command += ["--config", f"{key}={consent}"]
@@ -210,7 +211,12 @@ class Session:
 
     def destroy(self, on_step: OnStep, on_interrupt: OnInterrupt | None = None) -> Outcome:
         """Remove everything that the stack holds. The stack stays, with its history."""
-        return self._destroy("destroy", ["destroy", "--yes", "--skip-preview"], on_step, on_interrupt)
+        return self._destroy(
+            "destroy",
+            ["destroy", "--yes", "--skip-preview", "--message", actor.message("destroy")],
+            on_step,
+            on_interrupt,
+        )
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
         """The stack's outputs; secret ones masked unless asked for. Raises ``OperationError``."""

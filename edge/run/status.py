@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.exit_codes import DONE, FAILED
-from edge.run import pool
+from edge.run import actor, pool
 from edge.run.events import STACK_TYPE
 from edge.run.failure import OperationError, state_lost
 from edge.run.state_file import backend_folder
@@ -53,6 +53,8 @@ class Update:
     """The commit that was checked out; empty where the project was no Git repository."""
     dirty: bool = False
     """Whether files differed from that commit."""
+    by: str = ""
+    """Who ran `edge`; empty where it was another program."""
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -61,6 +63,7 @@ class Update:
             "ended": self.ended,
             "revision": self.revision or None,
             "dirty": self.dirty,
+            "by": self.by or None,
         }
 
 
@@ -208,6 +211,7 @@ def _update(entry: Mapping[str, Any]) -> Update:
         ended=_moment(entry.get("endTime")),
         revision=about.get("git.head", ""),
         dirty=about.get("git.dirty") == "true",
+        by=actor.who(entry.get("message") or ""),
     )
 
 

@@ -68,6 +68,7 @@ def _last(site: SiteStatus) -> str:
     if site.last is not None:
         result = _WORDS.get(site.last.result, site.last.result)
         said.insert(0, result if site.last.kind == "update" else f"{site.last.kind} {result}")
+        said += [f"by {site.last.by}"] if site.last.by else []
     return ", ".join(said) or "-"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge.run import status
+from edge.run import actor, status
 from edge.run.status import SiteStatus
 from engine.environment import environment, file_backend
 from stacks.loader import load_site
@@ -42,7 +42,8 @@ def deployment(name: str, pending: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def entry(result: str = "succeeded", kind: str = "update") -> dict[str, Any]:
     about = {"git.head": HEAD, "git.dirty": "true"}
-    return {"kind": kind, "result": result, "endTime": 1795661911, "environment": about}
+    said = "edge up by alice@laptop"
+    return {"kind": kind, "result": result, "endTime": 1795661911, "message": said, "environment": about}
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_row_says_what_was_applied_when_and_how_it_ended(project: Project, sta
     assert ran.code == 0
     header, row, *_, last = ran.stdout.splitlines()
     assert header.split("  ")[0] == "site"
-    assert row.split() == ["demo", "2026-11-20", "09:11", "01234567*", "abcdef01", "1", "ok"]
+    assert row.split() == ["demo", "2026-11-20", "09:11", "01234567*", "abcdef01", "1", "ok,", "by", "alice@laptop"]
     assert last == "1 site: 1 applied"
     assert max(len(line) for line in (header, row)) <= 80
     document = project.edge("status", "demo", "--json").document
@@ -87,6 +88,7 @@ def test_a_row_says_what_was_applied_when_and_how_it_ended(project: Project, sta
                 "ended": "2026-11-26T02:58:31Z",
                 "revision": HEAD,
                 "dirty": True,
+                "by": "alice@laptop",
             },
         }
     ]
@@ -116,9 +118,19 @@ def test_a_site_without_a_state_was_never_applied_and_a_stack_without_a_file_is_
 def test_pending_operations_and_a_failed_update_are_said(project: Project, states: Path) -> None:
     write(states, "demo", deployment("demo", ("demo-a-k3s",)), entry("failed"))
     ran = project.edge("status")
-    assert "failed, 1 pending" in ran.stdout
+    assert "failed, 1 pending, by alice@laptop" in ran.stdout
     assert "demo: begun and not finished: creating demo-a-k3s" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "1 site: 1 applied, 1 failed last, 1 with pending operations"
+
+
+def test_a_job_names_who_started_it_and_a_person_is_named_with_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "alice")
+    monkeypatch.setattr("socket.gethostname", lambda: "laptop")
+    assert actor.who(actor.message("up", {})) == "alice@laptop"
+    assert actor.who(actor.message("destroy", {"GITHUB_ACTOR": "renovate[bot]"})) == "renovate[bot]"
+    assert actor.who(actor.message("up", {"GITLAB_USER_LOGIN": "x\x1b[31m y"})) == "x_[31m_y"
+    assert actor.who("a commit's first line") == ""
+    assert actor.who("edge up by \x1b[31m") == ""
 
 
 @pytest.mark.parametrize("content", [b"", b'{"version": 3, "checkp', b"[]", b'{"checkpoint": {"latest": []}}'])
@@ -179,6 +191,7 @@ def test_what_was_rehearsed_is_told_by_its_state_and_pulumi_says_the_same_withou
     assert found["state"] == "applied"
     assert found["built_from"] == built_from(load_site("demo", root=project.root), project=project.root)
     assert found["last_update"]["result"] == "succeeded"
+    assert found["last_update"]["by"] == actor.who(actor.message("up"))
     assert project.edge("status", "--json").document["sites"][0]["state"] == "never"
     backend = file_backend(project.root / ".edge" / "rehearsal")
     variables = environment(project_root=project.root, backend=backend)
