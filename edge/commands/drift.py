@@ -16,7 +16,7 @@ def run(
     changed_since: ChangedSince = None,
 ) -> int:
     """Compare hosts with what their site files plan: files, settings, units, releases. Read-only."""
-    from edge.hosts.drift import find_drift
+    from edge.hosts.drift import find_drift, remember
     from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.drift import report
@@ -26,6 +26,7 @@ def run(
     files = several.files_for(selection(sites, selector, everything, changed_since), project_root())
     with counting("drift", "hosts probed") as tell:
         result = find_drift(files, project_root(), tell)
+    remember(result, project_root())
     if as_json:
         print_json(result.as_dict())
     else:

@@ -164,10 +164,14 @@ def _apply(session: Session, planned: Outcome, plan: Path | None, *, consent: bo
 
 
 def _drift(probe: DriftProbe) -> Report:
+    from edge.hosts.drift import remember
+    from edge.run.project import project_root
     from edge.show.progress import counting
 
     with counting("drift", "hosts probed") as tell:
-        return probe.result(tell)
+        found = probe.result(tell)
+    remember(found, project_root())
+    return found
 
 
 def _finish(done: Outcome, found: Report | None, as_json: bool, diff: bool) -> int:

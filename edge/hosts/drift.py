@@ -20,6 +20,8 @@ from components.host.spec import HostSpec
 from components.shell import as_root
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.hosts.ssh import Hosts, NotAnswered, connected
+from edge.run import drift_seen
+from edge.run.drift_seen import Seen
 from edge.run.failure import OperationError, secrets_missing
 from edge.run.operation import opened_stack
 from edge.run.program import recorded, rehearsed
@@ -154,6 +156,15 @@ class Planned:
     file: Path
     expected: Mapping[str, Sequence[Expected]]
     """By the host's name."""
+
+
+def remember(found: Report, root: Path) -> None:
+    """Keep what was seen, for `edge status`. A site that was not looked at keeps what was seen before."""
+    at = drift_seen.now()
+    for site in found.sites:
+        if site.hosts and not (site.problems or site.failure):
+            drifted, lost = ([host.name for host in hosts] for hosts in (site.drifted, site.not_reached))
+            drift_seen.remember(site.site, Seen(at, len(site.hosts), tuple(drifted), tuple(lost)), root)
 
 
 def find_drift(files: Sequence[Path], root: Path = PROJECT_ROOT, tell: Tell = lambda _done, _hosts: None) -> Report:

@@ -14,13 +14,14 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from edge.exit_codes import DONE, FAILED
 from edge.run import actor, pool
+from edge.run.drift_seen import Seen, last_seen
 from edge.run.events import STACK_TYPE
 from edge.run.failure import OperationError, state_lost
 from edge.run.state_file import backend_folder
@@ -85,6 +86,8 @@ class SiteStatus:
     last: Update | None = None
     why: str = ""
     """Why the state could not be read."""
+    drift: Seen | None = None
+    """What `edge drift` saw when it last looked from this checkout; None where it never did."""
 
     @property
     def code(self) -> int:
@@ -100,6 +103,7 @@ class SiteStatus:
             "resources": self.resources,
             "pending": list(self.pending),
             "last_update": self.last.as_dict() if self.last else None,
+            "drift_seen": self.drift.as_dict() if self.drift else None,
         }
         return {**document, "error": {"what": self.why}} if self.why else document
 
@@ -159,6 +163,8 @@ def status(names: Sequence[str], root: Path, *, rehearse: bool = False, everythi
         stacks = [_stem(file) for file in (folder / "stacks" / project).glob("*.json*")]
     else:
         found, stacks = _asked(names, root, variables)
+    if not rehearse:
+        found = [replace(one, drift=last_seen(one.site, root)) for one in found]
     others = sorted({*stacks} - {*names, FLEET, SHARED, ""}) if everything else []
     return Report(found, backend, mode, others)
 

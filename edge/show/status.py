@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.text import Text
 
@@ -24,6 +26,8 @@ def report(out: Console, found: Report) -> None:
     for site in found.sites:
         for one in site.pending:
             paragraph(out, f"{site.site}: begun and not finished: {one}", "yellow")
+        for said in _drift(site):
+            paragraph(out, f"{site.site}: {said}", "yellow")
         if site.why:
             paragraph(out, f"{site.site}: {site.why}", "red")
     if found.without_file:
@@ -31,6 +35,15 @@ def report(out: Console, found: Report) -> None:
     if found.backend:
         paragraph(out, f"state: {found.backend}{' (rehearsal)' if found.mode == 'rehearsal' else ''}", "dim")
     out.print(Text(line(found), style="bold red" if found.code else "bold"))
+
+
+def _drift(site: SiteStatus) -> Iterator[str]:
+    """What was wrong with the hosts when somebody last looked."""
+    if seen := site.drift:
+        when = f"when `edge drift` last looked, on {seen.at.replace('T', ' ')[:16]} (UTC)"
+        for names, what in ((seen.drifted, "not as planned"), (seen.not_reached, "not reached")):
+            if names:
+                yield f"{len(names)} of {seen.hosts} hosts {what} {when}: {', '.join(names)}"
 
 
 def line(found: Report) -> str:

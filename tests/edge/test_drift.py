@@ -158,6 +158,21 @@ def test_what_differs_is_named_with_the_line_that_puts_it_right(project: Project
     assert ran.stdout.splitlines()[-1].startswith("1 site, 1 host: 1 difference on 1 ")
 
 
+def test_status_says_what_was_seen_when_somebody_last_looked(project: Project, shops: Path, server: Server) -> None:
+    file = shop(shops, server)
+    (unknown,) = project.edge("status", file, "--json").document["sites"]
+    assert unknown["drift_seen"] is None
+    server.answer = as_planned(file, project).replace("kernel.panic\t10", "kernel.panic\t0")
+    assert project.edge("drift", file).code == 1
+    (known,) = project.edge("status", file, "--json").document["sites"]
+    assert (known["drift_seen"]["drifted"], known["drift_seen"]["hosts"]) == (["a"], 1)
+    said = " ".join(project.edge("status", file).stdout.split())
+    assert "shop: 1 of 1 hosts not as planned when `edge drift` last looked, on 2" in said
+    server.answer = as_planned(file, project)
+    assert project.edge("drift", file).code == 0
+    assert "not as planned" not in project.edge("status", file).stdout
+
+
 def test_the_word_to_write_is_not_the_one_that_stands_there(project: Project, shops: Path, server: Server) -> None:
     file = shop(shops, server)
     first = project.edge("drift", file, "--json").document["sites"][0]["remedy"]

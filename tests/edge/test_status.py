@@ -90,6 +90,7 @@ def test_a_row_says_what_was_applied_when_and_how_it_ended(project: Project, sta
                 "dirty": True,
                 "by": "alice@laptop",
             },
+            "drift_seen": None,
         }
     ]
 
