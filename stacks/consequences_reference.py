@@ -55,7 +55,9 @@ K3s' install script asks the disk before it changes it, and stops with nothing t
 release, role or node name do not agree. Consent is a setting of the stack that names host and change (the last column
 above):
 
-    pulumi config set --stack prod edge:allow-destroy prod-a:k3s-patch-downgrade:2026-11-26
+```sh
+pulumi config set --stack prod edge:allow-destroy prod-a:k3s-patch-downgrade:2026-11-26
+```
 
 Several are separated by spaces. The last word is yours; it makes the consent one that counts once: the host notes it
 in `/var/lib/edge/consents`. It reaches the host by standard input and is in no trigger. Remove the setting
@@ -72,7 +74,9 @@ whose K3s has another token is refused before anything is changed on it.
 
 To adopt a host on purpose (its old site is gone, or the state of its own was lost), consent to it and run `up`:
 
-    pulumi config set --stack prod edge:allow-destroy prod-a:host-adopted:2026-11-26
+```sh
+pulumi config set --stack prod edge:allow-destroy prod-a:host-adopted:2026-11-26
+```
 
 Only the mark changes hands. K3s of another node on that host stops the run later: remove it first
 (`k3s-uninstall.sh`, or `edge destroy` of the old site). Kubernetes that this program did not install (RKE2, k0s,
