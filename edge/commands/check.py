@@ -50,14 +50,15 @@ def run(
     from edge.show.progress import counting
     from edge.show.render import console
 
+    root = project_root()
     # What is wrong with them would otherwise be said once for each site.
-    policies_of(project_root())
+    policies_of(root)
     chosen = selection(sites, selector, everything, changed_since)
-    files = several.files_with_fleet(chosen, project_root(), jobs)
+    files = several.files_with_fleet(chosen, root, jobs)
     result, out = Report(), console()
     table = None if as_json else Table(out, files, everything=verbose)
-    with comparing.before(against, project_root()) if against else nullcontext() as before:
-        checked: Iterable[SiteCheck] = check_files(files, project_root(), jobs)
+    with comparing.before(against, root) if against else nullcontext() as before:
+        checked: Iterable[SiteCheck] = check_files(files, root, jobs)
         if before is not None:
             # What an edit destroys comes first, above the table.
             checked = [compared(found, before) for found in checked]
@@ -65,12 +66,12 @@ def run(
                 edits(out, checked)
         with counting("check", "sites checked") if not as_json else nullcontext(_untold) as tell:
             for number, found in enumerate(checked, 1):
-                result.add(found, project_root())
+                result.add(found, root)
                 tell(number, len(files))
                 if table is not None:
                     table.row(found)
-    result.shared = check_shared(files, project_root())
-    result.between = check_between(result.sites, project_root())
+    result.shared = check_shared(files, root)
+    result.between = check_between(result.sites, root)
     result.duration_s = time.monotonic() - started
     if as_json:
         print_json(result.as_dict())

@@ -23,10 +23,11 @@ def run(
     from edge.show.progress import counting
     from edge.show.render import console
 
-    files = several.files_for(selection(sites, selector, everything, changed_since), project_root())
+    root = project_root()
+    files = several.files_for(selection(sites, selector, everything, changed_since), root)
     with counting("drift", "hosts probed") as tell:
-        result = find_drift(files, project_root(), tell)
-    remember(result, project_root())
+        result = find_drift(files, root, tell)
+    remember(result, root)
     if as_json:
         print_json(result.as_dict())
     else:

@@ -42,19 +42,18 @@ def run(
     from stacks.loader import site_layers
 
     found = explained(field)
-    at = [values_at(one, site, project_root()) for one in found] if site else []
+    root = project_root()
+    at = [values_at(one, site, root) for one in found] if site else []
     if as_json:
-        fields = [
-            {**one.as_dict(), "choices": [choice.as_dict() for choice in choices(one, project_root())]} for one in found
-        ]
+        fields = [{**one.as_dict(), "choices": [choice.as_dict() for choice in choices(one, root)]} for one in found]
         document = {"fields": fields, "site": Path(site).stem if site else None}
         print_json({**document, "values": [value.as_dict() for values in at for value in values], "exit": DONE})
         return DONE
-    out, layers = console(), site_layers(project_root())
+    out, layers = console(), site_layers(root)
     for number, one in enumerate(found):
         if number:
             out.print()
-        explanation(out, one, layers, choices(one, project_root()))
+        explanation(out, one, layers, choices(one, root))
         if site:
-            values(out, Path(site).stem, one, at[number], project_root())
+            values(out, Path(site).stem, one, at[number], root)
     return DONE

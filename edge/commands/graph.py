@@ -48,15 +48,16 @@ def run(
     from edge.show.render import console, failure
     from stacks.catalogue import catalogue
 
-    spec, recording, _ = recorded_site(site, project_root())
+    root = project_root()
+    spec, recording, _ = recorded_site(site, root)
     outcome = None
     if preview or rehearse:
-        with opened(site, rehearse=rehearse, root=project_root(), against=against) as session:
+        with opened(site, rehearse=rehearse, root=root, against=against) as session:
             outcome = previewed(session, quiet=as_json or svg == "-")
     # A preview that ended before it came to any resource has nothing to mark.
     run = outcome.run if outcome and outcome.run.resources else None
     mode = outcome.mode if outcome and run else "written"
-    graph = graph_of(spec, catalogue(project_root()), resources_of(recording.resources, run), mode)
+    graph = graph_of(spec, catalogue(root), resources_of(recording.resources, run), mode)
     if svg is not None:
         write_text(svg, drawn(graph))
     if as_json:

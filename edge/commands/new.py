@@ -85,17 +85,18 @@ def run(
     from edge.run.new_site import Answers, base_of, clashes, drafted, require_free
     from sitefile.problems import FileError
 
-    require_free(site, project_root())
-    made_from = base_of(base, project_root())
+    root = project_root()
+    require_free(site, root)
+    made_from = base_of(base, root)
     asking = _Asking(not as_json and at_terminal())
     given = Answers(site, (), tier=tier, region=region, hardware=hardware, api_address=api_address)
     hosts = _hosts(made_from, given, asking, address or [], host_key or [], host_key_from or [], fingerprint or [])
     answers = _completed(made_from, replace(given, hosts=hosts), asking)
-    draft = drafted(made_from, answers, project_root())
+    draft = drafted(made_from, answers, root)
     # What was given here and is wrong is said before anything is written.
     if wrong := [problem for problem in draft.checked.problems if _is_given(problem.path)]:
         raise FileError(wrong)
-    if between := clashes([draft], project_root()) if draft.checked.model is not None else []:
+    if between := clashes([draft], root) if draft.checked.model is not None else []:
         raise FileError(between)
     draft.write()
     return _written(made_from, draft, as_json)

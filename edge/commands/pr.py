@@ -35,10 +35,11 @@ def run(
     from edge.show.pull_request import PullRequest, SiteChange, comment
 
     chosen = selection(sites, selector, False)
-    changed = changed_since(base, chosen.files(project_root()), project_root(), jobs)
+    root = project_root()
+    changed = changed_since(base, chosen.files(root), root, jobs)
     found = []
     with counting("pr", "sites previewed") as tell:
-        for one in previews(changed.files, base, project_root(), jobs):
+        for one in previews(changed.files, base, root, jobs):
             found.append(SiteChange(one.site, one.nodes, one.document or {}, one.error, one.cost_before))
             tell(len(found), len(changed.files))
     unchanged = changed.asked - len(changed.files)

@@ -41,10 +41,11 @@ def run(
     from edge.show.document import print_json
     from edge.show.html_report import html_report
 
+    root = project_root()
     # What is wrong with them would otherwise be said once for each site.
-    policies_of(project_root())
+    policies_of(root)
     chosen = selection(sites, selector, everything, changed_since)
-    found = overview(several.files_with_fleet(chosen, project_root(), jobs), project_root(), jobs)
+    found = overview(several.files_with_fleet(chosen, root, jobs), root, jobs)
     if html is not None:
         write_text(html, html_report(found))
     if as_json:

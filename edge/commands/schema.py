@@ -27,13 +27,14 @@ def run(
 
     if check_only and write:
         raise typer.BadParameter("--check and --write exclude each other")
+    root = project_root()
     if not check_only and not write:
         wanted = next((path for path in schema.SCHEMAS if file in (None, path.as_posix(), path.name)), None)
         if wanted is None:
             raise typer.BadParameter(f"expected {any_of(path.as_posix() for path in schema.SCHEMAS)}")
-        sys.stdout.write(schema.render(wanted, project_root()))
+        sys.stdout.write(schema.render(wanted, root))
         return DONE
-    states = schema.write(project_root(), check_only=check_only)
+    states = schema.write(root, check_only=check_only)
     code = FAILED if "out of date" in states.values() else DONE
     if as_json:
         print_json({"files": {path.as_posix(): state for path, state in states.items()}, "exit": code})

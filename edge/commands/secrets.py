@@ -54,16 +54,17 @@ def run(
     from edge.show.render import console
     from edge.show.secrets import changes, listing
 
-    specs = sites_of(several.files_for(chosen, project_root()), project_root())
+    root = project_root()
+    specs = sites_of(several.files_for(chosen, root), root)
     if generate:
-        done = [made(spec, project_root()) for spec in specs]
+        done = [made(spec, root) for spec in specs]
     elif key:
         short = require_key(specs, key)
         value = _value(short, ", ".join(spec.site for spec in specs), as_json)
-        done = [set_value(spec, short, value, project_root()) for spec in specs]
+        done = [set_value(spec, short, value, root) for spec in specs]
     else:
         done = []
-    states = with_ages([one for spec in specs for one in states_of(spec, project_root())], project_root())
+    states = with_ages([one for spec in specs for one in states_of(spec, root)], root)
     failed = max((change.code for change in done), default=DONE)
     code = failed or (FAILED if not (generate or key) and any(not one.sound for one in states) else DONE)
     if as_json:
@@ -84,12 +85,13 @@ def _shared(chosen: Selection, key: str | None, as_json: bool) -> int:
     from edge.show.render import console
     from edge.show.secrets import changes, shared_listing
 
-    specs = sites_of(several.files_for(chosen, project_root()), project_root())
+    root = project_root()
+    specs = sites_of(several.files_for(chosen, root), root)
     done = []
     if key:
         short = require_shareable(specs, key)
-        done = [set_shared(short, _value(short, "all sites that share it", as_json), project_root())]
-    found = shared_secrets(specs, project_root())
+        done = [set_shared(short, _value(short, "all sites that share it", as_json), root)]
+    found = shared_secrets(specs, root)
     exposed = not key and any(one.state == "plain text" for one in found)
     code = max((change.code for change in done), default=FAILED if exposed else DONE)
     if as_json:

@@ -30,15 +30,16 @@ def run(
 
     chosen = selection(sites, selector, everything)
     unknown: OperationError | None = None
+    root = project_root()
     try:
         # A stack has the name of its site's file.
-        names = list(dict.fromkeys(one.stem for one in chosen.files(project_root())))
+        names = list(dict.fromkeys(one.stem for one in chosen.files(root)))
     except OperationError as error:
         if chosen.single is None:
             raise
         # Its stack may still be there.
         names, unknown = [Path(chosen.single).stem if is_path(chosen.single) else chosen.single], error
-    found = status(names, project_root(), rehearse=rehearse, everything=not (chosen.names or chosen.narrowed))
+    found = status(names, root, rehearse=rehearse, everything=not (chosen.names or chosen.narrowed))
     if unknown is not None and found.sites[0].state == "never":
         raise unknown
     if as_json:

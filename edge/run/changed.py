@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from edge.run import fingerprint, pool, revision
 from edge.run.failure import OperationError
-from edge.run.program_at import Program, has_program, program_of
-from stacks.project import PROGRAM_ROOT, sites_folder
+from edge.run.program_at import Program, program_of
+from stacks.project import sites_folder
 
 # No plan is made from these. Policies judge a plan, and are no part of it.
 _NO_PLAN = frozenset({"docs", "tests", "lab", "bench", "policies"})
@@ -69,9 +68,8 @@ def changed_since(ref: str, files: Sequence[Path], root: Path, jobs: int | None 
             checkout = Path(folder).resolve() / "checkout"
             revision.check_out(commit, root, checkout)
             there = [name for name in todo if (checkout / name).is_file()]
-            here = Program(Path(sys.executable), root if has_program(root) else PROGRAM_ROOT)
             try:
-                wanted = [(root, here, todo), (checkout, program_of(checkout, root), there)]
+                wanted = [(root, program_of(root, root), todo), (checkout, program_of(checkout, root), there)]
             except OperationError as error:
                 every = dict.fromkeys(files, error.what)
                 return Changed(ref, commit, files, len(files), {**every, **uncompared}, removed)

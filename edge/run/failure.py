@@ -53,7 +53,7 @@ _NO_CREDENTIALS = re.compile(r"asked for the client to provide credentials|: Una
 _LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
 
 
-def explain(said: str, site: str, mode: str, variables: Mapping[str, str], project: str = "edge") -> OperationError:
+def explain(said: str, site: str, mode: str, variables: Mapping[str, str], project: str) -> OperationError:
     """The CLI's last message, with what to do about it."""
     text = _without_dump(said)
     if _LOCKED.search(text) or _SERVICE_CONFLICT in text:
@@ -63,7 +63,7 @@ def explain(said: str, site: str, mode: str, variables: Mapping[str, str], proje
     return OperationError(text, _remedies(text, site, mode))
 
 
-def state_lost(site: str, mode: str, variables: Mapping[str, str], project: str = "edge") -> OperationError | None:
+def state_lost(site: str, mode: str, variables: Mapping[str, str], project: str) -> OperationError | None:
     """What to say before a stack is made anew although it has had resources; None where it has not."""
     state = state_file(site, variables, project)
     if mode == "rehearsal" or state is None or not state.lost:
@@ -94,7 +94,7 @@ def _restored(state: StateFile) -> str:
 
 
 def remedy_for(
-    errors: Iterable[Diagnostic], site: str, mode: str, variables: Mapping[str, str], project: str = "edge"
+    errors: Iterable[Diagnostic], site: str, mode: str, variables: Mapping[str, str], project: str
 ) -> OperationError | None:
     """Advice on errors that are shown as they are; None where there is none."""
     said = "\n".join(error.message for error in errors)

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.run.failure import OperationError
+from edge.run.project import REQUIREMENTS
 from engine.obtain import cache
 from engine.obtain.cli import installed_path
 from stacks.project import PROGRAM_ROOT
 
-PINS = ("requirements.txt", "constraints.txt")
+PINS = (REQUIREMENTS, "constraints.txt")
 """The files that say which releases are used."""
 _PROGRAM = ("components", "sitefile", "stacks", "engine", "edge")
 
@@ -87,7 +88,7 @@ def _environment(checkout: Path) -> Path:
             say(f"Installing the releases that the other revision pins, once, into {folder}")
             _run([sys.executable, "-m", "venv", str(aside)], checkout)
             install = ["-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-compile"]
-            _run([str(aside / "bin" / "python"), *install, "--requirement", PINS[0]], checkout)
+            _run([str(aside / "bin" / "python"), *install, "--requirement", REQUIREMENTS], checkout)
     return folder
 
 

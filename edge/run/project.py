@@ -10,7 +10,7 @@ from edge.exit_codes import BAD_INPUT
 from edge.run.failure import OperationError
 from stacks.project import DISTRIBUTION, PROGRAM_ROOT, found, is_project
 
-PINS = "requirements.txt"
+REQUIREMENTS = "requirements.txt"
 """The file of a company's repository that pins the release."""
 _PIN = re.compile(rf"^{DISTRIBUTION}\s*==\s*(?P<version>[^\s;#\\]+)", re.MULTILINE | re.IGNORECASE)
 
@@ -35,7 +35,7 @@ def project_root() -> Path:
 
 def pinned(root: Path) -> str:
     """The release of this program that the project pins; empty where it pins none."""
-    file = root / PINS
+    file = root / REQUIREMENTS
     pin = _PIN.search(file.read_text(encoding="utf-8")) if file.is_file() else None
     return pin["version"] if pin else ""
 
@@ -45,9 +45,10 @@ def _require_release(root: Path) -> None:
     if not wanted or wanted == (this := version(DISTRIBUTION)):
         return
     raise OperationError(
-        f"{root / PINS} pins {DISTRIBUTION} {wanted}, and this is {this}: it would plan the sites in its own way.",
+        f"{root / REQUIREMENTS} pins {DISTRIBUTION} {wanted}, and this is {this}: "
+        "it would plan the sites in its own way.",
         (
-            f"cd {root} && python3 -m venv .venv && .venv/bin/pip install -r {PINS}",
+            f"cd {root} && python3 -m venv .venv && .venv/bin/pip install -r {REQUIREMENTS}",
             "edge ...     then runs the one in .venv, wherever it is called from",
         ),
         code=BAD_INPUT,

@@ -22,7 +22,7 @@ SDK = version("pulumi-command")
 
 def locked(pid: int, host: str | None = None, mode: str = "rehearsal") -> failure.OperationError:
     said = LOCK.format(user="ada", host=host or socket.gethostname(), pid=pid, time="2026-11-24T05:00:00Z")
-    return failure.explain(said, "demo", mode, VARIABLES)
+    return failure.explain(said, "demo", mode, VARIABLES, "edge")
 
 
 def test_a_lock_names_its_owner_and_the_command_that_takes_it_away() -> None:
@@ -54,24 +54,24 @@ def test_the_command_against_a_rehearsals_lock_finds_the_rehearsals_state() -> N
 
 def test_a_missing_plugin_is_named_and_a_rehearsal_offered() -> None:
     said = "error: could not load plugin: no resource plugin 'pulumi-resource-command' found in the workspace at v1.2.1"
-    found = failure.explain(said, "prod", "real", {})
+    found = failure.explain(said, "prod", "real", {}, "edge")
     assert any(remedy.startswith(f"pulumi plugin install resource command {SDK} ") for remedy in found.remedies)
     assert any("edge preview prod --rehearse" in remedy for remedy in found.remedies)
 
 
 def test_a_rehearsal_is_not_offered_to_a_rehearsal() -> None:
     said = "no resource plugin 'pulumi-resource-command' found"
-    assert not any("--rehearse" in remedy for remedy in failure.explain(said, "prod", "rehearsal", {}).remedies)
+    assert not any("--rehearse" in remedy for remedy in failure.explain(said, "prod", "rehearsal", {}, "edge").remedies)
 
 
 def test_a_missing_passphrase_comes_with_the_variable_that_gives_it() -> None:
     said = "error: getting secrets manager: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or ..."
-    found = failure.explain(said, "prod", "real", {})
+    found = failure.explain(said, "prod", "real", {}, "edge")
     assert any("PULUMI_CONFIG_PASSPHRASE_FILE" in remedy for remedy in found.remedies)
 
 
 def test_what_needs_no_advice_gets_none() -> None:
-    assert failure.remedy_for([Diagnostic("error", "", "exit status 1")], "prod", "real", {}) is None
+    assert failure.remedy_for([Diagnostic("error", "", "exit status 1")], "prod", "real", {}, "edge") is None
 
 
 def test_an_interruption_says_what_goes_on_from_here() -> None:
@@ -101,4 +101,4 @@ def test_a_missing_secret_is_set_by_a_command_that_makes_the_stack_too() -> None
 
 def test_the_automation_apis_frame_around_an_error_is_taken_off() -> None:
     said = "\n code: 255\n stdout: \n stderr: error: it is like this\n"
-    assert failure.explain(said, "prod", "real", {}).what == "it is like this"
+    assert failure.explain(said, "prod", "real", {}, "edge").what == "it is like this"

@@ -34,7 +34,7 @@ def test_a_damaged_state_is_named_with_the_command_that_restores_its_backup(fold
     file, backup = folder / "prod.json", folder / "prod.json.bak"
     file.write_text("")
     backup.write_text(json.dumps(FULL))
-    error = failure.explain(DAMAGED, "prod", "real", variables(folder))
+    error = failure.explain(DAMAGED, "prod", "real", variables(folder), "edge")
     assert f"cannot be read: {file}\n" in error.what
     assert "unexpected end of JSON input" in error.what
     assert shlex.split(error.remedies[0])[:3] == ["cp", str(backup), str(file)]
@@ -53,18 +53,18 @@ def test_the_newest_backup_with_resources_is_taken(folder: Path) -> None:
 
 def test_without_a_backup_nothing_is_promised(folder: Path) -> None:
     (folder / "prod.json").write_text("{")
-    (remedy,) = failure.explain(DAMAGED, "prod", "real", variables(folder)).remedies
+    (remedy,) = failure.explain(DAMAGED, "prod", "real", variables(folder), "edge").remedies
     assert remedy.startswith("restore ")
 
 
 def test_a_backend_elsewhere_keeps_its_own_words() -> None:
-    assert "failed to load checkpoint" in failure.explain(DAMAGED, "prod", "real", {}).what
+    assert "failed to load checkpoint" in failure.explain(DAMAGED, "prod", "real", {}, "edge").what
 
 
 def test_a_state_that_is_gone_is_not_taken_for_a_new_site(folder: Path) -> None:
     backup = folder / "prod.json.bak"
     backup.write_text(json.dumps(FULL))
-    lost = failure.state_lost("prod", "real", variables(folder))
+    lost = failure.state_lost("prod", "real", variables(folder), "edge")
     assert lost is not None
     assert str(folder / "prod.json") in lost.what
     assert shlex.split(lost.remedies[0])[:3] == ["cp", str(backup), str(folder / "prod.json")]
@@ -72,8 +72,8 @@ def test_a_state_that_is_gone_is_not_taken_for_a_new_site(folder: Path) -> None:
 
 def test_a_stack_that_was_removed_may_be_made_again(folder: Path) -> None:
     (folder / "prod.json.bak").write_text(json.dumps(REMOVED))
-    assert failure.state_lost("prod", "real", variables(folder)) is None
-    assert failure.state_lost("another", "real", variables(folder)) is None
+    assert failure.state_lost("prod", "real", variables(folder), "edge") is None
+    assert failure.state_lost("another", "real", variables(folder), "edge") is None
 
 
 @pytest.mark.engine

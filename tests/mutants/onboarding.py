@@ -27,9 +27,7 @@ ONBOARDING: tuple[Mutant, ...] = (
         "if False:",
         (_NEW,),
     ),
-    Mutant(
-        "a site takes no machine of another", "edge/commands/new.py", "clashes([draft], project_root())", "[]", (_NEW,)
-    ),
+    Mutant("a site takes no machine of another", "edge/commands/new.py", "clashes([draft], root)", "[]", (_NEW,)),
     Mutant("of many new sites all or none are written", "edge/run/new_site.py", "file.unlink()", "pass", (_NEW,)),
     Mutant(
         "a secret is in no argument",
