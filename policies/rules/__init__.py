@@ -25,7 +25,7 @@ from policies.rules.model import (
     Violation,
 )
 from policies.rules.pods import Container, Pod, may_hold_pods
-from policies.rules.rule import Entry, Rule, StackRule, each_container, each_pod
+from policies.rules.rule import Entry, Reference, Rule, StackRule, each_container, each_pod
 from policies.rules.subject import Subject
 from policies.rules.waivers import Waiver
 
@@ -44,6 +44,7 @@ __all__ = [
     "HiddenError",
     "Kind",
     "Pod",
+    "Reference",
     "Resource",
     "Rule",
     "Settings",

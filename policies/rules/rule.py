@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Level, Severity, Violation
@@ -17,6 +17,16 @@ from policies.rules.subject import Subject
 Check = Callable[[Subject], Iterable[Violation]]
 StackCheck = Callable[[Sequence[Subject]], Iterable[tuple[Subject, Violation]]]
 """Takes the objects that the rule applies to, and returns each violation with the object that it is about."""
+
+
+class Reference(NamedTuple):
+    """A requirement of a published framework that a rule helps to meet."""
+
+    framework: str
+    """Name and version, such as ``CIS Kubernetes 1.10``."""
+
+    section: str
+    """What the framework calls it, such as ``5.1.1``."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,6 +50,9 @@ class Entry:
     url: str
     applies: Callable[[Kind], bool] = field(repr=False)
     """Whether the rule looks at objects of this kind."""
+
+    references: tuple[Reference, ...] = ()
+    """What the rule answers to in published frameworks."""
 
     about: str = "workloads"
     """The kinds of resource that it judges, in words."""

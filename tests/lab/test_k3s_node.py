@@ -182,8 +182,10 @@ def test_a_network_policy_is_enforced_and_a_fresh_pod_waits_for_it(one: Site) ->
         done = one.host("a").run(ask, check=False)
         return done.stdout + done.stderr
 
+    # The policy engine hears of a new pod some seconds after it is Ready. Until then it may let everyone in, or no one.
+    wait_for("a stranger is refused", lambda: "connection refused" in said("outside", "stranger"))
     wait_for("a pod of the namespace gets in", lambda: "guarded saw" in said("inside", "default"))
-    assert "connection refused" in said("outside", "stranger")
+    assert "connection refused" in said("outside", "stranger"), "while the pod's own namespace gets in"
 
 
 def test_ipset_and_iptables_of_k3s_are_its_own(one: Site) -> None:
