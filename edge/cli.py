@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import os
 import sys
@@ -160,6 +161,8 @@ def main() -> None:
     if str(PROGRAM_ROOT) not in sys.path:
         sys.path.insert(0, str(PROGRAM_ROOT))
     _hand_over()
+    # By default Python looks for garbage after every 700 new objects: some hundred times while a command is imported.
+    gc.set_threshold(50_000, 10, 10)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a terminal that knows ASCII only

