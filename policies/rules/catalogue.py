@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policies.rules import namespaces, network, secrets, supply_chain, workload
+from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
 from policies.rules.model import (
     DEFAULT_SETTINGS,
@@ -127,20 +128,22 @@ def evaluate_together(
 
 @functools.lru_cache(maxsize=4096)
 def matters_to_stack(token: str, catalogue: Catalogue = CATALOGUE) -> bool:
-    """Whether any stack rule looks at resources of this type. A list may hold anything."""
+    """Whether any stack rule looks at resources of this type. A list, a custom resource or a
+    ConfigMap may hold anything."""
     kind = kind_of(token)
-    return _is_list(kind) or any(_may_apply(rule, kind) for rule in catalogue.stack_rules)
+    return _holds_others(kind) or any(_may_apply(rule, kind) for rule in catalogue.stack_rules)
 
 
 @functools.lru_cache(maxsize=4096)
 def concerns(token: str, group: str, catalogue: Catalogue = CATALOGUE) -> bool:
-    """Whether any rule of ``group`` may apply to a resource of this type. A list may hold anything."""
+    """Whether any rule of ``group`` may apply to a resource of this type. A list, a custom resource or a
+    ConfigMap may hold anything."""
     kind = kind_of(token)
-    return _is_list(kind) or any(rule.group == group for rule in _rules_for(catalogue, kind))
+    return _holds_others(kind) or any(rule.group == group for rule in _rules_for(catalogue, kind))
 
 
-def _is_list(kind: Kind) -> bool:
-    return kind.provider == "kubernetes" and kind.name.endswith("List")
+def _holds_others(kind: Kind) -> bool:
+    return may_hold_manifests(kind) or (kind.provider == "kubernetes" and kind.name.endswith("List"))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -7,6 +7,29 @@ import re
 from typing import NamedTuple
 
 _VERSION = re.compile(r"v\d+\w*")
+_BUILT_IN = frozenset(
+    (
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    )
+)
+"""API groups with a dot in their name whose kinds Kubernetes itself defines: none of them runs a pod."""
 
 
 class Kind(NamedTuple):
@@ -32,7 +55,7 @@ class Kind(NamedTuple):
     @property
     def custom(self) -> bool:
         """Whether the kind may be defined by a CustomResourceDefinition."""
-        return self.kubernetes and "." in self.group
+        return self.kubernetes and "." in self.group and self.group not in _BUILT_IN
 
     def is_a(self, group: str, *names: str) -> bool:
         """Whether it is one of the Kubernetes kinds ``names`` of an API group."""

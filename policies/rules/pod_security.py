@@ -32,6 +32,7 @@ _VOLUMES = frozenset(
         "secret",
     )
 )
+_HOST_VOLUMES = frozenset(("hostDisk", "hostPath"))
 _SELINUX_TYPES = frozenset(("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"))
 _SYSCTLS = frozenset(
     (
@@ -79,7 +80,7 @@ def _no_host_namespaces(pod: Pod) -> Iterator[Violation]:
 
 def _no_escalation(pod: Pod, container: Container) -> Iterator[Violation]:
     allowed = container.security.get("allowPrivilegeEscalation")
-    if pod.windows or allowed.flag() is False or (pod.patch and not allowed.present):
+    if pod.windows or allowed.flag() is False or (container.patch and not allowed.present):
         return
     yield Violation(allowed.path, "is true" if allowed.present else "is not set, which allows it")
 
@@ -99,7 +100,7 @@ def _non_root_container(pod: Pod, container: Container) -> Iterator[Violation]:
         return
     yield from _explicit_root(container.security)
     asked = container.security.get("runAsNonRoot")
-    if not asked.present and not pod.patch and not pod.security.get("runAsNonRoot").present:
+    if not asked.present and not container.patch and not pod.security.get("runAsNonRoot").present:
         yield Violation(asked.path, "is not set, neither here nor for the pod")
 
 
@@ -121,7 +122,7 @@ def _drop_capabilities(pod: Pod, container: Container) -> Iterator[Violation]:
         if capability.text() != "NET_BIND_SERVICE":
             yield Violation(capability.path, "is added; only NET_BIND_SERVICE may be")
     dropped = list(drop.each())
-    if any(capability.value == "ALL" for capability in dropped) or (pod.patch and not drop.present):
+    if any(capability.value == "ALL" for capability in dropped) or (container.patch and not drop.present):
         return
     for capability in dropped:
         capability.text()
@@ -139,7 +140,7 @@ def _seccomp_container(pod: Pod, container: Container) -> Iterator[Violation]:
     profile = container.security.get("seccompProfile")
     if profile.present:
         yield from _profile(container.security, "seccompProfile")
-    elif not pod.patch and not pod.security.get("seccompProfile").present:
+    elif not container.patch and not pod.security.get("seccompProfile").present:
         yield Violation(profile.path, "is not set, neither here nor for the pod")
 
 
@@ -201,9 +202,11 @@ def _no_probe_host(_: Pod, container: Container) -> Iterator[Violation]:
 
 
 def _volume_types(pod: Pod) -> Iterator[Violation]:
-    for volume in pod.spec.get("volumes").each():
+    for volume in pod.each_volume():
         for source, value in volume.entries():
-            if source != "name" and value.present and source not in _VOLUMES:
+            # What else a custom resource calls a volume is its own controller's.
+            refused = source in _HOST_VOLUMES if pod.loose else source != "name" and source not in _VOLUMES
+            if refused and value.present:
                 yield Violation(value.path, "is a volume type that reaches outside the pod")
 
 

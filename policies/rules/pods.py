@@ -1,9 +1,11 @@
-"""Finding every pod template and every container in an object: workloads, and what embeds a pod template."""
+"""Pods and containers as rules see them, and where the built-in workload kinds keep them.
+
+What other objects hold is found by ``embedded``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError
@@ -25,6 +27,8 @@ _WORKLOADS: dict[tuple[str, str], tuple[str, ...]] = {
 """Where each workload kind keeps its pod template."""
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
+GROUP_OF: Mapping[str, str] = {name: group for group, name in reversed(_WORKLOADS)}
+"""The API group of a workload kind, where only its name is given."""
 
 
 def is_workload(kind: Kind) -> bool:
@@ -33,94 +37,101 @@ def is_workload(kind: Kind) -> bool:
 
 
 def may_hold_pods(kind: Kind) -> bool:
-    """Whether an object of this kind may hold pod templates: workloads, and custom resources that embed one."""
-    return is_workload(kind) or kind.custom
+    """Whether an object of this kind may hold pods: workloads, custom resources, and the values of a chart."""
+    return is_workload(kind) or kind.custom or kind.is_a("helm.sh", "Release", "Chart")
+
+
+def pod_template(kind: Kind, root: Node) -> Node | None:
+    """Where a workload keeps its pod template; None for any other kind. Raises ``HiddenError``."""
+    where = _WORKLOADS.get((kind.group, kind.name))
+    return root.get(*where) if where is not None else None
 
 
 class Container:
-    """A container of any of the three lists."""
+    """A container of any list, or one that stands alone in a custom resource."""
 
-    __slots__ = ("list_name", "node", "security")
+    __slots__ = ("list_name", "node", "patch", "security")
 
-    def __init__(self, node: Node, list_name: str) -> None:
+    def __init__(self, node: Node, list_name: str, *, patch: bool = False, security: Node | None = None) -> None:
         self.node = node
         self.list_name = list_name
-        self.security = node.get("securityContext")
+        self.security = node.get("securityContext") if security is None else security
+        self.patch = patch
+        """Whether only some fields of it are set here: an absent one is not judged."""
 
 
 class Pod:
-    """A pod template, with the kind of the object that holds it."""
+    """A pod template, or a part of one, with the kind of the object that holds it."""
 
-    __slots__ = ("_containers", "kind", "metadata", "security", "spec")
+    __slots__ = ("_containers", "kind", "loose", "metadata", "security", "spec", "volumes")
 
     def __init__(self, kind: Kind, node: Node) -> None:
         self.kind = kind
         self.metadata = node.get("metadata")
         self.spec = node.get("spec")
         self.security = self.spec.get("securityContext")
+        self.volumes: Node | tuple[Node, ...] = self.spec.get("volumes")
+        self.loose = False
+        """Whether it is a part of a custom resource from which a controller makes the pod."""
         self._containers: tuple[Container | HiddenError, ...] | None = None
+
+    @classmethod
+    def part(
+        cls,
+        kind: Kind,
+        spec: Node,
+        security: Node,
+        containers: Sequence[Container | HiddenError],
+        volumes: Sequence[Node] = (),
+    ) -> Pod:
+        """What a custom resource says of a pod somewhere else than in a pod template."""
+        pod = cls(kind, Node(None))
+        pod.spec, pod.security, pod.volumes = spec, security, tuple(volumes)
+        pod.loose, pod._containers = True, tuple(containers)
+        return pod
 
     @property
     def patch(self) -> bool:
-        """Whether the object only sets some fields: an absent field keeps its value, and is not judged."""
-        return self.kind.patch
+        """Whether only some fields of the pod are set here: an absent one is not judged."""
+        return self.kind.patch or self.loose
+
+    @property
+    def runs(self) -> bool:
+        """Whether a pod is made from it, rather than a setting of one changed."""
+        return not self.loose or any(isinstance(one, HiddenError) or not one.patch for one in self.containers)
 
     @property
     def windows(self) -> bool:
-        return bool(self.spec.peek("os", "name") == "windows")
+        return not self.loose and bool(self.spec.peek("os", "name") == "windows")
 
     @property
     def user_namespace(self) -> bool:
         """Whether root inside is nobody outside; restricted relaxes for such pods from Kubernetes 1.35."""
-        return self.spec.peek("hostUsers") is False
+        return not self.loose and self.spec.peek("hostUsers") is False
 
     @property
     def containers(self) -> tuple[Container | HiddenError, ...]:
         """Init, ordinary and ephemeral containers; an error in place of each that is hidden."""
         if self._containers is None:
-            self._containers = tuple(self._find())
+            self._containers = tuple(containers_of(self.spec, patch=self.kind.patch))
         return self._containers
 
-    def _find(self) -> Iterator[Container | HiddenError]:
-        for list_name in CONTAINER_LISTS:
-            try:
-                for node in self.spec.get(list_name).each():
-                    try:
-                        yield Container(node, list_name)
-                    except HiddenError as error:
-                        yield error
-            except HiddenError as error:
-                yield error
+    def each_volume(self) -> Iterator[Node]:
+        """The volumes. Raises ``HiddenError`` where they are hidden."""
+        yield from self.volumes if isinstance(self.volumes, tuple) else self.volumes.each()
 
 
-def pods_of(kind: Kind, root: Node) -> tuple[Pod, ...]:
-    """The pod templates below ``root``. Raises ``HiddenError`` where a workload's is hidden."""
-    where = _WORKLOADS.get((kind.group, kind.name))
-    if where is not None:
-        return (Pod(kind, root.get(*where)),)
-    if kind.custom:
-        return tuple(Pod(kind, node) for node in _embedded(root))
-    return ()
+def containers_of(spec: Node, *, patch: bool) -> Iterator[Container | HiddenError]:
+    """The containers in the three lists of a pod's spec.
 
-
-def _embedded(root: Node) -> Iterator[Node]:
-    """Pod templates that a custom resource holds anywhere: Rollouts, Knative services, job queues."""
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        value = node.value
-        if isinstance(value, dict):
-            if isinstance(value.get("spec"), dict) and isinstance(value["spec"].get("containers"), list):
-                yield node
-                continue
-            pending.extend(_below(node, value.items()))
-        elif isinstance(value, list):
-            pending.extend(_below(node, enumerate(value)))
-
-
-def _below(node: Node, entries: Any) -> list[Node]:
-    return [
-        Node(child, node, key if isinstance(key, int) else str(key))
-        for key, child in entries
-        if isinstance(child, dict | list)
-    ]
+    ``patch``: a container without an image only changes one that exists; one with an image counts as new.
+    """
+    for list_name in CONTAINER_LISTS:
+        try:
+            for node in spec.get(list_name).each():
+                try:
+                    yield Container(node, list_name, patch=patch and not node.get("image").present)
+                except HiddenError as error:
+                    yield error
+        except HiddenError as error:
+            yield error

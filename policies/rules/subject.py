@@ -8,38 +8,49 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from policies.rules.embedded import Found, find, may_hold_manifests
 from policies.rules.kinds import Kind, kind_of, manifest_token
 from policies.rules.model import HiddenError, Resource, Settings
-from policies.rules.pods import Pod, pods_of
+from policies.rules.pods import Pod
 from policies.rules.tree import Node
 
 
 class Subject:
-    """One object to judge. Its pods are found once, for all rules."""
+    """One object to judge. What it holds is found once, for all rules."""
 
-    __slots__ = ("_pods", "kind", "resource", "root", "settings")
+    __slots__ = ("_held", "kind", "resource", "root", "settings")
 
     def __init__(self, resource: Resource, kind: Kind, root: Node, settings: Settings) -> None:
         self.resource = resource
         self.kind = kind
         self.root = root
         self.settings = settings
-        self._pods: tuple[Pod, ...] | HiddenError | None = None
+        self._held: Found | HiddenError | None = None
 
     def get(self, *keys: str) -> Node:
         return self.root.get(*keys)
 
     @property
-    def pods(self) -> tuple[Pod, ...]:
-        """The pod templates in the object. Raises ``HiddenError`` when they are hidden."""
-        if self._pods is None:
+    def held(self) -> Found:
+        """The pods, images and manifests in the object. Raises ``HiddenError`` when they are hidden."""
+        if self._held is None:
             try:
-                self._pods = pods_of(self.kind, self.root)
+                self._held = find(self.kind, self.root)
             except HiddenError as error:
-                self._pods = error
-        if isinstance(self._pods, HiddenError):
-            raise HiddenError(self._pods.path, self._pods.reason)
-        return self._pods
+                self._held = error
+        if isinstance(self._held, HiddenError):
+            raise HiddenError(self._held.path, self._held.reason)
+        return self._held
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """The pods in the object. Raises ``HiddenError`` when they are hidden."""
+        return self.held.pods
+
+    @property
+    def images(self) -> tuple[Node, ...]:
+        """Images that a custom resource names outside of a container."""
+        return self.held.images
 
     def marked_secret(self, path: str) -> bool | None:
         """Whether ``path`` or something around it is marked as secret; None where that cannot be told."""
@@ -50,7 +61,7 @@ class Subject:
 
 
 def subjects(resource: Resource, settings: Settings) -> Iterator[Subject]:
-    """The objects in ``resource``: itself, or each item of a list type."""
+    """The objects in ``resource``: itself or each item of a list type, and the manifests in them."""
     props = resource.props if isinstance(resource.props, dict) else dict(resource.props)
     yield from _unfold(resource, kind_of(resource.type), Node(props), settings)
 
@@ -58,7 +69,11 @@ def subjects(resource: Resource, settings: Settings) -> Iterator[Subject]:
 def _unfold(resource: Resource, kind: Kind, root: Node, settings: Settings) -> Iterator[Subject]:
     is_list = kind.provider == "kubernetes" and kind.name.endswith("List")
     if not (is_list and isinstance(root.value, dict) and root.value.get("items") is not None):
-        yield Subject(resource, kind, root, settings)
+        subject = Subject(resource, kind, root, settings)
+        yield subject
+        if may_hold_manifests(kind):
+            for manifest in subject.held.manifests:
+                yield from _unfold(resource, manifest.kind, manifest.root, settings)
         return
     name = kind.name.removesuffix("List")
     items = root.get("items")

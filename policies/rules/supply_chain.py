@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, HiddenError, Violation
-from policies.rules.pods import may_hold_pods
+from policies.rules.pods import Pod, may_hold_pods
 from policies.rules.rule import Check, Rule, attempt, hidden
 from policies.rules.scripts import unchecked_downloads
 from policies.rules.subject import Subject
@@ -52,20 +52,22 @@ def parse_image(reference: str) -> Image:
 
 
 def _each_image(check: Callable[[Subject, Node, str], Iterator[Violation]]) -> Check:
-    """A check of every image of a pod: those of its containers, and those mounted as volumes."""
+    """A check of every image: of containers, mounted as a volume, or named alone in a custom resource."""
 
     def over(subject: Subject) -> Iterator[Violation]:
         for pod in subject.pods:
             for container in pod.containers:
                 if isinstance(container, HiddenError):
                     yield hidden(container)
-                elif not pod.patch or container.node.get("image").present:
+                elif not container.patch or container.node.get("image").present:
                     yield from attempt(judge(subject, container.node.get("image")))
-            yield from attempt(volumes(subject, pod.spec))
+            yield from attempt(volumes(subject, pod))
+        for image in subject.images:
+            yield from attempt(judge(subject, image))
 
-    def volumes(subject: Subject, spec: Node) -> Iterator[Violation]:
-        for volume in spec.get("volumes").each():
-            if volume.get("image").present:
+    def volumes(subject: Subject, pod: Pod) -> Iterator[Violation]:
+        for volume in pod.each_volume():
+            if volume.get("image").present and not pod.loose:
                 yield from attempt(judge(subject, volume.get("image", "reference")))
 
     def judge(subject: Subject, image: Node) -> Iterator[Violation]:

@@ -44,6 +44,15 @@ class Node:
         return self._key
 
     @property
+    def parent(self) -> Node | None:
+        """The object or list that holds it."""
+        return self._parent
+
+    def holding(self, value: Any) -> Node:
+        """Another value in the same place."""
+        return Node(value, self._parent, self._key)
+
+    @property
     def present(self) -> bool:
         return self.value is not None
 

@@ -16,13 +16,13 @@ _CONCEPTS = "https://kubernetes.io/docs/concepts"
 
 def _read_only_root(pod: Pod, container: Container) -> Iterator[Violation]:
     read_only = container.security.get("readOnlyRootFilesystem")
-    if pod.windows or read_only.flag() or (pod.patch and not read_only.present):
+    if pod.windows or read_only.flag() or (container.patch and not read_only.present):
         return
     yield Violation(read_only.path, "is not true")
 
 
 def _requests_and_limits(pod: Pod, container: Container) -> Iterator[Violation]:
-    if pod.patch or container.list_name == "ephemeralContainers":
+    if container.patch or container.list_name == "ephemeralContainers":
         return
     resources, shared = container.node.get("resources"), pod.spec.get("resources")
     for name, kinds in (("cpu", ("requests", "limits")), ("memory", ("requests", "limits")), ("memory", ("limits",))):
@@ -35,7 +35,7 @@ def _probes(pod: Pod, container: Container) -> Iterator[Violation]:
         "Never",
         "OnFailure",
     )
-    if pod.patch or completes or container.list_name != "containers":
+    if container.patch or completes or container.list_name != "containers":
         return
     for name in ("livenessProbe", "readinessProbe"):
         probe = container.node.get(name)
@@ -60,11 +60,13 @@ def _no_token_in_pod(pod: Pod) -> Iterator[Violation]:
 
 
 def _not_default_namespace(subject: Subject) -> Iterator[Violation]:
-    if not is_workload(subject.kind) and not subject.pods:
+    if not is_workload(subject.kind) and not any(pod.runs for pod in subject.pods):
         return
     namespace = subject.get("metadata", "namespace")
     name = namespace.text()
-    if name == "default" or (not name and not subject.kind.patch):
+    # Custom resources with such a name are not in a namespace.
+    of_cluster = subject.kind.custom and subject.kind.name.startswith("Cluster")
+    if name == "default" or (not name and not subject.kind.patch and not of_cluster):
         yield Violation(namespace.path, "is default" if name else "is not set, which means default")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from policies.rules import UNKNOWN, Resource, evaluate
-from tests.policies.cases import base, put
+from tests.policies.cases import base, drop, put
 
 PRIVILEGED = "spec.template.spec.containers[0].securityContext.privileged"
 
@@ -84,11 +84,6 @@ def test_a_privileged_container_is_found_in_every_kind_that_runs_pods(token: str
             [{"name": "a", "securityContext": {"allowPrivilegeEscalation": True}}],
             "workload/no-escalation",
         ),
-        (
-            "spec.template.spec.containers",
-            [{"name": "a", "image": "nvcr.io/nvidia/tritonserver:26.07-py3"}],
-            "supply-chain/image-digest",
-        ),
         ("spec.template.spec.containers", [{"name": "a", "ports": [{"hostPort": 80}]}], "network/no-host-port"),
         (
             "spec.template.spec.containers",
@@ -101,6 +96,28 @@ def test_a_patch_is_judged_on_what_it_sets(path: str, value: Any, rule: str) -> 
     props: dict[str, Any] = {"metadata": {"name": "x"}}
     put(props, path, value)
     assert rules("kubernetes:apps/v1:DeploymentPatch", props) == {rule}
+
+
+def test_a_container_with_an_image_counts_as_new_in_a_patch() -> None:
+    container = copy.deepcopy(template()["spec"]["containers"][0])
+    props = {"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    # The pod around it may say it for its containers; the patch does not show that.
+    missing = {"workload/non-root", "workload/seccomp"}
+    assert rules("kubernetes:apps/v1:DeploymentPatch", props) == missing
+    put(
+        props,
+        "spec.template.spec.securityContext",
+        {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    )
+    assert rules("kubernetes:apps/v1:DeploymentPatch", props) == set()
+    for field, rule in (
+        ("securityContext.allowPrivilegeEscalation", "workload/no-escalation"),
+        ("securityContext.capabilities", "workload/drop-capabilities"),
+        ("resources", "workload/requests-and-limits"),
+    ):
+        changed = copy.deepcopy(props)
+        drop(changed, f"spec.template.spec.containers[0].{field}")
+        assert rules("kubernetes:apps/v1:DeploymentPatch", changed) == {rule}
 
 
 @pytest.mark.parametrize(
