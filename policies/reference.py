@@ -28,7 +28,7 @@ that the other rules saw.
 
 A **mandatory** finding stops the run (exit code 1); an advisory finding is only shown. Workloads are Pod, PodTemplate,
 Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job, CronJob and every custom resource that
-embeds a pod template. A `...Patch` type is judged on the fields that it sets, a `...List` type item by item.
+holds a container. A `...Patch` type is judged on the fields that it sets, a `...List` type item by item.
 
 A value that is unknown during a preview never counts as compliant: a rule that needs it reports that it cannot judge
 it, at the rule's own level. Some rules search whole objects. They only warn about an unknown value, because `up` shows
@@ -36,9 +36,14 @@ them the same property again, known, before anything is created:
 {warning}.
 A rule that raises an error is a mandatory finding. Findings name properties and never quote values.
 
-Not judged here: patches inside a Flux Kustomization, the values of a Helm chart (render it), namespaces that a Helm
-chart creates, and images that a custom resource names outside a pod template. During a CrossGuard preview Pulumi does
-not say which inputs are secret, so `secrets/marked-as-secret` is decided by `edge check`.
+Objects inside other objects are judged as if they stood alone: a container wherever a custom resource has it (Argo,
+Tekton, OpenTelemetry, ...), manifests as objects or as text (Flux ResourceSet, K3s, ConfigMaps and Secrets), patches of
+a Kustomization, and what the values of a chart set. An unknown value there fails as it does in a Deployment. In a
+`...Patch`, a container with an image counts as new. What no rule can look into (template text, files, what another tool
+fetches from elsewhere) is a finding of its own, `supply-chain/opaque`.
+
+Not judged here: what Flux takes from its verified source; render it and judge it as files. During a CrossGuard preview
+Pulumi does not say which inputs are secret, so `secrets/marked-as-secret` is decided by `edge check`.
 """
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from policies.rules import namespaces, network, secrets, supply_chain, workload
+from policies.rules import namespaces, network, opaque, secrets, supply_chain, workload
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
 from policies.rules.model import (
@@ -22,7 +22,7 @@ from policies.rules.model import (
 from policies.rules.rule import Entry, Rule, StackRule, hidden
 from policies.rules.subject import Subject, subjects
 
-RULES: tuple[Rule, ...] = (*workload.RULES, *network.RULES, *supply_chain.RULES, *secrets.RULES)
+RULES: tuple[Rule, ...] = (*workload.RULES, *network.RULES, *supply_chain.RULES, *opaque.RULES, *secrets.RULES)
 """The program's rules about one object."""
 
 STACK_RULES: tuple[StackRule, ...] = namespaces.STACK_RULES

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from policies.rules.json_patch import is_json_patch, unseen, what_it_sets
 from policies.rules.kinds import Kind, kind_of, manifest_token
 from policies.rules.manifest_text import filled, looks_like_manifests, parsed
-from policies.rules.model import UNKNOWN, HiddenError, Violation
+from policies.rules.model import UNKNOWN, HiddenError, Violation, hidden
 from policies.rules.pods import CONTAINER_LISTS, GROUP_OF, Container, Pod, containers_of, pod_template
 from policies.rules.tree import Node
 
@@ -26,19 +26,14 @@ _HOLDERS = _CONTAINERS | _ONE_CONTAINER
 _UNSEEN = _HOLDERS | frozenset(
     (
         "jobTemplate",
-        "manifest",
-        "manifests",
         "pipelineSpec",
         "podSpec",
-        "podSpecPatch",
         "podTemplate",
         "podTemplateSpec",
-        "resourcesTemplate",
         "taskSpec",
         "tasks",
         "template",
         "templates",
-        "valuesContent",
         "workflowSpec",
         "workflowTemplate",
     )
@@ -86,6 +81,8 @@ _MANIFEST_KEYS = frozenset(("resourcesTemplate", "manifest", "manifests", "rawMa
 """Keys of text that must be manifests."""
 
 _PATCH_KEYS = frozenset(("patch", "podSpecPatch"))
+_TEXT_KEYS = _MANIFEST_KEYS | _PATCH_KEYS | frozenset(("valuesContent",))
+_UNKNOWN_YET = "is not known before deployment"
 _REFERENCE = frozenset(
     (
         "apiGroup",
@@ -196,8 +193,10 @@ class _Walk:
                 if node is root and key in ("metadata", "status", "apiVersion", "kind"):
                     continue
                 if child is UNKNOWN:
-                    if below.key in _UNSEEN or (node is root and key == "spec"):
+                    if below.key in _UNSEEN:
                         self._hidden(below)
+                    elif below.key in _TEXT_KEYS or (node is root and key == "spec"):
+                        self.opaque.append(hidden(HiddenError(below.path, _UNKNOWN_YET)))
                 elif isinstance(child, str):
                     self._text(below, child, values=values)
                 elif isinstance(child, dict) and _is_manifest(child):
@@ -208,7 +207,7 @@ class _Walk:
                     pending.append((below, values or below.key in _VALUES_KEYS))
 
     def _hidden(self, node: Node) -> None:
-        error = HiddenError(node.path, "is not known before deployment")
+        error = HiddenError(node.path, _UNKNOWN_YET)
         self.pods.append(Pod.part(self.kind, Node(None), Node(None), (error,)))
 
     def _object(self, node: Node, *, values: bool) -> None:
@@ -229,8 +228,10 @@ class _Walk:
             # Without an image it only changes a container that something else describes.
             containers += containers_of(_only(node, CONTAINER_LISTS, values=values), patch=True)
             self._claim(value)
-        containers += self._alone(node, values=values)
-        security = _own_security(node)
+        alone = list(self._alone(node, values=values))
+        containers += alone
+        # A container's own security is none that it shares with others.
+        security = _own_security(node, of_container=any(one.node.value is not None for one in alone))
         if containers or of_pod or volumes or security.present:
             spec_of = _only(node, _OF_PODS, values=values)
             shared = security if security.present else _shared_security(node)
@@ -263,7 +264,11 @@ class _Walk:
             self._patch(node, text)
         elif node.key in _VALUES_KEYS:
             self._values(node, text)
-        elif node.key in _MANIFEST_KEYS or looks_like_manifests(text):
+        elif (
+            node.key in _MANIFEST_KEYS
+            or (self.kind.group == "yaml" and node.key in ("yaml", "objs"))
+            or looks_like_manifests(text)
+        ):
             self._documents(node, text)
 
     def _documents(self, node: Node, text: str, *, only_manifests: bool = False) -> None:
@@ -375,8 +380,8 @@ def _volumes(node: Node) -> Iterator[Node]:
             yield node.holding({key: child})
 
 
-def _own_security(node: Node) -> Node:
-    for name in (_POD_SECURITY, _SECURITY):
+def _own_security(node: Node, *, of_container: bool) -> Node:
+    for name in (_POD_SECURITY,) if of_container else (_POD_SECURITY, _SECURITY):
         if isinstance(node.value.get(name), dict):
             return node.get(name)
     return Node(None)

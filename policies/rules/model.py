@@ -109,6 +109,11 @@ class Violation:
     """True when nothing was seen to be wrong, but what must be seen could not be."""
 
 
+def hidden(error: HiddenError) -> Violation:
+    """What a rule says of a property that it must see and cannot."""
+    return Violation(error.path, f"cannot be judged: it {error.reason}", hidden=True)
+
+
 @dataclass(frozen=True)
 class Finding:
     """A violation as it is reported."""

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Level, Severity, Violation
+from policies.rules.model import hidden as hidden
 from policies.rules.pods import Container, Pod
 from policies.rules.subject import Subject
 
@@ -86,10 +87,6 @@ def attempt(found: Iterator[Violation]) -> Iterator[Violation]:
         yield from found
     except HiddenError as error:
         yield hidden(error)
-
-
-def hidden(error: HiddenError) -> Violation:
-    return Violation(error.path, f"cannot be judged: it {error.reason}", hidden=True)
 
 
 def each_pod(check: Callable[[Pod], Iterator[Violation]]) -> Check:

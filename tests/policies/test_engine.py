@@ -239,3 +239,30 @@ def test_a_network_policy_in_an_unknown_namespace_does_not_silence_the_stack_rul
     assert level == "mandatory"
     assert "apps: metadata.name cannot be judged: metadata.namespace of a NetworkPolicy that may be its own" in message
     assert done.code != 0
+
+
+_WORKFLOW = """
+import json, pulumi, pulumi_kubernetes as kubernetes
+provider = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="test")
+for name, spec in json.load(open('input.json')):
+    kubernetes.apiextensions.CustomResource(
+        name, api_version="argoproj.io/v1alpha1", kind="Workflow",
+        metadata={"name": name, "namespace": "apps"}, spec=spec, opts=pulumi.ResourceOptions(provider=provider),
+    )
+"""
+
+
+def test_a_privileged_workflow_and_one_whose_template_is_unknown_fail_the_preview(preview: Run) -> None:
+    privileged = {"image": f"ghcr.io/fluxcd/tool@sha256:{'0' * 64}", "securityContext": {"privileged": True}}
+    done = preview(
+        [
+            ("root", {"templates": [{"name": "a", "container": privileged}]}),
+            ("dark", {"templates": UNKNOWN_ON_THE_WIRE}),
+        ],
+        program=_WORKFLOW,
+    )
+    said = [message for policy, level, message in done.violations if level == "mandatory"]
+    path = "spec.templates[0].container.securityContext.privileged"
+    assert any(f"workload/no-privileged: root: {path} is true" in message for message in said), done.output
+    assert any("workload/no-privileged: dark: spec.templates cannot be judged" in message for message in said)
+    assert done.code != 0

@@ -18,7 +18,9 @@ QUICK = settings(max_examples=150)
 KEYS = st.sampled_from(
     """
     annotations apiVersion add capabilities chart connection containers create data drop env host image initContainers
-    items kind kustomize labels metadata name patches ports resources rules seccompProfile secretRef securityContext
+    args container hostNetwork hostPath item items kind kustomize labels metadata name objs op patch patches path ports
+    podSpecPatch resources resourcesTemplate rules stepTemplate steps target values valuesContent volumes yaml
+    seccompProfile secretRef securityContext
     sha256 spec stringData sync tags template tls type update value values verify version volumes
     """.split()
 )
@@ -29,6 +31,9 @@ LEAVES = st.one_of(
     st.floats(allow_nan=False),
     st.text(max_size=12),
     st.just(UNKNOWN),
+    st.sampled_from(
+        ["apiVersion: v1\nkind: Pod\nspec: {}\n", "[{op: add, path: /a/0, value: 1}]", "<< x >>", "{{ x }}"]
+    ),
 )
 VALUES = st.recursive(
     LEAVES,
@@ -45,6 +50,9 @@ TOKENS = st.sampled_from(
         "kubernetes:apps/v1:DeploymentList",
         "kubernetes:core/v1:List",
         "kubernetes:argoproj.io/v1alpha1:Rollout",
+        "kubernetes:fluxcd.controlplane.io/v1:ResourceSet",
+        "kubernetes:yaml/v2:ConfigGroup",
+        "kubernetes:core/v1:ConfigMap",
         "command:remote:CopyToRemote",
         "pulumi:providers:kubernetes",
         "nonsense",
