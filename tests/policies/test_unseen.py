@@ -499,7 +499,7 @@ INNOCENT: dict[str, Any] = {
     "a template whose values are names": (
         SET,
         custom(
-            resourcesTemplate="apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: << inputs.a >>, namespace: apps}\n"
+            resourcesTemplate="apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: << inputs.a >>, namespace: b}\n"
             "automountServiceAccountToken: false\n"
         ),
     ),
