@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from policies.rules import CATALOGUE, DEFAULT_REGISTRIES, DEFAULT_SETTINGS, GROUPS, Entry
+from policies.rules.selection import STANDARDS
 from policies.settings import SCHEMA
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "policies.md"
@@ -19,8 +20,8 @@ What a site may not do. The same rules judge a site in three places:
 - `edge check` runs them in-process over every resource of a site, in well under a second;
 - `pulumi preview --policy-pack policies`, and every `edge preview` and `edge up`, runs them as a CrossGuard pack on
   what the engine is about to do;
-- `policies.manifests` reads rendered manifests for them. What Flux or a Helm chart applies never passes through Pulumi,
-  so render it and judge it here. In the cluster, Pod Security admission enforces the same standard.
+- `edge check --manifests PATH` runs them on what Flux will apply, which never passes through Pulumi
+  ([below](#manifests)). In the cluster, Pod Security admission enforces the same standard.
 
 Most rules look at one resource. A rule that is marked "whole stack" looks at all resources together: all that one stack
 has, or all manifests that are read together. In CrossGuard it runs once, after the last resource, on the same inputs
@@ -44,6 +45,39 @@ fetches from elsewhere) is a finding of its own, `supply-chain/opaque`.
 
 Not judged here: what Flux takes from its verified source; render it and judge it as files. During a CrossGuard preview
 Pulumi does not say which inputs are secret, so `secrets/marked-as-secret` is decided by `edge check`.
+"""
+
+
+_MANIFESTS = """
+## Manifests
+
+```sh
+edge check --manifests apps                             # a folder, a file, or several: --manifests A --manifests B
+edge check --manifests clusters/berlin --json
+helm template x ./chart | edge check --manifests -      # standard input
+edge check --manifests apps --rules pss-restricted --sarif edge.sarif
+```
+
+A folder with a `kustomization.yaml` is rendered by the `kustomize` on PATH, or by `kubectl kustomize`. A folder without
+one is read as Flux reads it: all manifests in it and below it, and a folder with a kustomization is rendered in place
+of its files. Everything that is given together is one stack for the rules that look at whole stacks. It works in any
+folder; inside a project the project's settings and own rules count.
+
+Exit code 1 means a mandatory finding. Exit code 2 means that something was not judged: no YAML, no Kubernetes object, a
+key twice, a kustomization that cannot be rendered or that nothing here can render. A finding has the file, line and
+column of its property; of a rendered object, the file that it is from. Substitutions of Flux (`${{site}}`) and the
+`targetNamespace` of a Flux Kustomization are not made: where a rule needs the value, it reports that it cannot judge
+it.
+
+`--rules` takes ids, groups, and the Pod Security Standards as they are, for manifests that are not bound to all of the
+rules here:
+
+| name | rules |
+|---|---|
+{standards}
+
+`--sarif FILE` writes SARIF 2.1.0, for sites too. A waived finding is in it as suppressed, with the waiver's words. The
+document of `--json` has the same findings.
 """
 
 
@@ -170,7 +204,8 @@ def page() -> str:
         parts.append(f"\n## {group}\n")
         parts.append("| rule | level | severity | what | judges |\n|---|---|---|---|---|\n" + "".join(map(_row, rules)))
         parts += [_details(rule) for rule in rules]
-    parts += [_WAIVERS, _OWN, _settings()]
+    standards = "\n".join(f"| `{name}` | {', '.join(f'`{id}`' for id in ids)} |" for name, ids in STANDARDS.items())
+    parts += [_MANIFESTS.format(standards=standards), _WAIVERS, _OWN, _settings()]
     return "\n".join(parts)
 
 

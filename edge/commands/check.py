@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +15,8 @@ from edge.commands.options import All, ChangedSince, Json, Selector, Sites, sele
 
 EXAMPLES = (
     "edge check   |   edge check prod demo   |   edge check -l tier=near,customer=acme   |   edge check fleet   |   "
-    "edge check prod --against HEAD~1 --json"
+    "edge check prod --against HEAD~1 --json   |   edge check --manifests apps --rules pss-restricted   |   "
+    "edge check --sarif edge.sarif"
 )
 
 
@@ -35,12 +37,42 @@ def run(
     selector: Selector = None,
     everything: All = False,
     changed_since: ChangedSince = None,
+    manifests: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--manifests",
+            metavar="PATH",
+            help="Judge what Flux will apply instead of sites: a file, a folder, a kustomization (rendered by "
+            "`kustomize` or `kubectl`), or `-` for standard input. May be given several times.",
+        ),
+    ] = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rules",
+            metavar="ID-OR-GROUP",
+            help="With --manifests: only these rules, by id, by group, or pss-baseline or pss-restricted. "
+            "May be given several times.",
+        ),
+    ] = None,
+    sarif: Annotated[
+        Path | None,
+        typer.Option("--sarif", metavar="FILE", help="Write the findings to this file too, as SARIF 2.1.0."),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="A row for each site, also where there is nothing to say of it.")
     ] = False,
 ) -> int:
     """Check site files and the fleet file in seconds: errors, policies, missing secrets. Silent on what is well."""
     started = time.monotonic()
+    if manifests:
+        of_sites = {"--against": against, "--selector": selector, "--all": everything, "--changed-since": changed_since}
+        for option, given in {"SITES": sites, **of_sites}.items():
+            if given:
+                raise typer.BadParameter(f"--manifests judges files in place of sites: it cannot go with {option}")
+        return _manifests(manifests, rules or [], sarif, as_json=as_json, started=started)
+    if rules:
+        raise typer.BadParameter("--rules goes with --manifests: a site is judged by all rules")
     from edge.run import against as comparing
     from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared
     from edge.run.judging import policies_of
@@ -73,10 +105,33 @@ def run(
     result.shared = check_shared(files, root)
     result.between = check_between(result.sites, root)
     result.duration_s = time.monotonic() - started
+    if sarif is not None:
+        from edge.run import sarif as log
+
+        log.write(sarif, log.of_sites(result, policies_of(root).catalogue))
     if as_json:
         print_json(result.as_dict())
     else:
         report(out, result)
+    return result.code
+
+
+def _manifests(paths: list[str], rules: list[str], sarif: Path | None, *, as_json: bool, started: float) -> int:
+    from edge.run import sarif as log
+    from edge.run.manifests import check_manifests
+    from edge.run.project import judging_root
+    from edge.show.document import print_json
+    from edge.show.manifests import report
+    from edge.show.render import console
+
+    result = check_manifests(paths, rules, judging_root())
+    duration_s = time.monotonic() - started
+    if sarif is not None:
+        log.write(sarif, log.of_manifests(result))
+    if as_json:
+        print_json({**result.as_dict(), "duration_s": round(duration_s, 3)})
+    else:
+        report(console(), result, duration_s)
     return result.code
 
 

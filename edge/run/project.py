@@ -33,6 +33,12 @@ def project_root() -> Path:
     )
 
 
+def judging_root() -> Path:
+    """The project whose policies judge what is no site: the one here, or else this program, with its own rules."""
+    root = found(Path.cwd())
+    return PROGRAM_ROOT if root is None else project_root()
+
+
 def pinned(root: Path) -> str:
     """The release of this program that the project pins; empty where it pins none."""
     file = root / REQUIREMENTS

@@ -15,6 +15,8 @@ FLUX_VERSION = "2.9.4"
 """The release that the pinned controllers belong to; the operator's module has its manifests."""
 
 _PROGRAMS = Path(__file__).with_name("programs")
+_KUSTOMIZE = Path(__file__).with_name("kustomize")
+"""A set of pins of its own: tests without a lab need it, and it is built in seconds."""
 _OPERATOR = "github.com/controlplaneio-fluxcd/flux-operator"
 _PAGE = "The lab's operator has no web pages.\n"
 # Without it the operator does not start.
@@ -52,6 +54,11 @@ def build() -> Programs:
 def helm() -> Path:
     """The program `helm`."""
     return go_program(_PROGRAMS, "helm.sh/helm/v3/cmd/helm", "helm")
+
+
+def kustomize() -> Path:
+    """The program `kustomize`."""
+    return go_program(_KUSTOMIZE, "sigs.k8s.io/kustomize/kustomize/v5", "kustomize")
 
 
 def version(module: str) -> str:

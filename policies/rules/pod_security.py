@@ -50,7 +50,7 @@ _SYSCTLS = frozenset(
         "net.ipv4.tcp_wmem",
     )
 )
-_CONFINED = frozenset(("RuntimeDefault", "Localhost"))
+CONFINED = frozenset(("RuntimeDefault", "Localhost"))
 _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 
 
@@ -147,7 +147,7 @@ def _seccomp_container(pod: Pod, container: Container) -> Iterator[Violation]:
 def _profile(security: Node, name: str) -> Iterator[Violation]:
     """A seccomp or AppArmor profile, where one is set."""
     profile = security.get(name)
-    if profile.present and profile.get("type").text() not in _CONFINED:
+    if profile.present and profile.get("type").text() not in CONFINED:
         yield Violation(profile.get("type").path, "is neither RuntimeDefault nor Localhost")
 
 
@@ -185,7 +185,8 @@ def _safe_sysctls(pod: Pod) -> Iterator[Violation]:
             yield Violation(sysctl.path, "is not one of the safe sysctls")
 
 
-def _proc_mount(_: Pod, container: Container) -> Iterator[Violation]:
+def proc_mount(container: Container) -> Iterator[Violation]:
+    """/proc unmasked."""
     mount = container.security.get("procMount")
     if mount.text() not in (None, "Default"):
         yield Violation(mount.path, "is not Default: it unmasks /proc")
@@ -342,7 +343,7 @@ RULES = (
         remedy="Remove `securityContext.procMount`.",
         url=_STANDARD,
         applies=may_hold_pods,
-        check=each_container(_proc_mount),
+        check=each_container(lambda _, container: proc_mount(container)),
     ),
     Rule(
         id="workload/no-probe-host",

@@ -9,6 +9,7 @@ from typing import Any
 from policies.rules.model import UNKNOWN, HiddenError
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
+_STEP = re.compile(r'\["(.*?)"\]|\[(\d+)\]|([A-Za-z_][\w-]*)')
 
 
 def extend(path: str, key: str | int) -> str:
@@ -18,6 +19,12 @@ def extend(path: str, key: str | int) -> str:
     if _PLAIN_KEY.fullmatch(key) is None:
         return f'{path}["{key}"]'
     return f"{path}.{key}" if path else key
+
+
+def path_steps(path: str) -> Iterator[str | int]:
+    """The keys and indices of a path as ``extend`` writes it."""
+    for quoted, index, plain in _STEP.findall(path):
+        yield int(index) if index else quoted or plain
 
 
 class Node:
