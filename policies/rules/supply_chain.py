@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from policies.rules import flux_sources
+from policies.rules.flux_sources import OPERATOR, SOURCES
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, HiddenError, Violation
 from policies.rules.pods import Pod, may_hold_pods
@@ -14,15 +16,10 @@ from policies.rules.scripts import unchecked_downloads
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
-_SOURCES = "source.toolkit.fluxcd.io"
 _RELEASES = "helm.toolkit.fluxcd.io"
-_OPERATOR = "fluxcd.controlplane.io"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _EXACT = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
-_PATCHES_VERIFY = re.compile(r"/spec/verify\b|^\s*verify:", re.MULTILINE)
-_HAS_KEY = re.compile(r"secretRef|matchOIDCIdentity")
-_ANYONE = re.compile(r"\^?\.[*+]\$?")
 
 _SCRIPTS = ("create", "update", "delete")
 
@@ -93,69 +90,15 @@ def _no_latest(_: Subject, node: Node, reference: str) -> Iterator[Violation]:
         yield Violation(node.path, "is not pinned: the host pulls whatever is newest at that time")
 
 
-def _flux_source_verified(subject: Subject) -> Iterator[Violation]:
-    kind = subject.kind
-    if kind.is_a(_OPERATOR, "FluxInstance"):
-        yield from _flux_instance(subject)
-    elif kind.name == "Bucket":
-        yield Violation("spec", "is a Bucket, which Flux cannot verify")
-    else:
-        verify = subject.get("spec", "verify")
-        if verify.present:
-            yield from (_git_verify if kind.name == "GitRepository" else _oci_verify)(verify)
-        elif not kind.patch:
-            yield Violation(verify.path, "is not set: anyone who can push decides what runs at the site")
-
-
-def _git_verify(verify: Node) -> Iterator[Violation]:
-    if not verify.get("secretRef", "name").text():
-        yield Violation(verify.get("secretRef").path, "names no Secret with public keys, so nothing is verified")
-
-
-def _oci_verify(verify: Node) -> Iterator[Violation]:
-    if verify.get("provider").text() not in ("cosign", "notation"):
-        yield Violation(verify.get("provider").path, "is neither cosign nor notation")
-    if verify.get("secretRef", "name").text():
-        return
-    identities = list(verify.get("matchOIDCIdentity").each())
-    if not identities:
-        yield Violation(verify.get("secretRef").path, "names no Secret with public keys, and there is no OIDC identity")
-    for identity in identities:
-        for name in ("issuer", "subject"):
-            pattern = identity.get(name).text()
-            if not pattern or _ANYONE.fullmatch(pattern):
-                yield Violation(identity.get(name).path, "matches anyone")
-
-
-def _flux_instance(subject: Subject) -> Iterator[Violation]:
-    sync = subject.get("spec", "sync")
-    if not sync.present:
-        return
-    source = sync.get("kind").text() or ("GitRepository" if not subject.kind.patch else None)
-    if source is None:
-        return
-    if source not in ("GitRepository", "OCIRepository"):
-        yield Violation(sync.get("kind").path, "is a source that Flux cannot verify")
-        return
-    for patch in subject.get("spec", "kustomize", "patches").each():
-        text = patch.get("patch").text() or ""
-        target = patch.get("target", "kind").text()
-        if target in (source, None) and _PATCHES_VERIFY.search(text) and _HAS_KEY.search(text):
-            return
-    yield Violation(
-        "spec.kustomize.patches", "does not add verification with a key to the source that spec.sync creates"
-    )
-
-
 def _chart_version_pinned(subject: Subject) -> Iterator[Violation]:
     kind = subject.kind
     if kind.is_a(_RELEASES, "HelmRelease"):
         spec = subject.get("spec")
         if not spec.get("chartRef").present and (spec.get("chart").present or not kind.patch):
             yield from _exact(spec.get("chart", "spec", "version"), kind.patch)
-    elif kind.is_a(_SOURCES, "HelmChart") or kind.is_a("helm.cattle.io", "HelmChart"):
+    elif kind.is_a(SOURCES, "HelmChart") or kind.is_a("helm.cattle.io", "HelmChart"):
         yield from _exact(subject.get("spec", "version"), kind.patch)
-    elif kind.is_a(_OPERATOR, "FluxInstance"):
+    elif kind.is_a(OPERATOR, "FluxInstance"):
         yield from _exact(subject.get("spec", "distribution", "version"), kind.patch)
     else:
         chart = subject.get("chart").text() or ""
@@ -205,17 +148,13 @@ def _leaves(node: Node) -> Iterator[Node]:
         yield node
 
 
-def _is_flux_source(kind: Kind) -> bool:
-    return kind.is_a(_SOURCES, "GitRepository", "OCIRepository", "Bucket") or kind.is_a(_OPERATOR, "FluxInstance")
-
-
 def _is_chart(kind: Kind) -> bool:
     return (
         kind.is_a("helm.sh", "Release", "Chart")
         or kind.is_a(_RELEASES, "HelmRelease")
-        or kind.is_a(_SOURCES, "HelmChart")
+        or kind.is_a(SOURCES, "HelmChart")
         or kind.is_a("helm.cattle.io", "HelmChart")
-        or kind.is_a(_OPERATOR, "FluxInstance")
+        or kind.is_a(OPERATOR, "FluxInstance")
     )
 
 
@@ -257,19 +196,7 @@ RULES = (
         applies=may_hold_pods,
         check=_each_image(_no_latest),
     ),
-    Rule(
-        id="supply-chain/flux-source-verified",
-        level="mandatory",
-        severity="critical",
-        title="Flux applies only what is signed with a known key.",
-        why="Sites pull their workloads by themselves: anyone who can push to the source is root at every site.",
-        remedy="In a site file, add `verify:` below `gitops.source`, with `keys:` (for OCI: or `identities:`). "
-        "In your own code, set `spec.verify` with a `secretRef` to public keys or an OIDC identity.",
-        url="https://fluxcd.io/flux/components/source/gitrepositories/#verification",
-        applies=_is_flux_source,
-        check=_flux_source_verified,
-        about="GitRepository, OCIRepository, Bucket, FluxInstance",
-    ),
+    *flux_sources.RULES,
     Rule(
         id="supply-chain/chart-version-pinned",
         level="mandatory",

@@ -16,6 +16,7 @@ from components import git_names, openpgp, pem, ports, ssh_keys, version_range
 from components.specs import Spec
 from components.types import DnsLabel, ImageRef, NonEmpty, SemVer
 from components.urls import UrlOf, parse
+from sitefile import signer_expression
 from sitefile.problems import Finding, Unfit
 
 _COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -96,34 +97,12 @@ def _version_range(value: str) -> str:
 
 def _oidc_expression(value: str) -> str:
     """An expression that is found anywhere in a text, or in any text, trusts signers that nobody meant."""
-    expected = "a regular expression for the whole value: ^https://example\\.com/team/.*$"
-    try:
-        expression = re.compile(value)
-    except re.error as error:
+    if fault := signer_expression.fault_of(value):
         raise Unfit(
-            f"it is no regular expression ({error})", expected, "correct it, or escape what is meant as text"
-        ) from None
-    if re.search(r"\(\?(?![:imsU-])|\\[1-9]", value):
-        raise Unfit("Flux' expressions (RE2) have no look-around and no references", expected, "write it without these")
-    if not value.startswith("^") or not value.endswith("$") or value.endswith("\\$"):
-        raise Unfit(
-            "without `^` and `$` it is looked for anywhere, so that others can put it into their own names",
-            expected,
-            f"write `^{value.removeprefix('^').removesuffix('$')}$`",
-        )
-    if any(expression.search(stranger) for stranger in _STRANGERS):
-        raise Unfit(
-            "it matches anybody, so that nothing is verified", expected, "name the workflow or the person that signs"
+            fault.what, "a regular expression for the whole value: ^https://example\\.com/team/.*$", fault.remedy
         )
     return value
 
-
-_STRANGERS = (
-    "https://stranger.invalid",
-    "https://github.com/stranger/x/.github/workflows/x.yml@refs/heads/x",
-    "x@y.invalid",
-)
-"""What an expression must not match: another issuer, another repository, another person."""
 
 GitUrl = Annotated[
     str,
