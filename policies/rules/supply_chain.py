@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from policies.rules import flux_sources
+from policies.rules.downloads import unchecked_downloads
 from policies.rules.flux_sources import OPERATOR, SOURCES
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, HiddenError, Violation
 from policies.rules.pods import Pod, may_hold_pods
 from policies.rules.rule import Check, Rule, attempt, hidden
-from policies.rules.scripts import unchecked_downloads
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 

@@ -195,6 +195,7 @@ def test_every_policy_says_its_level_and_what_it_is() -> None:
         "edge-network-mandatory",
         "edge-network-stack-mandatory",
         "edge-supply-chain-mandatory",
+        "edge-supply-chain-stack-mandatory",
         "edge-secrets-mandatory",
         "edge-secrets-advisory",
         "edge-waived-advisory",
@@ -218,7 +219,11 @@ def stack_violations(
         for policy in policies:
             if isinstance(policy, ResourceValidationPolicy):
                 policy.validate(arguments(resource, config), lambda message, urn: None)
-    whole, _ = (policy for policy in policies if isinstance(policy, StackValidationPolicy))
+    (whole,) = (
+        policy
+        for policy in policies
+        if isinstance(policy, StackValidationPolicy) and policy.name == "edge-network-stack-mandatory"
+    )
     args = StackValidationArgs([in_stack(resource) for resource in stack], config)
     whole.validate(args, lambda message, urn: found.append((urn, message)))
     return found
@@ -280,6 +285,7 @@ def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
         "edge-network-mandatory": "OWASP Kubernetes Top Ten 2022 K07",
         "edge-network-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K07",
         "edge-supply-chain-mandatory": "OWASP Kubernetes Top Ten 2022 K02",
+        "edge-supply-chain-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K02",
         "edge-secrets-mandatory": "OWASP Kubernetes Top Ten 2022 K08",
         "edge-secrets-advisory": "OWASP Kubernetes Top Ten 2022 K08",
         "edge-waived-advisory": "OWASP Kubernetes Top Ten 2022 K04",

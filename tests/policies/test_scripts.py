@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from policies.rules.scripts import prints_a_secret, unchecked_downloads
+from policies.rules.downloads import unchecked_downloads
+from policies.rules.scripts import prints_a_secret
 
 SUM = "0123456789abcdef" * 4
 FETCH = """\
@@ -43,6 +44,48 @@ fetch() {
         "curl -o a https://example.com/a\n" + "true\n" * 20 + f"echo '{SUM}  a' | sha256sum -c",
         "curl -o a https://example.com/a\nsha256sum a",
         f"bash -c {shlex.quote('curl -o x https://example.com/k3s')}",
+        # Other names and places of the same programs.
+        "busybox wget -O x https://example.com/x",
+        "timeout 30 curl -o x https://example.com/x",
+        "command curl -o x https://example.com/x",
+        "\\curl -o x https://example.com/x",
+        "nice -n 5 /opt/bin/curl -o x https://example.com/x",
+        "curl -o x example.com/downloads/x",
+        # Other programs.
+        'python3 -c \'import urllib.request; urllib.request.urlretrieve("https://example.com/x", "x")\'',
+        "python3 - <<'EOF'\nfrom urllib.request import urlopen\nopen('x', 'wb').write(urlopen(u).read())\nEOF",
+        "python3 -c 'import requests; print(requests.get(u).text)' >x",
+        "perl -MLWP::Simple -e 'getstore($u, \"x\")'",
+        "ruby -ropen-uri -e 'print URI.open(ENV[\"U\"]).read' >x",
+        "php -r 'echo file_get_contents(\"https://example.com/x\");' >x",
+        "exec 3<>/dev/tcp/example.com/80; cat <&3 >x",
+        "nc example.com 9000 >x",
+        "scp user@example.com:/srv/k3s /usr/local/bin/k3s",
+        "rsync -a example.com::files/k3s /usr/local/bin/",
+        "sftp user@example.com:k3s",
+        "aws s3 cp s3://bucket/k3s /usr/local/bin/k3s",
+        "gsutil cp gs://bucket/k3s .",
+        "az storage blob download --account-name a -c c -n k3s -f k3s",
+        "oras pull registry.example.com/k3s:v1",
+        "git clone https://example.com/x.git",
+        "git -C x pull",
+        "git clone -b v1.2.3 https://example.com/x.git && make -C x install",
+        "pip install edge-agent",
+        "python3 -m pip install edge-agent==1.2.3",
+        "npm install -g thing",
+        "go install example.com/x@latest",
+        "rpm -i https://example.com/x.rpm",
+        "dnf install -y --nogpgcheck x",
+        "apt-get install --allow-unauthenticated x",
+        "echo 'deb [trusted=yes] https://example.com/ ./' >/etc/apt/sources.list.d/x.list",
+        # A check that checks nothing, or something else.
+        f"curl -o a https://example.com/a\necho '{SUM}  b' | sha256sum -c -",
+        "curl -o a https://example.com/a\nsha256sum -c sums",
+        "curl -o a https://example.com/a\ncurl -o a.sum https://example.com/a.sum\nsha256sum -c a.sum",
+        f"curl -o a https://example.com/a\necho '{SUM}  a' | sha256sum -c - || true",
+        "curl -o a https://example.com/a\nsha256sum a | sha256sum -c -",
+        f"curl -o a https://example.com/a\ncurl -o b https://example.com/b\necho '{SUM}  b' | sha256sum -c",
+        f"curl https://example.com/a | tee x\necho '{SUM}  y' | sha256sum -c",
     ],
 )
 def test_a_download_without_a_check_is_found(script: str) -> None:
@@ -57,6 +100,17 @@ def test_a_download_without_a_check_is_found(script: str) -> None:
         f"curl -o a https://example.com/a\necho '{SUM}  a' | sha256sum -c -",
         f"curl -o a https://example.com/a && echo '{SUM}  a' | sha256sum --check",
         f"curl -o a https://example.com/a\n[ \"$(sha256sum a | cut -d' ' -f1)\" = {SUM} ]",
+        f"curl -o /opt/a https://example.com/a\n(cd /opt && echo '{SUM}  a' | sha256sum -c)",
+        f"curl -O https://example.com/v1/a\nsha256sum -c <<EOF\n{SUM}  a\nEOF",
+        f'curl -o "${{dest}}" https://example.com/a\necho "{SUM}  $dest" | sha256sum -c',
+        f"scp user@example.com:/srv/k3s /opt/k3s\necho '{SUM}  /opt/k3s' | sha256sum -c",
+        f"git clone https://example.com/x.git\ngit -C x checkout --detach {SUM[:40]}",
+        'git fetch origin "$ref"\ngit verify-commit "$ref"',
+        "pip install --require-hashes -r requirements.txt",
+        "apt-get install -y nvidia-driver",
+        "python3 -c 'import urllib.parse; print(urllib.parse.quote(x))'",
+        "python3 -c 'from urllib.request import urlopen; urlopen(\"http://127.0.0.1:8000/v2/health\")'",
+        "gitops=on; say 'go on'; pipeline=1",
         "# curl https://get.k3s.io | sh\ntrue",
         "command -v curl >/dev/null || exit 1",
         'say "curl is not installed"',
