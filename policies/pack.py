@@ -48,6 +48,7 @@ from policies.rules import (
     Waiver,
     evaluate,
     evaluate_together,
+    kubernetes_version,
 )
 from policies.rules.catalogue import concerns, matters_to_stack, policy_name
 from policies.rules.pod_security import POD_SECURITY_VERSION
@@ -125,6 +126,8 @@ class _Stack:
     """By URN, the resources that the stack policies look at."""
     waivers: dict[str, tuple[Waiver, ...]] = field(default_factory=dict)
     """By URN of the site that publishes them. It is its resources' parent, so it is seen before them."""
+    kubernetes: dict[str, int] = field(default_factory=dict)
+    """By URN of the cluster, the minor of Kubernetes that it runs. What runs in it is seen after it."""
     waived: dict[Finding, str] = field(default_factory=dict)
     """Findings that do not count, each with the message about it."""
 
@@ -132,10 +135,18 @@ class _Stack:
         if matters_to_stack(args.resource_type, self.catalogue):
             with contextlib.suppress(TypeError):
                 self.inputs[args.urn] = resource_of(args)
+        if kubernetes_version.runs(args.resource_type):
+            with contextlib.suppress(TypeError):
+                found = kubernetes_version.minor_of(resource_of(args))
+                self.kubernetes |= {} if found is None else {args.urn: found}
         if publishes(args.resource_type):
             self.waivers.pop(args.urn, None)
             with contextlib.suppress(TypeError):
                 self.waivers[args.urn] = waivers_of(resource_of(args))
+
+    def settings(self, base: Settings, config: Mapping[str, Any]) -> Settings:
+        """``base`` with what Pulumi's own configuration changes, for the cluster of the stack."""
+        return kubernetes_version.in_stack(pack_settings.apply(base, config), self.kubernetes.values())
 
     def counted(self, findings: Sequence[Finding], name: Callable[[Finding], str]) -> list[Finding]:
         """``findings`` without the waived ones, which are kept to be shown."""
@@ -180,7 +191,7 @@ def _policy(
         if not concerns(args.resource_type, group, seen.catalogue):
             return
         try:
-            settings = pack_settings.apply(base, args.get_config())
+            settings = seen.settings(base, args.get_config())
             findings = seen.counted(evaluate(resource_of(args), settings, rules=rules), lambda _: args.name)
         except Exception as error:
             if level is EnforcementLevel.MANDATORY:
@@ -214,7 +225,7 @@ def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: 
 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         try:
-            settings = pack_settings.apply(base, args.get_config())
+            settings = seen.settings(base, args.get_config())
             looked_at = [
                 resource for resource in args.resources if matters_to_stack(resource.resource_type, seen.catalogue)
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from policies.rules import CATALOGUE, DEFAULT_REGISTRIES, DEFAULT_SETTINGS, GROUPS, Entry
+from policies.rules.pod_security import POD_SECURITY_VERSION
 from policies.rules.selection import STANDARDS
 from policies.settings import SCHEMA
 
@@ -43,8 +44,9 @@ a Kustomization, and what the values of a chart set. An unknown value there fail
 `...Patch`, a container with an image counts as new. What no rule can look into (template text, files, what another tool
 fetches from elsewhere) is a finding of its own, `supply-chain/opaque`.
 
-Not judged here: what Flux takes from its verified source; render it and judge it as files. During a CrossGuard preview
-Pulumi does not say which inputs are secret, so `secrets/marked-as-secret` is decided by `edge check`.
+Not judged here: what Flux takes from its verified source; `edge check --manifests` judges that ([below](#manifests)).
+During a CrossGuard preview Pulumi does not say which inputs are secret, so `secrets/marked-as-secret` is decided by
+`edge check`.
 """
 
 
@@ -62,6 +64,9 @@ A folder with a `kustomization.yaml` is rendered by the `kustomize` on PATH, or 
 one is read as Flux reads it: all manifests in it and below it, and a folder with a kustomization is rendered in place
 of its files. Everything that is given together is one stack for the rules that look at whole stacks. It works in any
 folder; inside a project the project's settings and own rules count.
+
+The Pod Security Standards are read as the newest Kubernetes that the rules know reads them ({newest}); `--kubernetes
+1.36` says which one will run the manifests. For a site it is the one that the site's K3s is.
 
 Exit code 1 means a mandatory finding. Exit code 2 means that something was not judged: no YAML, no Kubernetes object, a
 key twice, a kustomization that cannot be rendered or that nothing here can render. A finding has the file, line and
@@ -205,7 +210,7 @@ def page() -> str:
         parts.append("| rule | level | severity | what | judges |\n|---|---|---|---|---|\n" + "".join(map(_row, rules)))
         parts += [_details(rule) for rule in rules]
     standards = "\n".join(f"| `{name}` | {', '.join(f'`{id}`' for id in ids)} |" for name, ids in STANDARDS.items())
-    parts += [_MANIFESTS.format(standards=standards), _WAIVERS, _OWN, _settings()]
+    parts += [_MANIFESTS.format(standards=standards, newest=POD_SECURITY_VERSION), _WAIVERS, _OWN, _settings()]
     return "\n".join(parts)
 
 

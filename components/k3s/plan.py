@@ -82,6 +82,11 @@ def version_of(spec: K3sSpec, machine: Machine) -> str:
     return machine.spec.k3s_version or spec.version
 
 
+def kubernetes_of(spec: K3sSpec, servers: Sequence[Machine]) -> str:
+    """The cluster's Kubernetes, such as `1.36`: while servers differ, that of the oldest one."""
+    return f"1.{min(_minor_and_patch(version_of(spec, server))[0] for server in servers)}"
+
+
 def encryption_provider(version: str) -> str:
     """secretbox where the release has it (1.30.12, 1.31.8, 1.32.4, 1.33.0 and newer), else aescbc."""
     minor, patch = _minor_and_patch(version)

@@ -55,6 +55,14 @@ def run(
             "May be given several times.",
         ),
     ] = None,
+    kubernetes: Annotated[
+        str | None,
+        typer.Option(
+            "--kubernetes",
+            metavar="1.N",
+            help="With --manifests: the Kubernetes that will run them; by default the newest that the rules know.",
+        ),
+    ] = None,
     sarif: Annotated[
         Path | None,
         typer.Option("--sarif", metavar="FILE", help="Write the findings to this file too, as SARIF 2.1.0."),
@@ -70,9 +78,10 @@ def run(
         for option, given in {"SITES": sites, **of_sites}.items():
             if given:
                 raise typer.BadParameter(f"--manifests judges files in place of sites: it cannot go with {option}")
-        return _manifests(manifests, rules or [], sarif, as_json=as_json, started=started)
-    if rules:
-        raise typer.BadParameter("--rules goes with --manifests: a site is judged by all rules")
+        return _manifests(manifests, rules or [], kubernetes, sarif, as_json=as_json, started=started)
+    if rules or kubernetes:
+        option = "--rules goes" if rules else "--kubernetes goes"
+        raise typer.BadParameter(f"{option} with --manifests: a site is judged by all rules, for the release it runs")
     from edge.run import against as comparing
     from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared
     from edge.run.judging import policies_of
@@ -116,15 +125,28 @@ def run(
     return result.code
 
 
-def _manifests(paths: list[str], rules: list[str], sarif: Path | None, *, as_json: bool, started: float) -> int:
+def _manifests(
+    paths: list[str],
+    rules: list[str],
+    kubernetes: str | None,
+    sarif: Path | None,
+    *,
+    as_json: bool,
+    started: float,
+) -> int:
     from edge.run import sarif as log
     from edge.run.manifests import check_manifests
     from edge.run.project import judging_root
     from edge.show.document import print_json
     from edge.show.manifests import report
     from edge.show.render import console
+    from policies.rules.kubernetes_version import minor
+    from policies.rules.model import NEWEST_KUBERNETES
 
-    result = check_manifests(paths, rules, judging_root())
+    of_release = NEWEST_KUBERNETES if kubernetes is None else minor(kubernetes)
+    if of_release is None:
+        raise typer.BadParameter(f"--kubernetes: `{kubernetes}` is no release of Kubernetes; write one as `1.36`")
+    result = check_manifests(paths, rules, judging_root(), of_release)
     duration_s = time.monotonic() - started
     if sarif is not None:
         log.write(sarif, log.of_manifests(result))

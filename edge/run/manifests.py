@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from edge.run.judging import policies_of
 from edge.run.kustomize import manifests
 from policies.manifests import Manifests, Place, of_text, together
 from policies.rules import Catalogue, Finding, evaluate_stack
+from policies.rules.model import NEWEST_KUBERNETES
 from policies.rules.selection import STANDARDS, names, select
 from sitefile.problems import near_miss
 
@@ -54,6 +55,8 @@ class ManifestReport:
     paths: tuple[str, ...]
     catalogue: Catalogue
     """The rules that were asked for."""
+    kubernetes: int
+    """The minor of Kubernetes whose reading of the Pod Security Standards counts."""
     objects: int
     found: tuple[Judged, ...]
     problems: tuple[str, ...]
@@ -72,6 +75,7 @@ class ManifestReport:
     def as_dict(self) -> dict[str, Any]:
         return {
             "manifests": list(self.paths),
+            "kubernetes": f"1.{self.kubernetes}",
             "rules": [rule.id for rule in self.catalogue],
             "findings": [one.as_dict(self.catalogue) for one in self.found],
             "problems": list(self.problems),
@@ -84,15 +88,19 @@ class ManifestReport:
         }
 
 
-def check_manifests(paths: Sequence[str], rules: Sequence[str], root: Path) -> ManifestReport:
+def check_manifests(
+    paths: Sequence[str], rules: Sequence[str], root: Path, kubernetes: int = NEWEST_KUBERNETES
+) -> ManifestReport:
     """Judge what is in files, folders and standard input (`-`), together, by the policies of the project ``root``.
 
-    ``rules`` are ids, groups and standards; by default all rules. Raises ``OperationError`` and ``FileError``.
+    ``rules`` are ids, groups and standards; by default all rules. ``kubernetes`` is the minor of Kubernetes 1 that will
+    run them. Raises ``OperationError`` and ``FileError``.
     """
     judging = policies_of(root)
+    settings = replace(judging.settings, kubernetes=kubernetes)
     catalogue = _selected(judging.catalogue, rules)
     read = together(_read(path) for path in paths)
-    findings = evaluate_stack(read.resources, judging.settings, catalogue)
+    findings = evaluate_stack(read.resources, settings, catalogue)
     kinds = {resource.urn: resource.props["kind"] for resource in read.resources}
     named = {resource.urn: f"{kinds[resource.urn]} {resource.name}".rstrip() for resource in read.resources}
     judged = (
@@ -100,7 +108,7 @@ def check_manifests(paths: Sequence[str], rules: Sequence[str], root: Path) -> M
         for one in findings
     )
     in_order = sorted(judged, key=lambda one: (one.place, one.name, one.finding.rule, one.finding.path))
-    return ManifestReport(tuple(paths), catalogue, len(read.resources), tuple(in_order), read.problems)
+    return ManifestReport(tuple(paths), catalogue, kubernetes, len(read.resources), tuple(in_order), read.problems)
 
 
 def _read(path: str) -> Manifests:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from policies.rules import flux_sources, namespaces, network, opaque, secrets, supply_chain, workload
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
+from policies.rules.kubernetes_version import stack_settings
 from policies.rules.model import (
     DEFAULT_SETTINGS,
     Finding,
@@ -96,8 +97,12 @@ def evaluate(
 def evaluate_stack(
     resources: Iterable[Resource], settings: Settings = DEFAULT_SETTINGS, catalogue: Catalogue = CATALOGUE
 ) -> tuple[Finding, ...]:
-    """Everything that is wrong with a stack: with each of its resources, and with all of them together."""
+    """Everything that is wrong with a stack: with each of its resources, and with all of them together.
+
+    Where the stack has its cluster, that says which Kubernetes counts.
+    """
     resources = list(resources)
+    settings = stack_settings(settings, resources)
     alone = [finding for resource in resources for finding in evaluate(resource, settings, catalogue=catalogue)]
     return (*alone, *evaluate_together(resources, settings, catalogue=catalogue))
 

@@ -51,6 +51,10 @@ DEFAULT_REGISTRIES: Final = (
 registry with a path below which everything is allowed."""
 
 
+NEWEST_KUBERNETES: Final = 37
+"""The newest minor of Kubernetes 1 whose reading of the Pod Security Standards the rules know."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a fleet may decide about the rules. The defaults are strict."""
@@ -60,6 +64,9 @@ class Settings:
 
     mesh_key_hours: int = 24
     """Longest life of a mesh key, in hours."""
+
+    kubernetes: int = NEWEST_KUBERNETES
+    """Minor version of the cluster's Kubernetes. A stack that has the cluster says so itself."""
 
 
 DEFAULT_SETTINGS: Final = Settings()

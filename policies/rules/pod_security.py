@@ -1,21 +1,21 @@
-"""Workloads: the Pod Security Standard *restricted*, as Kubernetes' own admission plugin reads it (1.35).
+"""Workloads: the Pod Security Standard *restricted*, as the admission plugin of the cluster's Kubernetes reads it.
 
-Applies to init, ordinary and ephemeral containers alike. Host ports are part of the standard, but the network group
-judges them.
+From 1.34 on that is exact. For older releases `no-probe-host` asks for more than they do. Applies to init, ordinary and
+ephemeral containers alike. Host ports are part of the standard, but the network group judges them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from policies.rules.model import Violation
+from policies.rules.model import NEWEST_KUBERNETES, Settings, Violation
 from policies.rules.pods import Container, Pod, may_hold_pods
 from policies.rules.rule import Rule, each_container, each_pod
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
-POD_SECURITY_VERSION = "1.35"
-"""Kubernetes release whose reading of the standard these rules follow."""
+POD_SECURITY_VERSION = f"1.{NEWEST_KUBERNETES}"
+"""The newest Kubernetes release whose reading of the standard these rules know."""
 
 _STANDARD = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"
 
@@ -34,22 +34,25 @@ _VOLUMES = frozenset(
 )
 _HOST_VOLUMES = frozenset(("hostDisk", "hostPath"))
 _SELINUX_TYPES = frozenset(("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"))
-_SYSCTLS = frozenset(
-    (
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.tcp_wmem",
-    )
-)
+_SYSCTLS: Mapping[str, int] = {
+    "kernel.shm_rmid_forced": 0,
+    "net.ipv4.ip_local_port_range": 0,
+    "net.ipv4.ip_local_reserved_ports": 27,
+    "net.ipv4.ip_unprivileged_port_start": 0,
+    "net.ipv4.ping_group_range": 0,
+    "net.ipv4.tcp_fin_timeout": 29,
+    "net.ipv4.tcp_keepalive_intvl": 29,
+    "net.ipv4.tcp_keepalive_probes": 29,
+    "net.ipv4.tcp_keepalive_time": 29,
+    "net.ipv4.tcp_notsent_lowat": 37,
+    "net.ipv4.tcp_rmem": 32,
+    "net.ipv4.tcp_slow_start_after_idle": 37,
+    "net.ipv4.tcp_syncookies": 0,
+    "net.ipv4.tcp_wmem": 32,
+}
+"""Safe sysctls, with the minor of Kubernetes that is the first to allow them."""
+_USER_NAMESPACES = 35
+"""The first minor that allows a pod in a user namespace (`hostUsers: false`) to be root there."""
 CONFINED = frozenset(("RuntimeDefault", "Localhost"))
 _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -85,18 +88,24 @@ def _no_escalation(pod: Pod, container: Container) -> Iterator[Violation]:
     yield Violation(allowed.path, "is true" if allowed.present else "is not set, which allows it")
 
 
+def in_user_namespace(pod: Pod, settings: Settings) -> bool:
+    """Whether root in the pod is nobody outside, and its Kubernetes counts that."""
+    return pod.user_namespace and settings.kubernetes >= _USER_NAMESPACES
+
+
 def _non_root(subject: Subject) -> Iterator[Violation]:
-    yield from each_pod(_non_root_pod)(subject)
-    yield from each_container(_non_root_container)(subject)
+    settings = subject.settings
+    yield from each_pod(lambda pod: _non_root_pod(pod, settings))(subject)
+    yield from each_container(lambda pod, container: _non_root_container(pod, container, settings))(subject)
 
 
-def _non_root_pod(pod: Pod) -> Iterator[Violation]:
-    if not pod.user_namespace:
+def _non_root_pod(pod: Pod, settings: Settings) -> Iterator[Violation]:
+    if not in_user_namespace(pod, settings):
         yield from _explicit_root(pod.security)
 
 
-def _non_root_container(pod: Pod, container: Container) -> Iterator[Violation]:
-    if pod.user_namespace:
+def _non_root_container(pod: Pod, container: Container, settings: Settings) -> Iterator[Violation]:
+    if in_user_namespace(pod, settings):
         return
     yield from _explicit_root(container.security)
     asked = container.security.get("runAsNonRoot")
@@ -179,10 +188,18 @@ def _selinux_options(security: Node) -> Iterator[Violation]:
             yield Violation(options.get(name).path, "is set; SELinux users and roles are the host's")
 
 
-def _safe_sysctls(pod: Pod) -> Iterator[Violation]:
+def _safe_sysctls(subject: Subject) -> Iterator[Violation]:
+    minor = subject.settings.kubernetes
+    yield from each_pod(lambda pod: _unsafe_sysctls(pod, minor))(subject)
+
+
+def _unsafe_sysctls(pod: Pod, minor: int) -> Iterator[Violation]:
     for sysctl in pod.security.get("sysctls").each():
-        if sysctl.get("name").text() not in _SYSCTLS:
+        since = _SYSCTLS.get(sysctl.get("name").text() or "")
+        if since is None:
             yield Violation(sysctl.path, "is not one of the safe sysctls")
+        elif since > minor:
+            yield Violation(sysctl.path, f"is a safe sysctl only from Kubernetes 1.{since} on; this is 1.{minor}")
 
 
 def proc_mount(container: Container) -> Iterator[Violation]:
@@ -332,7 +349,7 @@ RULES = (
         remedy="Remove the sysctl, or set it on the hosts.",
         url=_STANDARD,
         applies=may_hold_pods,
-        check=each_pod(_safe_sysctls),
+        check=_safe_sysctls,
     ),
     Rule(
         id="workload/proc-mount",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.rules.model import Violation
-from policies.rules.pod_security import CONFINED, proc_mount
+from policies.rules.pod_security import CONFINED, in_user_namespace, proc_mount
 from policies.rules.pods import Container, Pod, may_hold_pods
 from policies.rules.rule import Rule, each_container, each_pod
 from policies.rules.subject import Subject
@@ -53,14 +53,15 @@ def _not_unconfined(security: Node) -> Iterator[Violation]:
 
 
 def _host_path(pod: Pod) -> Iterator[Violation]:
-    for volume in pod.spec.get("volumes").each():
+    for volume in pod.each_volume():
         if volume.get("hostPath").present:
             yield Violation(volume.get("hostPath").path, "exposes part of the host")
 
 
-def _proc_mount(pod: Pod, container: Container) -> Iterator[Violation]:
-    if not pod.user_namespace:
-        yield from proc_mount(container)
+def _proc_mount(subject: Subject) -> Iterator[Violation]:
+    yield from each_container(
+        lambda pod, container: iter(()) if in_user_namespace(pod, subject.settings) else proc_mount(container)
+    )(subject)
 
 
 RULES = (
@@ -106,6 +107,6 @@ RULES = (
         remedy="Remove `securityContext.procMount`.",
         url=_STANDARD,
         applies=may_hold_pods,
-        check=each_container(_proc_mount),
+        check=_proc_mount,
     ),
 )

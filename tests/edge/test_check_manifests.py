@@ -204,6 +204,20 @@ def test_baseline_allows_what_restricted_does_not(edge: Any, tmp_path: Path) -> 
     assert edge(file, "--rules", "pss-restricted").exit_code == 1
 
 
+def test_the_kubernetes_that_will_run_it_decides_how_the_standard_is_read(edge: Any, tmp_path: Path) -> None:
+    document = json.loads(json.dumps(GOOD))
+    sysctl = {"name": "net.ipv4.tcp_notsent_lowat", "value": "131072"}
+    document["spec"]["template"]["spec"]["securityContext"]["sysctls"] = [sysctl]
+    file = written(tmp_path / "app.yaml", document)
+    assert json.loads(edge(file, "--json").stdout)["kubernetes"] == "1.37"
+    assert edge(file).exit_code == edge(file, "--kubernetes", "v1.37.0+k3s1").exit_code == 0
+    older = edge(file, "--kubernetes", "1.36")
+    assert older.exit_code == 1
+    assert "sysctls[0] is a safe sysctl only from Kubernetes 1.37 on; this is 1.36" in older.stdout
+    assert edge(file, "--kubernetes", "new").exit_code == 2
+    assert CliRunner().invoke(app, ["check", "--kubernetes", "1.36"]).exit_code == 2
+
+
 def test_rules_need_manifests_and_manifests_exclude_sites(edge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert CliRunner().invoke(app, ["check", "--rules", "workload"]).exit_code == 2
     assert edge("x", "demo").exit_code == 2

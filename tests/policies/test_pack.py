@@ -28,7 +28,7 @@ from pulumi_policy.proxy import (
 )
 
 from policies import pack
-from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, RULES, UNKNOWN, Catalogue, Resource
+from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, RULES, UNKNOWN, Catalogue, Resource, evaluate_stack
 from tests.policies.cases import Case, base, base_names, cases, put
 
 
@@ -273,6 +273,25 @@ def test_a_stack_that_cannot_be_read_is_refused_and_shows_nothing() -> None:
     assert "could not be judged (ValueError)" in message
 
 
+def test_the_cluster_of_the_stack_decides_how_the_pod_security_standard_is_read() -> None:
+    """And so in all gates: the stack says what it runs, before what runs in it."""
+    relaxed = base("deployment")
+    put(dict(relaxed.props), "spec.template.spec.hostUsers", False)
+    put(dict(relaxed.props), "spec.template.spec.securityContext.runAsUser", 0)
+    eks = "aws:eks/cluster:Cluster"
+    for release, refused in (("1.34", True), ("1.35", False)):
+        k3s = base("k3s", props={**base("k3s").props, "kubernetes": release})
+        for cluster in (k3s, Resource(eks, "a", "urn:a", {"version": release})):
+            policy = next(one for one in pack.policies(DEFAULT_SETTINGS) if one.name == "edge-workload-mandatory")
+            assert isinstance(policy, ResourceValidationPolicy)
+            messages = Messages()
+            for resource in (cluster, relaxed):
+                policy.validate(arguments(resource), messages)
+            assert bool(messages.said) == refused, (cluster.type, release)
+            rules = {one.rule for one in evaluate_stack([relaxed, cluster])}
+            assert ("workload/non-root" in rules) == refused, (cluster.type, release)
+
+
 def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
     references = {
         policy.name: f"{policy.framework.name} {policy.framework.version} {policy.framework.reference}"
@@ -280,7 +299,7 @@ def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
         if policy.framework is not None
     }
     assert references == {
-        "edge-workload-mandatory": "Kubernetes Pod Security Standards 1.35 restricted",
+        "edge-workload-mandatory": "Kubernetes Pod Security Standards 1.37 restricted",
         "edge-workload-advisory": "OWASP Kubernetes Top Ten 2022 K01",
         "edge-network-mandatory": "OWASP Kubernetes Top Ten 2022 K07",
         "edge-network-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K07",
