@@ -66,6 +66,7 @@ _PROMISES: Mapping[str, str] = {
     "network": "A site exposes nothing to the outside and encrypts what its hosts exchange.",
     "supply-chain": "Everything that runs at a site is pinned and comes from a trusted source.",
     "secrets": "No secret is kept or shown in plain text.",
+    "host": "A host and its K3s are hardened as their benchmarks ask.",
 }
 """What each group guarantees; Pulumi shows it before each message."""
 _OWN_PROMISE = "A site keeps the rules of its company."
@@ -88,6 +89,8 @@ _FRAMEWORKS: Mapping[tuple[str, EnforcementLevel], PolicyComplianceFramework] = 
     ("supply-chain", EnforcementLevel.MANDATORY): _top_ten("K02"),
     ("secrets", EnforcementLevel.MANDATORY): _top_ten("K08"),
     ("secrets", EnforcementLevel.ADVISORY): _top_ten("K08"),
+    ("host", EnforcementLevel.MANDATORY): _top_ten("K09"),
+    ("host", EnforcementLevel.ADVISORY): _top_ten("K09"),
 }
 
 

@@ -13,7 +13,15 @@ from pulumi_command import remote
 from components.base import EdgeComponent
 from components.host.component import Host
 from components.k3s.credential import refusal, warning
-from components.k3s.plan import CA_UNKNOWN, NodePlan, ca_of, kubernetes_of, plan_cluster, plan_node
+from components.k3s.plan import (
+    CA_UNKNOWN,
+    NodePlan,
+    ca_of,
+    configurations,
+    kubernetes_of,
+    plan_cluster,
+    plan_node,
+)
 from components.k3s.spec import K3sSpec
 from components.part import HeldKubeconfig
 from components.shell import comment, secret_lines
@@ -69,6 +77,7 @@ class K3s(EdgeComponent):
                 "sha256": dict(spec.releases[spec.version]),
                 "flannel_backend": spec.flannel_backend,
                 "kubernetes": kubernetes_of(spec, server_machines),
+                "configurations": configurations(spec, [host.machine for host in hosts], args.psa_exempt),
             },
             opts,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -275,6 +275,35 @@ def files(
             f"{hardening.SERVER_DIR}/manifests/edge-hardening.yaml": ("0600", objects),
         }
     return result
+
+
+_OF_ONE_NODE = ("node-name", "node-ip", "tls-san", "node-label", "server", "token-file", "agent-token-file")
+"""Keys of `config.yaml` that differ from node to node, or name a file."""
+
+
+def configurations(spec: K3sSpec, machines: Sequence[Machine], psa_exempt: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What policies read of the nodes: each configuration once, without what tells nodes apart. Holds no secret.
+
+    It names no node, and has that of an agent whether there is one or not, so that a node more or less changes nothing
+    of the cluster.
+    """
+    servers = [machine for machine in machines if machine.is_server]
+    datastore = datastore_kind(spec, len(servers))
+    releases = dict.fromkeys([spec.version, *(version_of(spec, machine) for machine in machines)])
+    found: list[dict[str, Any]] = []
+    for version in releases:
+        one_host = servers[0].spec.model_copy(update={"k3s_version": version})
+        machine = replace(servers[0], spec=one_host)
+        for role, config in (
+            ("server", server_config(spec, machine, servers)),
+            ("agent", agent_config(spec, machine, servers)),
+        ):
+            shared = {key: value for key, value in config.items() if key not in _OF_ONE_NODE}
+            found.append({"role": role, "version": version, "datastore": datastore, "config": shared})
+            if role == "server":
+                admission = hardening.admission(("kube-system", *psa_exempt))
+                found[-1] |= {"admission": admission, "audit": hardening.AUDIT_POLICY}
+    return found
 
 
 def server_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> dict[str, Any]:

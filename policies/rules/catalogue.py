@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from policies.rules import flux_sources, namespaces, network, opaque, secrets, supply_chain, workload
+from policies.rules import flux_sources, k3s, namespaces, network, opaque, secrets, supply_chain, workload
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
 from policies.rules.kubernetes_version import stack_settings
@@ -23,13 +23,20 @@ from policies.rules.model import (
 from policies.rules.rule import Entry, Rule, StackRule, hidden
 from policies.rules.subject import Subject, subjects
 
-RULES: tuple[Rule, ...] = (*workload.RULES, *network.RULES, *supply_chain.RULES, *opaque.RULES, *secrets.RULES)
+RULES: tuple[Rule, ...] = (
+    *workload.RULES,
+    *network.RULES,
+    *supply_chain.RULES,
+    *opaque.RULES,
+    *secrets.RULES,
+    *k3s.RULES,
+)
 """The program's rules about one object."""
 
 STACK_RULES: tuple[StackRule, ...] = (*namespaces.STACK_RULES, *flux_sources.STACK_RULES)
 """The program's rules about all objects of a stack together."""
 
-GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets")
+GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets", "host")
 """The groups of the program's rules."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 Level = Literal["mandatory", "advisory", "waived"]
 """`waived`: mandatory, and not counted, because the site has a waiver."""
-Group = Literal["workload", "network", "supply-chain", "secrets"]
+Group = Literal["workload", "network", "supply-chain", "secrets", "host"]
 Severity = Literal["low", "medium", "high", "critical"]
 
 

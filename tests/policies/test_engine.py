@@ -20,6 +20,7 @@ from engine.obtain.cli import locate
 from engine.obtain.pin import EngineError
 from engine.rehearsal.serving import RehearsalServer
 from policies.reference import PAGE
+from tests.policies.cases import base
 
 pytestmark = pytest.mark.engine
 
@@ -45,7 +46,7 @@ for kind, name, props in json.load(open('input.json')):
         props["metadata"]["namespace"] = made.stdout
     made_by[kind](name, **props, opts=pulumi.ResourceOptions(provider=provider))
 """
-FACTS = {"sha256": {"amd64": "0123456789abcdef" * 4}, "flannel_backend": "wireguard-native"}
+FACTS = dict(base("k3s").props)
 
 
 @dataclass(frozen=True)

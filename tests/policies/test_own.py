@@ -13,7 +13,7 @@ from policies.own import catalogue_of, rule_ids
 from policies.pack import policies
 from policies.recorded import findings_of
 from policies.reference import PAGE
-from policies.rules import CATALOGUE, DEFAULT_SETTINGS, Resource, evaluate, evaluate_stack
+from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, Resource, evaluate, evaluate_stack
 from policies.settings import SettingsError, load
 from sitefile.problems import FileError, Problem
 from tests.policies.cases import base, put
@@ -71,7 +71,7 @@ def test_own_rules_are_beside_those_of_the_program(pack: Path) -> None:
     assert [rule.id for rule in catalogue] != [rule.id for rule in CATALOGUE]
     assert {rule.id for rule in catalogue} == {rule.id for rule in CATALOGUE} | {"acme/approved-image", "acme/owner"}
     assert rule_ids(pack) == tuple(rule.id for rule in catalogue)
-    assert catalogue.groups == ("workload", "network", "supply-chain", "secrets", "acme")
+    assert catalogue.groups == (*GROUPS, "acme")
     deployment = base("deployment")
     assert found(pack, deployment) == {("acme/approved-image", "mandatory")}
     assert evaluate(deployment) == (), "the program's own catalogue knows nothing of them"
