@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.commands import (
+    audit,
     check,
     destroy,
     doctor,
@@ -40,7 +41,7 @@ from stacks.project import DISTRIBUTION, PROGRAM_ROOT, found
 
 COMMANDS = (
     *(init, setup, new, check, render, graph, report, secrets, preview, pr, up, destroy, outputs, status, kubeconfig),
-    *(drift, doctor, explain, schema),
+    *(drift, audit, doctor, explain, schema),
 )
 
 _BETWEEN_EXAMPLES = "   |   "

@@ -234,7 +234,7 @@ async def _site(site: Planned | SiteDrift, root: Path, progress: _Progress) -> S
         return SiteDrift(site.spec.site, site.file)
     try:
         async with progress.engines:
-            key = await asyncio.to_thread(_private_key, site.file, root)
+            key = await asyncio.to_thread(private_key, site.file, root)
     except OperationError as error:
         return SiteDrift(site.spec.site, site.file, failure=error)
     async with progress.sites:
@@ -261,7 +261,7 @@ async def _host(site: Planned, host: HostSpec, hosts: Hosts, progress: _Progress
     return HostDrift(host.name, node, differences(expected, answers(printed)))
 
 
-def _private_key(file: Path, root: Path) -> str:
+def private_key(file: Path, root: Path) -> str:
     with opened_stack(str(file), rehearse=False, root=root) as session:
         return session.secret(KEY)
 

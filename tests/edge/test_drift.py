@@ -26,7 +26,7 @@ from stacks.loader import load_site
 from tests.edge.conftest import Project
 from tests.edge.sites import broken_site, site
 
-REAL_PRIVATE_KEY = drift._private_key
+REAL_PRIVATE_KEY = drift.private_key
 
 
 def new_key() -> asyncssh.SSHKey:
@@ -98,7 +98,7 @@ def listening(server: Server) -> Iterator[Server]:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with listening(Server()) as made:
         key = made.operator.export_private_key().decode()
-        monkeypatch.setattr(drift, "_private_key", lambda _file, _root: key)
+        monkeypatch.setattr(drift, "private_key", lambda _file, _root: key)
         yield made
 
 
@@ -216,7 +216,7 @@ def test_a_host_with_keys_of_several_kinds_shows_the_pinned_kind(
     pinned = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
     with listening(Server(other_host_keys=[pinned])) as server:
         key = server.operator.export_private_key().decode()
-        monkeypatch.setattr(drift, "_private_key", lambda _file, _root: key)
+        monkeypatch.setattr(drift, "private_key", lambda _file, _root: key)
         file = shop(shops, server, host_key=public(pinned))
         server.answer = as_planned(file, project)
         assert project.edge("drift", file).code == 0
@@ -264,7 +264,7 @@ def test_a_host_that_cannot_be_looked_at_says_why(project: Project, shops: Path,
 def test_a_key_that_is_none_is_said_to_be_and_not_shown(
     project: Project, shops: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drift, "_private_key", lambda _file, _root: "MARKER-not-a-key")
+    monkeypatch.setattr(drift, "private_key", lambda _file, _root: "MARKER-not-a-key")
     ran = project.edge("drift", shop(shops, server))
     assert ran.code == 1
     assert "ssh-private-key of shop cannot be used" in ran.stdout
@@ -277,7 +277,7 @@ def test_a_secret_that_cannot_be_read_is_explained(
     def locked(_file: Path, _root: Path) -> str:
         raise OperationError("incorrect passphrase", ("export PULUMI_CONFIG_PASSPHRASE_FILE=...",))
 
-    monkeypatch.setattr(drift, "_private_key", locked)
+    monkeypatch.setattr(drift, "private_key", locked)
     ran = project.edge("drift", shop(shops, server))
     assert ran.code == 1
     assert "> export PULUMI_CONFIG_PASSPHRASE_FILE" in ran.stdout
@@ -288,7 +288,7 @@ def test_a_secret_that_cannot_be_read_is_explained(
 def test_the_key_is_the_stacks_own_secret_and_without_its_passphrase_nobody_is_asked(
     project: Project, shops: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drift, "_private_key", REAL_PRIVATE_KEY)
+    monkeypatch.setattr(drift, "private_key", REAL_PRIVATE_KEY)
     monkeypatch.setenv("PULUMI_HOME", str(project.root / "home"))
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "a passphrase")
     file = shop(shops, server)

@@ -81,7 +81,7 @@ class FileCheck:
 
     @property
     def required(self) -> str:
-        return "owner root:root" if self.mode is None else f"mode {self.mode:04o} or stricter"
+        return "owner root:root" if self.mode is None else f"at most {self.mode:04o}"
 
     def met(self, mode: int, owner: str) -> bool:
         return owner == "root:root" if self.mode is None else mode & ~self.mode & 0o7777 == 0
