@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from sitefile.problems import DataPath, Position, Problem, dotted
-from sitefile.secret_patterns import PRIVATE_KEY, SECRET_NAME, SECRET_PATTERNS
+from sitefile.secret_patterns import PRIVATE_KEY, SECRET_NAME, SECRET_PATTERNS, decoded_texts
 from sitefile.yaml_source import Source
 from sitefile.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode, scalars
 
@@ -86,6 +86,7 @@ class _Scan:
         own = list(scalars(tree)) if tree is not None else []
         if _ANY.search(self.source.text):
             self._text(own)
+        self._encoded(own)
         for path, node in own:
             if not isinstance(node.value, str) or dotted(path) in self.found.paths or not self._is_own(node):
                 continue
@@ -114,6 +115,24 @@ class _Scan:
                 self.found.lines.add(number)
                 if _kind(match) == PRIVATE_KEY.name:
                     self._hide_key(number)
+
+    def _encoded(self, own: list[tuple[DataPath, ScalarNode]]) -> None:
+        """Secrets in base64: in a line, or in a value of several lines."""
+        for number, line in enumerate(self.source.lines, start=1):
+            for encoded, plain in decoded_texts(line):
+                if (match := _ANY.search(plain)) and number not in self.found.lines:
+                    path = next((p for p, n in own if isinstance(n.value, str) and encoded in n.value), ())
+                    position = Position(self.source.file, number, line.index(encoded) + 1)
+                    self._add(position, _kind(match), path, " in base64")
+                    self.found.values.add(encoded)
+                    self.found.lines.add(number)
+        for path, node in own:
+            if isinstance(node.value, str) and "\n" in node.value.strip() and dotted(path) not in self.found.paths:
+                kinds = [_kind(match) for _, plain in decoded_texts(node.value) if (match := _ANY.search(plain))]
+                if kinds and self._is_own(node):
+                    self._add(node.position, kinds[0], path, " in base64")
+                    self.found.values.update(node.value.split())
+                    self.found.lines.update(range(node.position.line, node.position.line + node.text.count("\n") + 2))
 
     def _hide_key(self, first: int) -> None:
         for number in range(first, min(first + _LONGEST_KEY, len(self.source.lines)) + 1):
@@ -154,9 +173,9 @@ class _Scan:
     def _is_own(self, node: ScalarNode) -> bool:
         return node.position.file == self.source.file
 
-    def _add(self, position: Position, kind: str | None, path: DataPath) -> None:
+    def _add(self, position: Position, kind: str | None, path: DataPath, form: str = "") -> None:
         self.found.paths.add(dotted(path))
-        what = f"a secret in plain text ({kind or f'value of `{path[-1]}`'})"
+        what = f"a secret in plain text ({kind or f'value of `{path[-1]}`'}{form})"
         expected, remedy = self.advice(kind, path, self.stem)
         self.found.problems.append(Problem.at(position, "plain-secret", what, expected, remedy, path))
 

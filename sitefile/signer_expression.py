@@ -1,6 +1,6 @@
 """Regular expressions that say who may sign (issuer and subject of an OIDC identity): whether one trusts strangers.
 
-The one definition, for site files and for policies; standard library only.
+The one definition, whoever asks; standard library only.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from sitefile.secret_patterns import SECRET_KEYS, SECRET_NAME, SECRET_PATTERNS, SECRET_WORDS
+from sitefile.secret_patterns import SECRET_KEYS, SECRET_NAME, SECRET_PATTERNS, SECRET_WORDS, decoded_texts
 
 _NAMES = (*SECRET_WORDS, "key")
 _BEFORE_KEY = re.compile(rf"(?:{'|'.join(SECRET_KEYS)})[-_.]?$")
 
-_VALUE = r"[\"']?(?P<value>[^\s\"'`$;&|<>(){}\[\],\\]{10,})"
+_VALUE = r"[\"']?(?P<value>[^\s\"'`$;&|<>(){}\[\],\\]{8,})"
 _ASSIGNED = re.compile(rf"[\"']?\s*[:=]\s*{_VALUE}")
 _ARGUMENT = re.compile(rf"\s+{_VALUE}")
 _OPTION = re.compile(r"(?:^|\s)-{1,2}[\w-]*$")
@@ -30,14 +30,13 @@ _ORDINARY = re.compile(
     # Names made of words, with an ordinary word among them: edge-token-2, otel/collector:v1
     r"|(?=(?:.*[-._/:])?[A-Za-z]{3,}(?:[-._/:]|$))(?:[A-Za-z]+|[A-Za-z0-9]{1,10})(?:[-._/:]+(?:[A-Za-z]+|[A-Za-z0-9]{1,10}))+"
     r"|(?:file:)?[~.]?/.*"  # paths
-    r"|(?:sha256[:-])?[0-9a-f]{64}"  # digests
-    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # identifiers
+    r"|sha256[:-][0-9a-f]{64}"  # digests
     r"|\w+://.*"
     r"|ENC\[.*"
     r"|-.*"
     r"|[*.xX_-]+"
 )
-_BITS_PER_CHARACTER = 3.0
+_BITS_PER_CHARACTER = 2.5
 """Below this a value is a word or filler, not a random string."""
 
 _SENSITIVE_KEY = re.compile(
@@ -45,12 +44,22 @@ _SENSITIVE_KEY = re.compile(
     r"|\.key$|^key$|^identity$|\.agekey$|^kubeconfig$|^\.?dockerconfigjson$|^\.dockercfg$",
     re.IGNORECASE,
 )
-_PUBLIC_KEY_NAME = re.compile(r"\.pub$|\.asc$|public|_name$|-name$|_path$|-path$", re.IGNORECASE)
+_PUBLIC_KEY_NAME = re.compile(
+    r"\.pub$|\.asc$|public|[-_](?:name|path|id|file)$|sha256|hash|digest|checksum|fingerprint", re.IGNORECASE
+)
 
 
 @functools.lru_cache(maxsize=1024)
 def credential_in(text: str) -> str | None:
     """What kind of credential ``text`` holds, in words; None for none."""
+    found = _in_plain_text(text)
+    if found is not None:
+        return found
+    hidden = (_in_plain_text(plain) for _, plain in decoded_texts(text))
+    return next((f"{what}, in base64," for what in hidden if what is not None), None)
+
+
+def _in_plain_text(text: str) -> str | None:
     for pattern in SECRET_PATTERNS:
         if pattern.marker in text and pattern.in_script.search(text) is not None:
             return pattern.what
@@ -80,7 +89,7 @@ def credential_under(key: str, text: str) -> str | None:
     found = credential_in(text)
     if found is not None:
         return found
-    one_word = len(text) >= 10 and re.search(r"\s", text) is None
+    one_word = len(text) >= 8 and re.search(r"\s", text) is None
     return "a password or token by its name" if one_word and is_sensitive_key(key) and looks_random(text) else None
 
 

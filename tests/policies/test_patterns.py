@@ -43,6 +43,11 @@ PEM = "-----BEGIN {}PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----\
         "API_KEY='q8Zr2LpX0vT7mKs4'",
         "token: edge-Xk29dLq0Zt77bNw1",
         "private-key: q8Zr2LpX0vT7mKs4",
+        "password: Winter24!",
+        "PGPASSWORD=Sommer2026 psql",
+        "token: " + "0123456789abcdef" * 4,
+        "api-key=3f9a8b7c-6d5e-4f30-8a1b-2c3d4e5f6a7b",
+        "secret: '3F9A8B7C-6D5E-4F30-8A1B-2C3D4E5F6A7B'",
         "İpassword=Xk29dLq0Zt77bNw1",
     ],
 )

@@ -35,6 +35,16 @@ EXAMPLES = {
     "AKIA": ["AKIA" + "EXAMPLEEXAMPLE", "AKIA" + "IOSFODNN7EXAMPLE"],
     "ASIA": ["ASIA" + "EXAMPLEEXAMPLE", "ASIA" + "IOSFODNN7EXAMPLE"],
     "AccountKey=": ["AccountKey=" + "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOP=="],
+    "SharedAccessKey=": ["SharedAccessKey=" + "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOP=="],
+    "sig=": ["https://x.blob.core.windows.net/c?sv=2024-11-04&sig=" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345%2Bk%3D"],
+    "k_live_": ["sk_live_" + "51ExampleExample", "rk_live_" + "51ExampleExample"],
+    "npm_": ["npm_" + "0123456789abcdefghijABCDEFGHIJ012345"],
+    "pypi-": ["pypi-" + "AgEIcHlwaS5vcmcCJGV4YW1wbGVleGFtcGxl"],
+    "nvapi-": ["nvapi-" + "0123456789abcdefghij-ABCDEFGHIJ"],
+    "hf_": ["hf_" + "abcdefghijABCDEFGHIJ0123456789abcd"],
+    "dckr_pat_": ["dckr_pat_" + "0123456789abcdefghij"],
+    "AIza": ["AIza" + "SyExampleExampleExampleExample012345"],
+    "pul-": ["pul-" + "0123456789abcdef0123456789abcdef01234567"],
     "xox": ["xoxb-" + "123456789012-example"],
     "hvs.": ["hvs." + "CAESIExampleExampleExample"],
     "eyJ": ["eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiJlZGdlIn0.c2ln", "eyJ" + "hbGciOiJI.eyJzdWIiOiJl.c2lnbmF0dXJlMTIz"],
@@ -71,6 +81,26 @@ def test_both_sides_call_it_by_the_same_name(marker: str, text: str) -> None:
     (problem,) = scan(from_text(f"site: x  # {text}\n", Path("x.yaml")), None, (), general_advice, "x").problems
     assert f"({pattern.name})" in problem.what
     assert credential_in(text) == pattern.what
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("marker", "text"), TEXTS)
+def test_base64_hides_nothing(marker: str, text: str, times: int) -> None:
+    encoded = f"export X={text}\n"
+    for _ in range(times):
+        encoded = base64.b64encode(encoded.encode()).decode()
+    assert credential_in(f"settings: {encoded}") is not None
+    for line in (f"site: x  # {encoded}\n", f"site: {encoded}\n"):
+        found = scan(from_text(line, Path("x.yaml")), None, (), general_advice, "x")
+        assert [problem.code for problem in found.problems] == ["plain-secret"]
+        assert encoded not in str(found.problems)
+
+
+def test_base64_in_many_lines_hides_nothing() -> None:
+    encoded = base64.b64encode(b"#" * 70 + b"\npassword: tskey-" + b"auth-kExample0123456789\n" + b"#" * 70).decode()
+    folded = "\n".join(encoded[start : start + 76] for start in range(0, len(encoded), 76))
+    assert credential_in(folded) is not None
+    assert credential_in(base64.b64encode(b"a text about passwords and tokens, and no more than that").decode()) is None
 
 
 @pytest.mark.parametrize("kind", ["CERTIFICATE", "PUBLIC KEY", "RSA PUBLIC KEY"])

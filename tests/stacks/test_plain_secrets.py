@@ -9,7 +9,12 @@ from sitefile.secret_patterns import SECRET_PATTERNS
 from stacks.plain_secrets import advice
 
 PRIVATE_KEY, PASSWORD_IN_URL = "private key", "password in a URL"
-FOREIGN = {PASSWORD_IN_URL, "Azure storage key", "Slack token", "Vault token"}
+FOREIGN = {
+    PASSWORD_IN_URL,
+    *("Azure storage key", "Azure shared access key", "Azure SAS", "Stripe key", "npm token", "PyPI token"),
+    *("NVIDIA key", "Hugging Face token", "Docker token", "Google key", "state backend token", "Slack token"),
+    "Vault token",
+}
 """Kinds that no part of a site asks for, or only in some places."""
 
 
