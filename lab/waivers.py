@@ -1,4 +1,4 @@
-"""What every site of the lab waives, in one place: its kernel may have no WireGuard, so pods talk in plain text."""
+"""What sites of the lab waive, in one place: their kernel may have no WireGuard, and Flux' chart is the lab's own."""
 
 from __future__ import annotations
 
@@ -12,3 +12,14 @@ WAIVERS: tuple[dict[str, Any], ...] = (
         "expires": "2099-12-31",
     },
 )
+
+OF_CHARTS: tuple[dict[str, Any], ...] = tuple(
+    {
+        "rule": rule,
+        "reason": "the chart of Flux' operator is a stand-in, made by the lab and served by its own registry",
+        "owner": "the lab",
+        "expires": "2099-12-31",
+    }
+    for rule in ("supply-chain/opaque", "supply-chain/chart-repository")
+)
+"""What a site of the lab with Flux waives beside that."""

@@ -34,8 +34,10 @@ from pulumi_policy.proxy import UnknownValueError
 
 from policies import CONFIG_FILE, own
 from policies import settings as pack_settings
+from policies.charts import used_records
 from policies.rules import (
     CATALOGUE,
+    DEFAULT_SETTINGS,
     RULES,
     UNKNOWN,
     Catalogue,
@@ -51,6 +53,8 @@ from policies.rules import (
     kubernetes_version,
 )
 from policies.rules.catalogue import concerns, matters_to_stack, policy_name
+from policies.rules.charts import is_chart
+from policies.rules.kinds import kind_of
 from policies.rules.pod_security import POD_SECURITY_VERSION
 from policies.rules.waivers import apply, publishes, waivers_of
 from sitefile.problems import FileError
@@ -133,6 +137,9 @@ class _Stack:
     """By URN of the cluster, the minor of Kubernetes that it runs. What runs in it is seen after it."""
     waived: dict[Finding, str] = field(default_factory=dict)
     """Findings that do not count, each with the message about it."""
+    base: Settings = DEFAULT_SETTINGS
+    charts: dict[str, str] = field(default_factory=dict)
+    """By URN, how a chart was judged that this run does not render."""
 
     def see(self, args: ResourceValidationArgs) -> None:
         if matters_to_stack(args.resource_type, self.catalogue):
@@ -142,6 +149,9 @@ class _Stack:
             with contextlib.suppress(TypeError):
                 found = kubernetes_version.minor_of(resource_of(args))
                 self.kubernetes |= {} if found is None else {args.urn: found}
+        if is_chart(kind_of(args.resource_type)) and args.urn not in self.charts:
+            with contextlib.suppress(TypeError):
+                self.charts[args.urn] = "; ".join(used_records([resource_of(args)], self.base))
         if publishes(args.resource_type):
             self.waivers.pop(args.urn, None)
             with contextlib.suppress(TypeError):
@@ -167,7 +177,7 @@ def policies(
     ``today`` gives the day (UTC) on which waivers must not have expired.
     """
     base = pack_settings.load(FOLDER / CONFIG_FILE) if base is None else base
-    seen = _Stack(today, catalogue)
+    seen = _Stack(today, catalogue, base=base)
     found: list[Policy] = []
     for group in catalogue.groups:
         if rules := tuple(rule for rule in catalogue.rules if rule.group == group):
@@ -256,18 +266,24 @@ def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: 
 
 
 def _waived_policy(seen: _Stack) -> StackValidationPolicy:
-    """Shows what the other policies have found and a waiver covers. It comes last, and stops nothing."""
+    """Shows what the other policies have found and a waiver covers, and which charts were judged by their record.
+
+    It comes last, and stops nothing.
+    """
 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         present = {resource.urn for resource in args.resources}
         for finding, message in seen.waived.items():
             if not finding.urn or finding.urn in present:
                 report(message, finding.urn or None)
+        for urn, said in seen.charts.items():
+            if said and urn in present:
+                report(said, urn)
 
     level = EnforcementLevel.ADVISORY
     return StackValidationPolicy(
         WAIVED,
-        "What a site's waivers allow is shown.",
+        "What a site's waivers allow is shown, and which charts were judged by their record.",
         validate,
         enforcement_level=level,
         display_name="Edge sites: waived",

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
+from policies.charts import used_records
 from policies.rules import CATALOGUE, UNKNOWN, Catalogue, Finding, Resource, Settings, evaluate_stack
+from policies.rules.charts import is_chart
+from policies.rules.kinds import kind_of
 from policies.rules.tree import extend
 from policies.rules.waivers import apply, waivers_of
 
@@ -60,6 +63,11 @@ def findings_of(
     stack = [resource_of(recorded) for recorded in resources]
     waivers = [waiver for resource in stack for waiver in waivers_of(resource)]
     return apply(evaluate_stack(stack, settings, catalogue), waivers, today)
+
+
+def charts_by_record(resources: Iterable[RecordedResource], settings: Settings) -> tuple[str, ...]:
+    """How the charts of a recorded stack were judged, none of which was rendered, in words."""
+    return used_records((resource_of(one) for one in resources if is_chart(kind_of(one.type))), settings)
 
 
 def _plain(value: Any, path: str, secrets: list[str]) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from policies.charts import MINORS
 from policies.rules import CATALOGUE, DEFAULT_REGISTRIES, DEFAULT_SETTINGS, GROUPS, Entry
+from policies.rules.chart_records import DEFAULT_REVIEWS
 from policies.rules.pod_security import POD_SECURITY_VERSION
 from policies.rules.selection import STANDARDS
 from policies.settings import SCHEMA
@@ -83,6 +85,48 @@ rules here:
 
 `--sarif FILE` writes SARIF 2.1.0, for sites too. A waived finding is in it as suppressed, with the waiver's words. The
 document of `--json` has the same findings.
+"""
+
+
+_CHARTS = """
+## Charts
+
+What a Helm chart renders to is not among the resources of a site. So `edge check --charts` renders the charts by the
+real `helm`, where it and the network are: each chart of the sites (a Release or Chart of Pulumi, a HelmRelease of Flux,
+a HelmChart of K3s) with its values, for Kubernetes {minors}. All rules judge the objects. Verdicts are kept in
+`policies/charts.json`, in the company's pack: commit it. From then on every `edge check`, preview and `up` uses the
+record and says so; none of them needs `helm` or the network. Credentials among the values are left out of both.
+
+A record is of one chart with one set of values. Another version, another value, or a value that is not known yet has no
+record, and is refused as [`supply-chain/opaque`](#supply-chainopaque). So is a chart of the project whose files have
+changed. A rule that is newer than the record is a finding until the chart is rendered again. Images are judged each
+time, by the registries that are allowed then. A chart whose archive is another one under the same version fails
+`edge check --charts`.
+
+A company may answer for a chart at one version that it has read, by an entry below `reviews` in the same file. What the
+chart's record finds is then shown as waived:
+
+```json
+{{
+  "reviews": [
+    {{
+      "chart": "gpu-operator",
+      "version": "26.3.1",
+      "reason": "read line by line; its driver needs the host's devices",
+      "owner": "platform team",
+      "reviewed": "2026-11-01"
+    }}
+  ]
+}}
+```
+
+The program does so for the charts of its own parts, at the releases that it comes with. **None of these was rendered**:
+their repositories could not be reached where the program is made. Each is pinned to a version, not to a digest. With
+another release, or to know more, run `edge check --charts`.
+
+| chart | version | why |
+|---|---|---|
+{reviews}
 """
 
 
@@ -210,8 +254,14 @@ def page() -> str:
         parts.append("| rule | level | severity | what | judges |\n|---|---|---|---|---|\n" + "".join(map(_row, rules)))
         parts += [_details(rule) for rule in rules]
     standards = "\n".join(f"| `{name}` | {', '.join(f'`{id}`' for id in ids)} |" for name, ids in STANDARDS.items())
-    parts += [_MANIFESTS.format(standards=standards, newest=POD_SECURITY_VERSION), _WAIVERS, _OWN, _settings()]
+    manifests = _MANIFESTS.format(standards=standards, newest=POD_SECURITY_VERSION)
+    parts += [manifests, _charts(), _WAIVERS, _OWN, _settings()]
     return "\n".join(parts)
+
+
+def _charts() -> str:
+    reviews = "\n".join(f"| `{one.chart}` | {one.version} | {one.reason} |" for one in DEFAULT_REVIEWS)
+    return _CHARTS.format(minors=f"{MINORS[0]} to {MINORS[-1]}", reviews=reviews)
 
 
 def _row(rule: Entry) -> str:

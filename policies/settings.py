@@ -13,19 +13,21 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from policies import charts
 from policies.rules import DEFAULT_SETTINGS, GROUPS, Settings
+from policies.rules.chart_records import Records
 
 SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "edge-supply-chain-mandatory": {
         "registries": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Registries, or registry paths, that images may come from, in place of the default list.",
+            "description": "Registries, or paths in them, for images and charts, in place of the default list.",
         },
         "more_registries": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Registries, or registry paths, that are allowed in addition to that list.",
+            "description": "Registries, or paths in them, that are allowed in addition to that list.",
         },
     },
     "edge-network-mandatory": {
@@ -64,18 +66,18 @@ def load(path: Path, groups: Iterable[str] = GROUPS) -> Settings:
     ``groups`` are those of all rules, a company's own among them.
     """
     policies = policies_of(groups)
+    settings = replace(DEFAULT_SETTINGS, charts=_charts(path.parent))
     try:
         text = path.read_text(encoding="utf-8")
         document = json.loads(text, object_pairs_hook=_each_once)
     except FileNotFoundError:
-        return DEFAULT_SETTINGS
+        return settings
     except json.JSONDecodeError as error:
         raise SettingsError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: expected a JSON object of settings by policy name: {error}") from error
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: expected a JSON object of settings by policy name")
-    settings = DEFAULT_SETTINGS
     for policy, values in document.items():
         try:
             settings = apply(settings, _of_policy(policy, values, policies))
@@ -84,6 +86,14 @@ def load(path: Path, groups: Iterable[str] = GROUPS) -> Settings:
         except ValueError as error:
             raise SettingsError(f"{path}{_position(text, policy)}: {policy}: {error}") from error
     return settings
+
+
+def _charts(folder: Path) -> Records:
+    """What is recorded of charts, in the folder of the settings."""
+    try:
+        return charts.load(folder / charts.FILE)
+    except charts.ChartError as error:
+        raise SettingsError(str(error)) from error
 
 
 class _WrongKey(ValueError):

@@ -67,6 +67,13 @@ def run(
         Path | None,
         typer.Option("--sarif", metavar="FILE", help="Write the findings to this file too, as SARIF 2.1.0."),
     ] = None,
+    charts: Annotated[
+        bool,
+        typer.Option(
+            "--charts",
+            help="First render the sites' Helm charts (needs helm and the network), and record what rules say of them.",
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="A row for each site, also where there is nothing to say of it.")
     ] = False,
@@ -97,6 +104,14 @@ def run(
     chosen = selection(sites, selector, everything, changed_since)
     files = several.files_with_fleet(chosen, root, jobs)
     result, out = Report(), console()
+    if charts:
+        from edge.run import chart_renewal
+        from edge.show.check import renewal
+
+        renewed = chart_renewal.renew(files, root)
+        result.charts_failed = renewed.problems
+        if not as_json:
+            renewal(out, renewed.rendered, renewed.problems)
     table = None if as_json else Table(out, files, everything=verbose)
     with comparing.before(against, root) if against else nullcontext() as before:
         checked: Iterable[SiteCheck] = check_files(files, root, jobs)

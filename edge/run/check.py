@@ -26,7 +26,7 @@ from edge.run.selection import is_fleet
 from edge.run.stack_settings import StackSettings, read_settings
 from engine.environment import PROJECT_ROOT
 from engine.rehearsal.in_process import Recording, record
-from policies.recorded import findings_of
+from policies.recorded import charts_by_record, findings_of
 from sitefile.checked_file import FileChecker
 from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
@@ -91,6 +91,8 @@ class SiteCheck:
     """Keys of the hosts: no two sites may have one in common."""
     has_routes: bool = False
     """Whether the site advertises networks to a mesh; they may overlap with those of other sites."""
+    charts: tuple[str, ...] = ()
+    """Charts that were judged by their record and not rendered, each in words."""
     has_unmanaged_cluster: bool = False
     """Whether the site has a cluster that no fleet manager knows."""
     duration_s: float = 0.0
@@ -134,6 +136,7 @@ class SiteCheck:
             "graph": [asdict(problem) for problem in self.graph],
             "policies": [asdict(finding) for finding in self.policies],
             "judged": self.judged,
+            "charts": list(self.charts),
             "cost": self.cost,
             "secrets": {"missing": list(self.secrets_missing)},
             "duration_s": round(self.duration_s, 4),
@@ -152,6 +155,8 @@ class Report:
     """Problems between sites."""
     shared: tuple[Problem, ...] = ()
     """Problems of what sites share: profiles, models, defaults."""
+    charts_failed: tuple[str, ...] = ()
+    """Charts that were to be rendered and could not be, each with the reason."""
     duration_s: float = 0.0
 
     def add(self, found: SiteCheck, root: Path) -> None:
@@ -175,7 +180,7 @@ class Report:
     def code(self) -> int:
         if self.between or self.shared:
             return BAD_INPUT
-        return max((stack.code for stack in self.stacks), default=DONE)
+        return max((FAILED if self.charts_failed else DONE, *(stack.code for stack in self.stacks)))
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -189,6 +194,7 @@ class Report:
             "fleet": self.fleet.as_dict() if self.fleet else None,
             "problems": [problem.as_dict() for problem in (*self.shared, *self.between)],
             "advice": list(self.advice),
+            "charts_failed": list(self.charts_failed),
             "counts": {
                 "sites": len(self.sites),
                 "hosts": sum(site.hosts for site in self.sites),
@@ -258,6 +264,19 @@ def check_shared(files: Sequence[Path], root: Path = PROJECT_ROOT) -> tuple[Prob
     """Problems of what the files share, whether they use it or not."""
     folders = [file.parent for file in files if not is_fleet(file, root)]
     return tuple(shared_problems(root, [folder for folder in folders if folder.resolve() != sites_folder(root)]))
+
+
+def recording_of(file: Path, root: Path) -> Recording | None:
+    """The resources of a site; None for the fleet, and for a file from which no site can be built."""
+    spec = None if is_fleet(file, root) else spec_of(file, root)
+    if spec is None:
+        return None
+    settings, _ = _settings(root, spec.site)
+    try:
+        return recorded(spec, rehearsed(spec, settings.plain, file, root), root)[0]
+    except Exception:
+        # The check of the file says what stops it.
+        return None
 
 
 @functools.lru_cache(maxsize=8)
@@ -338,8 +357,13 @@ def _judged(found: SiteCheck, recording: Recording | None, root: Path) -> SiteCh
         )
         for finding in findings_of(recording.resources, judging.settings, today(), judging.catalogue)
     )
-    resources = len(recording.resources)
-    return replace(found, resources=resources, graph=(*found.graph, *refused), policies=tuple(policies))
+    return replace(
+        found,
+        resources=len(recording.resources),
+        graph=(*found.graph, *refused),
+        policies=tuple(policies),
+        charts=charts_by_record(recording.resources, judging.settings),
+    )
 
 
 def today() -> date:

@@ -130,6 +130,8 @@ class Run:
     resources: dict[str, ResourceChange] = field(default_factory=dict)
     findings: list[PolicyFinding] = field(default_factory=list)
     """Of the policies, as they arrived."""
+    charts: list[str] = field(default_factory=list)
+    """How charts were judged that this run has not rendered, in words."""
     judged: Judged = field(default_factory=Judged)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -181,7 +183,12 @@ class Run:
             change.status = "failed"
             return Step(change, "failed")
         if policy := event.get("policyEvent"):
-            self.findings.append(_policy(policy))
+            finding = _policy(policy)
+            if finding.level == "waived" and not finding.rule:
+                # It is about no rule, but says how a chart was judged.
+                self.charts.append(finding.message.splitlines()[-1])
+            else:
+                self.findings.append(finding)
         elif diagnostic := event.get("diagnosticEvent"):
             self._diagnostic(diagnostic)
         elif summary := event.get("summaryEvent"):
@@ -196,7 +203,8 @@ class Run:
         again = self.runs > 0
         self.runs += 1
         if again:
-            self.resources, self.findings, self.diagnostics, self.judged = {}, [], [], Judged()
+            self.resources, self.findings, self.charts = {}, [], []
+            self.diagnostics, self.judged = [], Judged()
             self.outputs, self._outputs_before, self.result, self._said = {}, None, "", {}
 
     @property

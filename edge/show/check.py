@@ -112,8 +112,19 @@ def report(out: Console, result: Report) -> None:
         out.print()
         out.print(Text.assemble(("advice ", "yellow"), said))
     _missing(out, result.sites)
+    if by_record := len({said for site in result.stacks for said in site.charts}):
+        out.print()
+        out.print(f"{by_record} chart{'s' * (by_record != 1)} judged by record, not rendered (docs/policies.md#charts)")
     out.print()
     out.print(Text(f"{closing(result)}", style="bold red" if result.code else "bold green"))
+
+
+def renewal(out: Console, rendered: Sequence[str], failed: Sequence[str]) -> None:
+    """What became of the charts that were to be rendered, above the table."""
+    for said in rendered:
+        out.print(Text.assemble(("rendered ", "green"), said))
+    for said in failed:
+        out.print(Text.assemble(("not rendered ", "bold red"), said))
 
 
 def closing(result: Report) -> str:

@@ -83,6 +83,8 @@ def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
         out.print(Text("  outputs", style="bold"))
         difference.properties(out, outputs_changed)
     policies(out, result.run.policies)
+    if charts := len(result.run.charts):
+        out.print(f"  {charts} chart{'s' * (charts != 1)} judged by record, not rendered (docs/policies.md#charts)")
     if result.code != INTERRUPTED:
         # After ^C they only repeat that steps were cancelled.
         _diagnostics(out, result.run, result.diagnostics)

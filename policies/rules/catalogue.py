@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policies.rules import flux_sources, k3s, namespaces, network, opaque, secrets, supply_chain, workload
+from policies.rules.charts import is_chart
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
 from policies.rules.kubernetes_version import stack_settings
@@ -98,6 +99,8 @@ def evaluate(
         for rule in _rules_for(catalogue, subject.kind) if rules is None else _applicable(rules, subject.kind):
             for finding in _judge(rule, subject):
                 findings[finding] = None
+        if is_chart(subject.kind):
+            findings.update(dict.fromkeys(_recorded(subject, catalogue, rules)))
     return tuple(findings)
 
 
@@ -205,6 +208,27 @@ def _judge_together(rule: StackRule, found: Sequence[Subject]) -> Iterator[Findi
             yield _finding(rule, subject, violation)
     except _RAISED as error:
         yield _fault(rule, error, urn="", path="")
+
+
+def _recorded(subject: Subject, catalogue: Catalogue, rules: Sequence[Rule] | None) -> Iterator[Finding]:
+    """What the record says of the objects that a chart renders to."""
+    verdict = subject.verdict
+    if verdict is None:
+        return
+    groups = {rule.group for rule in catalogue.rules if rules is None or rule in rules}
+    judged = [*(catalogue.rules if rules is None else rules), *(r for r in catalogue.stack_rules if r.group in groups)]
+    review = subject.settings.charts.review(verdict.chart, verdict.version)
+    by_rule = {rule.id: rule for rule in judged}
+    for rule in judged:
+        if rule.id not in verdict.rules:
+            newer = "cannot be judged by its record: the rule is newer; run `edge check --charts` again"
+            yield _finding(rule, subject, Violation("chart", newer, hidden=True))
+    for found in verdict.findings:
+        if (known := by_rule.get(found.rule)) is not None:
+            finding = _finding(known, subject, Violation(f"chart: {found.path}", found.message))
+            if review is not None and finding.level == "mandatory":
+                finding = replace(finding, level="waived", waiver=f"{review.reason} ({review.owner})")
+            yield finding
 
 
 def _fault(rule: Entry, error: BaseException, urn: str, path: str) -> Finding:

@@ -7,8 +7,10 @@ manifest. Holds no rule, and does not know where a resource came from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from policies.rules.chart_records import Records
 
 Level = Literal["mandatory", "advisory", "waived"]
 """`waived`: mandatory, and not counted, because the site has a waiver."""
@@ -41,14 +43,16 @@ DEFAULT_REGISTRIES: Final = (
     "ghcr.io/controlplaneio-fluxcd",
     "ghcr.io/fluxcd",
     "ghcr.io/open-telemetry",
+    "helm.linkerd.io",
     "mcr.microsoft.com",
     "nvcr.io/nvidia",
+    "nvidia.github.io/k8s-device-plugin",
     "public.ecr.aws/eks",
     "quay.io/jetstack",
     "registry.k8s.io",
 )
-"""Where images may come from unless the fleet says otherwise: the upstreams of what a site runs. A registry, or a
-registry with a path below which everything is allowed."""
+"""Where images and charts may come from unless the fleet says otherwise: the upstreams of what a site runs. A registry,
+or a registry with a path below which everything is allowed."""
 
 
 NEWEST_KUBERNETES: Final = 37
@@ -60,13 +64,16 @@ class Settings:
     """What a fleet may decide about the rules. The defaults are strict."""
 
     registries: tuple[str, ...] = DEFAULT_REGISTRIES
-    """Registries, or registry paths, that images may come from."""
+    """Registries, or registry paths, that images and charts may come from."""
 
     mesh_key_hours: int = 24
     """Longest life of a mesh key, in hours."""
 
     kubernetes: int = NEWEST_KUBERNETES
     """Minor version of the cluster's Kubernetes. A stack that has the cluster says so itself."""
+
+    charts: Records = field(default_factory=Records)
+    """What is known of Helm charts."""
 
 
 DEFAULT_SETTINGS: Final = Settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from policies.rules.charts import FLUX_SOURCES, is_chart, not_judged, repository_problems
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, Violation
@@ -40,6 +41,8 @@ _FILES: Mapping[str, tuple[str, ...]] = {
 
 def _opaque(subject: Subject) -> Iterator[Violation]:
     yield from subject.held.opaque
+    if (chart := subject.chart) is not None:
+        yield from not_judged(chart, subject.settings)
     kind = subject.kind
     fields = _FROM_ELSEWHERE.get((kind.group, kind.name))
     for path in fields.split() if fields else ():
@@ -73,7 +76,28 @@ def _applies(kind: Kind) -> bool:
     return may_hold_manifests(kind)
 
 
+def _chart_repository(subject: Subject) -> Iterator[Violation]:
+    yield from repository_problems(subject.kind, subject.root, subject.settings)
+
+
+def _has_repository(kind: Kind) -> bool:
+    return is_chart(kind) or kind.is_a(FLUX_SOURCES, "HelmRepository")
+
+
 RULES = (
+    Rule(
+        id="supply-chain/chart-repository",
+        level="mandatory",
+        severity="critical",
+        title="Every chart comes from an allowed repository, over an encrypted connection.",
+        why="A chart decides what runs with which rights: whoever answers for its repository is root at the site.",
+        remedy="Use `https://` or `oci://` and an allowed registry, or add the repository to `more_registries` in the "
+        "pack's configuration.",
+        url="https://helm.sh/docs/topics/registries/",
+        applies=_has_repository,
+        check=_chart_repository,
+        about="Helm Release and Chart, HelmRepository, K3s HelmChart",
+    ),
     Rule(
         id="supply-chain/opaque",
         level="mandatory",
@@ -81,7 +105,8 @@ RULES = (
         title="Everything that a site installs can be judged.",
         why="What no rule can look into may be privileged, come from anywhere and hold a password, and nobody would "
         "be told.",
-        remedy="Write the objects out as resources of their own, or as YAML that is complete without its template.",
+        remedy="Write the objects out as resources of their own, or as YAML that is complete without its template. For "
+        "a chart, run `edge check --charts` where helm and the network are, and commit `policies/charts.json`.",
         url="https://kubernetes.io/docs/concepts/security/pod-security-standards/",
         applies=_applies,
         check=_opaque,

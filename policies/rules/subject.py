@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from policies.rules.chart_records import Verdict
+from policies.rules.charts import Chart, chart_of, verdict_of
 from policies.rules.embedded import Found, find, may_hold_manifests
 from policies.rules.kinds import Kind, kind_of, manifest_token
 from policies.rules.model import HiddenError, Resource, Settings
@@ -49,8 +51,24 @@ class Subject:
 
     @property
     def images(self) -> tuple[Node, ...]:
-        """Images that a custom resource names outside of a container."""
-        return self.held.images
+        """Images that are named outside of a container: in a custom resource, or by the record of a chart."""
+        recorded = self.verdict
+        chart = Node(None, None, "chart")
+        return (*self.held.images, *(Node(image, chart, image) for image in (recorded.images if recorded else ())))
+
+    @property
+    def chart(self) -> Chart | None:
+        """The chart that it installs. Raises ``HiddenError``."""
+        return chart_of(self.kind, self.root)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the record says of its chart."""
+        try:
+            chart = self.chart
+        except HiddenError:
+            return None
+        return None if chart is None else verdict_of(chart, self.settings)
 
     def marked_secret(self, path: str) -> bool | None:
         """Whether ``path`` or something around it is marked as secret; None where that cannot be told."""

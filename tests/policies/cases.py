@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,22 @@ from typing import Any
 
 import yaml
 
-from policies.rules import UNKNOWN, Resource
+from policies.rules import DEFAULT_SETTINGS, UNKNOWN, Resource
+from policies.rules.chart_records import DEFAULT_REVIEWS, Records, Review
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "policies"
+SETTINGS = dataclasses.replace(
+    DEFAULT_SETTINGS,
+    charts=Records(
+        reviews=(
+            *DEFAULT_REVIEWS,
+            Review("linkerd-control-plane", "2026.7.1", "read by hand", "a test", "2026-11-26"),
+            Review("opentelemetry-collector", "0.140.0", "read by hand", "a test", "2026-11-26"),
+        )
+    ),
+)
+"""With somebody who answers for the charts of the bases."""
+
 _STEP = re.compile(r'([^.\[\]"]+)|\[(\d+)\]')
 
 
@@ -67,17 +81,22 @@ def drop(props: dict[str, Any], path: str) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A base with one change, and the one rule that it breaks."""
+    """A base with one change, and the one rule that it breaks; others only where the change names them (`with`)."""
 
     rule: str
     base: str
     change: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.rule}-{self.base}-{list(self.change.values())[-1]}"[:120]
+        change = {key: self.change[key] for key in self.change if key != "with"}
+        return f"{self.rule}-{self.base}-{list(change.values())[-1]}"[:120]
+
+    @property
+    def rules(self) -> set[str]:
+        return {self.rule, *self.change.get("with", ())}
 
     def resource(self) -> Resource:
-        overrides = {key: self.change[key] for key in self.change if key not in ("set", "remove")}
+        overrides = {key: self.change[key] for key in self.change if key not in ("set", "remove", "with")}
         props = copy.deepcopy(_base(self.base)["props"])
         for path, value in self.change.get("set", {}).items():
             put(props, path, value)

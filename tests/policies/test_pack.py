@@ -30,7 +30,7 @@ from pulumi_policy.proxy import (
 from policies import pack
 from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, RULES, UNKNOWN, Catalogue, Resource, evaluate_stack
 from policies.rules.catalogue import concerns
-from tests.policies.cases import Case, base, base_names, cases, put
+from tests.policies.cases import SETTINGS, Case, base, base_names, cases, put
 
 
 def arguments(resource: Resource, config: Mapping[str, Any] | None = None) -> ResourceValidationArgs:
@@ -88,7 +88,7 @@ def violations(
 ) -> dict[str, list[str]]:
     """Messages by policy."""
     found: dict[str, list[str]] = {}
-    for policy in pack.policies(DEFAULT_SETTINGS, catalogue=catalogue):
+    for policy in pack.policies(SETTINGS, catalogue=catalogue):
         if not isinstance(policy, ResourceValidationPolicy):
             continue
         messages = Messages()
@@ -106,10 +106,11 @@ def test_a_compliant_resource_passes_every_policy(name: str) -> None:
 @pytest.mark.parametrize("case", [case for case in cases() if case.rule != "secrets/marked-as-secret"], ids=str)
 def test_a_broken_rule_is_reported_by_the_policy_of_its_group_and_level(case: Case) -> None:
     rule = next(rule for rule in RULES if rule.id == case.rule)
-    ((policy, messages),) = violations(case.resource()).items()
-    assert policy == f"edge-{rule.group}-{rule.level}"
-    assert all(message.startswith(f"{rule.id}: {case.base}: ") for message in messages)
-    assert all(rule.remedy in message for message in messages)
+    found = violations(case.resource())
+    assert {message.partition(": ")[0] for messages in found.values() for message in messages} == case.rules
+    own = [said for said in found[f"edge-{rule.group}-{rule.level}"] if said.startswith(f"{rule.id}: {case.base}: ")]
+    assert own
+    assert all(rule.remedy in message for message in own)
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN_STRING_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_OBJECT_VALUE])
@@ -357,6 +358,16 @@ def test_a_waived_finding_stops_nothing_and_is_shown_with_owner_end_and_reason()
         "network/namespace-default-deny",
     ]
     assert all(message.endswith("Waived until 2026-11-30 by platform: no WireGuard") for message in messages)
+
+
+def test_a_chart_that_is_judged_by_its_record_is_shown_and_stops_nothing() -> None:
+    ((policy, messages),) = of_waiving_site(date(2026, 11, 30), base("release")).items()
+    assert policy == pack.WAIVED
+    (said,) = messages
+    assert said.startswith(
+        "chart oci://mcr.microsoft.com/azurearck8s/batch1/stable/v2/azure-arc-k8sagents 1.33.0: not "
+    )
+    assert "could not be fetched" in said
 
 
 def test_after_its_last_day_a_waiver_counts_no_more() -> None:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import pytest
 
 from policies.rules import CATALOGUE, GROUPS, RULES, evaluate
-from tests.policies.cases import Case, Hidden, base, base_names, cases, hidden
+from tests.policies.cases import SETTINGS, Case, Hidden, base, base_names, cases, hidden
 
 LEVELS = {rule.id: rule.level for rule in RULES}
 
 
 @pytest.mark.parametrize("name", base_names())
 def test_a_compliant_resource_has_no_finding(name: str) -> None:
-    assert evaluate(base(name)) == ()
+    assert evaluate(base(name), SETTINGS) == ()
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_one_change_breaks_exactly_one_rule_at_its_level(case: Case) -> None:
-    findings = evaluate(case.resource())
-    assert {finding.rule for finding in findings} == {case.rule}
+    findings = evaluate(case.resource(), SETTINGS)
+    assert {finding.rule for finding in findings} == case.rules
     assert {finding.level for finding in findings} == {LEVELS[case.rule]}
 
 
 @pytest.mark.parametrize("case", hidden(), ids=str)
 def test_an_unknown_value_is_reported_by_the_rules_that_must_see_it_and_by_no_other(case: Hidden) -> None:
-    findings = evaluate(case.resource())
+    findings = evaluate(case.resource(), SETTINGS)
     assert {finding.rule for finding in findings} == {case.rule, *case.also}
 
 
@@ -39,7 +39,7 @@ def test_every_rule_has_a_fixture_with_something_unknown() -> None:
 
 def test_findings_say_where_and_what_to_do() -> None:
     for case in cases():
-        for finding in evaluate(case.resource()):
+        for finding in evaluate(case.resource(), SETTINGS):
             assert finding.path, finding
             assert finding.message, finding
             assert finding.remedy, finding
