@@ -16,7 +16,7 @@ from components.consequence import Consequence, Edit, Effect, Removal
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
-from components.view import Demand, Download, Network, Proof, Scrape, Scraper, SecretNeed, Site
+from components.view import Demand, Download, Network, Proof, Scrape, Scraper, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
 if TYPE_CHECKING:
@@ -164,6 +164,10 @@ class Part(Generic[S]):
 
     def downloads(self, spec: S, at: DataPath) -> Iterator[Download]:
         """What a site fetches for it, and from where."""
+        return iter(())
+
+    def software(self, spec: S, site: Site) -> Iterator[Software]:
+        """What it brings to the site, beside the images and charts of its resources."""
         return iter(())
 
     def outputs(self, spec: S, site: Site) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from components.host.machine import Machine
 from components.host.spec import SshSpec
@@ -77,6 +78,25 @@ class Download:
         registry = image.partition("/")[0]
         remedy = f"add `{registry}` (or `*`) to `k3s.registries`, or name an image of your own registry"
         return cls(path, what, registry, remedy, of_cluster=True)
+
+
+@dataclass(frozen=True)
+class Software:
+    """Something that a part brings to a site other than as an image or a chart, which are seen in its resources."""
+
+    name: str
+    version: str
+    sha256: str = ""
+    """Of the file that is fetched; empty where none is pinned."""
+    kind: Literal["application", "machine-learning-model"] = "application"
+    hosts: tuple[str, ...] = ()
+    """Where it runs; empty for the cluster as a whole."""
+    arch: str = ""
+    source: str = ""
+    """From where it is fetched."""
+    packages: tuple[str, ...] = ()
+    """Package URLs without version, as lists of vulnerabilities name it and what it is made of:
+    `pkg:golang/k8s.io/kubernetes`. The first one is its own."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from edge.commands import (
     preview,
     render,
     report,
+    sbom,
     schema,
     secrets,
     setup,
@@ -41,7 +42,7 @@ from stacks.project import DISTRIBUTION, PROGRAM_ROOT, found
 
 COMMANDS = (
     *(init, setup, new, check, render, graph, report, secrets, preview, pr, up, destroy, outputs, status, kubeconfig),
-    *(drift, audit, doctor, explain, schema),
+    *(drift, audit, sbom, doctor, explain, schema),
 )
 
 _BETWEEN_EXAMPLES = "   |   "

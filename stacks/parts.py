@@ -29,7 +29,7 @@ from components.registration.arc.part import PART as ARC
 from components.registration.rancher.part import PART as RANCHER
 from components.specs import Spec
 from components.telemetry.part import PART as TELEMETRY
-from components.view import Demand, Download, Network, Proof, SecretNeed, Site
+from components.view import Demand, Download, Network, Proof, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec
@@ -178,6 +178,12 @@ def downloads(site: SiteSpec) -> Iterator[Download]:
     """What the site fetches."""
     for entry in entries(site):
         yield from entry.part.downloads(entry.spec, entry.at)
+
+
+def software(site: SiteSpec, catalogue: Catalogue) -> Iterator[Software]:
+    """What the parts bring to the site, beside the images and charts of its resources."""
+    for entry, seen in views(site, catalogue):
+        yield from entry.part.software(entry.spec, seen)
 
 
 def findings(site: SiteSpec, catalogue: Catalogue) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from components.k3s.consequences import EDITS, ROLE, consequences
 from components.k3s.plan import api_url, host_checks, proof, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
 from components.part import Building, Cluster, Part, Phase
-from components.view import Download, Network, Proof, SecretNeed, Site
+from components.view import Download, Network, Proof, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
 AGENT_MEMORY_MIB = 512
@@ -92,6 +92,22 @@ class K3sPart(Part[K3sSpec]):
         if not spec.airgap_images:
             remedy = "add `airgap_images:`, or a mirror of `docker.io` (or `*`) to `registries`"
             yield Download((*at, "airgap_images"), "K3s' own images", "docker.io", remedy, of_cluster=True)
+
+    def software(self, spec: K3sSpec, site: Site) -> Iterator[Software]:
+        for machine in site.machines:
+            version = version_of(spec, machine)
+            packages = ("pkg:golang/github.com/k3s-io/k3s", "pkg:golang/k8s.io/kubernetes")
+            for name, sums in (("k3s", spec.releases), ("k3s-airgap-images", spec.airgap_images)):
+                if sha256 := sums.get(version, {}).get(machine.arch):
+                    yield Software(
+                        name=name,
+                        version=version,
+                        sha256=sha256,
+                        hosts=(machine.name,),
+                        arch=machine.arch,
+                        source=spec.mirror,
+                        packages=packages,
+                    )
 
     def rules(self, spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         yield from _servers(spec, at, site)

@@ -40,9 +40,6 @@ from stacks.shared.settings import STACK as SHARED
 from stacks.shared.settings import NotYaml, plain_keys
 from stacks.site import SiteSpec
 
-ALONE = 24
-"""Up to this many files, this process is done before a second one would have started to help."""
-
 
 @dataclass(frozen=True, slots=True)
 class PolicyResult:
@@ -213,7 +210,7 @@ class Report:
 def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> Iterator[SiteCheck]:
     """Check all files, in their order; many files in several processes. A check that fails is its file's result."""
     check = functools.partial(check_file, root=root)
-    workers = 1 if jobs is None and len(files) <= ALONE else pool.size(len(files), jobs)
+    workers = 1 if jobs is None and len(files) <= pool.ALONE else pool.size(len(files), jobs)
     results = pool.each(check, files, workers) if workers > 1 else (pool.attempt(check, file) for file in files)
     for file, result in zip(files, results, strict=True):
         if isinstance(result, pool.Lost):

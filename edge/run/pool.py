@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 
 WORKER_MIB = 300
 """Memory that a worker may need: the SDKs, and one site at a time."""
+ALONE = 24
+"""Up to this many sites to build, this process is done before a second one would have started to help."""
 _GRACE_S = 10
 """Time that a worker has to end when it is asked to."""
 

@@ -9,4 +9,8 @@ import typer
 
 
 def print_json(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    typer.echo(as_text(document))
+
+
+def as_text(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2)

@@ -15,7 +15,7 @@ from components.gitops.flux.plan import required_secrets, site_variables
 from components.gitops.flux.spec import FluxSpec
 from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
-from components.view import Download, SecretNeed, Site
+from components.view import Download, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 from sitefile.yaml_tree import resolve
 
@@ -68,6 +68,15 @@ class FluxPart(Part[FluxSpec]):
         registry = spec.distribution.registry.partition("/")[0]
         remedy = "name a `registry` of your own, or add it (or `*`) to `k3s.registries`"
         yield Download((*at, "distribution", "registry"), "Flux' images", registry, remedy, of_cluster=True)
+
+    def software(self, spec: FluxSpec, site: Site) -> Iterator[Software]:
+        # Which releases of the controllers it has is written nowhere here: the operator knows.
+        yield Software(
+            name="flux",
+            version=spec.distribution.version,
+            source=spec.distribution.registry,
+            packages=("pkg:golang/github.com/fluxcd/flux2",),
+        )
 
     def rules(self, spec: FluxSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         try:

@@ -10,7 +10,7 @@ from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, ser
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
 from components.part import Building, Part, Phase
-from components.view import Demand, Download, Site
+from components.view import Demand, Download, Site, Software
 from sitefile.problems import DataPath, Finding
 
 REMOVAL = Removal(
@@ -53,6 +53,11 @@ class OllamaPart(Part[OllamaSpec]):
     def demands(self, spec: OllamaSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return {host_of(placed): placed.demands[host_of(placed)]} if isinstance(placed, Placement) else {}
+
+    def software(self, spec: OllamaSpec, site: Site) -> Iterator[Software]:
+        for model in spec.models:
+            name, _, tag = model.name.rpartition(":")
+            yield Software(name=name, version=tag, sha256=model.digest, kind="machine-learning-model")
 
     def downloads(self, spec: OllamaSpec, at: DataPath) -> Iterator[Download]:
         yield Download.of_image((*at, "image"), "Ollama's image", spec.image)

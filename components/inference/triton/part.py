@@ -16,9 +16,9 @@ from components.inference.triton.plan import (
     required_secrets,
     server,
 )
-from components.inference.triton.spec import ImageRepository, TritonSpec
+from components.inference.triton.spec import ImageRepository, S3Repository, TritonSpec
 from components.part import Building, Part, Phase
-from components.view import Demand, Download, Scrape, SecretNeed, Site
+from components.view import Demand, Download, Scrape, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
 IMAGE_VOLUMES_MINOR = 35
@@ -84,6 +84,16 @@ class TritonPart(Part[TritonSpec]):
     def demands(self, spec: TritonSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return placed.demands if isinstance(placed, Placement) else {}
+
+    def software(self, spec: TritonSpec, site: Site) -> Iterator[Software]:
+        # An image with models is seen as an image, with its digest. Nothing pins what a bucket or a volume holds.
+        for model in spec.contracts:
+            yield Software(
+                name=model.name,
+                version=str(model.version),
+                kind="machine-learning-model",
+                source=spec.repository.url if isinstance(spec.repository, S3Repository) else "",
+            )
 
     def downloads(self, spec: TritonSpec, at: DataPath) -> Iterator[Download]:
         for platform, image in spec.images.items():

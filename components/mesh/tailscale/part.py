@@ -14,7 +14,7 @@ from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
 from components.mesh.tailscale.plan import places
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
 from components.part import Building, Part, Phase
-from components.view import Download, MeshDomain, Network, SecretNeed, Site
+from components.view import Download, MeshDomain, Network, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
 AUTH_KEY = "tailscale-auth-key"
@@ -79,6 +79,19 @@ class TailscalePart(Part[TailscaleSpec]):
             urls.parse(spec.mirror).host,
             "name a `mirror` of your own for the mesh",
         )
+
+    def software(self, spec: TailscaleSpec, site: Site) -> Iterator[Software]:
+        for machine in site.machines:
+            if sha256 := spec.sha256.get(machine.arch):
+                yield Software(
+                    name="tailscale",
+                    version=spec.version,
+                    sha256=sha256,
+                    hosts=(machine.name,),
+                    arch=machine.arch,
+                    source=spec.mirror,
+                    packages=("pkg:golang/tailscale.com",),
+                )
 
     def rules(self, spec: TailscaleSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         for arch in sorted({machine.arch for machine in site.machines if machine.known} - spec.sha256.keys()):
