@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from policies.rules.json_patch import is_json_patch, unseen, what_it_sets
 from policies.rules.kinds import Kind, kind_of, manifest_token
-from policies.rules.manifest_text import filled, looks_like_manifests, parsed
+from policies.rules.manifest_text import filled, looks_like_manifests, may_be_manifests, parsed
 from policies.rules.model import UNKNOWN, HiddenError, Violation, hidden
 from policies.rules.pods import CONTAINER_LISTS, GROUP_OF, Container, Pod, containers_of, pod_template
 from policies.rules.tree import Node
@@ -80,7 +80,7 @@ _VALUES_KEYS = frozenset(("values", "valuesContent", "valuesObject", "valuesInli
 _MANIFEST_KEYS = frozenset(("resourcesTemplate", "manifest", "manifests", "rawManifest", "rawManifests"))
 """Keys of text that must be manifests."""
 
-_PATCH_KEYS = frozenset(("patch", "podSpecPatch"))
+_PATCH_KEYS = frozenset(("patch", "patchesJson6902", "patchesStrategicMerge", "podSpecPatch"))
 _TEXT_KEYS = _MANIFEST_KEYS | _PATCH_KEYS | frozenset(("valuesContent",))
 _UNKNOWN_YET = "is not known before deployment"
 _REFERENCE = frozenset(
@@ -174,7 +174,7 @@ class _Walk:
             values = root.value.get(name)
             for key, value in values.items() if isinstance(values, dict) else ():
                 text = _decoded(value) if encoded and isinstance(value, str) else value
-                if isinstance(text, str) and looks_like_manifests(text):
+                if isinstance(text, str) and may_be_manifests(text):
                     self._documents(Node(value, root.get(name), str(key)), text, only_manifests=True)
 
     def over(self, root: Node, *, values: bool = False) -> None:
@@ -264,16 +264,15 @@ class _Walk:
             self._patch(node, text)
         elif node.key in _VALUES_KEYS:
             self._values(node, text)
-        elif (
-            node.key in _MANIFEST_KEYS
-            or (self.kind.group == "yaml" and node.key in ("yaml", "objs"))
-            or looks_like_manifests(text)
-        ):
+        elif self._must_be_manifests(node) or may_be_manifests(text):
             self._documents(node, text)
+
+    def _must_be_manifests(self, node: Node) -> bool:
+        return node.key in _MANIFEST_KEYS or (self.kind.group == "yaml" and node.key in ("yaml", "objs"))
 
     def _documents(self, node: Node, text: str, *, only_manifests: bool = False) -> None:
         found = parsed(text, self.mark)
-        if found.problem:
+        if found.problem and (looks_like_manifests(text) or self._must_be_manifests(node)):
             self._opaque(node, found.problem)
         for number, document in enumerate(found.documents):
             below = Node(document, node, number)
@@ -316,8 +315,11 @@ class _Walk:
             if is_json_patch(document) and around is not None:
                 self._json_patch(below, document, around)
             elif isinstance(document, dict):
-                own = _is_manifest(document) and kind_of(manifest_token(document["apiVersion"], document["kind"]))
-                kind = own if isinstance(own, Kind) else _target(around) if node.key == "patch" else kind_of(_ANY)
+                api_version, name = document.get("apiVersion"), document.get("kind")
+                if isinstance(api_version, str) and isinstance(name, str):
+                    kind = kind_of(manifest_token(api_version, name))
+                else:
+                    kind = _target(around) if node.key == "patch" else kind_of(_ANY)
                 self.manifests.append(Manifest(kind._replace(patch=True), below))
             elif document is not None:
                 self._opaque(node, "is no patch")
@@ -329,7 +331,13 @@ class _Walk:
         self.manifests.append(Manifest(kind, node.holding(filled(what_it_sets(operations), self.mark))))
 
     def _manifest(self, node: Node, *, text: bool = False) -> None:
-        kind = kind_of(manifest_token(node.value["apiVersion"], node.value["kind"]))
+        api_version, name = node.value["apiVersion"], node.value["kind"]
+        if not isinstance(api_version, str) or not isinstance(name, str) or self.mark in api_version + name:
+            self._opaque(node, "is an object of a kind that nobody knows yet")
+            return
+        kind = kind_of(manifest_token(api_version, name))
+        if node.key in _PATCH_KEYS:
+            kind = kind._replace(patch=True)
         root = node if text else node.holding(filled(node.value, self.mark))
         self.manifests.append(Manifest(kind, root))
 
@@ -338,8 +346,7 @@ class _Walk:
 
 
 def _is_manifest(value: Mapping[Any, Any]) -> bool:
-    api_version, kind = value.get("apiVersion"), value.get("kind")
-    if not (isinstance(api_version, str) and isinstance(kind, str) and api_version and kind):
+    if value.get("apiVersion") is None or value.get("kind") is None:
         return False
     return any(key not in _REFERENCE for key in value)
 

@@ -18,8 +18,9 @@ _LARGEST = 100_000
 """Values in one text, aliases resolved. A text beyond it was made to be slow."""
 
 _MARKS = {"<<": re.compile(r"<<(?!:)"), "{{": re.compile(r"\{\{")}
-_LOOKS_LIKE_ONE = re.compile(r"^[\s{\"'-]*apiVersion[\"']?\s*:", re.MULTILINE)
-_KIND = re.compile(r"[\s{,\"']kind[\"']?\s*:")
+_KEY = r"(?:^|[\s{,\[\"'?-]){0}[\"']?\s*:"
+_SAYS_API_VERSION, _SAYS_KIND = (re.compile(_KEY.replace("{0}", key)) for key in ("apiVersion", "kind"))
+_ESCAPED = re.compile(r"\\[uUx][0-9a-fA-F]{2}")
 
 
 class Parsed(NamedTuple):
@@ -29,14 +30,14 @@ class Parsed(NamedTuple):
     problem: str = ""
 
 
+def may_be_manifests(text: str) -> bool:
+    """Whether the text is worth parsing: it names both keys, or hides names behind escapes."""
+    return ("apiVersion" in text and "kind" in text) or ("\\" in text and _ESCAPED.search(text) is not None)
+
+
 def looks_like_manifests(text: str) -> bool:
-    """Whether people would take the text for manifests."""
-    return (
-        "apiVersion" in text
-        and "kind" in text
-        and _LOOKS_LIKE_ONE.search(text) is not None
-        and _KIND.search(text) is not None
-    )
+    """Whether people would take the text for manifests, also where it is no YAML."""
+    return _SAYS_API_VERSION.search(text) is not None and _SAYS_KIND.search(text) is not None
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from policies.rules.rule import Rule
 from policies.rules.subject import Subject
 
 _FROM_ELSEWHERE: Mapping[tuple[str, str], str] = {
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): "spec.mutations",
     ("addons.cluster.x-k8s.io", "HelmChartProxy"): "spec",
     ("apps.open-cluster-management.io", "Channel"): "spec",
     ("argoproj.io", "Application"): "spec",
@@ -23,14 +24,17 @@ _FROM_ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("gitops.kluctl.io", "KluctlDeployment"): "spec",
     ("k3s.cattle.io", "Addon"): "spec.source",
     ("kappctrl.k14s.io", "App"): "spec.fetch",
+    ("mutations.gatekeeper.sh", "Assign"): "spec",
+    ("mutations.gatekeeper.sh", "ModifySet"): "spec",
     ("operators.coreos.com", "Subscription"): "spec",
     ("packaging.carvel.dev", "PackageInstall"): "spec",
     ("pkg.crossplane.io", "Configuration"): "spec.package",
     ("pkg.crossplane.io", "Function"): "spec.package",
     ("pkg.crossplane.io", "Provider"): "spec.package",
 }
-"""Custom resources that install what is kept elsewhere, and the fields that do so. Flux' own are not among them: its
-sources are verified (`supply-chain/flux-source-verified`), and what they hold can be judged as files."""
+"""Objects that install what is kept elsewhere or change what others install, and the fields that do so. Flux' own are
+not among them: its sources are verified (`supply-chain/flux-source-verified`), and what they hold is judged as files.
+"""
 
 _FILES: Mapping[str, tuple[str, ...]] = {
     "yaml": ("files", "file", "objs", "yaml"),
@@ -48,7 +52,7 @@ def _opaque(subject: Subject) -> Iterator[Violation]:
     for path in fields.split() if fields else ():
         node = subject.get(*path.split("."))
         if node.present:
-            yield Violation(node.path, "installs what is kept elsewhere, which no rule sees")
+            yield Violation(node.path, "installs or changes what no rule sees")
     for name in _FILES.get(kind.group, ()):
         node = subject.get(name)
         if node.present and (node.value is UNKNOWN or name not in ("objs", "yaml")):
@@ -73,7 +77,7 @@ def _resolved(subject: Subject) -> Iterator[Violation]:
 
 
 def _applies(kind: Kind) -> bool:
-    return may_hold_manifests(kind)
+    return may_hold_manifests(kind) or (kind.group, kind.name) in _FROM_ELSEWHERE
 
 
 def _chart_repository(subject: Subject) -> Iterator[Violation]:

@@ -196,6 +196,27 @@ CONTAINERS: dict[str, Any] = {
         K3S_CHART,
         lambda c: custom(valuesContent=yaml.safe_dump({"server": {"extraContainers": [c]}})),
     ),
+    "JSON on one line with the kind first": (
+        "core/v1:ConfigMap",
+        lambda c: {"metadata": METADATA, "data": {"a": json.dumps(dict(reversed(pod(c).items())))}},
+    ),
+    "keys in escapes": (
+        "core/v1:ConfigMap",
+        lambda c: {"metadata": METADATA, "data": {"a": json.dumps(pod(c)).replace('"kind"', '"\\u006bind"')}},
+    ),
+    "keys with a tag": (
+        "core/v1:ConfigMap",
+        lambda c: {"metadata": METADATA, "data": {"a": text(pod(c)).replace("kind:", "!!str kind:")}},
+    ),
+    "keys on lines of their own": (
+        "core/v1:ConfigMap",
+        lambda c: {"metadata": METADATA, "data": {"a": text(pod(c)).replace("kind: ", "? kind\n: ")}},
+    ),
+    "manifests in a list of texts": ("example.com/v1:Addon", lambda c: custom(files=[text(pod(GOOD)), text(pod(c))])),
+    "an object that kyverno generates": (
+        "kyverno.io/v1:ClusterPolicy",
+        lambda c: custom(rules=[{"generate": pod(c)}]),
+    ),
     "objects that pulumi gives to the cluster": ("yaml/v2:ConfigGroup", lambda c: {"objs": [pod(c)]}),
     "text that pulumi gives to the cluster": ("yaml/v2:ConfigGroup", lambda c: {"yaml": text(pod(c))}),
 }
@@ -232,10 +253,13 @@ def test_a_container_without_any_security_context_is_judged_as_in_a_deployment(w
     assert {"workload/no-escalation", "workload/drop-capabilities"} <= found
 
 
+IN_TEXT = ("text", "JSON", "config map", "secret", "patch", "values", "manifest in", "keys")
 IN_OBJECTS = [
     way
     for way, (token, _) in CONTAINERS.items()
-    if not any(word in way for word in ("text", "JSON", "config map", "secret", "patch", "values", "manifest in"))
+    if not any(
+        word in way for word in ("text", "JSON", "config map", "secret", "patch", "values", "manifest in", "keys")
+    )
 ]
 
 
@@ -405,6 +429,78 @@ OTHERS: dict[str, Any] = {
         custom(resources=[{"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "AKIAIOSFODNN7EXAMPLE"}}]),
         "secrets/no-secret-in-config-map",
     ),
+    "a kind that is unknown": (SET, custom(resources=[{"apiVersion": "v1", "kind": UNKNOWN, "spec": {}}]), OPAQUE),
+    "a kind that a template decides": (
+        SET,
+        custom(resources=[{"apiVersion": "v1", "kind": "<< inputs.kind >>", "spec": {"type": "NodePort"}}]),
+        OPAQUE,
+    ),
+    "a kind that a template decides, in text": (
+        SET,
+        custom(resourcesTemplate="apiVersion: v1\nkind: << inputs.kind >>\nspec: {type: NodePort}\n"),
+        OPAQUE,
+    ),
+    "a kind that is no text": (
+        SET,
+        custom(resourcesTemplate="apiVersion: v1\nkind: !!binary UG9k\nspec: {}\n"),
+        OPAQUE,
+    ),
+    "a script that applies a manifest": (
+        "core/v1:ConfigMap",
+        {"metadata": METADATA, "data": {"run": "kubectl apply -f - <<EOF\napiVersion: v1\nkind: Pod\nEOF\n"}},
+        OPAQUE,
+    ),
+    "a strategic patch of a kustomization": (
+        KUSTOMIZATION,
+        custom(patchesStrategicMerge=[{"apiVersion": "v1", "kind": "Pod", "spec": {"hostPID": True}}]),
+        "workload/no-host-namespaces",
+    ),
+    "a mutation of the cluster": (
+        "admissionregistration.k8s.io/v1:MutatingAdmissionPolicy",
+        custom(mutations=[{"applyConfiguration": {"expression": "Object{spec: Object.spec{hostPID: true}}"}}]),
+        OPAQUE,
+    ),
+    "a mutation of gatekeeper": ("mutations.gatekeeper.sh/v1:Assign", custom(location="spec.hostPID"), OPAQUE),
+    "a chart from plain http": (
+        "helm.sh/v3:Release",
+        {"chart": "x", "version": "1.0.0", "namespace": "apps", "repositoryOpts": {"repo": "http://charts.test"}},
+        "supply-chain/chart-repository",
+    ),
+    "the host's network in the values of a release": (
+        "helm.sh/v3:Release",
+        {"chart": "oci://ghcr.io/fluxcd/x", "version": "1.0.0", "values": {"app": {"hostNetwork": True}}},
+        "workload/no-host-namespaces",
+    ),
+    "a chart that nobody has rendered": (
+        "helm.sh/v4:Chart",
+        {"chart": "oci://ghcr.io/fluxcd/x", "version": "1.0.0"},
+        OPAQUE,
+    ),
+    "a chart whose name is unknown": ("helm.sh/v3:Release", {"chart": UNKNOWN, "version": "1.0.0"}, OPAQUE),
+    "values of a chart that are unknown": (
+        "helm.sh/v3:Release",
+        {"chart": "oci://ghcr.io/fluxcd/flux-operator", "version": "0.59.0", "values": UNKNOWN},
+        OPAQUE,
+    ),
+    "a chart in the object of a release": (
+        "helm.cattle.io/v1:HelmChart",
+        custom(chartContent="aGVsbG8=", version="1.0.0"),
+        OPAQUE,
+    ),
+    "the address of another chart in a patch": (
+        "helm.toolkit.fluxcd.io/v2:HelmReleasePatch",
+        custom(
+            chart={"spec": {"chart": "x", "version": "1.0.0", "sourceRef": {"kind": "HelmRepository", "name": "y"}}}
+        ),
+        OPAQUE,
+    ),
+    "a patch after the rendering": (
+        "helm.toolkit.fluxcd.io/v2:HelmRelease",
+        custom(
+            postRenderers=[{"kustomize": {"patches": [{"patch": operations("/spec/template/spec/hostPID", True)}]}}]
+        ),
+        "workload/no-host-namespaces",
+    ),
     "an application of argo": (
         "argoproj.io/v1alpha1:Application",
         custom(source={"repoURL": "https://x.test"}),
@@ -455,7 +551,7 @@ INNOCENT: dict[str, Any] = {
     ),
     "prose about manifests": (
         "core/v1:ConfigMap",
-        {"metadata": METADATA, "data": {"k": "write apiVersion: and kind: [first"}},
+        {"metadata": METADATA, "data": {"k": "write apiVersion and kind: [first"}},
     ),
     "values of a chart": (
         K3S_CHART,
