@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -242,7 +242,10 @@ def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: 
             looked_at = [
                 resource for resource in args.resources if matters_to_stack(resource.resource_type, seen.catalogue)
             ]
-            resources = [seen.inputs.get(resource.urn) or resource_of(resource) for resource in looked_at]
+            resources = [
+                _with_outputs(seen.inputs.get(resource.urn) or resource_of(resource), resource)
+                for resource in looked_at
+            ]
             names = {resource.urn: resource.name for resource in resources}
             findings = seen.counted(
                 evaluate_together(resources, settings, rules=rules, catalogue=seen.catalogue),
@@ -332,6 +335,11 @@ def resource_of(args: ResourceValidationArgs | PolicyResource) -> Resource:
         provider=args.provider.urn if args.provider else "",
         additional_secret_outputs=tuple(args.opts.additional_secret_outputs),
     )
+
+
+def _with_outputs(seen: Resource, found: PolicyResource) -> Resource:
+    """What the program's own components have registered in the end. Of other resources no rule reads outputs."""
+    return replace(seen, outputs=_object(found.props)) if seen.type.startswith("edge:") else seen
 
 
 def _object(proxy: Mapping[str, Any]) -> dict[str, Any]:

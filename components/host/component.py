@@ -11,7 +11,7 @@ from pulumi_command import remote
 from components.base import EdgeComponent
 from components.expected import Expected
 from components.host.machine import Machine
-from components.host.plan import plan
+from components.host.plan import facts_of, plan, published
 from components.host.spec import SshSpec
 from components.shell import as_root, comment, secret_lines
 
@@ -51,7 +51,7 @@ class Host(EdgeComponent):
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         machine = args.machine
-        super().__init__("Host", name, {}, opts)
+        super().__init__("Host", name, published(machine), opts)
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self._ssh, self._jump_host = args.ssh, args.jump_host
         self._private_key = pulumi.Output.secret(args.private_key)
@@ -71,7 +71,7 @@ class Host(EdgeComponent):
             triggers=[scripts.identity],
             dial_attempts=args.ssh.dial_attempts,
         )
-        self.command(self, "facts", scripts.facts, update=scripts.facts_of_known)
+        facts = self.command(self, "facts", scripts.facts, update=scripts.facts_of_known)
         known = [args.stack, *(secret for _, secret in args.proofs)]
         self.ready: pulumi.Resource = self.command(
             self,
@@ -81,7 +81,7 @@ class Host(EdgeComponent):
             expected=scripts.expected,
             stdin=pulumi.Output.all(*known).apply(secret_lines),
         )
-        self.register_outputs({"node": self.node, "address": self.spec.address})
+        self.register_outputs({"node": self.node, "address": self.spec.address, "facts": facts.stdout.apply(facts_of)})
 
     def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:
         """How to reach the host: with its key pinned, through the jump host if there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +76,31 @@ def identity_of(host_key: str) -> str:
 def sysctl_file(settings: dict[str, str]) -> str:
     """``settings`` in the format of sysctl.d."""
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
+
+
+def published(machine: Machine) -> dict[str, Any]:
+    """What policies read of a host. Holds no secret."""
+    os, hardware, system = machine.os, machine.hardware, machine.system
+    looked_for = ["host-key", "architecture", "operating-system", "cores", "memory", "disk-size"]
+    looked_for += ["tpm"] if hardware.tpm else []
+    looked_for += ["disk"] if os.disk == "luks-tpm2" else []
+    looked_for += ["secure-boot"] if os.secure_boot else []
+    return {
+        "distribution": os.distribution,
+        "disk": os.disk,
+        "tpm": hardware.tpm,
+        "virtual": hardware.virtual,
+        "secure_boot": os.secure_boot,
+        "secure_boot_possible": {"system": system.secure_boot is None, "hardware": hardware.secure_boot},
+        "updates": {"window": os.updates.window, "hours": os.updates.hours, "unit": system.update_unit or ""},
+        "sysctls": dict(KUBELET_SYSCTLS),
+        "attests": looked_for,
+    }
+
+
+def facts_of(printed: str | None) -> dict[str, str]:
+    """What the script ``facts`` has printed: name and value of each fact. Empty for anything else."""
+    return dict(re.findall(r"(?<!\S)([a-z_]+)=(\S+)", printed or ""))
 
 
 def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = ()) -> HostPlan:

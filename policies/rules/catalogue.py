@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from policies.rules import flux_sources, k3s, namespaces, network, opaque, secrets, supply_chain, workload
+from policies.rules import flux_sources, k3s, machine, namespaces, network, opaque, secrets, supply_chain, workload
 from policies.rules.charts import is_chart
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
@@ -31,10 +31,15 @@ RULES: tuple[Rule, ...] = (
     *opaque.RULES,
     *secrets.RULES,
     *k3s.RULES,
+    *machine.RULES,
 )
 """The program's rules about one object."""
 
-STACK_RULES: tuple[StackRule, ...] = (*namespaces.STACK_RULES, *flux_sources.STACK_RULES)
+STACK_RULES: tuple[StackRule, ...] = (
+    *namespaces.STACK_RULES,
+    *flux_sources.STACK_RULES,
+    *machine.STACK_RULES,
+)
 """The program's rules about all objects of a stack together."""
 
 GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets", "host")

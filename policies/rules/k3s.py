@@ -155,6 +155,13 @@ def _admission(configuration: Node) -> Iterator[Violation]:
         yield Violation(by_name["EventRateLimit"].get("limits").path, "has no limit")
 
 
+def _kernel_defaults(subject: Subject) -> Iterator[Violation]:
+    for configuration in _configurations(subject):
+        node = configuration.get("config", "protect-kernel-defaults")
+        if not node.flag():
+            yield Violation(node.path, "is not true: the kubelet changes settings of the kernel by itself")
+
+
 _WEAK: Mapping[str, tuple[tuple[FlagCheck, ...], ...]] = {
     flag: tuple(
         tuple(check for check in FLAGS if check.process == process and check.flag == flag and check.reason is None)
@@ -251,6 +258,7 @@ RULES = (
         title="Kubelets keep every check of the CIS benchmark.",
         why="A kubelet that answers unasked runs commands in every pod of its host.",
         remedy=_OURS,
+        check=_kernel_defaults,
     ),
     _rule(
         "k3s-secrets-encryption",

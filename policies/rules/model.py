@@ -100,6 +100,10 @@ class Resource:
     additional_secret_outputs: tuple[str, ...] = ()
     """Outputs that the resource's options mark as secret."""
 
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """What a component has registered in the end, or what a deployed resource has; empty where nothing of it is known.
+    Only stack rules see it, and only in CrossGuard."""
+
     secret_paths: frozenset[str] | None = None
     """Property paths that are marked as secret; None where the source cannot tell."""
 

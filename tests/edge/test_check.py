@@ -370,10 +370,12 @@ def test_a_file_with_another_suffix_is_told_and_not_ignored(project: Project) ->
 
 
 def test_advice_has_a_position_and_refuses_nothing(project: Project) -> None:
-    project.change("demo", lambda content: content.update(os={"disk": "none"}))
+    waiver = {"rule": "host/disk-encrypted", "reason": "a bench", "owner": "platform", "expires": "2999-01-01"}
+    project.change("demo", lambda content: content.update(os={"disk": "none"}, waivers=[waiver]))
     ran = project.edge("check", "demo", "--json")
     (found,) = ran.document["sites"]
     assert (ran.code, found["exit"]) == (0, 0)
+    assert [finding["rule"] for finding in found["policies"] if finding["level"] == "waived"] == [waiver["rule"]]
     assert [advice["path"] for advice in found["advice"]] == ["os.disk"]
     assert found["advice"][0]["line"] > 1
     assert ran.document["counts"]["advisory"] >= 1

@@ -204,6 +204,7 @@ def test_every_policy_says_its_level_and_what_it_is() -> None:
         "edge-secrets-advisory",
         "edge-host-mandatory",
         "edge-host-advisory",
+        "edge-host-stack-mandatory",
         "edge-waived-advisory",
     ]
     for policy in found:
@@ -216,7 +217,11 @@ def test_every_policy_says_its_level_and_what_it_is() -> None:
 
 
 def stack_violations(
-    seen: Sequence[Resource], stack: Sequence[Resource], config: Mapping[str, Any] | None = None
+    seen: Sequence[Resource],
+    stack: Sequence[Resource],
+    config: Mapping[str, Any] | None = None,
+    *,
+    of: str = "edge-network-stack-mandatory",
 ) -> list[tuple[str | None, str]]:
     """URN and message of each violation: ``seen`` are the resources' inputs, ``stack`` are their outputs."""
     found: list[tuple[str | None, str]] = []
@@ -225,11 +230,7 @@ def stack_violations(
         for policy in policies:
             if isinstance(policy, ResourceValidationPolicy):
                 policy.validate(arguments(resource, config), lambda message, urn: None)
-    (whole,) = (
-        policy
-        for policy in policies
-        if isinstance(policy, StackValidationPolicy) and policy.name == "edge-network-stack-mandatory"
-    )
+    (whole,) = (policy for policy in policies if isinstance(policy, StackValidationPolicy) and policy.name == of)
     args = StackValidationArgs([in_stack(resource) for resource in stack], config)
     whole.validate(args, lambda message, urn: found.append((urn, message)))
     return found
@@ -263,6 +264,25 @@ def test_a_stack_is_judged_by_its_outputs_where_no_inputs_were_seen() -> None:
     assert stack_violations([], [NAMESPACE, DENY]) == []
     assert [urn for urn, _ in stack_violations([], [NAMESPACE, empty(DENY)])] == [NAMESPACE.urn]
     assert [urn for urn, _ in stack_violations([], [empty(NAMESPACE), DENY])] == [NAMESPACE.urn]
+
+
+def test_what_a_host_has_shown_is_compared_with_what_it_is_said_to_be() -> None:
+    claimed = base("host")
+    proved = {"luks": "yes", "tpm": "2.0", "secure_boot": "on"}
+
+    def judged(facts: Any) -> list[tuple[str | None, str]]:
+        outputs = dataclasses.replace(claimed, props={"node": "x", "facts": facts})
+        return stack_violations([claimed], [outputs], of="edge-host-stack-mandatory")
+
+    assert judged(proved) == []
+    # The gate has not run yet: it refuses such a host by itself.
+    assert judged({}) == []
+    assert judged(UNKNOWN) == []
+    ((urn, message),) = judged({**proved, "luks": "no"})
+    assert urn == claimed.urn
+    assert message.startswith(
+        "host/agrees-with-facts: host: disk claims luks-tpm2, and the host itself has shown luks=no. "
+    )
 
 
 def test_only_what_is_still_in_the_stack_counts() -> None:
@@ -315,6 +335,7 @@ def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
         "edge-secrets-advisory": "OWASP Kubernetes Top Ten 2022 K08",
         "edge-host-mandatory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-host-advisory": "OWASP Kubernetes Top Ten 2022 K09",
+        "edge-host-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-waived-advisory": "OWASP Kubernetes Top Ten 2022 K04",
     }
 
