@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from policies.charts import used_records
-from policies.rules import CATALOGUE, UNKNOWN, Catalogue, Finding, Resource, Settings, evaluate_stack
+from policies.rules import CATALOGUE, UNKNOWN, Catalogue, Finding, Resource, Settings, Waiver, evaluate_stack
 from policies.rules.charts import is_chart
 from policies.rules.kinds import kind_of
 from policies.rules.tree import extend
@@ -57,11 +57,18 @@ def resource_of(recorded: RecordedResource) -> Resource:
 
 
 def findings_of(
-    resources: Iterable[RecordedResource], settings: Settings, today: date, catalogue: Catalogue = CATALOGUE
+    resources: Iterable[RecordedResource],
+    settings: Settings,
+    today: date,
+    catalogue: Catalogue = CATALOGUE,
+    company: Sequence[Waiver] = (),
 ) -> tuple[Finding, ...]:
-    """Everything that is wrong with a recorded stack; what its site waives on the day ``today`` is marked as waived."""
+    """Everything that is wrong with a recorded stack.
+
+    What its site, or the ``company``, waives on the day ``today`` is marked as waived.
+    """
     stack = [resource_of(recorded) for recorded in resources]
-    waivers = [waiver for resource in stack for waiver in waivers_of(resource)]
+    waivers = [*(waiver for resource in stack for waiver in waivers_of(resource)), *company]
     return apply(evaluate_stack(stack, settings, catalogue), waivers, today)
 
 

@@ -145,9 +145,28 @@ waivers:
 ```
 
 All mandatory findings of that rule at that site are then shown as waived, with reason, owner and end, and do not stop
-a run: in `edge check`, in a rehearsal, in `edge preview` and `edge up`, and in `pulumi preview --policy-pack policies`
-(there by the advisory policy `edge-waived-advisory`). The last day counts, in UTC. After it, `edge check` fails at the
-line of the waiver, and the findings count again everywhere. A rule that raises an error is never waived.
+a run: in `edge check`, in a rehearsal, in `edge preview` and `edge up`, in the comment of a pull request, in the
+report, and in `pulumi preview --policy-pack policies` (there by the advisory policy `edge-waived-advisory`). A waiver
+can be bound to less than a whole rule:
+
+```yaml
+waivers:
+  - rule: workload/no-privileged
+    workload: gpu/DaemonSet/device-plugin       # namespace/Kind/name; * stands for any characters
+    image: sha256:2f98a9...                     # and only as long as the container has this image
+    reason: the device plugin of the vendor opens /dev/nvidia*
+    owner: platform team
+    expires: 2027-01-31
+  - rule: supply-chain/flux-source-verified
+    resource: berlin-01-flux                    # the name that the finding shows
+    reason: the forge cannot sign commits before its upgrade
+    owner: platform team
+    expires: 2026-12-31
+```
+
+Of what a whole pod asks for, `image` must be the image of all its containers. The last day counts, in UTC. After it,
+`edge check` fails at the line of the waiver, and the findings count again everywhere. `edge check` also fails at the
+line of a waiver that covers nothing: its cause is gone. A rule that raises an error is never waived.
 """
 
 

@@ -50,7 +50,7 @@ class EdgeSite(EdgeComponent):
         self._told = outputs(spec, args.catalogue)
         seen = parts.view(spec, args.catalogue)
         # Policies read them here. Without any, the component's inputs are as they were.
-        waivers = [waiver.model_dump(mode="json") for waiver in spec.waivers]
+        waivers = [waiver.model_dump(mode="json", exclude_none=True) for waiver in spec.waivers]
         super().__init__("EdgeSite", name, {"waivers": waivers} if waivers else {}, _with_aliases(opts, seen))
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))

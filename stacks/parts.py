@@ -30,10 +30,11 @@ from components.registration.rancher.part import PART as RANCHER
 from components.specs import Spec
 from components.telemetry.part import PART as TELEMETRY
 from components.view import Demand, Download, Network, Proof, SecretNeed, Site, Software
+from components.waiver import WaiverSpec
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec
-from stacks.site import SiteSpec, UplinkSpec, WaiverSpec
+from stacks.site import SiteSpec, UplinkSpec
 
 PARTS: tuple[Part[Any], ...] = (OUTPOSTS, TAILSCALE, K3S, ARC, RANCHER, FLUX, TELEMETRY, TRITON, OLLAMA)
 

@@ -18,7 +18,8 @@ from components.place.spec import OnPremises, Place
 from components.registration.spec import Registration
 from components.specs import Spec
 from components.telemetry.spec import TelemetrySpec
-from components.types import Date, DnsLabel, NodeLabels, NonEmpty, Tier
+from components.types import DnsLabel, NodeLabels, NonEmpty, Tier
+from components.waiver import WaiverSpec
 from stacks.economics import EconomicsSpec
 
 Mbps = Annotated[float, Field(gt=0, examples=[50])]
@@ -38,22 +39,6 @@ class UplinkSpec(Spec):
 
     metered: bool = False
     """Whether traffic is paid for by volume."""
-
-
-class WaiverSpec(Spec):
-    """One policy that this site may break, for a time."""
-
-    rule: Annotated[NonEmpty, Field(examples=["network/mtls-strict"])]
-    """The rule, as docs/policies.md has it: `network/mtls-strict`."""
-
-    reason: Annotated[NonEmpty, Field(examples=["the kernel of the vendor has no WireGuard"])]
-    """Why the site must break it, for those who read it a year later. Shown with each finding; not for secrets."""
-
-    owner: Annotated[NonEmpty, Field(examples=["platform team"])]
-    """Who answers for it: a team or a person."""
-
-    expires: Date
-    """The last day on which it counts (UTC). After it `edge check` fails until the waiver is renewed or removed."""
 
 
 class SiteSpec(Spec):

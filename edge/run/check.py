@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from components import waiver as waivers
 from components.consequence import Consequence, Effect
 from components.view import SecretNeed
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
@@ -25,8 +26,11 @@ from edge.run.program import main_program, recorded, rehearsed
 from edge.run.selection import is_fleet
 from edge.run.stack_settings import StackSettings, read_settings
 from engine.environment import PROJECT_ROOT
-from engine.rehearsal.in_process import Recording, record
-from policies.recorded import charts_by_record, findings_of
+from engine.rehearsal.in_process import Recorded, Recording, record
+from policies.recorded import charts_by_record, findings_of, resource_of
+from policies.rules import Waiver
+from policies.rules.waivers import publishes, unused, waivers_of
+from policies.rules.waivers import read as read_waiver
 from sitefile.checked_file import FileChecker
 from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
@@ -34,7 +38,7 @@ from stacks.fleet.load import STACK as FLEET
 from stacks.loader import shared_problems, site_checker
 from stacks.parts import has_unmanaged_cluster, networks, required
 from stacks.project import project_name, sites_folder
-from stacks.rules import fleet_size, waivers
+from stacks.rules import fleet_size
 from stacks.rules.between_sites import between_sites
 from stacks.shared.settings import STACK as SHARED
 from stacks.shared.settings import NotYaml, plain_keys
@@ -74,7 +78,7 @@ class SiteCheck:
     hosts: int = 0
     resources: int = 0
     problems: tuple[Problem, ...] = ()
-    """Errors in the file; where there are any, nothing else has been checked."""
+    """Errors in the file; where there are any but unused waivers, nothing else has been checked."""
     advice: tuple[Problem, ...] = ()
     """What is worth knowing of a valid file."""
     graph: tuple[GraphProblem, ...] = ()
@@ -92,6 +96,8 @@ class SiteCheck:
     """Charts that were judged by their record and not rendered, each in words."""
     has_unmanaged_cluster: bool = False
     """Whether the site has a cluster that no fleet manager knows."""
+    used: frozenset[Waiver] = frozenset()
+    """The waivers that cover a finding, whether they have expired or not."""
     duration_s: float = 0.0
 
     @property
@@ -288,7 +294,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
     spec = checked.model
     if spec is None:
         return SiteCheck(file.stem, file, problems=tuple(checked.problems))
-    if late := [checked.problem("waiver-expired", finding) for finding in waivers.expired(spec, today())]:
+    if late := [checked.problem("waiver-expired", finding) for finding in waivers.expired(spec.waivers, today())]:
         return SiteCheck(file.stem, file, problems=tuple(checker.finish(late, checked)))
     settings, unreadable = _settings(root, spec.site)
     recording, stopped = None, unreadable
@@ -303,7 +309,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
     refused += [_in_plain_text(f"Pulumi.{SHARED}.yaml", need.key) for need in _exposed_shared(spec, root)]
     if other := settings.other_site(spec.site):
         refused.append(_another_site(settings.file.name, other, spec.site))
-    return _judged(
+    found = _judged(
         SiteCheck(
             site=spec.site,
             file=file,
@@ -320,6 +326,18 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
         recording,
         root,
     )
+    if idle := [] if stopped else _unused(spec, found):
+        problems = [checked.problem("waiver-unused", finding) for finding in waivers.unused(spec.waivers, idle)]
+        return replace(found, problems=tuple(checker.finish(problems, checked)))
+    return found
+
+
+def _unused(spec: SiteSpec, found: SiteCheck) -> list[int]:
+    """Which of the site's waivers cover none of its findings. Of a site that was not judged, nobody knows."""
+    if not found.judged:
+        return []
+    given = [read_waiver(waiver.model_dump(mode="json")) for waiver in spec.waivers]
+    return [index for index, waiver in enumerate(given) if waiver not in found.used]
 
 
 def _check_fleet(file: Path, root: Path) -> SiteCheck:
@@ -348,11 +366,13 @@ def _judged(found: SiteCheck, recording: Recording | None, root: Path) -> SiteCh
         return found
     refused = [GraphProblem(problem.urn, problem.property, problem.reason) for problem in recording.problems]
     judging = policies_of(root)
+    findings = findings_of(recording.resources, judging.settings, today(), judging.catalogue, judging.waivers)
+    given = [*judging.waivers, *(waiver for one in recording.resources for waiver in _published(one))]
     policies = (
         PolicyResult(
             finding.rule, finding.level, finding.urn, finding.path, finding.message, finding.remedy, finding.waiver
         )
-        for finding in findings_of(recording.resources, judging.settings, today(), judging.catalogue)
+        for finding in findings
     )
     return replace(
         found,
@@ -360,7 +380,12 @@ def _judged(found: SiteCheck, recording: Recording | None, root: Path) -> SiteCh
         graph=(*found.graph, *refused),
         policies=tuple(policies),
         charts=charts_by_record(recording.resources, judging.settings),
+        used=frozenset(given) - frozenset(unused(findings, given)),
     )
+
+
+def _published(resource: Recorded) -> tuple[Waiver, ...]:
+    return waivers_of(resource_of(resource)) if publishes(resource.type) else ()
 
 
 def today() -> date:

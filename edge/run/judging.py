@@ -17,7 +17,7 @@ from policies import CONFIG_FILE, OWN_RULES
 from stacks.project import POLICY_FILE, policies_folder
 
 if TYPE_CHECKING:
-    from policies.rules import Catalogue, Settings
+    from policies.rules import Catalogue, Settings, Waiver
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Policies:
 
     catalogue: Catalogue
     settings: Settings
+    waivers: tuple[Waiver, ...] = ()
+    """What the company allows, at sites of its choice."""
 
 
 @functools.lru_cache(maxsize=8)

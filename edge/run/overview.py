@@ -16,13 +16,14 @@ from components.host.machine import Machine
 from components.part import Phase
 from components.specs import Spec
 from components.view import Demand
+from components.waiver import WaiverSpec
 from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, spec_of, today
 from edge.run.selection import is_fleet
 from sitefile.problems import Problem
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import Economics, EconomicsSpec, assess, cumulative, together
-from stacks.site import SiteSpec, WaiverSpec
+from stacks.site import SiteSpec
 
 _VERSIONS = ("version", "chart_version")
 _LEAST_MONTHS, _MOST_MONTHS, _MONTHS_AFTER = 36, 120, 12
@@ -214,5 +215,5 @@ def _as_dict(facts: SiteFacts) -> dict[str, Any]:
         "hosts": [{**asdict(host), "watts": host.watts, "percent": host.percent} for host in facts.hosts],
         "parts": list(facts.parts),
         "versions": dict(facts.versions),
-        "waivers": [waiver.model_dump(mode="json") for waiver in facts.waivers],
+        "waivers": [waiver.model_dump(mode="json", exclude_none=True) for waiver in facts.waivers],
     }

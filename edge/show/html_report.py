@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from components.waiver import WaiverSpec
 from edge.run.check import PolicyResult, SiteCheck
 from edge.run.overview import HostFacts, Overview, SiteFacts
 from edge.show.cost_plot import cost_plot
 from edge.show.html_page import Cell, Table, lines, page, text
 from edge.show.render import cost_line
+from policies.rules.waivers import read
 
 TIERS = ("device", "near", "far", "cloud")
 """From the users outwards."""
@@ -282,18 +284,23 @@ def _named(sites: Sequence[str]) -> str:
 def _waivers(overview: Overview) -> Table:
     rows = []
     for site, facts in overview.known:
-        covered = Counter(finding.rule for finding in site.waived)
+        covered = Counter((finding.rule, finding.waiver) for finding in site.waived)
         for waiver in facts.waivers:
             late = waiver.expires < overview.today.isoformat()
             expires = f'<span class="bad">{text(waiver.expires)}, expired</span>' if late else text(waiver.expires)
             rows.append(
                 [
-                    *map(Cell.of, (facts.site, waiver.rule, waiver.reason, waiver.owner)),
+                    *map(Cell.of, (facts.site, waiver.rule, _bound(waiver), waiver.reason, waiver.owner)),
                     Cell(expires),
-                    Cell.amount(covered[waiver.rule]),
+                    Cell.amount(covered[waiver.rule, str(read(waiver.model_dump(mode="json")))]),
                 ]
             )
-    return Table("waivers", ("site", "rule", "reason", "owner", "last day", "findings"), rows)
+    return Table("waivers", ("site", "rule", "only for", "reason", "owner", "last day", "findings"), rows)
+
+
+def _bound(waiver: WaiverSpec) -> str:
+    """What a waiver is for, where that is less than its rule."""
+    return ", ".join(bound for bound in (waiver.resource, waiver.workload, waiver.image) if bound)
 
 
 def _many(number: int, what: str) -> str:

@@ -251,4 +251,14 @@ def _fault(rule: Entry, error: BaseException, urn: str, path: str) -> Finding:
 
 def _finding(rule: Entry, subject: Subject, violation: Violation) -> Finding:
     level: Level = "advisory" if violation.hidden and rule.unknown == "warns" else rule.level
-    return Finding(rule.id, level, subject.resource.urn, violation.message, violation.path, rule.remedy)
+    return Finding(
+        rule.id,
+        level,
+        subject.resource.urn,
+        violation.message,
+        violation.path,
+        rule.remedy,
+        resource=subject.resource.name,
+        workload=subject.workload,
+        images=subject.images_at(violation.path),
+    )

@@ -24,6 +24,7 @@ _VERIFY = ("spec", "verify")
 _VERIFIABLE = ("GitRepository", "OCIRepository")
 _REMEDY = (
     "In a site file, add `verify:` below `gitops.source`, with `keys:` (for OCI: or `identities:`). "
+    "A site whose commits nobody signs needs a waiver of this rule. "
     "In your own code, set `spec.verify` with a `secretRef` to public keys or an OIDC identity."
 )
 

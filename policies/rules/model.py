@@ -146,6 +146,12 @@ class Finding:
     """True where the rule itself failed, so that nothing is known."""
     waiver: str = ""
     """Of a waived finding: until when, by whom and why."""
+    resource: str = field(default="", compare=False)
+    """Name of the resource. This and what follows is what a waiver may be bound to."""
+    workload: str = field(default="", compare=False)
+    """`namespace/Kind/name` of a Kubernetes object; empty for anything else."""
+    images: tuple[str, ...] = field(default=(), compare=False)
+    """The image of the container that it is about; of a finding about a whole pod, all its images."""
 
     @property
     def group(self) -> str:

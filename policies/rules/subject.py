@@ -14,7 +14,7 @@ from policies.rules.embedded import Found, find, may_hold_manifests
 from policies.rules.kinds import Kind, kind_of, manifest_token
 from policies.rules.model import HiddenError, Resource, Settings
 from policies.rules.pods import Pod
-from policies.rules.tree import Node
+from policies.rules.tree import Node, path_steps
 
 
 class Subject:
@@ -70,12 +70,46 @@ class Subject:
             return None
         return None if chart is None else verdict_of(chart, self.settings)
 
+    @property
+    def workload(self) -> str:
+        """`namespace/Kind/name` of a Kubernetes object; empty for anything else."""
+        if not self.kind.kubernetes:
+            return ""
+        namespace, name = (self.root.peek("metadata", key) for key in ("namespace", "name"))
+        return "/".join(part if isinstance(part, str) else "" for part in (namespace, self.kind.name, name))
+
+    def images_at(self, path: str) -> tuple[str, ...]:
+        """The image of the container that holds the property ``path``; all images of the object for any other one."""
+        value: Any = self.resource.props
+        image = None
+        for step in path_steps(path):
+            value = _entry(value, step)
+            found = value.get("image") if isinstance(value, dict) else None
+            # Of a volume that is an image.
+            found = found.get("reference") if isinstance(found, dict) else found
+            image = found if isinstance(found, str) else image
+        if image is not None:
+            return (image,)
+        try:
+            containers = [container for pod in self.pods for container in pod.containers]
+        except HiddenError:
+            return ()
+        texts = ("" if isinstance(one, HiddenError) else one.node.peek("image") for one in containers)
+        # One that is hidden has no digest that a waiver could name.
+        return tuple(text if isinstance(text, str) else "" for text in texts)
+
     def marked_secret(self, path: str) -> bool | None:
         """Whether ``path`` or something around it is marked as secret; None where that cannot be told."""
         marked = self.resource.secret_paths
         if marked is None:
             return None
         return any(path == secret or path.startswith((f"{secret}.", f"{secret}[")) for secret in marked)
+
+
+def _entry(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        return value[step] if isinstance(value, list) and step < len(value) else None
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def subjects(resource: Resource, settings: Settings) -> Iterator[Subject]:

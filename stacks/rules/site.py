@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components import waiver
 from components.part import Phase
 from sitefile.problems import Finding, any_of, dotted, near_miss
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
-from stacks.rules import addresses, air_gap, hosts, waivers
+from stacks.rules import addresses, air_gap, hosts
 from stacks.shared.settings import STACK as SHARED
 from stacks.site import SiteSpec
 
@@ -35,7 +36,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from addresses.findings(spec)
     yield from air_gap.findings(spec)
     yield from _economics(spec)
-    yield from waivers.findings(spec, data.policy_rules)
+    yield from waiver.findings(spec.waivers, data.policy_rules)
 
 
 def _name(spec: SiteSpec) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,38 @@ def test_an_expired_waiver_fails_the_check_at_its_line(tmp_path: Path, monkeypat
     assert written[problem.column - 1 :] == "'2026-11-30'"
     assert problem.excerpt == written
     assert "platform" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "written"),
+    [
+        ({}, "rule", "network/mtls-strict"),
+        ({"k3s": {"flannel_backend": "host-gw"}, "resource": "another"}, "resource", "another"),
+    ],
+)
+def test_a_waiver_that_covers_nothing_fails_the_check_at_its_line(
+    tmp_path: Path, change: dict[str, Any], key: str, written: str
+) -> None:
+    k3s = {"k3s": change.pop("k3s")} if "k3s" in change else {}
+    file = site(tmp_path, "shop", {**k3s, "waivers": [{**WAIVER, "expires": "2999-12-31", **change}]})
+    found = check_file(file)
+    assert found.code == 2
+    (problem,) = found.problems
+    assert (problem.path, problem.code) == (f"waivers[0].{key}", "waiver-unused")
+    assert file.read_text().splitlines()[problem.line - 1][problem.column - 1 :] == written
+    assert "covers nothing" in problem.what
+
+
+def test_a_site_without_signed_commits_is_possible_with_a_waiver_and_only_with_one(tmp_path: Path) -> None:
+    source = {"git": "https://git.example.com/edge.git", "branch": "main"}
+    unsigned = {"gitops": {"kind": "flux", "source": source, "path": "./edge"}}
+    found = check_file(site(tmp_path, "shop", unsigned))
+    assert (found.code, {one.rule for one in found.mandatory}) == (1, {"supply-chain/flux-source-verified"})
+    assert "needs a waiver of this rule" in found.mandatory[0].remedy
+    waiver = {"rule": "supply-chain/flux-source-verified", "reason": "the forge cannot sign yet", "owner": "platform"}
+    waived = check_file(site(tmp_path, "shop", {**unsigned, "waivers": [{**waiver, "expires": "2999-12-31"}]}))
+    assert (waived.code, waived.problems, waived.mandatory) == (0, (), ())
+    assert {one.waiver for one in waived.waived} == {"until 2999-12-31 by platform: the forge cannot sign yet"}
 
 
 def test_a_waiver_is_shown_and_never_in_silence(project: Project) -> None:

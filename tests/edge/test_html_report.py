@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from bench.generated_sites import write_sites
+from components.waiver import WaiverSpec
 from edge.run.check import GraphProblem, PolicyResult, Report, SiteCheck
 from edge.run.overview import Overview, SiteFacts, facts_of, overview
 from edge.show.html_report import html_report
 from sitefile.problems import Problem
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site, site_checker, site_files
-from stacks.site import SiteSpec, WaiverSpec
+from stacks.site import SiteSpec
 from tests.edge.conftest import Project
 from tests.edge.sites import broken_site, refused_site, site
 
@@ -179,15 +180,19 @@ def test_findings_that_are_alike_are_one_row_with_all_their_sites() -> None:
 
 
 def test_a_waiver_says_who_and_until_when_and_whether_it_has_expired() -> None:
-    check, found = one(policies=(finding("waived", "network/mtls-strict"),))
+    waived = dataclasses.replace(finding("waived"), waiver="until 2027-01-31 by ops: vendor")
+    check, found = one(policies=(waived,))
     waivers = tuple(
-        WaiverSpec(rule=rule, reason="vendor", owner="ops", expires=expires)
-        for rule, expires in (("network/mtls-strict", "2027-01-31"), ("secrets/plain-text", "2026-11-25"))
+        WaiverSpec(rule=rule, reason="vendor", owner="ops", expires=expires, resource=resource)
+        for rule, expires, resource in (
+            ("network/mtls-strict", "2027-01-31", "shop-k3s"),
+            ("secrets/plain-text", "2026-11-25", None),
+        )
     )
     rows = Page(html_report(made((check, dataclasses.replace(found, waivers=waivers))))).rows("waivers")
-    assert [(row["rule"], row["owner"], row["last day"], row["findings"]) for row in rows] == [
-        ("network/mtls-strict", "ops", "2027-01-31", "1"),
-        ("secrets/plain-text", "ops", "2026-11-25, expired", "0"),
+    assert [(row["rule"], row["only for"], row["owner"], row["last day"], row["findings"]) for row in rows] == [
+        ("network/mtls-strict", "shop-k3s", "ops", "2027-01-31", "1"),
+        ("secrets/plain-text", "", "ops", "2026-11-25, expired", "0"),
     ]
 
 

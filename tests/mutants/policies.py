@@ -208,15 +208,29 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "an expired waiver covers nothing",
         "policies/rules/waivers.py",
-        "if waiver.expires < today:",
-        "if False:",
+        "if waiver.expires >= today)",
+        "if True)",
+        (_WAIVERS,),
+    ),
+    Mutant(
+        "a waiver of a workload is for that workload alone",
+        "policies/rules/waivers.py",
+        "all(map(fnmatchcase, parts, patterns))",
+        "True",
+        (_WAIVERS,),
+    ),
+    Mutant(
+        "a waiver of an image counts as long as the workload has that image",
+        "policies/rules/waivers.py",
+        'all(image.endswith(f"@{digest}") for image in images)',
+        "True",
         (_WAIVERS,),
     ),
     Mutant(
         "a waiver is for its rule alone",
         "policies/rules/waivers.py",
-        "by_rule.get(finding.rule)",
-        "next(iter(by_rule.values()), None)",
+        "self.rule == finding.rule",
+        "True",
         (_WAIVERS,),
     ),
     Mutant(
@@ -229,8 +243,8 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "a rule that failed is never waived",
         "policies/rules/waivers.py",
-        " or finding.fault:",
-        ":",
+        "            and not finding.fault\n",
+        "",
         (_WAIVERS,),
     ),
     Mutant(

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from components import waiver as waiver_rules
 from sitefile import checked_file
 from sitefile.explanation import explain
 from sitefile.problems import FileError, Finding, Problem
@@ -27,7 +28,6 @@ from stacks.rules import addresses as address_rules
 from stacks.rules import air_gap, between_sites, inherited
 from stacks.rules import hosts as host_rules
 from stacks.rules import site as site_rules
-from stacks.rules import waivers as waiver_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
 ADVICE = INVALID.parent / "advice"
@@ -48,6 +48,7 @@ SPECS = (*sorted(_COMPONENTS.rglob("spec.py")), _COMPONENTS / "types.py", _COMPO
 SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
     "the waiver of `{waiver.rule}` has expired": "test_check.py of edge: what has expired depends on the day",
+    "covers nothing: the rule is kept": "test_check.py of edge: what is used, only the policies say",
     "no source is named for": "test_shared_files.py: no site file holds a hardware profile",
     "the description of": "test_shared_files.py: no profile of the project is broken",
     "data.broken[key": "test_shared_files.py, likewise",

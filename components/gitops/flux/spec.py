@@ -208,7 +208,7 @@ class GitSource(Spec):
     """SSH host keys of the Git server, as `ssh-keyscan HOST` prints them. Needed for ssh."""
 
     verify: CommitSignatures | None = None
-    """Trusted signatures. Policy refuses a source without them."""
+    """Trusted signatures. Policy refuses a source without them, unless the site has a waiver."""
 
     @property
     def ssh(self) -> bool:
@@ -284,7 +284,7 @@ class OciSource(Spec):
     """Digest to stay on."""
 
     verify: ArtifactSignatures | None = None
-    """Trusted signatures. Policy refuses a source without them."""
+    """Trusted signatures. Policy refuses a source without them, unless the site has a waiver."""
 
     def conflicts(self) -> Iterator[Finding]:
         given = [name for name in ("tag", "semver", "digest") if getattr(self, name) is not None]
