@@ -5,3 +5,6 @@ OWN_RULES = "own_rules.py"
 
 CONFIG_FILE = "config.json"
 """A company's settings, in the folder of its pack. Read when it exists; otherwise the defaults apply."""
+
+WAIVERS_FILE = "waivers.yaml"
+"""A company's waivers, in the folder of its pack. Read when it exists."""

@@ -32,7 +32,7 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from policies import CONFIG_FILE, own
+from policies import CONFIG_FILE, WAIVERS_FILE, own
 from policies import settings as pack_settings
 from policies.charts import used_records
 from policies.rules import (
@@ -107,16 +107,28 @@ def pack(folder: Path = FOLDER) -> None:
     try:
         catalogue = own.catalogue_of(folder)
         settings = pack_settings.load(folder / CONFIG_FILE, catalogue.groups)
+        company = _company_waivers(folder, catalogue)
     except (FileError, pack_settings.SettingsError) as error:
         sys.exit(f"error: {error}")
     PolicyPack(
         NAME,
-        policies(settings, catalogue=catalogue),
+        policies(settings, catalogue=catalogue, company=company),
         enforcement_level=EnforcementLevel.MANDATORY,
         description="What an edge site may not do.",
         display_name="Edge sites",
         tags=["edge", "kubernetes"],
     )
+
+
+def _company_waivers(folder: Path, catalogue: Catalogue) -> tuple[Waiver, ...]:
+    """What the company allows at sites. Raises ``FileError``."""
+    if not (folder / WAIVERS_FILE).exists():
+        return ()
+    # Only here: a pack without them starts without the model of the file.
+    from policies import company_waivers
+
+    found = company_waivers.load(folder, [rule.id for rule in catalogue])
+    return found.of_sites if found else ()
 
 
 def _today() -> date:
@@ -138,6 +150,8 @@ class _Stack:
     waived: dict[Finding, str] = field(default_factory=dict)
     """Findings that do not count, each with the message about it."""
     base: Settings = DEFAULT_SETTINGS
+    company: Sequence[Waiver] = ()
+    """What the company allows at its sites."""
     charts: dict[str, str] = field(default_factory=dict)
     """By URN, how a chart was judged that this run does not render."""
 
@@ -163,21 +177,24 @@ class _Stack:
 
     def counted(self, findings: Sequence[Finding], name: Callable[[Finding], str]) -> list[Finding]:
         """``findings`` without the waived ones, which are kept to be shown."""
-        waivers = [waiver for published in self.waivers.values() for waiver in published]
+        waivers = [*(waiver for published in self.waivers.values() for waiver in published), *self.company]
         judged = apply(findings, waivers, self.today())
         self.waived |= {one: message_of(name(one), one) for one in judged if one.level == "waived"}
         return [finding for finding in judged if finding.level != "waived"]
 
 
 def policies(
-    base: Settings | None = None, today: Callable[[], date] = _today, catalogue: Catalogue = CATALOGUE
+    base: Settings | None = None,
+    today: Callable[[], date] = _today,
+    catalogue: Catalogue = CATALOGUE,
+    company: Sequence[Waiver] = (),
 ) -> list[Policy]:
     """The pack's policies; ``base`` are the settings below Pulumi's own configuration, the program's by default.
 
-    ``today`` gives the day (UTC) on which waivers must not have expired.
+    ``today`` gives the day (UTC) on which waivers must not have expired. ``company`` are waivers beside those of sites.
     """
     base = pack_settings.load(FOLDER / CONFIG_FILE) if base is None else base
-    seen = _Stack(today, catalogue, base=base)
+    seen = _Stack(today, catalogue, base=base, company=company)
     found: list[Policy] = []
     for group in catalogue.groups:
         if rules := tuple(rule for rule in catalogue.rules if rule.group == group):
@@ -286,14 +303,14 @@ def _waived_policy(seen: _Stack) -> StackValidationPolicy:
     level = EnforcementLevel.ADVISORY
     return StackValidationPolicy(
         WAIVED,
-        "What a site's waivers allow is shown, and which charts were judged by their record.",
+        "What waivers of a site and its company allow is shown, and which charts were judged by their record.",
         validate,
         enforcement_level=level,
         display_name="Edge sites: waived",
         framework=_top_ten("K04"),
         severity=Severity.LOW,
         tags=[NAME, "waivers"],
-        remediation_steps="Remove the cause, then the waiver from the site file, before it expires.",
+        remediation_steps="Remove the cause, then the waiver from its file, before it expires.",
         url=RULES[0].url,
     )
 

@@ -167,6 +167,29 @@ waivers:
 Of what a whole pod asks for, `image` must be the image of all its containers. The last day counts, in UTC. After it,
 `edge check` fails at the line of the waiver, and the findings count again everywhere. `edge check` also fails at the
 line of a waiver that covers nothing: its cause is gone. A rule that raises an error is never waived.
+
+A company waives beside its settings, in `policies/waivers.yaml`. The fields are the same, and two more say where:
+
+```yaml
+# yaml-language-server: $schema=waivers.schema.json
+waivers:
+  - rule: network/mtls-strict
+    sites: [store-*]                            # names of stacks; without it, all sites
+    reason: the tills' kernel has no WireGuard; a new one comes in spring
+    owner: platform team
+    expires: 2027-03-31
+  - rule: workload/no-host-namespaces
+    manifests: [clusters/*/monitoring/*]        # what `edge check --manifests` judges, by its path in the project
+    workload: monitoring/DaemonSet/node-exporter
+    reason: it counts the processes of the host
+    owner: platform team
+    expires: 2027-03-31
+```
+
+An error in this file has line and column (exit code 2). `edge check` of all sites fails at the line of a waiver that
+has expired or covers nothing at any of them; `edge check --manifests` at one whose path was read and that covers
+nothing. The report lists these waivers beside those of the sites. `edge schema --write` writes the schemas of this file
+and of `config.json`.
 """
 
 

@@ -56,6 +56,27 @@ _LEVELS = ("advisory", "mandatory", "remediate", "disabled")
 """What Pulumi reads from the same file."""
 
 
+_SCHEMA = "$schema"
+"""Where editors find the schema of the file."""
+
+
+def file_schema(groups: Iterable[str] = GROUPS) -> dict[str, Any]:
+    """The whole file, as JSON Schema."""
+    levels = {"enum": list(_LEVELS), "description": "What a finding of this policy does to a run of Pulumi."}
+
+    def policy(name: str) -> dict[str, Any]:
+        known = {**SCHEMA.get(name, {}), _LEVEL: levels}
+        return {"anyOf": [{"type": "object", "additionalProperties": False, "properties": known}, levels]}
+
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Settings of the policies of edge sites",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {_SCHEMA: {"type": "string"}, **{name: policy(name) for name in (*policies_of(groups), _ALL)}},
+    }
+
+
 class SettingsError(Exception):
     """The configuration file cannot be used. The message says why and what was expected."""
 
@@ -79,6 +100,8 @@ def load(path: Path, groups: Iterable[str] = GROUPS) -> Settings:
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: expected a JSON object of settings by policy name")
     for policy, values in document.items():
+        if policy == _SCHEMA and isinstance(values, str):
+            continue
         try:
             settings = apply(settings, _of_policy(policy, values, policies))
         except _WrongKey as error:

@@ -1,4 +1,4 @@
-"""JSON Schemas for the files that people write: sites, their defaults, profiles, models, the fleet.
+"""JSON Schemas for the files that people write: sites, their defaults, profiles, models, the fleet, policy settings.
 
 Each is the editor's schema of the model that checks the file. That of a site has the names of profiles as choices.
 """
@@ -22,7 +22,7 @@ from sitefile.spec_shape import SpecShape
 from stacks.catalogue import PROJECT_ROOT, Accelerators, GroupProfile, TierProfile, catalogue
 from stacks.fleet.spec import FleetSpec
 from stacks.loader import site_layers, site_shape
-from stacks.project import PROGRAM_ROOT, data_folder
+from stacks.project import PROGRAM_ROOT, data_folder, policies_folder
 
 FILE = Path("stacks") / "site.schema.json"
 """The schema of a site file."""
@@ -62,6 +62,20 @@ def _of(model: type[BaseModel], title: str) -> Callable[[Path], Json]:
     return schema
 
 
+def _waivers(root: Path) -> Json:
+    # Only here, as below: the policies are no part of what describes a site.
+    from policies.company_waivers import CompanyWaiversSpec
+
+    return _of(CompanyWaiversSpec, "Waivers of a company")(root)
+
+
+def _settings(root: Path) -> Json:
+    from policies.own import catalogue_of
+    from policies.settings import file_schema
+
+    return file_schema(catalogue_of(policies_folder(root)).groups)
+
+
 SCHEMAS: Mapping[Path, Callable[[Path], Json]] = {
     FILE: site_schema,
     Path("stacks/defaults.schema.json"): defaults_schema,
@@ -70,6 +84,8 @@ SCHEMAS: Mapping[Path, Callable[[Path], Json]] = {
     Path("stacks/profiles/accelerators.schema.json"): _of(Accelerators, "Accelerators"),
     Path("stacks/profiles/tiers.schema.json"): _with_defaults(TierProfile, "Tier"),
     Path("stacks/groups.schema.json"): _with_defaults(GroupProfile, "Group of edge sites"),
+    Path("policies/waivers.schema.json"): _waivers,
+    Path("policies/config.schema.json"): _settings,
     Path("components/inference/triton/models.schema.json"): _of(ModelCatalogue, "Models"),
 }
 """Where editors look for each schema -> what makes it."""
@@ -83,6 +99,7 @@ def places(root: Path) -> dict[Path, Path]:
     """Schema -> where editors look for it below ``root``. A company's repository has no files of models."""
     data = data_folder(root).relative_to(root)
     own = {file: data / file.relative_to("stacks") for file in SCHEMAS if file.parts[0] == "stacks"}
+    own |= {file: file for file in SCHEMAS if file.parts[0] == "policies"}
     return {file: own.get(file, file) for file in SCHEMAS if file in own or root == PROGRAM_ROOT}
 
 

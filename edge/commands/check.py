@@ -90,7 +90,7 @@ def run(
         option = "--rules goes" if rules else "--kubernetes goes"
         raise typer.BadParameter(f"{option} with --manifests: a site is judged by all rules, for the release it runs")
     from edge.run import against as comparing
-    from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, compared
+    from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, check_waivers, compared
     from edge.run.judging import policies_of
     from edge.run.project import project_root
     from edge.show.check import Table, edits, report
@@ -126,7 +126,7 @@ def run(
                 tell(number, len(files))
                 if table is not None:
                     table.row(found)
-    result.shared = check_shared(files, root)
+    result.shared = (*check_shared(files, root), *check_waivers(result, root, everywhere=not chosen.narrowed))
     result.between = check_between(result.sites, root)
     result.duration_s = time.monotonic() - started
     if sarif is not None:

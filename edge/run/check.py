@@ -35,7 +35,7 @@ from sitefile.checked_file import FileChecker
 from sitefile.problems import FileError, Problem, in_order
 from stacks.configuration import full_key
 from stacks.fleet.load import STACK as FLEET
-from stacks.loader import shared_problems, site_checker
+from stacks.loader import shared_problems, site_checker, site_files
 from stacks.parts import has_unmanaged_cluster, networks, required
 from stacks.project import project_name, sites_folder
 from stacks.rules import fleet_size
@@ -280,6 +280,22 @@ def recording_of(file: Path, root: Path) -> Recording | None:
     except Exception:
         # The check of the file says what stops it.
         return None
+
+
+def check_waivers(result: Report, root: Path, *, everywhere: bool) -> tuple[Problem, ...]:
+    """The company's waivers that have expired, and those that cover nothing.
+
+    The latter is known only where all stacks were looked for (``everywhere``), and judged.
+    """
+    company = policies_of(root).company
+    if company is None:
+        return ()
+    found = company.expired(today())
+    names = {file.stem for file in site_files(root=root)}
+    if everywhere and names <= {stack.site for stack in result.sites} and all(one.judged for one in result.stacks):
+        used = frozenset[Waiver]().union(*(stack.used for stack in result.stacks))
+        found += company.unused(frozenset(company.of_sites) - used)
+    return tuple(in_order(found))
 
 
 @functools.lru_cache(maxsize=8)

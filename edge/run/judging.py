@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from edge.exit_codes import BAD_INPUT
 from edge.run.failure import OperationError
-from policies import CONFIG_FILE, OWN_RULES
+from policies import CONFIG_FILE, OWN_RULES, WAIVERS_FILE
 from stacks.project import POLICY_FILE, policies_folder
 
 if TYPE_CHECKING:
+    from policies.company_waivers import CompanyWaivers
     from policies.rules import Catalogue, Settings, Waiver
 
 
@@ -26,8 +27,13 @@ class Policies:
 
     catalogue: Catalogue
     settings: Settings
-    waivers: tuple[Waiver, ...] = ()
-    """What the company allows, at sites of its choice."""
+    company: CompanyWaivers | None = None
+    """What the company allows, where it has a file of it."""
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """What the company allows at sites."""
+        return self.company.of_sites if self.company else ()
 
 
 @functools.lru_cache(maxsize=8)
@@ -47,14 +53,22 @@ def policies_of(root: Path) -> Policies:
         raise OperationError(
             str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT
         ) from None
-    return Policies(catalogue, settings)
+    return Policies(catalogue, settings, _company_waivers(folder, catalogue))
+
+
+def _company_waivers(folder: Path, catalogue: Catalogue) -> CompanyWaivers | None:
+    if not (folder / WAIVERS_FILE).exists():
+        return None
+    from policies import company_waivers
+
+    return company_waivers.load(folder, [rule.id for rule in catalogue])
 
 
 def pack_folder(root: Path) -> Path:
     """The policy pack of the project. Raises ``OperationError`` (bad input) where it has half of one."""
     folder, mine = policies_folder(root), root / "policies"
     if folder != mine:
-        for name in (OWN_RULES, CONFIG_FILE):
+        for name in (OWN_RULES, CONFIG_FILE, WAIVERS_FILE):
             if (mine / name).exists():
                 raise OperationError(
                     f"{mine / name} would not be used: {mine} is no policy pack without a {POLICY_FILE}.",
@@ -69,5 +83,5 @@ def require_usable(root: Path) -> None:
 
     The pack of this program is not read here: the engine's process does so, while the program starts.
     """
-    if (pack_folder(root) / OWN_RULES).is_file():
+    if any((pack_folder(root) / name).is_file() for name in (OWN_RULES, WAIVERS_FILE)):
         policies_of(root)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ from edge.run.failure import OperationError
 from edge.run.judging import policies_of
 from edge.run.kustomize import manifests
 from policies.manifests import Manifests, Place, of_text, together
-from policies.rules import Catalogue, Finding, evaluate_stack
+from policies.rules import Catalogue, Finding, Waiver, evaluate_stack
 from policies.rules.model import NEWEST_KUBERNETES
 from policies.rules.selection import STANDARDS, names, select
-from sitefile.problems import near_miss
+from policies.rules.waivers import apply, unused
+from sitefile.problems import Problem, near_miss
 
 STANDARD_INPUT = "-"
+_OfPaths = Sequence[tuple[Waiver, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,14 @@ def check_manifests(
     settings = replace(judging.settings, kubernetes=kubernetes)
     catalogue = _selected(judging.catalogue, rules)
     read = together(_read(path) for path in paths)
-    findings = evaluate_stack(read.resources, settings, catalogue)
+    found = evaluate_stack(read.resources, settings, catalogue)
+    paths_of = {resource.urn: _from_root(resource.urn, root) for resource in read.resources}
+    given = judging.company.of_manifests if judging.company else ()
+    findings = [
+        one for finding in found for one in apply([finding], _for(paths_of.get(finding.urn, ""), given), today())
+    ]
+    idle = [] if rules else list(unused(findings, _for_any(paths_of.values(), given)))
+    problems = judging.company.unused(idle) if judging.company and idle else []
     kinds = {resource.urn: resource.props["kind"] for resource in read.resources}
     named = {resource.urn: f"{kinds[resource.urn]} {resource.name}".rstrip() for resource in read.resources}
     judged = (
@@ -108,7 +119,34 @@ def check_manifests(
         for one in findings
     )
     in_order = sorted(judged, key=lambda one: (one.place, one.name, one.finding.rule, one.finding.path))
-    return ManifestReport(tuple(paths), catalogue, kubernetes, len(read.resources), tuple(in_order), read.problems)
+    return ManifestReport(
+        tuple(paths),
+        catalogue,
+        kubernetes,
+        len(read.resources),
+        tuple(in_order),
+        (*read.problems, *map(Problem.render, problems)),
+    )
+
+
+def _from_root(urn: str, root: Path) -> str:
+    """The file of an object, or the folder that it was rendered from, from the project's folder."""
+    file = Path(urn.partition("#")[0]).resolve()
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()
+
+
+def _for(path: str, given: _OfPaths) -> list[Waiver]:
+    """The company's waivers for what is at ``path``."""
+    return [waiver for waiver, globs in given if any(fnmatchcase(path, one) for one in globs)]
+
+
+def _for_any(paths: Iterable[str], given: _OfPaths) -> list[Waiver]:
+    return list(dict.fromkeys(waiver for path in set(paths) for waiver in _for(path, given)))
+
+
+def today() -> date:
+    """The day (UTC) on which waivers must not have expired."""
+    return datetime.now(UTC).date()
 
 
 def _read(path: str) -> Manifests:

@@ -17,12 +17,15 @@ from components.part import Phase
 from components.specs import Spec
 from components.view import Demand
 from components.waiver import WaiverSpec
-from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, spec_of, today
+from edge.run.check import Report, SiteCheck, check_between, check_files, check_shared, check_waivers, spec_of, today
+from edge.run.judging import policies_of
 from edge.run.selection import is_fleet
+from policies.company_waivers import CompanyWaiverSpec
 from sitefile.problems import Problem
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import Economics, EconomicsSpec, assess, cumulative, together
+from stacks.loader import site_files
 from stacks.site import SiteSpec
 
 _VERSIONS = ("version", "chart_version")
@@ -83,6 +86,8 @@ class Overview:
     facts: Mapping[Path, SiteFacts] = field(default_factory=dict)
     """By site file; files that do not describe a site have none."""
     today: date = date.min
+    company: tuple[CompanyWaiverSpec, ...] = ()
+    """What the company waives."""
 
     @property
     def known(self) -> list[tuple[SiteCheck, SiteFacts]]:
@@ -125,6 +130,7 @@ class Overview:
         together = self.economics
         document["cost"] = asdict(together[0]) if together else None
         document["today"] = self.today.isoformat()
+        document["waivers"] = [waiver.model_dump(mode="json", exclude_defaults=True) for waiver in self.company]
         return document
 
 
@@ -133,12 +139,14 @@ def overview(files: Sequence[Path], root: Path, jobs: int | None = None) -> Over
     report = Report()
     for found in check_files(files, root, jobs):
         report.add(found, root)
-    report.shared = check_shared(files, root)
+    whole = set(site_files(root=root)) <= {file for file in files if not is_fleet(file, root)}
+    report.shared = (*check_shared(files, root), *check_waivers(report, root, everywhere=whole))
     report.between = check_between(report.sites, root)
     specs = ((file, spec_of(file, root)) for file in files if not is_fleet(file, root))
     known = catalogue(root)
     facts = {file: facts_of(spec, known) for file, spec in specs if spec is not None}
-    return Overview(report, facts, today())
+    company = policies_of(root).company
+    return Overview(report, facts, today(), company.specs if company else ())
 
 
 def facts_of(spec: SiteSpec, known: Catalogue) -> SiteFacts:

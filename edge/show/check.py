@@ -134,7 +134,9 @@ def closing(result: Report) -> str:
     line = verdict(result.sites, result.fleet)
     if result.shared:
         count = len(result.shared)
-        line = f"{count} error{'s' if count > 1 else ''} in what sites share (profiles, models, defaults); {line}"
+        line = (
+            f"{count} error{'s' if count > 1 else ''} in what sites share (profiles, models, defaults, waivers); {line}"
+        )
     if result.between:
         line += f"; {len(result.between)} clash{'es' if len(result.between) > 1 else ''} between sites"
     advisory = sum(len(stack.advisory) + len(stack.advice) for stack in stacks)

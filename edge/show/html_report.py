@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from components.waiver import WaiverSpec
 from edge.run.check import PolicyResult, SiteCheck
@@ -11,6 +12,7 @@ from edge.run.overview import HostFacts, Overview, SiteFacts
 from edge.show.cost_plot import cost_plot
 from edge.show.html_page import Cell, Table, lines, page, text
 from edge.show.render import cost_line
+from policies import WAIVERS_FILE
 from policies.rules.waivers import read
 
 TIERS = ("device", "near", "far", "cloud")
@@ -285,17 +287,30 @@ def _waivers(overview: Overview) -> Table:
     rows = []
     for site, facts in overview.known:
         covered = Counter((finding.rule, finding.waiver) for finding in site.waived)
-        for waiver in facts.waivers:
-            late = waiver.expires < overview.today.isoformat()
-            expires = f'<span class="bad">{text(waiver.expires)}, expired</span>' if late else text(waiver.expires)
-            rows.append(
-                [
-                    *map(Cell.of, (facts.site, waiver.rule, _bound(waiver), waiver.reason, waiver.owner)),
-                    Cell(expires),
-                    Cell.amount(covered[waiver.rule, str(read(waiver.model_dump(mode="json")))]),
-                ]
-            )
+        rows += [_waiver(facts.site, waiver, _words(waiver), covered, overview) for waiver in facts.waivers]
+    everywhere = Counter((finding.rule, finding.waiver) for site in overview.report.stacks for finding in site.waived)
+    for waiver in overview.company:
+        where = f"{', '.join((*waiver.sites, *waiver.manifests)) or 'all sites'} (company)"
+        rows.append(_waiver(where, waiver, _words(waiver, WAIVERS_FILE), everywhere, overview))
     return Table("waivers", ("site", "rule", "only for", "reason", "owner", "last day", "findings"), rows)
+
+
+def _waiver(
+    where: str, waiver: WaiverSpec, words: str, covered: Counter[tuple[str, str]], overview: Overview
+) -> list[Cell]:
+    late = waiver.expires < overview.today.isoformat()
+    expires = f'<span class="bad">{text(waiver.expires)}, expired</span>' if late else text(waiver.expires)
+    return [
+        *map(Cell.of, (where, waiver.rule, _bound(waiver), waiver.reason, waiver.owner)),
+        Cell(expires),
+        Cell.amount(covered[waiver.rule, words]),
+    ]
+
+
+def _words(waiver: WaiverSpec, origin: str = "") -> str:
+    """What its findings say of a waiver."""
+    given = read(waiver.model_dump(mode="json"))
+    return str(replace(given, origin=origin)) if given else ""
 
 
 def _bound(waiver: WaiverSpec) -> str:

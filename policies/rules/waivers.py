@@ -32,6 +32,8 @@ class Waiver:
     """Digest that the image has whose need it is."""
     sites: tuple[str, ...] = ()
     """Sites, as globs; a site's own waiver names none."""
+    origin: str = ""
+    """The file that it is from, where that is not the site's own."""
 
     def covers(self, finding: Finding) -> bool:
         """Whether it is about ``finding``, on whatever day.
@@ -49,7 +51,8 @@ class Waiver:
         )
 
     def __str__(self) -> str:
-        return f"until {self.expires.isoformat()} by {self.owner}: {self.reason}"
+        where = f" ({self.origin})" if self.origin else ""
+        return f"until {self.expires.isoformat()} by {self.owner}: {self.reason}{where}"
 
 
 def stack_of(urn: str) -> str:

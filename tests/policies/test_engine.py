@@ -179,6 +179,27 @@ def test_a_waived_violation_passes_the_preview_and_is_shown(preview: Run) -> Non
     assert done.code == 0, done.output
 
 
+def test_a_companys_waiver_passes_the_preview_and_is_shown(preview: Run, tmp_path: Path) -> None:
+    """And only at the sites that it names: here, the stack `test`."""
+    pack = own_pack(tmp_path, _OWN_RULES)
+    waiver = "rule: network/mtls-strict, reason: no WireGuard, owner: platform, expires: 2999-12-31"
+    (pack / "waivers.yaml").write_text(f"waivers:\n  - {{{waiver}, sites: [te*]}}\n")
+    (pack / "own_rules.py").unlink()
+    done = preview([("edge:index:K3s", "berlin-01-k3s", {**FACTS, "flannel_backend": "vxlan"})], pack=pack)
+    ((policy, level, message),) = done.violations
+    assert (policy, level) == ("edge-waived-advisory", "advisory")
+    assert "Waived until 2999-12-31 by platform: no WireGuard (waivers.yaml)" in message
+    assert done.code == 0, done.output
+
+
+def test_a_companys_waivers_that_are_wrong_fail_the_preview_with_their_place(preview: Run, tmp_path: Path) -> None:
+    pack = own_pack(tmp_path, _OWN_RULES)
+    (pack / "waivers.yaml").write_text("waivers:\n  - {rule: acme/no-such-rule}\n")
+    done = preview([("edge:index:K3s", "berlin-01-k3s", FACTS)], pack=pack)
+    assert done.code != 0
+    assert "error: policies/waivers.yaml:2:" in done.output, done.output
+
+
 def test_an_expired_waiver_fails_the_preview(preview: Run) -> None:
     site = ("edge:index:EdgeSite", "berlin-01", {"waivers": [{**WAIVER, "expires": "2020-12-31"}]})
     done = preview([site, ("edge:index:K3s", "berlin-01-k3s", {**FACTS, "flannel_backend": "vxlan"})])

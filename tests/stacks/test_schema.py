@@ -96,6 +96,15 @@ SHARED: dict[str, Sequence[str | Path]] = {
 }
 
 
+def test_the_settings_of_the_policies_satisfy_their_schema() -> None:
+    document = json.loads((PROJECT_ROOT / "policies/config.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator.check_schema(document)
+    settings = json.loads((PROJECT_ROOT / "policies/config.json").read_text(encoding="utf-8"))
+    every_level = {"all": "advisory", "edge-network-mandatory": {"enforcementLevel": "disabled", "mesh_key_hours": 12}}
+    for valid in (settings, {}, {"$schema": "config.schema.json", **every_level}):
+        assert _complaints(jsonschema.Draft7Validator(document), valid) == []
+
+
 @pytest.mark.parametrize("file", schema.SCHEMAS, ids=lambda file: file.name)
 def test_each_committed_schema_is_up_to_date(file: Path) -> None:
     assert (PROJECT_ROOT / file).read_text(encoding="utf-8") == schema.render(file), "run `edge schema --write`"
@@ -122,6 +131,10 @@ def test_every_shared_file_satisfies_its_schema_and_names_it(name: str, data: Pa
         ("stacks/profiles/accelerators.schema.json", {"x": {"kind": "gpu"}}, "gpu"),
         ("stacks/profiles/tiers.schema.json", {"description": "x"}, "latency_ms"),
         ("components/inference/triton/models.schema.json", {"x": {"backend": "onnx"}}, "onnx"),
+        ("policies/waivers.schema.json", {"waivers": [{"rule": "network/mtls-strict"}]}, "reason"),
+        ("policies/waivers.schema.json", {"waivers": [{"site": "demo"}]}, "site"),
+        ("policies/config.schema.json", {"edge-network-mandatory": {"mesh_key_hours": 9000}}, "not valid"),
+        ("policies/config.schema.json", {"edge-netwrok-mandatory": "advisory"}, "netwrok"),
     ],
 )
 def test_a_wrong_shared_file_is_underlined(name: str, data: dict[str, Any], complaint: str) -> None:
