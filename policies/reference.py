@@ -64,8 +64,9 @@ edge check --manifests apps --rules pss-restricted --sarif edge.sarif
 
 A folder with a `kustomization.yaml` is rendered by the `kustomize` on PATH, or by `kubectl kustomize`. A folder without
 one is read as Flux reads it: all manifests in it and below it, and a folder with a kustomization is rendered in place
-of its files. Everything that is given together is one stack for the rules that look at whole stacks. It works in any
-folder; inside a project the project's settings and own rules count.
+of its files. Kustomize fetches remote bases itself, and runs no plugins. Everything that is given together is one stack
+for the rules that look at whole stacks. It works in any folder; inside a project the project's settings and own rules
+count.
 
 The Pod Security Standards are read as the newest Kubernetes that the rules know reads them ({newest}); `--kubernetes
 1.36` says which one will run the manifests. For a site it is the one that the site's K3s is.

@@ -94,8 +94,8 @@ LAYERS: tuple[Mutant, ...] = (
     Mutant(
         "own rules judge in `edge check`",
         "edge/run/check.py",
-        "judging.settings, today(), judging.catalogue)",
-        "judging.settings, today())",
+        "judging.settings, today(), judging.catalogue, judging.waivers)",
+        "judging.settings, today(), company=judging.waivers)",
         (_EDGE,),
     ),
     Mutant(

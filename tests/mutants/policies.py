@@ -213,6 +213,36 @@ POLICIES: tuple[Mutant, ...] = (
         (_WAIVERS,),
     ),
     Mutant(
+        "verdicts are those of Kubernetes at each of its minors",
+        "policies/rules/pod_security.py",
+        "elif since > minor:",
+        "elif False:",
+        (
+            "tests/policies/test_pod_security_standards.py::test_verdicts_are_those_of_kubernetes_in_every_workload_and_list",
+        ),
+    ),
+    Mutant(
+        "the cluster of the stack decides how the Pod Security Standards are read",
+        "policies/rules/kubernetes_version.py",
+        "return settings if oldest is None else",
+        "return settings if True else",
+        ("tests/policies/test_pack.py::test_the_cluster_of_the_stack_decides_how_the_pod_security_standard_is_read",),
+    ),
+    Mutant(
+        "without a kustomize a kustomization is not passed over",
+        "edge/run/kustomize.py",
+        "    if program is None:",
+        "    if program is None:\n        return together([])\n    if program is None:",
+        ("tests/edge/test_check_manifests.py::test_without_a_kustomize_a_kustomization_is_not_passed_over",),
+    ),
+    Mutant(
+        "a waiver that covers nothing fails the check",
+        "edge/run/check.py",
+        "if waiver not in found.used]",
+        "if False]",
+        ("tests/edge/test_check.py::test_a_waiver_that_covers_nothing_fails_the_check_at_its_line",),
+    ),
+    Mutant(
         "a waiver of a workload is for that workload alone",
         "policies/rules/waivers.py",
         "all(map(fnmatchcase, parts, patterns))",
@@ -270,7 +300,7 @@ POLICIES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an expired waiver fails the check",
-        "stacks/rules/waivers.py",
+        "components/waiver.py",
         "date.fromisoformat(waiver.expires) < today",
         "False",
         ("tests/edge/test_check.py::test_an_expired_waiver_fails_the_check_at_its_line",),
