@@ -288,3 +288,26 @@ def test_a_privileged_workflow_and_one_whose_template_is_unknown_fail_the_previe
     assert any(f"workload/no-privileged: root: {path} is true" in message for message in said), done.output
     assert any("workload/no-privileged: dark: spec.templates cannot be judged" in message for message in said)
     assert done.code != 0
+
+
+_RELEASE = """
+import json, pulumi, pulumi_kubernetes as kubernetes
+provider = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="test")
+for name, inputs in json.load(open('input.json')):
+    kubernetes.helm.v3.Release(name, **inputs, opts=pulumi.ResourceOptions(provider=provider))
+"""
+
+
+def test_a_chart_from_plain_http_that_nobody_has_judged_fails_the_preview(preview: Run) -> None:
+    inputs = {
+        "name": "app",
+        "chart": "app",
+        "version": "1.2.3",
+        "namespace": "apps",
+        "repository_opts": {"repo": "http://charts.example.com"},
+        "values": {"hostNetwork": True},
+    }
+    done = preview([("app", inputs)], program=_RELEASE)
+    said = {message.strip().splitlines()[-1].partition(": ")[0] for _, _, message in done.violations}
+    assert {"supply-chain/chart-repository", "supply-chain/opaque", "workload/no-host-namespaces"} <= said, done.output
+    assert done.code != 0
