@@ -94,9 +94,10 @@ _CHARTS = """
 
 What a Helm chart renders to is not among the resources of a site. So `edge check --charts` renders the charts by the
 real `helm`, where it and the network are: each chart of the sites (a Release or Chart of Pulumi, a HelmRelease of Flux,
-a HelmChart of K3s) with its values, for Kubernetes {minors}. All rules judge the objects. Verdicts are kept in
-`policies/charts.json`, in the company's pack: commit it. From then on every `edge check`, preview and `up` uses the
-record and says so; none of them needs `helm` or the network. Credentials among the values are left out of both.
+a HelmChart of K3s) with its values, for Kubernetes {minors}; with `--manifests PATH`, the charts that Flux will install.
+All rules judge the objects. Verdicts are kept in `policies/charts.json`, in the company's pack: commit it. From then on
+every `edge check`, preview and `up` uses the record and says so; none of them needs `helm` or the network. Credentials
+among the values are left out of both.
 
 A record is of one chart with one set of values. Another version, another value, or a value that is not known yet has no
 record, and is refused as [`supply-chain/opaque`](#supply-chainopaque). So is a chart of the project whose files have

@@ -12,6 +12,7 @@ import typer
 
 from edge.commands import several
 from edge.commands.options import All, ChangedSince, Json, Selector, Sites, selection
+from edge.exit_codes import FAILED
 
 EXAMPLES = (
     "edge check   |   edge check prod demo   |   edge check -l tier=near,customer=acme   |   edge check fleet   |   "
@@ -71,7 +72,7 @@ def run(
         bool,
         typer.Option(
             "--charts",
-            help="First render the sites' Helm charts (needs helm and the network), and record what rules say of them.",
+            help="First render the Helm charts (needs helm and the network), and record what the rules say of them.",
         ),
     ] = False,
     verbose: Annotated[
@@ -85,7 +86,7 @@ def run(
         for option, given in {"SITES": sites, **of_sites}.items():
             if given:
                 raise typer.BadParameter(f"--manifests judges files in place of sites: it cannot go with {option}")
-        return _manifests(manifests, rules or [], kubernetes, sarif, as_json=as_json, started=started)
+        return _manifests(manifests, rules or [], kubernetes, sarif, charts=charts, as_json=as_json, started=started)
     if rules or kubernetes:
         option = "--rules goes" if rules else "--kubernetes goes"
         raise typer.BadParameter(f"{option} with --manifests: a site is judged by all rules, for the release it runs")
@@ -146,6 +147,7 @@ def _manifests(
     kubernetes: str | None,
     sarif: Path | None,
     *,
+    charts: bool,
     as_json: bool,
     started: float,
 ) -> int:
@@ -161,15 +163,24 @@ def _manifests(
     of_release = NEWEST_KUBERNETES if kubernetes is None else minor(kubernetes)
     if of_release is None:
         raise typer.BadParameter(f"--kubernetes: `{kubernetes}` is no release of Kubernetes; write one as `1.36`")
+    failed: tuple[str, ...] = ()
+    if charts:
+        from edge.run.chart_renewal import renew_manifests
+        from edge.show.check import renewal
+
+        renewed = renew_manifests(paths, judging_root())
+        failed = renewed.problems
+        if not as_json:
+            renewal(console(), renewed.rendered, failed)
     result = check_manifests(paths, rules, judging_root(), of_release)
     duration_s = time.monotonic() - started
     if sarif is not None:
         log.write(sarif, log.of_manifests(result))
     if as_json:
-        print_json({**result.as_dict(), "duration_s": round(duration_s, 3)})
+        print_json({**result.as_dict(), "charts_failed": list(failed), "duration_s": round(duration_s, 3)})
     else:
         report(console(), result, duration_s)
-    return result.code
+    return max(result.code, FAILED) if failed else result.code
 
 
 def _untold(_done: int, _all: int) -> None:

@@ -14,6 +14,7 @@ from edge.exit_codes import BAD_INPUT, DONE, FAILED
 from edge.run.failure import OperationError
 from edge.run.judging import policies_of
 from edge.run.kustomize import manifests
+from policies.charts import used_records
 from policies.manifests import Manifests, Place, of_text, together
 from policies.rules import Catalogue, Finding, Waiver, evaluate_stack
 from policies.rules.model import NEWEST_KUBERNETES
@@ -65,6 +66,8 @@ class ManifestReport:
     found: tuple[Judged, ...]
     problems: tuple[str, ...]
     """What could not be read or rendered."""
+    charts: tuple[str, ...] = ()
+    """Charts that were judged by their record and not rendered, each in words."""
 
     def of_level(self, level: str) -> tuple[Judged, ...]:
         return tuple(one for one in self.found if one.finding.level == level)
@@ -83,6 +86,7 @@ class ManifestReport:
             "rules": [rule.id for rule in self.catalogue],
             "findings": [one.as_dict(self.catalogue) for one in self.found],
             "problems": list(self.problems),
+            "charts": list(self.charts),
             "counts": {
                 "objects": self.objects,
                 "problems": len(self.problems),
@@ -126,6 +130,7 @@ def check_manifests(
         len(read.resources),
         tuple(in_order),
         (*read.problems, *map(Problem.render, problems)),
+        used_records(read.resources, settings),
     )
 
 

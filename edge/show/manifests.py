@@ -18,6 +18,8 @@ def report(out: Console, result: ManifestReport, duration_s: float) -> None:
         for one in result.of_level(level):
             _finding(out, one, title, style)
     out.print()
+    if count := len(result.charts):
+        out.print(f"{count} chart{'s' * (count != 1)} judged by record, not rendered (docs/policies.md#charts)")
     out.print(Text(f"{closing(result)} ({duration_s:.1f} s)", style="bold red" if result.code else "bold green"))
 
 

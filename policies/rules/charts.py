@@ -57,8 +57,8 @@ class Chart:
 
     @property
     def key(self) -> str:
-        """Under which its verdict is recorded."""
-        said = [self.name, self.repository, self.version, self.release, self.namespace, self.values]
+        """Under which its verdict is recorded. Pulumi may make up the name of a release: it is no part of the key."""
+        said = [self.name, self.repository, self.version, self.namespace, self.values]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -11,6 +11,22 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from policies.rules.embedded_keys import (
+    ANY,
+    HOLDERS,
+    MANIFEST_KEYS,
+    OF_CONTAINERS,
+    OF_PODS,
+    PATCH_KEYS,
+    POD_SECURITY,
+    REFERENCE,
+    SECURITY,
+    SHARED_SECURITY,
+    TEMPLATED,
+    TEXT_KEYS,
+    UNSEEN,
+    VALUES_KEYS,
+)
 from policies.rules.json_patch import is_json_patch, unseen, what_it_sets
 from policies.rules.kinds import Kind, kind_of, manifest_token
 from policies.rules.manifest_text import filled, looks_like_manifests, may_be_manifests, parsed
@@ -18,96 +34,7 @@ from policies.rules.model import UNKNOWN, HiddenError, Violation, hidden
 from policies.rules.pods import CONTAINER_LISTS, GROUP_OF, Container, Pod, containers_of, pod_template
 from policies.rules.tree import Node
 
-_ONE_CONTAINER = frozenset(("container", "script", "stepTemplate", "mainContainer", "initContainer", "sidecar"))
-_CONTAINERS = frozenset((*CONTAINER_LISTS, "sidecars", "steps"))
-_HOLDERS = _CONTAINERS | _ONE_CONTAINER
-"""Keys below which an object with an image is a container, whatever else it has."""
-
-_UNSEEN = _HOLDERS | frozenset(
-    (
-        "jobTemplate",
-        "pipelineSpec",
-        "podSpec",
-        "podTemplate",
-        "podTemplateSpec",
-        "taskSpec",
-        "tasks",
-        "template",
-        "templates",
-        "workflowSpec",
-        "workflowTemplate",
-    )
-)
-"""Keys that may hold a whole pod. An unknown value there is a hidden container."""
-
-_OF_CONTAINERS = frozenset(
-    (
-        "args",
-        "command",
-        "env",
-        "envFrom",
-        "imagePullPolicy",
-        "lifecycle",
-        "livenessProbe",
-        "ports",
-        "readinessProbe",
-        "resources",
-        "script",
-        "securityContext",
-        "source",
-        "startupProbe",
-        "volumeDevices",
-        "volumeMounts",
-        "workingDir",
-    )
-)
-"""With one of these beside its image, an object is a container."""
-
-_OF_PODS = ("hostNetwork", "hostPID", "hostIPC", "automountServiceAccountToken")
-_SECURITY = "securityContext"
-_POD_SECURITY = "podSecurityContext"
-_SHARED_SECURITY = (
-    (_POD_SECURITY,),
-    (_SECURITY,),
-    ("podTemplate", _SECURITY),
-    ("taskRunTemplate", "podTemplate", _SECURITY),
-)
-"""Where an object, or one around it, sets what holds for all its containers."""
-
-_VALUES_KEYS = frozenset(("values", "valuesContent", "valuesObject", "valuesInline", "helmValues"))
-"""Keys of a chart's values: they change pods that the chart describes."""
-
-_MANIFEST_KEYS = frozenset(("resourcesTemplate", "manifest", "manifests", "rawManifest", "rawManifests"))
-"""Keys of text that must be manifests."""
-
-_PATCH_KEYS = frozenset(("patch", "patchesJson6902", "patchesStrategicMerge", "podSpecPatch"))
-_TEXT_KEYS = _MANIFEST_KEYS | _PATCH_KEYS | frozenset(("valuesContent",))
 _UNKNOWN_YET = "is not known before deployment"
-_REFERENCE = frozenset(
-    (
-        "apiGroup",
-        "apiVersion",
-        "blockOwnerDeletion",
-        "controller",
-        "fieldPath",
-        "kind",
-        "labelSelector",
-        "matchLabels",
-        "name",
-        "namespace",
-        "optional",
-        "resourceVersion",
-        "selector",
-        "uid",
-    )
-)
-"""An object that has nothing else only names another one."""
-
-_ANY = "kubernetes:any.patch/v1:AnyPatch"
-"""The type of what a patch without a target may change."""
-
-_TEMPLATED = {"fluxcd.controlplane.io": "<<"}
-"""What begins template text in the objects of a group; in all others it is `{{`."""
 
 
 class Manifest(NamedTuple):
@@ -157,7 +84,7 @@ class _Walk:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.mark = _TEMPLATED.get(kind.group, "{{")
+        self.mark = TEMPLATED.get(kind.group, "{{")
         self.pods: list[Pod] = []
         self.images: list[Node] = []
         self.manifests: list[Manifest] = []
@@ -193,9 +120,9 @@ class _Walk:
                 if node is root and key in ("metadata", "status", "apiVersion", "kind"):
                     continue
                 if child is UNKNOWN:
-                    if below.key in _UNSEEN:
+                    if below.key in UNSEEN:
                         self._hidden(below)
-                    elif below.key in _TEXT_KEYS or (node is root and key == "spec"):
+                    elif below.key in TEXT_KEYS or (node is root and key == "spec"):
                         self.opaque.append(hidden(HiddenError(below.path, _UNKNOWN_YET)))
                 elif isinstance(child, str):
                     self._text(below, child, values=values)
@@ -204,7 +131,7 @@ class _Walk:
                 elif is_json_patch(child):
                     self._json_patch(below, child, node)
                 elif isinstance(child, dict | list):
-                    pending.append((below, values or below.key in _VALUES_KEYS))
+                    pending.append((below, values or below.key in VALUES_KEYS))
 
     def _hidden(self, node: Node) -> None:
         error = HiddenError(node.path, _UNKNOWN_YET)
@@ -222,7 +149,7 @@ class _Walk:
         if id(value) in self.claimed:
             return
         listed = any(name in value and _is_list(value[name]) for name in CONTAINER_LISTS)
-        of_pod = any(_sets(value.get(name), values=values) for name in _OF_PODS)
+        of_pod = any(_sets(value.get(name), values=values) for name in OF_PODS)
         containers: list[Container | HiddenError] = []
         if listed:
             # Without an image it only changes a container that something else describes.
@@ -233,7 +160,7 @@ class _Walk:
         # A container's own security is none that it shares with others.
         security = _own_security(node, of_container=any(one.node.value is not None for one in alone))
         if containers or of_pod or volumes or security.present:
-            spec_of = _only(node, _OF_PODS, values=values)
+            spec_of = _only(node, OF_PODS, values=values)
             shared = security if security.present else _shared_security(node)
             self.pods.append(Pod.part(self.kind, spec_of, shared, containers, volumes))
 
@@ -247,7 +174,7 @@ class _Walk:
         value = node.value
         image = value.get("image")
         named = isinstance(image, str) or image is UNKNOWN
-        if named and (node.key in _HOLDERS or not _OF_CONTAINERS.isdisjoint(value)):
+        if named and (node.key in HOLDERS or not OF_CONTAINERS.isdisjoint(value)):
             yield Container(_with_defaults(node), node.key, patch=values)
             return
         for key, child in value.items():
@@ -260,15 +187,15 @@ class _Walk:
             self.images.append(node.get("image", "reference"))
 
     def _text(self, node: Node, text: str, *, values: bool) -> None:
-        if node.key in _PATCH_KEYS:
+        if node.key in PATCH_KEYS:
             self._patch(node, text)
-        elif node.key in _VALUES_KEYS:
+        elif node.key in VALUES_KEYS:
             self._values(node, text)
         elif self._must_be_manifests(node) or may_be_manifests(text):
             self._documents(node, text)
 
     def _must_be_manifests(self, node: Node) -> bool:
-        return node.key in _MANIFEST_KEYS or (self.kind.group == "yaml" and node.key in ("yaml", "objs"))
+        return node.key in MANIFEST_KEYS or (self.kind.group == "yaml" and node.key in ("yaml", "objs"))
 
     def _documents(self, node: Node, text: str, *, only_manifests: bool = False) -> None:
         found = parsed(text, self.mark)
@@ -319,7 +246,7 @@ class _Walk:
                 if isinstance(api_version, str) and isinstance(name, str):
                     kind = kind_of(manifest_token(api_version, name))
                 else:
-                    kind = _target(around) if node.key == "patch" else kind_of(_ANY)
+                    kind = _target(around) if node.key == "patch" else kind_of(ANY)
                 self.manifests.append(Manifest(kind._replace(patch=True), below))
             elif document is not None:
                 self._opaque(node, "is no patch")
@@ -336,7 +263,7 @@ class _Walk:
             self._opaque(node, "is an object of a kind that nobody knows yet")
             return
         kind = kind_of(manifest_token(api_version, name))
-        if node.key in _PATCH_KEYS:
+        if node.key in PATCH_KEYS:
             kind = kind._replace(patch=True)
         root = node if text else node.holding(filled(node.value, self.mark))
         self.manifests.append(Manifest(kind, root))
@@ -348,7 +275,7 @@ class _Walk:
 def _is_manifest(value: Mapping[Any, Any]) -> bool:
     if value.get("apiVersion") is None or value.get("kind") is None:
         return False
-    return any(key not in _REFERENCE for key in value)
+    return any(key not in REFERENCE for key in value)
 
 
 def _is_list(value: Any) -> bool:
@@ -388,7 +315,7 @@ def _volumes(node: Node) -> Iterator[Node]:
 
 
 def _own_security(node: Node, *, of_container: bool) -> Node:
-    for name in (_POD_SECURITY,) if of_container else (_POD_SECURITY, _SECURITY):
+    for name in (POD_SECURITY,) if of_container else (POD_SECURITY, SECURITY):
         if isinstance(node.value.get(name), dict):
             return node.get(name)
     return Node(None)
@@ -398,7 +325,7 @@ def _shared_security(node: Node) -> Node:
     """What the nearest object around a container sets for all of them."""
     around = node.parent
     while around is not None:
-        for keys in _SHARED_SECURITY:
+        for keys in SHARED_SECURITY:
             if isinstance(around.peek(*keys), dict):
                 return around.get(*keys)
         around = around.parent
@@ -430,10 +357,10 @@ def _target(around: Node | None) -> Kind:
     """The kind that a patch names as its target; any kind where it names none."""
     name, group = (around.peek("target", key) if around is not None else None for key in ("kind", "group"))
     if not isinstance(name, str) or not name.isalnum():
-        return kind_of(_ANY)
+        return kind_of(ANY)
     if not isinstance(group, str) or not group:
         group = GROUP_OF.get(name)
-    return kind_of(f"kubernetes:{group}/v1:{name}") if group else kind_of(_ANY)
+    return kind_of(f"kubernetes:{group}/v1:{name}") if group else kind_of(ANY)
 
 
 def _decoded(text: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edge.run.judging import policies_of
 from lab.authority import Authority
@@ -111,3 +112,32 @@ def test_a_rehearsal_uses_the_record_and_says_so(company: Project) -> None:
     (said,) = ran.document["charts"]
     assert "flux-operator 1.2.3: not rendered in this run; judged by its record of " in said
     assert not [one for one in ran.document["policies"] if one["level"] != "advisory"]
+
+
+def test_charts_that_flux_will_install_are_rendered_for_their_manifests(company: Project, registry: Registry) -> None:
+    source = {"type": "oci", "url": f"oci://{registry.host}/bad"}
+    chart = {"chart": "flux-operator", "version": "1.2.3", "sourceRef": {"kind": "HelmRepository", "name": "a"}}
+    metadata = {"name": "a", "namespace": "apps"}
+    documents = [
+        {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": metadata, "spec": source},
+        {
+            "apiVersion": "helm.toolkit.fluxcd.io/v2",
+            "kind": "HelmRelease",
+            "metadata": metadata,
+            "spec": {"chart": {"spec": chart}},
+        },
+    ]
+    file = company.root / "apps.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+
+    def judged(*options: str) -> tuple[int, set[str]]:
+        ran = company.edge("check", "--manifests", file, "--json", *options)
+        return ran.code, {one["rule"] for one in ran.document["findings"] if one["level"] == "mandatory"}
+
+    assert judged() == (1, {"supply-chain/opaque"})
+    assert judged("--charts") == (1, {"workload/no-privileged"})
+    assert judged() == (1, {"workload/no-privileged"})
+    file.write_text(yaml.safe_dump_all(documents[1:]).replace("1.2.3", "1.2.4"))
+    ran = company.edge("check", "--manifests", file, "--charts")
+    assert ran.code == 1
+    assert "its source HelmRepository/apps/a is not among the resources" in " ".join(ran.stdout.split())

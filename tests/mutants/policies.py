@@ -208,14 +208,14 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "a privileged container is found wherever it stands",
         "policies/rules/embedded.py",
-        "pending.append((below, values or below.key in _VALUES_KEYS))",
+        "pending.append((below, values or below.key in VALUES_KEYS))",
         "pass",
         ("tests/policies/test_unseen.py::test_a_privileged_container_is_found_wherever_it_stands",),
     ),
     Mutant(
         "an unknown template is a container that nobody sees",
         "policies/rules/embedded.py",
-        "if below.key in _UNSEEN:",
+        "if below.key in UNSEEN:",
         "if False:",
         ("tests/policies/test_unseen.py::test_other_ways_round_are_refused",),
     ),
@@ -236,8 +236,8 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "a record is of one set of values",
         "policies/rules/charts.py",
-        "said = [self.name, self.repository, self.version, self.release, self.namespace, self.values]",
-        "said = [self.name, self.repository, self.version, self.release, self.namespace]",
+        "said = [self.name, self.repository, self.version, self.namespace, self.values]",
+        "said = [self.name, self.repository, self.version, self.namespace]",
         ("tests/policies/test_charts.py::test_a_record_is_of_one_chart_with_one_set_of_values",),
     ),
     Mutant(
