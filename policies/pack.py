@@ -71,6 +71,7 @@ _PROMISES: Mapping[str, str] = {
     "supply-chain": "Everything that runs at a site is pinned and comes from a trusted source.",
     "secrets": "No secret is kept or shown in plain text.",
     "host": "A host and its K3s are hardened as their benchmarks ask.",
+    "site": "A site is what its description says, and outlives an outage.",
 }
 """What each group guarantees; Pulumi shows it before each message."""
 _OWN_PROMISE = "A site keeps the rules of its company."
@@ -95,6 +96,8 @@ _FRAMEWORKS: Mapping[tuple[str, EnforcementLevel], PolicyComplianceFramework] = 
     ("secrets", EnforcementLevel.ADVISORY): _top_ten("K08"),
     ("host", EnforcementLevel.MANDATORY): _top_ten("K09"),
     ("host", EnforcementLevel.ADVISORY): _top_ten("K09"),
+    ("site", EnforcementLevel.MANDATORY): _top_ten("K05"),
+    ("site", EnforcementLevel.ADVISORY): _top_ten("K05"),
 }
 
 

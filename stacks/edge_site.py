@@ -49,9 +49,7 @@ class EdgeSite(EdgeComponent):
         self._project = args.project
         self._told = outputs(spec, args.catalogue)
         seen = parts.view(spec, args.catalogue)
-        # Policies read them here. Without any, the component's inputs are as they were.
-        waivers = [waiver.model_dump(mode="json", exclude_none=True) for waiver in spec.waivers]
-        super().__init__("EdgeSite", name, {"waivers": waivers} if waivers else {}, _with_aliases(opts, seen))
+        super().__init__("EdgeSite", name, published(spec, args.catalogue), _with_aliases(opts, seen))
         secrets = {need.key: args.secret(need.key) for need in parts.required(spec)}
         planned = list(parts.views(spec, args.catalogue))
         building = Building(seen, secrets.__getitem__, parent=self, consents=args.consents)
@@ -81,6 +79,19 @@ class EdgeSite(EdgeComponent):
     def outputs(self) -> dict[str, Any]:
         """The outputs of the site's stack."""
         return {**self._told, OUTPUT: built_from(self.spec, project=self._project)}
+
+
+def published(spec: SiteSpec, catalogue: Catalogue) -> dict[str, Any]:
+    """What policies read of the site as a whole. It holds no secret, and nothing that depends on the list of hosts."""
+    result: dict[str, Any] = {"site": spec.site, "tier": spec.tier, "region": spec.region, "labels": dict(spec.labels)}
+    if spec.latency_ms is not None:
+        bounds = catalogue.tiers[spec.tier].latency_ms
+        result |= {"latency_ms": spec.latency_ms, "tier_latency_ms": {"min": bounds.min, "max": bounds.max}}
+    if spec.economics:
+        result["economics"] = {"edge_pays": assess(spec.economics).edge_pays}
+    if spec.waivers:
+        result["waivers"] = [waiver.model_dump(mode="json", exclude_none=True) for waiver in spec.waivers]
+    return result
 
 
 def _with_aliases(opts: pulumi.ResourceOptions | None, site: Site) -> pulumi.ResourceOptions | None:

@@ -6,7 +6,18 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from policies.rules import flux_sources, k3s, machine, namespaces, network, opaque, secrets, supply_chain, workload
+from policies.rules import (
+    flux_sources,
+    k3s,
+    machine,
+    namespaces,
+    network,
+    opaque,
+    secrets,
+    site,
+    supply_chain,
+    workload,
+)
 from policies.rules.charts import is_chart
 from policies.rules.embedded import may_hold_manifests
 from policies.rules.kinds import Kind, kind_of
@@ -32,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     *secrets.RULES,
     *k3s.RULES,
     *machine.RULES,
+    *site.RULES,
 )
 """The program's rules about one object."""
 
@@ -42,7 +54,7 @@ STACK_RULES: tuple[StackRule, ...] = (
 )
 """The program's rules about all objects of a stack together."""
 
-GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets", "host")
+GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets", "host", "site")
 """The groups of the program's rules."""
 
 

@@ -14,7 +14,7 @@ from policies.rules.chart_records import Records
 
 Level = Literal["mandatory", "advisory", "waived"]
 """`waived`: mandatory, and not counted, because the site has a waiver."""
-Group = Literal["workload", "network", "supply-chain", "secrets", "host"]
+Group = Literal["workload", "network", "supply-chain", "secrets", "host", "site"]
 Severity = Literal["low", "medium", "high", "critical"]
 
 

@@ -205,6 +205,8 @@ def test_every_policy_says_its_level_and_what_it_is() -> None:
         "edge-host-mandatory",
         "edge-host-advisory",
         "edge-host-stack-mandatory",
+        "edge-site-mandatory",
+        "edge-site-advisory",
         "edge-waived-advisory",
     ]
     for policy in found:
@@ -336,6 +338,8 @@ def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
         "edge-host-mandatory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-host-advisory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-host-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K09",
+        "edge-site-mandatory": "OWASP Kubernetes Top Ten 2022 K05",
+        "edge-site-advisory": "OWASP Kubernetes Top Ten 2022 K05",
         "edge-waived-advisory": "OWASP Kubernetes Top Ten 2022 K04",
     }
 
@@ -345,10 +349,13 @@ SITE = Resource(
     "x",
     "urn:site",
     {
+        "site": "berlin-01",
+        "tier": "near",
+        "region": "eu-central",
         "waivers": [
             {"rule": rule, "reason": "no WireGuard", "owner": "platform", "expires": "2026-11-30"}
             for rule in ("network/mtls-strict", "network/namespace-default-deny")
-        ]
+        ],
     },
 )
 PLAIN = dataclasses.replace(base("k3s"), props={**base("k3s").props, "flannel_backend": "host-gw"})

@@ -152,7 +152,7 @@ def test_what_covers_nothing_is_unused_and_what_has_expired_is_not() -> None:
 
 def test_the_waivers_of_a_recorded_site_count_for_its_whole_stack() -> None:
     k3s = Recorded(dict(UNENCRYPTED), type="edge:index:K3s")
-    waiving = Recorded({"waivers": [ENTRY]}, type="edge:index:EdgeSite")
+    waiving = Recorded({**base("site").props, "waivers": [ENTRY]}, type="edge:index:EdgeSite")
     for stack in ([waiving, k3s], [k3s, waiving]):
         assert [finding.level for finding in findings_of(stack, DEFAULT_SETTINGS, LAST_DAY)] == ["waived"]
     assert [finding.level for finding in findings_of([k3s], DEFAULT_SETTINGS, LAST_DAY)] == ["mandatory"]
