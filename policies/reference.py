@@ -94,7 +94,7 @@ _CHARTS = """
 
 What a Helm chart renders to is not among the resources of a site. So `edge check --charts` renders the charts by the
 real `helm`, where it and the network are: each chart of the sites (a Release or Chart of Pulumi, a HelmRelease of Flux,
-a HelmChart of K3s) with its values, for Kubernetes {minors}; with `--manifests PATH`, the charts that Flux will install.
+a HelmChart of K3s) with its values, for Kubernetes {minors}; with `--manifests PATH`, the charts that Flux installs.
 All rules judge the objects. Verdicts are kept in `policies/charts.json`, in the company's pack: commit it. From then on
 every `edge check`, preview and `up` uses the record and says so; none of them needs `helm` or the network. Credentials
 among the values are left out of both.
