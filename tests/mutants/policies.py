@@ -79,16 +79,16 @@ POLICIES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "supply_chain: elif not kind.patch:\n            yield V",
-        "policies/rules/supply_chain.py",
+        "policies/rules/flux_sources.py",
         "        elif not kind.patch:\n            yield Violation(verify.path",
         "        elif False:\n            yield Violation(verify.path",
         ("tests/policies/test_rules.py::test_one_change_breaks_exactly_one_rule_at_its_level",),
     ),
     Mutant(
         "a download without a check is found",
-        "policies/rules/scripts.py",
-        "elif _downloads(line) and not _checked(lines, index):",
-        "elif False:",
+        "policies/rules/downloads.py",
+        "if not _checked(lines, index, _names(command)):",
+        "if False:",
         ("tests/policies/test_scripts.py::test_a_download_without_a_check_is_found",),
     ),
     Mutant(
@@ -336,8 +336,8 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "a site's waivers reach the policies",
         "stacks/edge_site.py",
-        '{"waivers": waivers} if waivers else {}',
-        "{}",
+        "    if spec.waivers:",
+        "    if False:",
         ("tests/edge/test_check.py::test_a_backend_without_encryption_needs_a_waiver",),
     ),
     Mutant(
