@@ -44,24 +44,50 @@ _INSTALL = re.compile(
     r"|\[[^\]\n]*trusted=yes|\bgpgcheck\s*=\s*(?:0|no|false)"
 )
 _MARKERS = (
-    *("curl", "wget", "aria2c", "axel", "lynx", "w3m", "http", "HTTP", "ftp", "scp", "rsync", "s3", "gsutil", "rclone"),
     *(
-        "mc ",
-        "blob",
-        "oras",
-        "crane",
-        "skopeo",
-        "nc",
-        "socat",
-        "/dev/tcp/",
-        "url",
-        "requests.",
-        "LWP",
-        "open-uri",
-        "URI.",
+        "curl ",
+        "wget",
+        "aria2c ",
+        "axel ",
+        "lynx ",
+        "w3m ",
+        "http ",
+        "https ",
+        "scp ",
+        "sftp ",
+        "rsync ",
+        "s3 ",
+        "gsutil",
     ),
-    *("git", "pip", "uv ", "npm", "npx", "yarn", "gem", "cargo", "go ", "rpm", "dnf", "yum", "zypper", "apt", "apk"),
-    *("snap", "flatpak", "trusted=", "gpgcheck"),
+    *(
+        "rclone ",
+        "mc ",
+        "blob ",
+        "oras ",
+        "crane ",
+        "skopeo ",
+        "nc ",
+        "ncat ",
+        "netcat ",
+        "socat ",
+        "ftp ",
+        "/dev/tcp/",
+    ),
+    *("urllib", "urlopen", "urlretrieve", "requests.", "http.client", "httpx.", "LWP::", "HTTP::Tiny", "Net::HTTP"),
+    *(
+        "open-uri",
+        "URI.open",
+        "file_get_contents",
+        "git ",
+        "install ",
+        "npm ",
+        "npx ",
+        "yarn ",
+        "--allow-u",
+        "gpgcheck",
+    ),
+    *("--no-gpg-check", "--nogpgcheck", "--dangerous", "trusted=", "rpm ", "dnf ", "yum ", "zypper ", "apt "),
+    *("apk ", "apt-get ", "snap ", "flatpak "),
 )
 """Text without which no line can match."""
 
@@ -112,14 +138,17 @@ class Download(NamedTuple):
     why: str
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=2048)
 def unchecked_downloads(script: str) -> tuple[Download, ...]:
     """What is fetched and not compared with a SHA-256, or verified by a signature, before it is used.
 
     The check must name the file that was fetched. Calls to the machine itself, calls that store nothing, and answers
     from a secret address do not count as downloads.
     """
-    markers = [marker for marker in _MARKERS if marker in script]
+    script = script.replace("\t", " ")
+    # A word before the end of a line that goes on in the next one is followed by a space too.
+    flat = script.replace("\\\n", " ")
+    markers = [marker for marker in _MARKERS if marker in flat]
     if not markers:
         return ()
     lines = logical_lines(script)
@@ -128,30 +157,35 @@ def unchecked_downloads(script: str) -> tuple[Download, ...]:
 
 def _found(lines: Lines, indices: list[int]) -> Iterator[tuple[int, str]]:
     for index in indices:
-        line = lines[index][1]
-        if _PIPED.search(line) or _SUBSTITUTED.search(line):
+        how, commands = _read(lines[index][1])
+        if how == "piped":
             yield index, "is run as it arrives"
-        elif _CLONE.search(line):
+        elif how == "clone":
             if not _within_reach(lines, index, lambda text: _COMMIT_CHECK.search(text) is not None):
                 yield index, "is a clone of which neither a commit's hash nor a signature is checked"
-        elif _INSTALL.search(line):
+        elif how == "install":
             yield index, "is installed without the hash or the signature of its package"
-        else:
-            for command in _fetching(line):
-                if not _checked(lines, index, _names(command)):
-                    yield index, "is not compared with a SHA-256"
+        for command in commands:
+            if not _checked(lines, index, _names(command)):
+                yield index, "is not compared with a SHA-256"
 
 
-def _fetching(line: str) -> list[str]:
-    """The commands of a line that fetch something from elsewhere and keep it."""
+@functools.lru_cache(maxsize=8192)
+def _read(line: str) -> tuple[str, tuple[str, ...]]:
+    """How a line fetches, and its commands that keep a file. Scripts have most of their lines in common."""
+    if _PIPED.search(line) or _SUBSTITUTED.search(line):
+        return "piped", ()
+    if _CLONE.search(line):
+        return "clone", ()
+    if _INSTALL.search(line):
+        return "install", ()
     if _CODE.search(line) and not _of_this_machine(line):
         # Code has separators of its own.
-        return [line]
+        return "", (line,)
     if not (_TRANSFER.search(line) or _COPY.search(line)):
-        return []
-    return [
-        part for part in _SEPARATOR.split(line) if _TRANSFER.search(part) or _COPY.search(part) if not _harmless(part)
-    ]
+        return "", ()
+    parts = (part for part in _SEPARATOR.split(line) if _TRANSFER.search(part) or _COPY.search(part))
+    return "", tuple(part for part in parts if not _harmless(part))
 
 
 def _harmless(command: str) -> bool:

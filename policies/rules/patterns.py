@@ -49,7 +49,7 @@ _PUBLIC_KEY_NAME = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
 def credential_in(text: str) -> str | None:
     """What kind of credential ``text`` holds, in words; None for none."""
     found = _in_plain_text(text)

@@ -46,7 +46,7 @@ def lines_with(texts: Iterable[str], lines: list[tuple[int, str]]) -> list[int]:
     return sorted(found)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=256)
 def logical_lines(script: str) -> list[tuple[int, str]]:
     """Lines with their numbers: continued ones joined, comments emptied."""
     lines: list[tuple[int, str]] = []
@@ -63,7 +63,7 @@ def logical_lines(script: str) -> list[tuple[int, str]]:
     return lines
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=2048)
 def prints_a_secret(script: str) -> bool:
     """Whether standard output carries a credential: a kubeconfig, a join token, a private key."""
     markers = [marker for marker in _SECRET_MARKERS if marker in script]

@@ -51,6 +51,9 @@ fetch() {
         "\\curl -o x https://example.com/x",
         "nice -n 5 /opt/bin/curl -o x https://example.com/x",
         "curl -o x example.com/downloads/x",
+        "curl\\\n  -o x https://example.com/x",
+        "curl\t-o x https://example.com/x",
+        "git\\\n clone https://example.com/x.git",
         # Other programs.
         'python3 -c \'import urllib.request; urllib.request.urlretrieve("https://example.com/x", "x")\'',
         "python3 - <<'EOF'\nfrom urllib.request import urlopen\nopen('x', 'wb').write(urlopen(u).read())\nEOF",
