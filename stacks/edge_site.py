@@ -16,7 +16,7 @@ from pulumi_command import local
 from components.base import EdgeComponent
 from components.host.component import Host, HostArgs
 from components.part import Building, Phase
-from components.view import Proof, Site
+from components.view import Demand, Proof, Site
 from stacks import parts
 from stacks.catalogue import Catalogue
 from stacks.economics import assess
@@ -67,6 +67,7 @@ class EdgeSite(EdgeComponent):
                 _identity(self, name),
                 parts.host_checks(spec, building.site),
                 parts.proofs(spec, building.site),
+                parts.demands(spec, args.catalogue),
             )
         self.hosts = list(building.hosts.values())
         build(Phase.ON_HOSTS, Phase.CLUSTER)
@@ -130,6 +131,7 @@ def _hosts(
     stack: pulumi.Output[str],
     checks: Mapping[str, Sequence[str]],
     proofs: Mapping[str, Sequence[Proof]],
+    demands: Mapping[str, Demand],
 ) -> dict[str, Host]:
     """The hosts by name, in the order of the file."""
     site, made = building.site, dict[str, Host]()
@@ -150,6 +152,8 @@ def _hosts(
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],
                 checks=checks[machine.name],
+                demand_watts=demands.get(machine.name, Demand()).watts,
+                demand_accelerators=demands.get(machine.name, Demand()).accelerators,
                 proofs=[(proof.script, building.secret(proof.secret)) for proof in proofs[machine.name]],
             ),
             building.child(),

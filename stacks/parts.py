@@ -130,6 +130,15 @@ def views(site: SiteSpec, catalogue: Catalogue) -> Iterator[tuple[Entry, Site]]:
         seen = dataclasses.replace(seen, taken=taken)
 
 
+def demands(site: SiteSpec, catalogue: Catalogue) -> Mapping[str, Demand]:
+    """By host, what all parts together may take of it."""
+    taken: dict[str, Demand] = {}
+    for entry, seen in views(site, catalogue):
+        for host, demand in entry.part.demands(entry.spec, seen).items():
+            taken[host] = taken.get(host, Demand()) + demand
+    return taken
+
+
 def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
     """A host with what its hardware profile adds; not ``known`` where there is no such profile or accelerator."""
     host = site.hosts[index]

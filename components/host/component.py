@@ -37,6 +37,10 @@ class HostArgs:
     """What must be there before the host can be reached."""
     checks: Sequence[str] = ()
     """What the parts on it look for before anything is changed (``Part.host_checks``)."""
+    demand_watts: float = 0
+    """Power that the models on it may take, in W."""
+    demand_accelerators: int = 0
+    """Accelerators that they ask for."""
     proofs: Sequence[tuple[str, pulumi.Input[str]]] = ()
     """How what runs on it shows that it is this site's (``Part.proof``): each script, and the secret that it reads."""
 
@@ -51,7 +55,7 @@ class Host(EdgeComponent):
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         machine = args.machine
-        super().__init__("Host", name, published(machine), opts)
+        super().__init__("Host", name, published(machine, args.demand_watts, args.demand_accelerators), opts)
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self._ssh, self._jump_host = args.ssh, args.jump_host
         self._private_key = pulumi.Output.secret(args.private_key)

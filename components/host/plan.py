@@ -78,8 +78,8 @@ def sysctl_file(settings: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
 
 
-def published(machine: Machine) -> dict[str, Any]:
-    """What policies read of a host. Holds no secret."""
+def published(machine: Machine, demand_watts: float = 0, demand_accelerators: int = 0) -> dict[str, Any]:
+    """What policies read of a host. Holds no secret. The demands are those of the models that may run on it."""
     os, hardware, system = machine.os, machine.hardware, machine.system
     looked_for = ["host-key", "architecture", "operating-system", "cores", "memory", "disk-size"]
     looked_for += ["tpm"] if hardware.tpm else []
@@ -95,6 +95,12 @@ def published(machine: Machine) -> dict[str, Any]:
         "updates": {"window": os.updates.window, "hours": os.updates.hours, "unit": system.update_unit or ""},
         "sysctls": dict(KUBELET_SYSCTLS),
         "attests": looked_for,
+        "power": {
+            "sustained_watts": hardware.envelope.sustained_watts,
+            "base_watts": hardware.envelope.base_watts,
+            "models_watts": round(demand_watts, 3),
+        },
+        "accelerators": {"present": len(machine.accelerators), "asked_for": demand_accelerators},
     }
 
 

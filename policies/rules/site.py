@@ -60,6 +60,27 @@ def _edge_pays(subject: Subject) -> Iterator[Violation]:
         yield Violation(economics.path, "says that the edge costs more than the cloud, over 18 months")
 
 
+def _power_envelope(subject: Subject) -> Iterator[Violation]:
+    power = subject.get("power")
+    watts = {}
+    for name in ("sustained_watts", "base_watts", "models_watts"):
+        found = power.get(name).number()
+        if found is None:
+            raise HiddenError(power.get(name).path, "is not published")
+        watts[name] = found
+    if watts["base_watts"] + watts["models_watts"] > watts["sustained_watts"]:
+        yield Violation(power.path, "is exceeded: base load and models take more than the box can turn into heat")
+
+
+def _gpu_exists(subject: Subject) -> Iterator[Violation]:
+    accelerators = subject.get("accelerators")
+    asked_for, present = accelerators.get("asked_for").number(), accelerators.get("present").number()
+    if asked_for is None or present is None:
+        raise HiddenError(accelerators.path, "is not published")
+    if asked_for > present:
+        yield Violation(accelerators.path, "is asked for more accelerators than the host has")
+
+
 def _datastore_backup(subject: Subject) -> Iterator[Violation]:
     for configuration in subject.get("configurations").each():
         yield from attempt(_snapshots(configuration))
@@ -128,6 +149,10 @@ def _is_site(kind: Kind) -> bool:
     return kind.is_part("EdgeSite")
 
 
+def _is_host(kind: Kind) -> bool:
+    return kind.is_part("Host")
+
+
 def _is_k3s(kind: Kind) -> bool:
     return kind.is_part("K3s")
 
@@ -168,6 +193,28 @@ RULES = (
         why="Hardware is written off over 18 months: cloud > capex / 18 + operation.",
         remedy="Correct `economics`, or be sure that latency, uplink or law are worth the difference.",
         check=_edge_pays,
+    ),
+    _rule(
+        id="site/power-envelope",
+        severity="high",
+        title="Models take no more power than their host can turn into heat.",
+        why="A fanless box over its envelope throttles, then ends in the afternoon of a hot day.",
+        remedy="Place fewer or smaller models on the host, or use hardware with a wider envelope.",
+        url="https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/",
+        applies=_is_host,
+        about="edge:index:Host",
+        check=_power_envelope,
+    ),
+    _rule(
+        id="site/accelerator-exists",
+        severity="high",
+        title="A host has the accelerators that its models ask for.",
+        why="A pod that asks for a GPU that is not there waits for ever.",
+        remedy="Add `accelerators` to the host if they are there, or serve the model by the CPU.",
+        url="https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/",
+        applies=_is_host,
+        about="edge:index:Host",
+        check=_gpu_exists,
     ),
     _rule(
         id="site/datastore-backup",

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from components.host.plan import facts_of, plan, published
+from edge.run.program import recorded_site
+from engine.environment import PROJECT_ROOT
 from policies.rules import UNKNOWN, Resource, evaluate, evaluate_together
 from policies.rules.machine import ENCRYPTED, inline_key
 from stacks import parts
@@ -116,3 +118,16 @@ def test_user_data_of_an_instance_is_searched_for_keys_of_disks() -> None:
             found = evaluate(Resource(kind, "x", "urn:x", {"userData": data}))
             assert "host/no-inline-disk-key" in {finding.rule for finding in found}
             assert "hunter2" not in str([finding for finding in found if finding.rule.startswith("host/")])
+
+
+def test_a_host_says_what_its_models_take_of_it() -> None:
+    site, data = load_site("prod"), catalogue()
+    demands = parts.demands(site, data)
+    assert any(demand.watts > 0 and demand.accelerators for demand in demands.values())
+    _, recording, _ = recorded_site("prod", PROJECT_ROOT)
+    hosts = {resource.name: resource.inputs for resource in recording.resources if resource.type == "edge:index:Host"}
+    assert len(hosts) == len(site.hosts)
+    for host in site.hosts:
+        said, demand = hosts[site.node(host)], demands.get(host.name)
+        assert said["power"]["models_watts"] == pytest.approx(demand.watts if demand else 0)
+        assert said["accelerators"]["asked_for"] == (demand.accelerators if demand else 0)
