@@ -70,8 +70,11 @@ _PROMISES: Mapping[str, str] = {
     "network": "A site exposes nothing to the outside and encrypts what its hosts exchange.",
     "supply-chain": "Everything that runs at a site is pinned and comes from a trusted source.",
     "secrets": "No secret is kept or shown in plain text.",
-    "host": "A host and its K3s are hardened as their benchmarks ask.",
+    "cluster": "Nobody and nothing in a cluster has more rights than it needs.",
+    "host": "A host is the one that the site file names, and it and its K3s are hardened as their benchmarks ask.",
     "site": "A site is what its description says, and outlives an outage.",
+    "aws": "What a site has in AWS is closed to the Internet, encrypted and bound to what it needs.",
+    "azure": "What a site has in Azure is closed to the Internet and bound to what it needs.",
 }
 """What each group guarantees; Pulumi shows it before each message."""
 _OWN_PROMISE = "A site keeps the rules of its company."
@@ -98,6 +101,13 @@ _FRAMEWORKS: Mapping[tuple[str, EnforcementLevel], PolicyComplianceFramework] = 
     ("host", EnforcementLevel.ADVISORY): _top_ten("K09"),
     ("site", EnforcementLevel.MANDATORY): _top_ten("K05"),
     ("site", EnforcementLevel.ADVISORY): _top_ten("K05"),
+    ("cluster", EnforcementLevel.MANDATORY): _top_ten("K03"),
+    ("aws", EnforcementLevel.MANDATORY): PolicyComplianceFramework(
+        "CIS AWS Foundations", "3.0", "5.2", "https://www.cisecurity.org/benchmark/amazon_web_services"
+    ),
+    ("azure", EnforcementLevel.MANDATORY): PolicyComplianceFramework(
+        "Microsoft cloud security benchmark", "1.0", "NS-1", "https://learn.microsoft.com/security/benchmark/azure/"
+    ),
 }
 
 

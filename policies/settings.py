@@ -17,6 +17,8 @@ from policies import charts
 from policies.rules import DEFAULT_SETTINGS, GROUPS, Settings
 from policies.rules.chart_records import Records
 
+_TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
+
 SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "edge-supply-chain-mandatory": {
         "registries": {
@@ -36,6 +38,24 @@ SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "minimum": 1,
             "maximum": 2160,
             "description": "Longest lifetime of a mesh key, in hours.",
+        },
+    },
+    "edge-aws-mandatory": {
+        "aws_regions": {**_TEXTS, "description": "AWS regions that may be used; all of them by default."},
+    },
+    "edge-aws-stack-mandatory": {
+        "required_tags": {**_TEXTS, "description": "Tags that every AWS resource has; `edge-site` by default."},
+    },
+    "edge-azure-mandatory": {
+        "azure_locations": {**_TEXTS, "description": "Azure regions that may be used; all of them by default."},
+        "required_tags": {**_TEXTS, "description": "Tags that every Azure resource has; `edge-site` by default."},
+        "arc_private_link": {
+            "type": "boolean",
+            "description": "Whether a connected cluster has to use a private link scope; false by default.",
+        },
+        "arc_entra_id": {
+            "type": "boolean",
+            "description": "Whether a connected cluster has to name administrators in Entra ID; false by default.",
         },
     },
 }
@@ -171,13 +191,36 @@ def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
     hours = values.get("mesh_key_hours", settings.mesh_key_hours)
     if isinstance(hours, bool) or not isinstance(hours, int | float) or not 1 <= hours <= 2160:
         raise ValueError("mesh_key_hours: expected a number of hours from 1 to 2160")
-    return replace(settings, registries=registries, mesh_key_hours=int(hours))
+    return replace(
+        settings,
+        registries=registries,
+        mesh_key_hours=int(hours),
+        aws_regions=_names(values, "aws_regions", settings.aws_regions, "regions such as eu-central-1"),
+        azure_locations=_names(values, "azure_locations", settings.azure_locations, "regions such as westeurope"),
+        required_tags=_names(values, "required_tags", settings.required_tags, "tags such as edge-site"),
+        arc_private_link=_flag(values, "arc_private_link", settings.arc_private_link),
+        arc_entra_id=_flag(values, "arc_entra_id", settings.arc_entra_id),
+    )
 
 
-def _names(values: Mapping[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+def _flag(values: Mapping[str, Any], name: str, default: bool) -> bool:
+    given = values.get(name)
+    if given is None:
+        return default
+    if not isinstance(given, bool):
+        raise ValueError(f"{name}: expected true or false")
+    return given
+
+
+def _names(
+    values: Mapping[str, Any],
+    name: str,
+    default: tuple[str, ...],
+    what: str = "registries such as registry.example.com/team",
+) -> tuple[str, ...]:
     given = values.get(name)
     if given is None:
         return default
     if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
-        raise ValueError(f"{name}: expected a list of registries such as registry.example.com/team")
+        raise ValueError(f"{name}: expected a list of {what}")
     return tuple(given)

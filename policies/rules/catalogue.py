@@ -7,7 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policies.rules import (
+    aws,
+    azure,
+    cluster,
+    fetched,
     flux_sources,
+    host,
     k3s,
     machine,
     namespaces,
@@ -39,11 +44,16 @@ RULES: tuple[Rule, ...] = (
     *workload.RULES,
     *network.RULES,
     *supply_chain.RULES,
+    *fetched.RULES,
     *opaque.RULES,
     *secrets.RULES,
+    *cluster.RULES,
+    *host.RULES,
     *k3s.RULES,
     *machine.RULES,
     *site.RULES,
+    *aws.RULES,
+    *azure.RULES,
 )
 """The program's rules about one object."""
 
@@ -51,10 +61,22 @@ STACK_RULES: tuple[StackRule, ...] = (
     *namespaces.STACK_RULES,
     *flux_sources.STACK_RULES,
     *machine.STACK_RULES,
+    *cluster.STACK_RULES,
+    *aws.STACK_RULES,
 )
 """The program's rules about all objects of a stack together."""
 
-GROUPS: tuple[Group, ...] = ("workload", "network", "supply-chain", "secrets", "host", "site")
+GROUPS: tuple[Group, ...] = (
+    "workload",
+    "network",
+    "supply-chain",
+    "secrets",
+    "cluster",
+    "host",
+    "site",
+    "aws",
+    "azure",
+)
 """The groups of the program's rules."""
 
 

@@ -14,7 +14,7 @@ from policies.rules.chart_records import Records
 
 Level = Literal["mandatory", "advisory", "waived"]
 """`waived`: mandatory, and not counted, because the site has a waiver."""
-Group = Literal["workload", "network", "supply-chain", "secrets", "host", "site"]
+Group = Literal["workload", "network", "supply-chain", "secrets", "cluster", "host", "site", "aws", "azure"]
 Severity = Literal["low", "medium", "high", "critical"]
 
 
@@ -74,6 +74,21 @@ class Settings:
 
     charts: Records = field(default_factory=Records)
     """What is known of Helm charts."""
+
+    aws_regions: tuple[str, ...] = ()
+    """AWS regions that may be used; all of them when empty."""
+
+    azure_locations: tuple[str, ...] = ()
+    """Azure regions that may be used; all of them when empty."""
+
+    required_tags: tuple[str, ...] = ("edge-site",)
+    """Tags that every taggable cloud resource has."""
+
+    arc_private_link: bool = False
+    """Whether a cluster's connection to Azure has to go through a private link scope."""
+
+    arc_entra_id: bool = False
+    """Whether a cluster that is connected to Azure has to name its administrators in Entra ID."""
 
 
 DEFAULT_SETTINGS: Final = Settings()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from policies.rules import DEFAULT_SETTINGS, UNKNOWN, Resource
+from policies.rules import DEFAULT_SETTINGS, UNKNOWN, Finding, Resource, Settings, evaluate
 from policies.rules.chart_records import DEFAULT_REVIEWS, Records, Review
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "policies"
-SETTINGS = dataclasses.replace(
+SETTINGS = replace(
     DEFAULT_SETTINGS,
     charts=Records(
         reviews=(
@@ -80,12 +80,29 @@ def drop(props: dict[str, Any], path: str) -> None:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One entry of a rule's fixture file."""
+
+    rule: str
+    base: str
+    document: Mapping[str, Any]
+
+    @property
+    def settings(self) -> Settings:
+        given: dict[str, Any] = {
+            name: tuple(of) if isinstance(of, list) else of for name, of in self.document.get("settings", {}).items()
+        }
+        return replace(SETTINGS, **given)
+
+
+@dataclass(frozen=True)
 class Case:
     """A base with one change, and the one rule that it breaks; others only where the change names them (`with`)."""
 
     rule: str
     base: str
     change: Mapping[str, Any]
+    settings: Settings = SETTINGS
 
     def __str__(self) -> str:
         change = {key: self.change[key] for key in self.change if key != "with"}
@@ -104,6 +121,9 @@ class Case:
             drop(props, path)
         return base(self.base, props=props, **overrides)
 
+    def findings(self) -> tuple[Finding, ...]:
+        return evaluate(self.resource(), self.settings)
+
 
 @dataclass(frozen=True)
 class Hidden:
@@ -113,6 +133,7 @@ class Hidden:
     also: frozenset[str]
     base: str
     path: str
+    settings: Settings = SETTINGS
 
     def __str__(self) -> str:
         return f"{self.rule}-{self.base}-{self.path}"
@@ -122,26 +143,59 @@ class Hidden:
         put(props, self.path, UNKNOWN)
         return base(self.base, props=props)
 
+    def findings(self) -> tuple[Finding, ...]:
+        return evaluate(self.resource(), self.settings)
 
-def _files() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for path in sorted(FIXTURES.glob("*/*.yaml")):
-        if path.parent.name != "bases":
-            yield f"{path.parent.name}/{path.stem}", yaml.safe_load(path.read_text())
+
+@dataclass(frozen=True)
+class Absent:
+    """A base without one value that a rule must see, and whether the rule asks for it."""
+
+    rule: str
+    base: str
+    path: str
+    asked_for: bool
+    settings: Settings = SETTINGS
+
+    def __str__(self) -> str:
+        return f"{self.rule}-{self.base}-{self.path}"
+
+    def findings(self) -> tuple[Finding, ...]:
+        props = copy.deepcopy(_base(self.base)["props"])
+        with contextlib.suppress(KeyError, IndexError):
+            drop(props, self.path)
+        return evaluate(base(self.base, props=props), self.settings)
+
+
+def entries() -> list[Entry]:
+    return [
+        Entry(f"{path.parent.name}/{path.stem}", document["base"], document)
+        for path in sorted(FIXTURES.glob("*/*.yaml"))
+        if path.parent.name not in ("bases", "stack")
+        for document in yaml.safe_load(path.read_text())
+    ]
 
 
 def cases() -> list[Case]:
     return [
-        Case(rule, entry["base"], change)
-        for rule, entries in _files()
-        for entry in entries
-        for change in entry["breaks"]
+        Case(entry.rule, entry.base, change, entry.settings)
+        for entry in entries()
+        for change in entry.document.get("breaks", ())
     ]
 
 
 def hidden() -> list[Hidden]:
     return [
-        Hidden(rule, frozenset(entry.get("also", ())), entry["base"], path)
-        for rule, entries in _files()
-        for entry in entries
-        for path in entry.get("unknown", ())
+        Hidden(entry.rule, frozenset(entry.document.get("also", ())), entry.base, path, entry.settings)
+        for entry in entries()
+        for path in entry.document.get("unknown", ())
+    ]
+
+
+def absent() -> list[Absent]:
+    """Every value that a rule must see is left out once; the fixture says where the rule asks for it."""
+    return [
+        Absent(entry.rule, entry.base, path, path in entry.document.get("asked_for", ()), entry.settings)
+        for entry in entries()
+        for path in (*entry.document.get("unknown", ()), *entry.document.get("absent", ()))
     ]

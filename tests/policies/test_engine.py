@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.restricted import default_deny, namespace
+from components.restricted import default_account, default_deny, namespace
 from engine.environment import environment
 from engine.obtain.cli import locate
 from engine.obtain.pin import EngineError
@@ -38,12 +38,20 @@ for token, name, facts in json.load(open('input.json')):
 _CLUSTER = """
 import json, pulumi
 import pulumi_command as command, pulumi_kubernetes as kubernetes
-made = command.remote.Command("cluster", connection={"host": "192.0.2.1"}, create="true", logging="none")
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3Vq0G8m2o7Z1hXk4cQbN5tRwYp6LdSeUfVgHiJkLmN"
+HOST = {"host": "192.0.2.1", "host_key": KEY}
+made = command.remote.Command("cluster", connection=HOST, create="true", logging="none")
 provider = kubernetes.Provider("cluster", kubeconfig=made.stdout, cluster_identifier="test")
 for kind, name, props in json.load(open('input.json')):
-    made_by = {"Namespace": kubernetes.core.v1.Namespace, "NetworkPolicy": kubernetes.networking.v1.NetworkPolicy}
+    made_by = {
+        "Namespace": kubernetes.core.v1.Namespace,
+        "NetworkPolicy": kubernetes.networking.v1.NetworkPolicy,
+        "ServiceAccountPatch": kubernetes.core.v1.ServiceAccountPatch,
+    }
     if props.get("metadata", {}).get("namespace") == "unknown":
         props["metadata"]["namespace"] = made.stdout
+    if kind == "ServiceAccountPatch":
+        props["automount_service_account_token"] = props.pop("automountServiceAccountToken")
     made_by[kind](name, **props, opts=pulumi.ResourceOptions(provider=provider))
 """
 FACTS = dict(base("k3s").props)
@@ -238,17 +246,26 @@ def test_the_packs_configuration_file_is_pulumis(preview: Run, tmp_path: Path) -
 def of(manifest: Mapping[str, Any], **metadata: Any) -> tuple[str, str, Any]:
     """A manifest as the program of a cluster registers it."""
     props = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
-    return manifest["kind"], manifest["metadata"]["name"], {**props, "metadata": {**props["metadata"], **metadata}}
+    name = manifest["metadata"]["name"]
+    # Each namespace has an account of this name.
+    name = f"{manifest['metadata']['namespace']}-{name}" if manifest["kind"] == "ServiceAccountPatch" else name
+    return manifest["kind"], name, {**props, "metadata": {**props["metadata"], **metadata}}
 
 
 def test_a_namespace_that_denies_by_default_passes_before_its_cluster_exists(preview: Run) -> None:
-    done = preview([of(namespace("apps")), of(default_deny("apps"))], program=_CLUSTER)
+    done = preview([of(namespace("apps")), of(default_account("apps")), of(default_deny("apps"))], program=_CLUSTER)
     assert done.violations == ()
     assert done.code == 0, done.output
 
 
 def test_a_namespace_without_a_network_policy_fails_the_preview_before_its_cluster_exists(preview: Run) -> None:
-    done = preview([of(namespace("apps")), of(namespace("bare")), of(default_deny("apps"))], program=_CLUSTER)
+    done = preview(
+        [
+            *(of(made) for name in ("apps", "bare") for made in (namespace(name), default_account(name))),
+            of(default_deny("apps")),
+        ],
+        program=_CLUSTER,
+    )
     ((policy, level, message),) = done.violations
     assert (policy, level) == ("edge-network-stack-mandatory", "mandatory")
     assert "network/namespace-default-deny: bare: metadata.name has no NetworkPolicy that denies ingress" in message
@@ -311,4 +328,173 @@ def test_a_chart_from_plain_http_that_nobody_has_judged_fails_the_preview(previe
     done = preview([("app", inputs)], program=_RELEASE)
     said = {message.strip().splitlines()[-1].partition(": ")[0] for _, _, message in done.violations}
     assert {"supply-chain/chart-repository", "supply-chain/opaque", "workload/no-host-namespaces"} <= said, done.output
+    assert done.code != 0
+
+
+_HAND_MADE = """
+import base64, json, pulumi
+import pulumi_aws as aws, pulumi_azure_native as azure, pulumi_command as command, pulumi_kubernetes as kubernetes
+from pulumi_kubernetes import admissionregistration, core, helm, rbac
+
+inside = pulumi.ResourceOptions(
+    provider=kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="test")
+)
+rbac.v1.ClusterRoleBinding(
+    "everyone",
+    role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    subjects=[{"kind": "Group", "name": "system:unauthenticated", "api_group": "rbac.authorization.k8s.io"}],
+    opts=inside,
+)
+rbac.v1.ClusterRole("stars", rules=[{"api_groups": ["*"], "resources": ["*"], "verbs": ["*"]}], opts=inside)
+rbac.v1.Role(
+    "climber",
+    metadata={"namespace": "apps"},
+    rules=[{"api_groups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["escalate"]}],
+    opts=inside,
+)
+core.v1.Namespace(
+    "open", metadata={"name": "open", "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}, opts=inside
+)
+core.v1.PersistentVolume(
+    "root",
+    spec={"capacity": {"storage": "1Gi"}, "access_modes": ["ReadWriteOnce"], "host_path": {"path": "/"}},
+    opts=inside,
+)
+core.v1.Secret(
+    "for-ever",
+    metadata={"namespace": "apps", "annotations": {"kubernetes.io/service-account.name": "robot"}},
+    type="kubernetes.io/service-account-token",
+    opts=inside,
+)
+admissionregistration.v1.MutatingWebhookConfiguration(
+    "stranger",
+    webhooks=[
+        {
+            "name": "a.example.com",
+            "admission_review_versions": ["v1"],
+            "side_effects": "None",
+            "client_config": {"url": "https://stranger.example.com"},
+        }
+    ],
+    opts=inside,
+)
+core.v1.ServiceAccount("default-account", metadata={"name": "default", "namespace": "apps"}, opts=inside)
+helm.v3.Release(
+    "plain",
+    chart="exporter",
+    version="1.0.0",
+    namespace="apps",
+    repository_opts={"repo": "http://charts.example.com"},
+    values={"hostNetwork": True},
+    opts=inside,
+)
+aws.ec2.SecurityGroup(
+    "world", ingress=[{"protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_blocks": ["0.0.0.0/0"]}]
+)
+aws.vpc.SecurityGroupIngressRule(
+    "world-6", security_group_id="sg-1", ip_protocol="tcp", from_port=22, to_port=22, cidr_ipv6="::/0"
+)
+aws.ec2.Instance(
+    "machine",
+    ami="ami-0123456789abcdef0",
+    instance_type="m5.large",
+    associate_public_ip_address=True,
+    metadata_options={"http_tokens": "optional"},
+    root_block_device={"encrypted": False},
+    user_data_base64=base64.b64encode(b"#!/bin/sh\\nexport AWS_KEY=AKIAIOSFODNN7EXAMPLE\\n").decode(),
+)
+command.remote.Command("blind", connection={"host": "192.0.2.1"}, create="true", logging="none")
+aws.s3.BucketPublicAccessBlock("half", bucket="backups", block_public_acls=True)
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+aws.iam.Policy("all", policy={"Version": "2012-10-17", "Statement": [EVERYTHING]})
+azure.network.NetworkSecurityGroup(
+    "open-group",
+    resource_group_name="edge",
+    security_rules=[
+        {
+            "name": "ssh", "access": "Allow", "direction": "Inbound", "priority": 100, "protocol": "Tcp",
+            "source_address_prefix": "Internet", "source_port_range": "*",
+            "destination_address_prefix": "*", "destination_port_range": "22",
+        }
+    ],
+)
+azure.authorization.RoleAssignment(
+    "owner",
+    principal_id="00000000-0000-4000-8000-000000000003",
+    role_definition_id="/providers/Microsoft.Authorization/roleDefinitions/8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+    scope="/subscriptions/00000000-0000-4000-8000-000000000001",
+)
+"""
+_REFUSED = """
+cluster/no-cluster-admin: everyone
+cluster/named-subjects: everyone
+cluster/rbac-no-wildcard: stars
+cluster/rbac-no-escalation: climber
+cluster/pod-security-label: open
+cluster/no-host-volume: root
+cluster/no-token-secret: for-ever
+cluster/webhook-in-cluster: stranger
+cluster/default-account: default-account
+supply-chain/chart-repository: plain
+workload/no-host-namespaces: plain
+aws/no-open-ingress: world
+aws/no-open-ingress: world-6
+aws/imds-v2: machine
+aws/no-public-address: machine
+aws/encrypted-storage: machine
+aws/no-secret-in-user-data: machine
+host/pinned-host-key: blind
+aws/s3-public-access-block: half
+aws/iam-no-wildcard: all
+azure/no-open-ingress: open-group
+azure/least-privilege: owner
+"""
+
+
+def test_what_was_added_by_hand_is_refused_by_name(preview: Run) -> None:
+    done = preview([], program=_HAND_MADE)
+    said = [message for _, level, message in done.violations if level == "mandatory"]
+    missing = [one for one in _REFUSED.split("\n") if one and not any(f"{one}:" in m for m in said)]
+    assert missing == [], said
+    assert "has a problem" not in done.output
+    assert "AKIAIOSFODNN7EXAMPLE" not in "".join(said)
+    assert done.code != 0
+
+
+_BESIDE = """
+import pulumi, pulumi_aws as aws, pulumi_kubernetes as kubernetes
+cluster = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="test")
+kubernetes.core.v1.Namespace(
+    "alone",
+    metadata={"name": "alone", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    opts=pulumi.ResourceOptions(provider=cluster),
+)
+aws.s3.Bucket("bare", bucket="bare", tags={"edge-site": "berlin-01"})
+closed = aws.s3.Bucket("closed", tags={"edge-site": "berlin-01"})
+flags = {"block_public_acls": True, "block_public_policy": True, "ignore_public_acls": True}
+aws.s3.BucketPublicAccessBlock("closed-block", bucket=closed.id, restrict_public_buckets=True, **flags)
+by_default = {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}
+aws.s3.BucketServerSideEncryptionConfiguration("closed-encryption", bucket=closed.id, rules=[by_default])
+aws.ebs.Volume("nobodys", availability_zone="eu-central-1a", size=10, encrypted=True)
+tagged = aws.Provider("tagged", region="eu-central-1", default_tags={"tags": {"edge-site": "berlin-01"}})
+aws.ebs.Volume(
+    "sites",
+    availability_zone="eu-central-1a",
+    size=10,
+    encrypted=True,
+    opts=pulumi.ResourceOptions(provider=tagged),
+)
+"""
+
+
+def test_what_lacks_something_beside_it_is_refused_by_name(preview: Run) -> None:
+    done = preview([], program=_BESIDE)
+    said = {" ".join(message.split("\n", 1)[1].split(": ")[:2]) for _, _, message in done.violations}
+    assert said == {
+        "cluster/default-account-closed alone",
+        "network/namespace-default-deny alone",
+        "aws/s3-public-access-blocked bare",
+        "aws/s3-encrypted bare",
+        "aws/tags nobodys",
+    }, done.violations
     assert done.code != 0

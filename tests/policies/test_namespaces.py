@@ -11,23 +11,26 @@ from typing import Any
 import pytest
 import yaml
 
-from components.restricted import allow, default_deny, namespace, tcp
+from components.restricted import allow, default_account, default_deny, namespace, tcp
 from policies.manifests import read
 from policies.recorded import findings_of
 from policies.rules import (
     DEFAULT_SETTINGS,
     STACK_RULES,
     UNKNOWN,
+    Finding,
     Resource,
+    StackRule,
     evaluate,
     evaluate_stack,
-    evaluate_together,
 )
+from policies.rules import evaluate_together as evaluate_all_together
 from policies.rules.kinds import manifest_token
 from tests.policies.cases import put
 from tests.policies.test_recorded import TODAY, Recorded, Secret, Unknown
 
 RULE = "network/namespace-default-deny"
+RULES = [rule for rule in STACK_RULES if rule.id == RULE]
 
 
 def resource(manifest: Any, changes: Mapping[str, Any] | None = None, *, token: str = "") -> Resource:
@@ -44,9 +47,13 @@ APPS = resource(namespace("apps"))
 DENY = resource(default_deny("apps"))
 
 
+def evaluate_together(resources: list[Resource], rules: list[StackRule] = RULES) -> tuple[Finding, ...]:
+    return evaluate_all_together(resources, rules=rules)
+
+
 def said(*resources: Resource) -> list[tuple[str, str]]:
     """URN and message of each finding; all are mandatory findings of the one rule."""
-    found = evaluate_together(resources)
+    found = evaluate_together(list(resources))
     assert {(finding.rule, finding.level) for finding in found} <= {(RULE, "mandatory")}
     return [(finding.urn, finding.message) for finding in found]
 
@@ -66,7 +73,11 @@ def test_a_namespace_without_a_network_policy_is_refused() -> None:
 
 def test_the_whole_stack_is_judged_beside_each_resource() -> None:
     exposed = Resource("kubernetes:core/v1:Service", "s", "urn:s", {"spec": {"type": "NodePort"}})
-    assert {found.rule for found in evaluate_stack([APPS, exposed])} == {RULE, "network/no-exposed-service"}
+    assert {found.rule for found in evaluate_stack([APPS, exposed])} == {
+        RULE,
+        "cluster/default-account-closed",
+        "network/no-exposed-service",
+    }
     assert evaluate(APPS) == ()
 
 
@@ -196,17 +207,18 @@ def test_a_recording_is_judged_as_a_whole() -> None:
     def rules(*resources: Recorded) -> list[str]:
         return [finding.rule for finding in findings_of(resources, DEFAULT_SETTINGS, TODAY)]
 
-    apps, deny = namespace("apps"), default_deny("apps")
-    assert rules(recorded(apps), recorded(deny)) == []
+    apps, deny, closed = namespace("apps"), default_deny("apps"), "cluster/default-account-closed"
+    assert rules(recorded(apps), recorded(deny)) == [closed]
     # The provider's ID differs between a preview and a run; the cluster is the same.
-    assert rules(recorded(apps), recorded(deny, provider="urn:cluster::04da6b54")) == []
-    assert rules(recorded(apps)) == [RULE]
+    assert rules(recorded(apps), recorded(deny, provider="urn:cluster::04da6b54")) == [closed]
+    assert rules(recorded(apps)) == [RULE, closed]
     assert RULE in rules(recorded(apps), recorded(deny, {"metadata.namespace": Unknown()}))
-    assert rules(recorded(apps), recorded(deny, {"metadata.namespace": Secret("apps")})) == []
+    assert rules(recorded(apps), recorded(deny, {"metadata.namespace": Secret("apps")})) == [closed]
 
 
 def test_manifests_that_are_read_together_are_judged_together(tmp_path: Path) -> None:
-    (tmp_path / "namespace.yaml").write_text(yaml.safe_dump(dict(namespace("apps"))))
+    documents = [dict(namespace("apps")), dict(default_account("apps"))]
+    (tmp_path / "namespace.yaml").write_text(yaml.safe_dump_all(documents))
     (found,) = evaluate_stack(read(tmp_path).resources)
     assert (found.rule, found.urn) == (RULE, f"{tmp_path / 'namespace.yaml'}#Namespace/apps")
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(dict(default_deny("apps"))))

@@ -28,7 +28,17 @@ from pulumi_policy.proxy import (
 )
 
 from policies import pack
-from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, RULES, UNKNOWN, Catalogue, Resource, evaluate_stack
+from policies.rules import (
+    CATALOGUE,
+    DEFAULT_SETTINGS,
+    GROUPS,
+    RULES,
+    UNKNOWN,
+    Catalogue,
+    Resource,
+    Settings,
+    evaluate_stack,
+)
 from policies.rules.catalogue import concerns
 from tests.policies.cases import SETTINGS, Case, base, base_names, cases, put
 
@@ -84,11 +94,14 @@ class Messages:
 
 
 def violations(
-    resource: Resource, config: Mapping[str, Any] | None = None, catalogue: Catalogue = CATALOGUE
+    resource: Resource,
+    config: Mapping[str, Any] | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    settings: Settings = SETTINGS,
 ) -> dict[str, list[str]]:
     """Messages by policy."""
     found: dict[str, list[str]] = {}
-    for policy in pack.policies(SETTINGS, catalogue=catalogue):
+    for policy in pack.policies(settings, catalogue=catalogue):
         if not isinstance(policy, ResourceValidationPolicy):
             continue
         messages = Messages()
@@ -106,7 +119,7 @@ def test_a_compliant_resource_passes_every_policy(name: str) -> None:
 @pytest.mark.parametrize("case", [case for case in cases() if case.rule != "secrets/marked-as-secret"], ids=str)
 def test_a_broken_rule_is_reported_by_the_policy_of_its_group_and_level(case: Case) -> None:
     rule = next(rule for rule in RULES if rule.id == case.rule)
-    found = violations(case.resource())
+    found = violations(case.resource(), settings=case.settings)
     assert {message.partition(": ")[0] for messages in found.values() for message in messages} == case.rules
     own = [said for said in found[f"edge-{rule.group}-{rule.level}"] if said.startswith(f"{rule.id}: {case.base}: ")]
     assert own
@@ -202,11 +215,16 @@ def test_every_policy_says_its_level_and_what_it_is() -> None:
         "edge-supply-chain-stack-mandatory",
         "edge-secrets-mandatory",
         "edge-secrets-advisory",
+        "edge-cluster-mandatory",
+        "edge-cluster-stack-mandatory",
         "edge-host-mandatory",
         "edge-host-advisory",
         "edge-host-stack-mandatory",
         "edge-site-mandatory",
         "edge-site-advisory",
+        "edge-aws-mandatory",
+        "edge-aws-stack-mandatory",
+        "edge-azure-mandatory",
         "edge-waived-advisory",
     ]
     for policy in found:
@@ -242,11 +260,19 @@ def named(kind: str, **props: Any) -> Resource:
     return Resource(f"kubernetes:{kind}", "x", f"urn:{kind}", props, provider="urn:cluster")
 
 
-NAMESPACE = named("core/v1:Namespace", metadata={"name": "apps"})
+NAMESPACE = named(
+    "core/v1:Namespace", metadata={"name": "apps", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+)
 DENY = named(
     "networking.k8s.io/v1:NetworkPolicy",
     metadata={"name": "deny", "namespace": "apps"},
     spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+)
+
+ACCOUNT = named(
+    "core/v1:ServiceAccountPatch",
+    metadata={"name": "default", "namespace": "apps"},
+    automountServiceAccountToken=False,
 )
 
 
@@ -335,11 +361,16 @@ def test_every_policy_names_the_framework_that_its_rules_come_from() -> None:
         "edge-supply-chain-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K02",
         "edge-secrets-mandatory": "OWASP Kubernetes Top Ten 2022 K08",
         "edge-secrets-advisory": "OWASP Kubernetes Top Ten 2022 K08",
+        "edge-cluster-mandatory": "OWASP Kubernetes Top Ten 2022 K03",
+        "edge-cluster-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K03",
         "edge-host-mandatory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-host-advisory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-host-stack-mandatory": "OWASP Kubernetes Top Ten 2022 K09",
         "edge-site-mandatory": "OWASP Kubernetes Top Ten 2022 K05",
         "edge-site-advisory": "OWASP Kubernetes Top Ten 2022 K05",
+        "edge-aws-mandatory": "CIS AWS Foundations 3.0 5.2",
+        "edge-aws-stack-mandatory": "CIS AWS Foundations 3.0 5.2",
+        "edge-azure-mandatory": "Microsoft cloud security benchmark 1.0 NS-1",
         "edge-waived-advisory": "OWASP Kubernetes Top Ten 2022 K04",
     }
 
@@ -379,7 +410,7 @@ def of_waiving_site(today: date, *resources: Resource) -> dict[str, list[str]]:
 
 
 def test_a_waived_finding_stops_nothing_and_is_shown_with_owner_end_and_reason() -> None:
-    ((policy, messages),) = of_waiving_site(date(2026, 11, 30), PLAIN, NAMESPACE).items()
+    ((policy, messages),) = of_waiving_site(date(2026, 11, 30), PLAIN, NAMESPACE, ACCOUNT).items()
     assert policy == "edge-waived-advisory" == pack.WAIVED
     assert [message.partition(": ")[0] for message in messages] == [
         "network/mtls-strict",
@@ -399,7 +430,7 @@ def test_a_chart_that_is_judged_by_its_record_is_shown_and_stops_nothing() -> No
 
 
 def test_after_its_last_day_a_waiver_counts_no_more() -> None:
-    found = of_waiving_site(date(2026, 12, 1), PLAIN, NAMESPACE)
+    found = of_waiving_site(date(2026, 12, 1), PLAIN, NAMESPACE, ACCOUNT)
     assert set(found) == {"edge-network-mandatory", "edge-network-stack-mandatory"}
     assert "(the waiver by platform expired on 2026-11-30)" in found["edge-network-mandatory"][0]
 
