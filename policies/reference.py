@@ -195,6 +195,15 @@ and of `config.json`.
 """
 
 
+_FRAMEWORKS = """
+## Frameworks
+
+The sections of published frameworks that the rules answer to. A rule helps to meet a section; whether a site meets it
+as a whole is for an auditor to say. No rule is about the sections that are missing here: some ask for what people do,
+some for what only a running cluster shows.
+"""
+
+
 _OWN = """
 ## A company's own settings and rules
 
@@ -299,13 +308,38 @@ def page() -> str:
         parts += [_details(rule) for rule in rules]
     standards = "\n".join(f"| `{name}` | {', '.join(f'`{id}`' for id in ids)} |" for name, ids in STANDARDS.items())
     manifests = _MANIFESTS.format(standards=standards, newest=POD_SECURITY_VERSION)
-    parts += [manifests, _charts(), _WAIVERS, _OWN, _settings()]
+    parts += [manifests, _charts(), _WAIVERS, _frameworks(), _OWN, _settings()]
     return "\n".join(parts)
 
 
 def _charts() -> str:
     reviews = "\n".join(f"| `{one.chart}` | {one.version} | {one.reason} |" for one in DEFAULT_REVIEWS)
     return _CHARTS.format(minors=f"{MINORS[0]} to {MINORS[-1]}", reviews=reviews)
+
+
+def _frameworks() -> str:
+    """For each framework, the rules that answer to each of its sections."""
+    answers: dict[str, dict[str, list[str]]] = {}
+    for rule in CATALOGUE:
+        for framework, section in rule.references:
+            answers.setdefault(framework, {}).setdefault(section, []).append(rule.id)
+    parts = [_FRAMEWORKS]
+    for framework in sorted(answers):
+        rows = (
+            f"| {section} | {', '.join(_linked(id) for id in answers[framework][section])} |\n"
+            for section in sorted(answers[framework], key=_in_order)
+        )
+        parts.append(f"### {framework}\n\n| section | rules |\n|---|---|\n{''.join(rows)}")
+    return "\n".join(parts)
+
+
+def _in_order(section: str) -> tuple[tuple[int, str], ...]:
+    """Sections as people count them: 5.1.9 before 5.1.10."""
+    return tuple((int(part), "") if part.isdigit() else (0, part) for part in section.split("."))
+
+
+def _linked(rule: str) -> str:
+    return f"[`{rule}`](#{rule.replace('/', '')})"
 
 
 def _row(rule: Entry) -> str:

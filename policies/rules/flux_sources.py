@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from policies.rules.frameworks import top_ten
 from policies.rules.json_patch import is_json_patch
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
@@ -254,6 +255,7 @@ RULES = (
         applies=_is_source,
         check=_verified,
         about="GitRepository, OCIRepository, Bucket, FluxInstance, Kustomization",
+        references=top_ten("K02"),
     ),
 )
 
@@ -269,5 +271,6 @@ STACK_RULES = (
         applies=_is_repository,
         check=_included,
         about="GitRepository (whole stack)",
+        references=top_ten("K02"),
     ),
 )

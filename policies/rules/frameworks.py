@@ -13,12 +13,14 @@ def _sections(framework: str) -> Callable[..., tuple[Reference, ...]]:
 
 cis_kubernetes = _sections("CIS Kubernetes 1.10")
 cis_aws = _sections("CIS AWS Foundations 3.0")
-pod_security = _sections("Kubernetes Pod Security Standards")
-"""Sections: ``baseline`` and ``restricted``."""
 nsa = _sections("NSA/CISA Kubernetes Hardening Guide 1.2")
 """Sections: the titles of its chapters."""
 top_ten = _sections("OWASP Kubernetes Top Ten 2022")
 microsoft = _sections("Microsoft cloud security benchmark 1.0")
+
+_pod_security = _sections("Kubernetes Pod Security Standards")
+BASELINE = _pod_security("baseline")
+RESTRICTED = _pod_security("restricted")
 
 POD_CHAPTER = nsa("Kubernetes Pod security")
 NETWORK_CHAPTER = nsa("Network separation and hardening")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from policies.rules.frameworks import NETWORK_CHAPTER, cis_kubernetes, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
 from policies.rules.rule import StackRule, hidden
@@ -110,5 +111,6 @@ STACK_RULES = (
         applies=_matters,
         check=_default_deny,
         about="Namespace, with NetworkPolicy (whole stack)",
+        references=(*cis_kubernetes("5.3.2"), *top_ten("K07"), *NETWORK_CHAPTER),
     ),
 )

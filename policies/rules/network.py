@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policies.rules.frameworks import BASELINE, NETWORK_CHAPTER, cis_kubernetes, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import Violation
 from policies.rules.pods import Container, Pod, is_workload, may_hold_pods
@@ -243,6 +244,7 @@ RULES = (
         applies=_is_service,
         check=_no_exposed_service,
         about="Service",
+        references=(*top_ten("K07"), *NETWORK_CHAPTER),
     ),
     Rule(
         id="network/no-host-port",
@@ -254,6 +256,7 @@ RULES = (
         url="https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline",
         applies=may_hold_pods,
         check=each_container(_no_host_port),
+        references=(*BASELINE, *cis_kubernetes("5.2.13"), *top_ten("K07")),
     ),
     Rule(
         id="network/ingress-tls",
@@ -266,6 +269,7 @@ RULES = (
         applies=_is_ingress,
         check=_ingress_tls,
         about="Ingress, Gateway",
+        references=NETWORK_CHAPTER,
     ),
     Rule(
         id="network/ingress-no-wildcard",
@@ -292,6 +296,7 @@ RULES = (
         applies=_in_a_mesh,
         check=_mtls_strict,
         about="edge:index:K3s, Namespace, workloads, Istio and Linkerd objects and releases",
+        references=(*top_ten("K07"), *NETWORK_CHAPTER),
     ),
     Rule(
         id="network/mesh-key",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from policies.rules.charts import FLUX_SOURCES, is_chart, not_judged, repository_problems
 from policies.rules.embedded import may_hold_manifests
+from policies.rules.frameworks import top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, Violation
 from policies.rules.rule import Rule
@@ -101,6 +102,7 @@ RULES = (
         applies=_has_repository,
         check=_chart_repository,
         about="Helm Release and Chart, HelmRepository, K3s HelmChart",
+        references=top_ten("K02"),
     ),
     Rule(
         id="supply-chain/opaque",
@@ -115,5 +117,6 @@ RULES = (
         applies=_applies,
         check=_opaque,
         about="custom resources, charts, files of manifests, ConfigMap, Secret",
+        references=top_ten("K04"),
     ),
 )

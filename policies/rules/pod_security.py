@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from policies.rules.frameworks import BASELINE, POD_CHAPTER, RESTRICTED, cis_kubernetes, top_ten
 from policies.rules.model import NEWEST_KUBERNETES, Settings, Violation
 from policies.rules.pods import Container, Pod, may_hold_pods
 from policies.rules.rule import Rule, each_container, each_pod
@@ -239,6 +240,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_container(_no_privileged),
+        references=(*BASELINE, *cis_kubernetes("5.2.2"), *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/no-host-process",
@@ -250,6 +252,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=_no_host_process,
+        references=(*BASELINE, *cis_kubernetes("5.2.11"), *top_ten("K01")),
     ),
     Rule(
         id="workload/no-host-namespaces",
@@ -261,6 +264,12 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_pod(_no_host_namespaces),
+        references=(
+            *BASELINE,
+            *cis_kubernetes("5.2.3", "5.2.4", "5.2.5"),
+            *top_ten("K01"),
+            *POD_CHAPTER,
+        ),
     ),
     Rule(
         id="workload/no-escalation",
@@ -272,6 +281,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_container(_no_escalation),
+        references=(*RESTRICTED, *cis_kubernetes("5.2.6"), *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/non-root",
@@ -283,6 +293,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=_non_root,
+        references=(*RESTRICTED, *cis_kubernetes("5.2.7"), *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/drop-capabilities",
@@ -294,6 +305,12 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_container(_drop_capabilities),
+        references=(
+            *RESTRICTED,
+            *cis_kubernetes("5.2.8", "5.2.9", "5.2.10"),
+            *top_ten("K01"),
+            *POD_CHAPTER,
+        ),
     ),
     Rule(
         id="workload/seccomp",
@@ -305,6 +322,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=_seccomp,
+        references=(*RESTRICTED, *cis_kubernetes("5.7.2"), *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/volume-types",
@@ -317,6 +335,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_pod(_volume_types),
+        references=(*RESTRICTED, *cis_kubernetes("5.2.12"), *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/apparmor",
@@ -328,6 +347,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=_apparmor,
+        references=(*BASELINE, *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/selinux",
@@ -339,6 +359,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=_selinux,
+        references=(*BASELINE, *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/safe-sysctls",
@@ -350,6 +371,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=_safe_sysctls,
+        references=(*BASELINE, *top_ten("K01")),
     ),
     Rule(
         id="workload/proc-mount",
@@ -361,6 +383,7 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_container(lambda _, container: proc_mount(container)),
+        references=(*BASELINE, *top_ten("K01")),
     ),
     Rule(
         id="workload/no-probe-host",
@@ -372,5 +395,6 @@ RULES = (
         url=_STANDARD,
         applies=may_hold_pods,
         check=each_container(_no_probe_host),
+        references=BASELINE,
     ),
 )

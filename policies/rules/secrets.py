@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policies.rules.frameworks import cis_kubernetes, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
 from policies.rules.patterns import credential_in, credential_under, decoded, is_sensitive_key
@@ -197,6 +198,7 @@ RULES = (
         applies=_is_config_map,
         check=_no_secret_in_config_map,
         about="ConfigMap",
+        references=top_ten("K08"),
     ),
     Rule(
         id="secrets/no-secret-in-command",
@@ -209,6 +211,7 @@ RULES = (
         applies=_is_command,
         check=_no_secret_in_command,
         about="command:remote:Command, CopyToRemote",
+        references=top_ten("K08"),
     ),
     Rule(
         id="secrets/no-secret-in-pod",
@@ -220,6 +223,7 @@ RULES = (
         url=_KUBERNETES,
         applies=may_hold_pods,
         check=_no_secret_in_pod,
+        references=(*cis_kubernetes("5.4.1"), *top_ten("K08")),
     ),
     Rule(
         id="secrets/no-secret-in-metadata",
@@ -233,6 +237,7 @@ RULES = (
         check=_no_secret_in_metadata,
         about="every Kubernetes object",
         unknown="warns",
+        references=top_ten("K08"),
     ),
     Rule(
         id="secrets/no-secret-in-object",
@@ -246,6 +251,7 @@ RULES = (
         check=_no_secret_in_object,
         about="every other Kubernetes object, custom resources included",
         unknown="warns",
+        references=top_ten("K08"),
     ),
     Rule(
         id="secrets/no-secret-in-facts",
@@ -259,6 +265,7 @@ RULES = (
         check=_no_secret_in_facts,
         about="edge:index:*",
         unknown="warns",
+        references=top_ten("K08"),
     ),
     Rule(
         id="secrets/sensitive-output",
@@ -271,6 +278,7 @@ RULES = (
         applies=_runs_script,
         check=_sensitive_output,
         about="command:remote:Command",
+        references=top_ten("K08"),
     ),
     Rule(
         id="secrets/marked-as-secret",
@@ -284,5 +292,6 @@ RULES = (
         check=_marked_as_secret,
         about="Secret, commands, cloud resources (in-process and in manifests)",
         unknown="warns",
+        references=top_ten("K08"),
     ),
 )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from policies.rules import flux_sources
 from policies.rules.downloads import unchecked_downloads
 from policies.rules.flux_sources import OPERATOR, SOURCES
+from policies.rules.frameworks import cis_kubernetes, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, HiddenError, Violation
 from policies.rules.pods import Pod, may_hold_pods
@@ -173,6 +174,7 @@ RULES = (
         url="https://kubernetes.io/docs/concepts/containers/images/#image-names",
         applies=may_hold_pods,
         check=_each_image(_image_digest),
+        references=top_ten("K02"),
     ),
     Rule(
         id="supply-chain/registry-allowlist",
@@ -184,6 +186,7 @@ RULES = (
         url="https://kubernetes.io/docs/concepts/security/cloud-native-security/",
         applies=may_hold_pods,
         check=_each_image(_registry_allowlist),
+        references=(*cis_kubernetes("5.5.1"), *top_ten("K02")),
     ),
     Rule(
         id="supply-chain/no-latest",
@@ -195,6 +198,7 @@ RULES = (
         url="https://kubernetes.io/docs/concepts/containers/images/#updating-images",
         applies=may_hold_pods,
         check=_each_image(_no_latest),
+        references=top_ten("K02"),
     ),
     *flux_sources.RULES,
     Rule(
@@ -208,6 +212,7 @@ RULES = (
         applies=_is_chart,
         check=_chart_version_pinned,
         about="Helm Release and Chart, HelmRelease, HelmChart, FluxInstance",
+        references=top_ten("K02"),
     ),
     Rule(
         id="supply-chain/host-binary-checksum",
@@ -221,5 +226,6 @@ RULES = (
         applies=_installs_on_hosts,
         check=_host_binary_checksum,
         about="command:remote:Command, edge:index:K3s, edge:index:Tailscale",
+        references=top_ten("K02"),
     ),
 )

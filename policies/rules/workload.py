@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.rules import pod_security
+from policies.rules.frameworks import NETWORK_CHAPTER, POD_CHAPTER, cis_kubernetes, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import Violation
 from policies.rules.pods import Container, Pod, is_workload, may_hold_pods
@@ -86,6 +87,7 @@ RULES = (
         url=f"{_CONCEPTS}/security/security-checklist/",
         applies=may_hold_pods,
         check=each_container(_read_only_root),
+        references=(*cis_kubernetes("5.7.3"), *top_ten("K01"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/requests-and-limits",
@@ -98,6 +100,7 @@ RULES = (
         url=f"{_CONCEPTS}/configuration/manage-resources-containers/",
         applies=may_hold_pods,
         check=each_container(_requests_and_limits),
+        references=(*top_ten("K01"), *NETWORK_CHAPTER),
     ),
     Rule(
         id="workload/probes",
@@ -122,6 +125,7 @@ RULES = (
         applies=_pods_or_accounts,
         check=_no_token_automount,
         about="workloads, ServiceAccount",
+        references=(*cis_kubernetes("5.1.6"), *top_ten("K06"), *POD_CHAPTER),
     ),
     Rule(
         id="workload/not-default-namespace",
@@ -133,5 +137,6 @@ RULES = (
         url=f"{_CONCEPTS}/overview/working-with-objects/namespaces/",
         applies=may_hold_pods,
         check=_not_default_namespace,
+        references=cis_kubernetes("5.7.1", "5.7.4"),
     ),
 )
