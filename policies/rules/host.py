@@ -11,7 +11,9 @@ from policies.rules.rule import Rule
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
-_PUBLIC_KEY = re.compile(r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))\s+[A-Za-z0-9+/]{20,}={0,3}(?:\s.*)?")
+_PUBLIC_KEY = re.compile(
+    r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))[ \t]+[A-Za-z0-9+/]{20,}={0,3}(?:[ \t][^\n]*)?"
+)
 
 
 def _pinned_host_key(subject: Subject) -> Iterator[Violation]:
