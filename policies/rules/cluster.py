@@ -27,6 +27,11 @@ _OLDEST_MINOR = 34
 _LOCAL_FOLDERS = ("/mnt/", "/srv/", "/data/", "/var/lib/edge/", "/var/lib/rancher/k3s/storage/")
 """Folders of a host that hold data only."""
 
+_ARC_NAMESPACE = "azure-arc-release"
+_ARC_CHARTS = "oci://mcr.microsoft.com/azurearck8s/"
+"""The one exception: Azure's agents make their namespaces themselves, and their pods do not meet the restricted
+standard. The cluster's own admission configuration exempts these namespaces by name."""
+
 _ADMISSION_API = "admissionregistration.k8s.io"
 _INJECTED_CA = ("cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret")
 """Annotations with which cert-manager fills in `caBundle`."""
@@ -114,6 +119,20 @@ def _default_account(subject: Subject) -> Iterator[Violation]:
         yield Violation(mounted.path, "is not set, which gives a token to every pod without an account of its own")
 
 
+def _chart_namespace(subject: Subject) -> Iterator[Violation]:
+    kind = subject.kind
+    if kind.group == "helm.sh":
+        made, namespace, chart = subject.get("createNamespace"), subject.get("namespace"), subject.get("chart")
+        if namespace.value == _ARC_NAMESPACE and isinstance(chart.value, str) and chart.value.startswith(_ARC_CHARTS):
+            return
+    elif kind.name == "HelmRelease":
+        made = subject.get("spec", "install", "createNamespace")
+    else:
+        made = subject.get("spec", "createNamespace")
+    if made.flag():
+        yield Violation(made.path, "is true: the namespace has no Pod Security label and no NetworkPolicy")
+
+
 _Key = tuple[str, str]
 
 
@@ -156,6 +175,14 @@ def _is_namespace(kind: Kind) -> bool:
     return kind.is_a("core", "Namespace")
 
 
+def _is_release(kind: Kind) -> bool:
+    return (
+        kind.is_a("helm.sh", "Release", "Chart")
+        or kind.is_a("helm.toolkit.fluxcd.io", "HelmRelease")
+        or kind.is_a("helm.cattle.io", "HelmChart")
+    )
+
+
 def _is_volume(kind: Kind) -> bool:
     return kind.is_a("core", "PersistentVolume")
 
@@ -195,6 +222,20 @@ RULES = (
         check=_pod_security_label,
         about="Namespace",
         references=(*cis_kubernetes("5.2.1"), *top_ten("K04"), *POD_CHAPTER),
+    ),
+    Rule(
+        id="cluster/chart-namespace",
+        level="mandatory",
+        severity="medium",
+        title="No chart makes its own namespace.",
+        why="Such a namespace has no Pod Security label, no NetworkPolicy and a `default` account with a token, and no "
+        "rule sees it.",
+        remedy="Set `createNamespace: false`, and create the Namespace with its label and its NetworkPolicy beside it.",
+        url="https://helm.sh/docs/helm/helm_install/",
+        applies=_is_release,
+        check=_chart_namespace,
+        about="Helm Release and Chart, HelmRelease, HelmChart",
+        references=(*cis_kubernetes("5.2.1", "5.3.2"), *top_ten("K04")),
     ),
     Rule(
         id="cluster/no-host-volume",

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from policies.rules.addresses import world
 from policies.rules.frameworks import NETWORK_CHAPTER, cis_kubernetes, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
-from policies.rules.rule import StackRule, hidden
+from policies.rules.rule import StackRule, attempt, hidden
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
 _DIRECTIONS: Mapping[str, str] = {"Ingress": "from", "Egress": "to"}
 """Policy types, and where a rule of each keeps its peers."""
+
+_MOST_PORTS = 30_000
+"""A range of more ports than this leaves no port closed that matters."""
 
 _Key = tuple[str, str]
 """A namespace: its cluster's provider, and its name."""
@@ -37,6 +41,10 @@ def _default_deny(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Violat
     unplaced: HiddenError | None = None
     for subject in subjects:
         if subject.kind.name != "NetworkPolicy":
+            continue
+        if subject.kind.patch:
+            for violation in attempt(_reopened(subject.get("spec"))):
+                yield subject, violation
             continue
         try:
             own = denied.get((subject.resource.provider, subject.get("metadata", "namespace").text() or "default"))
@@ -80,21 +88,48 @@ def _apply(denied: set[str], spec: Node) -> Iterator[Violation]:
         denied.add(direction)
 
 
+def _reopened(spec: Node) -> Iterator[Violation]:
+    """What a patch allows again. It does not say which pods the policy is for, so it may be for all of them."""
+    selector = spec.get("podSelector")
+    labels, expressions = list(selector.get("matchLabels").entries()), list(selector.get("matchExpressions").each())
+    if labels or expressions:
+        return
+    for direction, peers in _DIRECTIONS.items():
+        for rule in spec.get(direction.lower()).each():
+            if _allows_everything(rule, peers):
+                yield Violation(
+                    rule.path, f"allows all {direction.lower()}, in a patch that may be of every pod's policy"
+                )
+
+
 def _allows_everything(rule: Node, peers: str) -> bool:
-    if list(rule.get("ports").each()):
+    ports = list(rule.get("ports").each())
+    if ports and not any(map(_is_every_port, ports)):
         return False
     others = list(rule.get(peers).each())
-    return not others or any(map(_is_everyone, others))
+    blocks = [other.get("ipBlock", "cidr") for other in others if not list(other.get("ipBlock", "except").each())]
+    return not others or any(map(_is_everyone, others)) or any(True for _ in world(blocks))
+
+
+def _is_every_port(port: Node) -> bool:
+    """A protocol without a port, or a range of nearly all ports."""
+    first, last = port.get("port"), port.get("endPort").number()
+    if not first.present:
+        return True
+    return last is not None and isinstance(first.value, int | float) and last - first.value >= _MOST_PORTS
 
 
 def _is_everyone(peer: Node) -> bool:
-    block = peer.get("ipBlock")
-    return (block.get("cidr").text() or "").endswith("/0") and not list(block.get("except").each())
+    """Whether a peer is every pod of every namespace."""
+    namespaces, pods = peer.get("namespaceSelector"), peer.get("podSelector")
+    return namespaces.present and not any(
+        list(one.get("matchLabels").entries()) or list(one.get("matchExpressions").each()) for one in (namespaces, pods)
+    )
 
 
 def _matters(kind: Kind) -> bool:
-    """A patch neither creates a namespace nor says all of a policy."""
-    return not kind.patch and (kind.is_a("core", "Namespace") or kind.is_a("networking.k8s.io", "NetworkPolicy"))
+    """A patch of a namespace creates none; one of a policy denies nothing, but may allow everything again."""
+    return kind.is_a("networking.k8s.io", "NetworkPolicy") or (not kind.patch and kind.is_a("core", "Namespace"))
 
 
 STACK_RULES = (

@@ -112,6 +112,11 @@ def test_two_policies_may_deny_one_direction_each() -> None:
         ("ingress", {"from": []}),
         ("egress", {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}),
         ("egress", {"to": [{"podSelector": {}}, {"ipBlock": {"cidr": "::/0"}}]}),
+        ("egress", {"to": [{"ipBlock": {"cidr": "0.0.0.0/1"}}, {"ipBlock": {"cidr": "128.0.0.0/1"}}]}),
+        ("ingress", {"from": [{"namespaceSelector": {}}]}),
+        ("ingress", {"from": [{"namespaceSelector": {}, "podSelector": {}}]}),
+        ("ingress", {"ports": [{"protocol": "TCP"}]}),
+        ("egress", {"ports": [{"port": 1, "endPort": 65535}]}),
     ],
 )
 def test_a_policy_that_allows_everything_again_is_refused(direction: str, rule: dict[str, Any]) -> None:
@@ -174,6 +179,14 @@ def test_namespaces_that_the_stack_does_not_create_are_not_judged() -> None:
 def test_a_patch_of_a_policy_protects_nothing() -> None:
     patch = resource(default_deny("apps"), token="kubernetes:networking.k8s.io/v1:NetworkPolicyPatch")
     assert [urn for urn, _ in said(APPS, patch)] == ["urn:Namespace-apps"]
+
+
+def test_a_patch_that_allows_everything_again_is_refused() -> None:
+    props = {"metadata": {"name": "default-deny", "namespace": "apps"}, "spec": {"egress": [{}]}}
+    patch = Resource("kubernetes:networking.k8s.io/v1:NetworkPolicyPatch", "p", "urn:p", props, provider="urn:cluster")
+    ((urn, message),) = said(APPS, DENY, patch)
+    assert urn == "urn:p"
+    assert message.startswith("allows all egress")
 
 
 def test_a_policy_of_another_cluster_protects_nothing() -> None:
