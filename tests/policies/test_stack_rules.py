@@ -28,13 +28,29 @@ def fixture(rule: StackRule) -> dict[str, Any]:
     return document
 
 
-def findings(rule: StackRule, *, without: tuple[str, ...] = (), change: Change = lambda _: None) -> tuple[Finding, ...]:
-    """What the rule finds in its fixture, without some resources and after a change of the others' properties."""
-    resources: Mapping[str, Any] = fixture(rule)["resources"]
+def findings(
+    rule: StackRule,
+    *,
+    without: tuple[str, ...] = (),
+    change: Change = lambda _: None,
+    outputs: Mapping[str, Any] | None = None,
+) -> tuple[Finding, ...]:
+    """What the rule finds in its fixture, without some resources and after a change of the others' properties.
+
+    ``outputs`` are, by name, those that resources have in place of the fixture's.
+    """
+    resources: Mapping[str, Any] = fixture(rule).get("resources", {})
     props = {name: copy.deepcopy(made["props"]) for name, made in resources.items() if name not in without}
     change(props)
     stack = [
-        Resource(made["type"], name, f"urn:{name}", props[name], provider=made.get("provider", ""))
+        Resource(
+            made["type"],
+            name,
+            f"urn:{name}",
+            props[name],
+            provider=made.get("provider", ""),
+            outputs=(outputs or {}).get(name, made.get("outputs", {})),
+        )
         for name, made in resources.items()
         if name in props
     ]
@@ -58,7 +74,7 @@ def lacking(rule: StackRule) -> list[str]:
     if not any(rule.applies(kind_of(made["type"])) for made in document.get("resources", {}).values()):
         found.append("`resources:` must have one of a type that the rule judges")
     if not document.get("breaks"):
-        found.append("`breaks:` must have changes (`set:`, or `remove:` with names of resources) that break the rule")
+        found.append("`breaks:` must have changes (`set:`, `outputs:`, or `remove:` with names) that break the rule")
     if not document.get("unknown") and not document.get("unknown_is_fine"):
         found.append(
             "`unknown:` must list paths that the rule has to see; `unknown_is_fine:` those of which it does not"
@@ -88,11 +104,11 @@ def test_the_fixture_as_it_is_keeps_the_rule(rule: StackRule) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "entry"),
-    [(rule, entry) for rule in STACK_RULES for entry in fixture(rule)["breaks"]],
+    [(rule, entry) for rule in STACK_RULES for entry in fixture(rule).get("breaks", ())],
     ids=lambda one: one.id if isinstance(one, StackRule) else str(one),
 )
 def test_each_change_breaks_the_rule(rule: StackRule, entry: Mapping[str, Any]) -> None:
-    found = findings(rule, without=tuple(entry.get("remove", ())), change=changed(entry))
+    found = findings(rule, without=tuple(entry.get("remove", ())), change=changed(entry), outputs=entry.get("outputs"))
     assert {(one.rule, one.level, one.fault) for one in found} == {(rule.id, rule.level, False)}
     assert all(one.path and one.urn and one.remedy for one in found)
 
@@ -128,5 +144,5 @@ def test_an_absent_value_breaks_the_rule_exactly_where_it_asks_for_it(rule: Stac
 @pytest.mark.parametrize("rule", STACK_RULES, ids=lambda rule: rule.id)
 def test_resources_of_other_types_are_none_of_the_rules_business(rule: StackRule) -> None:
     assert not any(rule.applies(kind_of(token)) for token in OTHER_TYPES)
-    for made in fixture(rule)["resources"].values():
+    for made in fixture(rule).get("resources", {}).values():
         assert evaluate_together([Resource(OTHER_TYPES[0], "x", "urn:x", made["props"])], SETTINGS, rules=[rule]) == ()
