@@ -97,6 +97,10 @@ real `helm`, where it and the network are: each chart of the sites (a Release or
 a HelmChart of K3s) with its values, for Kubernetes {minors}; with `--manifests PATH`, the charts that Flux installs.
 All rules judge the objects. Verdicts are kept in `policies/charts.json`, in the company's pack: commit it. From then on
 every `edge check`, preview and `up` uses the record and says so; none of them needs `helm` or the network. Credentials
+a HelmChart of K3s) with its values, for Kubernetes {minors}; with `--manifests PATH`, the charts that Flux will
+install. All rules judge the objects. Verdicts are kept in `policies/charts.json`, in the company's pack: commit it.
+From then on every `edge check`, preview and `up` uses the record and says so; none of them needs `helm` or the
+network. Credentials
 among the values are left out of both.
 
 A record is of one chart with one set of values. Another version, another value, or a value that is not known yet has no

@@ -35,6 +35,10 @@ NO_FRAMEWORK = {
     "host/secure-boot",
     "network/ingress-no-wildcard",
     "network/mesh-key",
+    "site/datastore-backup",
+    "site/edge-pays",
+    "site/names",
+    "site/tier-latency",
     "workload/probes",
 }
 """Rules about which none of the frameworks says anything."""
