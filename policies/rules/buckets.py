@@ -44,31 +44,40 @@ def _public_access_block(subject: Subject) -> Iterator[Violation]:
 def _has(companions: Sequence[str], what: str) -> Callable[[Sequence[Subject]], Iterator[tuple[Subject, Violation]]]:
     """A check that each bucket of a stack has a companion of one of these kinds.
 
-    Before a bucket exists, its companion cannot name it: such a companion counts for one bucket that none names.
+    Before a bucket exists, its companion cannot name it: such a companion counts for one bucket that none names, first
+    of all for one whose resource has the beginning of its own name.
     """
 
     def check(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Violation]]:
         named: set[str] = set()
-        unnamed = 0
+        unnamed: list[str] = []
         for subject in subjects:
             if subject.kind.name in companions:
                 name = subject.root.peek("bucket")
                 if name is UNKNOWN:
-                    unnamed += 1
+                    unnamed.append(subject.resource.name)
                 elif isinstance(name, str):
                     named.add(name)
-        for subject in subjects:
-            if subject.kind.name not in _BUCKETS or _inline(subject, companions):
-                continue
-            names = {subject.root.peek("bucket"), subject.resource.name} - {None, UNKNOWN}
-            if names & named or any(_generated(name, subject) for name in named):
-                continue
-            if unnamed:
-                unnamed -= 1
-                continue
+        bare = [
+            subject
+            for subject in subjects
+            if subject.kind.name in _BUCKETS and not _inline(subject, companions) and not _is_named(subject, named)
+        ]
+        # Longer names first: `logs-block` is of `logs`, `logs-old-block` of `logs-old`.
+        for subject in sorted(bare, key=lambda one: len(one.resource.name), reverse=True):
+            own = next((name for name in unnamed if name.startswith(subject.resource.name)), None)
+            if own is not None:
+                unnamed.remove(own)
+                bare.remove(subject)
+        for subject in bare[len(unnamed) :]:
             yield subject, Violation("bucket", what)
 
     return check
+
+
+def _is_named(subject: Subject, named: set[str]) -> bool:
+    names = {subject.root.peek("bucket"), subject.resource.name} - {None, UNKNOWN}
+    return bool(names & named) or any(_generated(name, subject) for name in named)
 
 
 def _generated(name: str, subject: Subject) -> bool:

@@ -375,6 +375,10 @@ def test_one_block_for_a_bucket_that_is_not_there_yet_closes_one_bucket_only() -
     )
     found = [one.urn for one in evaluate_stack([*buckets, block]) if one.rule == "aws/s3-public-access-blocked"]
     assert found == ["urn:b"]
+    named = Resource(block.type, "b-block", "urn:c", block.props)
+    for stack in ([*buckets, named], [named, *reversed(buckets)]):
+        found = [one.urn for one in evaluate_stack(stack) if one.rule == "aws/s3-public-access-blocked"]
+        assert found == ["urn:a"], "whatever the order"
 
 
 def test_an_account_of_another_namespace_or_cluster_closes_none() -> None:
