@@ -35,9 +35,11 @@ NO_FRAMEWORK = {
     "host/secure-boot",
     "network/ingress-no-wildcard",
     "network/mesh-key",
+    "site/accelerator-exists",
     "site/datastore-backup",
     "site/edge-pays",
     "site/names",
+    "site/power-envelope",
     "site/tier-latency",
     "workload/probes",
 }
