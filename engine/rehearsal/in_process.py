@@ -127,8 +127,16 @@ def _settled(program: Callable[[], Any]) -> Callable[[], Awaitable[None]]:
         if isawaitable(result):
             await result
         this = asyncio.current_task()
+        assert this is not None
         while others := asyncio.all_tasks() - {this}:
-            ended, _ = await asyncio.wait(others, timeout=_A_MOMENT_S)
+            try:
+                ended, _ = await asyncio.wait(others, timeout=_A_MOMENT_S)
+            except asyncio.CancelledError:
+                # ^C, once for this task. The SDK would take it for an error of the program, and go on to wait for what
+                # may never end. So its own wait gets it.
+                this.uncancel()
+                this.cancel()
+                return
             if not ended:
                 return
 

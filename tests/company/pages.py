@@ -151,9 +151,31 @@ grep '^  broken' doctor | grep -vE '(command|kubernetes) plugin|shop-ghent-a ' &
 """
 
 # Pages whose blocks another test runs.
+_MANIFESTS = """
+mkdir -p apps clusters/berlin
+cat > apps/settings.yaml <<'END'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: apps}
+data: {interval: 10s}
+END
+cp apps/settings.yaml clusters/berlin
+"""
+
 ELSEWHERE = {"docs/package.md": "tests/package/test_page.py"}
 
 STORIES = {
+    "docs/policies.md": Story(
+        before=_MANIFESTS,
+        instead=(
+            Instead(
+                "helm template x ./chart |",
+                "cat apps/settings.yaml |",
+                "no helm: what it renders, tests/policies/test_charts.py judges",
+            ),
+        ),
+        after="test -s edge.sarif",
+    ),
     "docs/consequences.md": Story(start="company", before=_A_STACK),
     "README.md": Story(
         instead=(

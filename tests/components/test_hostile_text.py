@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from components import expected, shell
 from components.host.plan import plan as plan_host
+from components.k3s.audit import audit_probe
 from components.k3s.plan import plan_cluster, plan_node, show_kubeconfig
 from components.k3s.spec import K3sSpec
 from components.mesh.tailscale.plan import plan as plan_tailscale
@@ -101,6 +102,7 @@ def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
         elif isinstance(entry.spec, RancherSpec):
             yield from _texts(plan_rancher(entry.spec, seen))
     yield "probe", expected.probe()
+    yield "audit", audit_probe()
 
 
 def _texts(plan: Any) -> Iterator[tuple[str, str]]:

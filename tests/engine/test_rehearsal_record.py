@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable
@@ -43,6 +45,18 @@ def recorded() -> Recording:
 
 def test_a_clean_program_has_no_problem(recorded: Recording) -> None:
     assert recorded.problems == ()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.2])
+def test_an_interrupt_ends_a_run_that_waits_for_what_never_comes(seconds: float) -> None:
+    def program() -> None:
+        loop = asyncio.get_event_loop()
+        pulumi.export("never", pulumi.Output.from_input(loop.create_future()))
+        loop.call_later(seconds, os.kill, os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(program)
+    assert run(small.program, world=WORLD).problems == ()
 
 
 def test_urns_carry_the_types_of_all_parents(recorded: Recording) -> None:

@@ -244,7 +244,7 @@ def test_a_chart_of_k3s_is_rendered_with_its_text_of_values(world: World) -> Non
 
 def test_a_chart_of_the_project_is_known_for_as_long_as_its_files_are_the_same(world: World) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive(GOOD))) as files:
-        files.extractall(world.root, filter="data")
+        files.extractall(world.root)
     local = world.release(chart="./app", version="")
     world.renew(local)
     assert world.mandatory(local) == set()

@@ -33,7 +33,9 @@ Said = set[tuple[str, str]]
 # Nobody knows the kubeconfig yet, so no provider is asked before the policies are: they alone judge.
 _PROGRAM = """
 import json, pulumi, pulumi_kubernetes as kubernetes, pulumi_command as command
-made = command.remote.Command("cluster", connection={"host": "192.0.2.1"}, create="true", logging="none")
+key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGUTsFj0fJGFCAezKpTemY70PPWDB7wgVmGWEEv02tz9"
+host = {"host": "192.0.2.1", "host_key": key}
+made = command.remote.Command("cluster", connection=host, create="true", logging="none")
 provider = kubernetes.Provider("cluster", kubeconfig=made.stdout, cluster_identifier="test")
 for token, name, props in json.load(open('input.json')):
     pulumi.CustomResource(token, name, props, pulumi.ResourceOptions(provider=provider))
