@@ -20,7 +20,7 @@ from components.inference.spec import InferenceSpec
 from components.inference.triton import plan as inference
 from components.inference.triton.spec import catalogue
 from components.view import Demand
-from lab.hosts.system import LabError, require_root
+from lab.hosts.system import LabError, require_root, wait_until
 from lab.inference import client, server, site
 from tests.lab import inference_answers
 
@@ -203,6 +203,12 @@ def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_r
         assert running.probe(probe).returncode == 1
 
 
+def _states(process: int) -> set[str]:
+    """The states of a process' threads, as a letter each."""
+    found = (task.joinpath("stat").read_text() for task in Path(f"/proc/{process}/task").iterdir())
+    return {text.rpartition(")")[2].split()[0] for text in found}
+
+
 def test_a_server_that_hangs_is_not_alive_and_no_test_leaves_it_behind(
     plan: inference.TritonPlan, tmp_path: Path
 ) -> None:
@@ -214,6 +220,8 @@ def test_a_server_that_hangs_is_not_alive_and_no_test_leaves_it_behind(
             namespace = os.readlink(f"/proc/self/fd/{file.fileno()}")
             assert "tritonserver" in _alive(namespace)
             os.kill(running.first_process, signal.SIGSTOP)
+            # Until the kernel has stopped its last thread, it still answers.
+            wait_until(lambda: _states(running.first_process) == {"T"}, "every thread is stopped", deadline_s=30)
             with pytest.raises(subprocess.TimeoutExpired):
                 running.probe(container["livenessProbe"])
         assert _alive(namespace) == []
