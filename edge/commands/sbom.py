@@ -98,18 +98,12 @@ def _bills(files: Sequence[Path], root: Path, jobs: int | None) -> list[Bill]:
     if len(names) <= pool.ALONE and jobs is None:
         return [bill_of(name, root) for name in names]
     found: list[Bill] = []
-    work = partial(_bill, root=root)
+    work = partial(bill_of, root=root)
     for name, result in zip(names, pool.each(work, names, pool.size(len(names), jobs)), strict=True):
         if isinstance(result, pool.Lost):
             raise OperationError(f"{name}: {result.reason}", (f"edge check {Path(name).stem}     says more",))
         found.append(result)
     return found
-
-
-def _bill(name: str, root: Path) -> Bill:
-    from edge.run.bill import bill_of
-
-    return bill_of(name, root)
 
 
 def _write(bills: Sequence[Bill], out: Path) -> None:
