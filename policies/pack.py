@@ -1,8 +1,8 @@
 """The policy pack: the same rules, as Pulumi's CrossGuard runs them in ``preview`` and ``up``.
 
 Turns CrossGuard's proxies into plain values with ``UNKNOWN`` in them before any rule sees them: when a policy touches
-an unknown value, CrossGuard stops it and reports only an advisory. There is one policy for each group and level, and
-no more, because Pulumi converts every resource again for each policy. Judges nothing itself.
+an unknown value, CrossGuard stops it and reports only an advisory. There is one policy for each level, and no more:
+Pulumi converts every resource again for each policy (``docs/decisions/0016``). Judges nothing itself.
 """
 
 from __future__ import annotations
@@ -44,18 +44,15 @@ from policies.rules import (
     Entry,
     Finding,
     Resource,
-    Rule,
     Settings,
-    StackRule,
     Waiver,
     evaluate,
     evaluate_together,
     kubernetes_version,
 )
-from policies.rules.catalogue import concerns, matters_to_stack, policy_name
+from policies.rules.catalogue import concerns, matters_to_stack
 from policies.rules.charts import is_chart
 from policies.rules.kinds import kind_of
-from policies.rules.pod_security import POD_SECURITY_VERSION
 from policies.rules.waivers import apply, publishes, waivers_of
 from sitefile.problems import FileError
 
@@ -65,50 +62,13 @@ FOLDER = Path(__file__).parent
 """The program's own pack."""
 _SEVERITIES = ("low", "medium", "high", "critical")
 _OWASP = "https://owasp.org/www-project-kubernetes-top-ten/"
-_PROMISES: Mapping[str, str] = {
-    "workload": "A workload has no access to its host beyond what it needs.",
-    "network": "A site exposes nothing to the outside and encrypts what its hosts exchange.",
-    "supply-chain": "Everything that runs at a site is pinned and comes from a trusted source.",
-    "secrets": "No secret is kept or shown in plain text.",
-    "cluster": "Nobody and nothing in a cluster has more rights than it needs.",
-    "host": "A host is the one that the site file names, and it and its K3s are hardened as their benchmarks ask.",
-    "site": "A site is what its description says, and outlives an outage.",
-    "aws": "What a site has in AWS is closed to the Internet, encrypted and bound to what it needs.",
-    "azure": "What a site has in Azure is closed to the Internet and bound to what it needs.",
-}
-"""What each group guarantees; Pulumi shows it before each message."""
-_OWN_PROMISE = "A site keeps the rules of its company."
+_PROMISE = "An edge site is closed to strangers, pinned, encrypted, and outlives an outage."
+"""What the rules guarantee; Pulumi shows it before each message."""
 
 
-def _top_ten(risk: str) -> PolicyComplianceFramework:
-    return PolicyComplianceFramework("OWASP Kubernetes Top Ten", "2022", risk, _OWASP)
-
-
-_FRAMEWORKS: Mapping[tuple[str, EnforcementLevel], PolicyComplianceFramework] = {
-    ("workload", EnforcementLevel.MANDATORY): PolicyComplianceFramework(
-        "Kubernetes Pod Security Standards",
-        POD_SECURITY_VERSION,
-        "restricted",
-        "https://kubernetes.io/docs/concepts/security/pod-security-standards/",
-    ),
-    # What is only advised goes beyond the restricted standard.
-    ("workload", EnforcementLevel.ADVISORY): _top_ten("K01"),
-    ("network", EnforcementLevel.MANDATORY): _top_ten("K07"),
-    ("supply-chain", EnforcementLevel.MANDATORY): _top_ten("K02"),
-    ("secrets", EnforcementLevel.MANDATORY): _top_ten("K08"),
-    ("secrets", EnforcementLevel.ADVISORY): _top_ten("K08"),
-    ("host", EnforcementLevel.MANDATORY): _top_ten("K09"),
-    ("host", EnforcementLevel.ADVISORY): _top_ten("K09"),
-    ("site", EnforcementLevel.MANDATORY): _top_ten("K05"),
-    ("site", EnforcementLevel.ADVISORY): _top_ten("K05"),
-    ("cluster", EnforcementLevel.MANDATORY): _top_ten("K03"),
-    ("aws", EnforcementLevel.MANDATORY): PolicyComplianceFramework(
-        "CIS AWS Foundations", "3.0", "5.2", "https://www.cisecurity.org/benchmark/amazon_web_services"
-    ),
-    ("azure", EnforcementLevel.MANDATORY): PolicyComplianceFramework(
-        "Microsoft cloud security benchmark", "1.0", "NS-1", "https://learn.microsoft.com/security/benchmark/azure/"
-    ),
-}
+def _top_ten(risks: str) -> PolicyComplianceFramework:
+    # Each rule names its own sections, of this framework and of others, in docs/policies.md.
+    return PolicyComplianceFramework("OWASP Kubernetes Top Ten", "2022", risks, _OWASP)
 
 
 def pack(folder: Path = FOLDER) -> None:
@@ -119,7 +79,7 @@ def pack(folder: Path = FOLDER) -> None:
     """
     try:
         catalogue = own.catalogue_of(folder)
-        settings = pack_settings.load(folder / CONFIG_FILE, catalogue.groups)
+        settings = pack_settings.load(folder / CONFIG_FILE)
         company = _company_waivers(folder, catalogue)
     except (FileError, pack_settings.SettingsError) as error:
         sys.exit(f"error: {error}")
@@ -167,26 +127,45 @@ class _Stack:
     """What the company allows at its sites."""
     charts: dict[str, str] = field(default_factory=dict)
     """By URN, how a chart was judged that this run does not render."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Pulumi's own configuration, as the mandatory policy has it."""
+    advice: tuple[str, list[Finding]] | None = None
+    """URN and findings of the resource that the mandatory policy has judged last. The advisory one is asked next."""
 
-    def see(self, args: ResourceValidationArgs) -> None:
-        if matters_to_stack(args.resource_type, self.catalogue):
-            with contextlib.suppress(TypeError):
-                self.inputs[args.urn] = resource_of(args)
-        if kubernetes_version.runs(args.resource_type):
-            with contextlib.suppress(TypeError):
-                found = kubernetes_version.minor_of(resource_of(args))
-                self.kubernetes |= {} if found is None else {args.urn: found}
-        if is_chart(kind_of(args.resource_type)) and args.urn not in self.charts:
-            with contextlib.suppress(TypeError):
-                self.charts[args.urn] = "; ".join(used_records([resource_of(args)], self.base))
-        if publishes(args.resource_type):
-            self.waivers.pop(args.urn, None)
-            with contextlib.suppress(TypeError):
-                self.waivers[args.urn] = waivers_of(resource_of(args))
+    def judge(self, args: ResourceValidationArgs) -> list[Finding]:
+        """What is wrong with a resource, by all rules: an advisory rule that raises is a mandatory finding.
 
-    def settings(self, base: Settings, config: Mapping[str, Any]) -> Settings:
-        """``base`` with what Pulumi's own configuration changes, for the cluster of the stack."""
-        return kubernetes_version.in_stack(pack_settings.apply(base, config), self.kubernetes.values())
+        Keeps what the stack policies look at. Raises what CrossGuard's values and configuration can raise.
+        """
+        self.advice = None
+        token = args.resource_type
+        if not (concerns(token, self.catalogue) or matters_to_stack(token, self.catalogue) or publishes(token)):
+            return []
+        resource = resource_of(args)
+        self._see(resource)
+        findings = self.counted(evaluate(resource, self.settings(), catalogue=self.catalogue), lambda _: args.name)
+        self.advice = (args.urn, findings)
+        return findings
+
+    def advised(self, args: ResourceValidationArgs) -> list[Finding]:
+        """As ``judge``, without judging again what the mandatory policy has just judged."""
+        kept, self.advice = self.advice, None
+        return kept[1] if kept and kept[0] == args.urn else self.judge(args)
+
+    def _see(self, resource: Resource) -> None:
+        if matters_to_stack(resource.type, self.catalogue):
+            self.inputs[resource.urn] = resource
+        if kubernetes_version.runs(resource.type):
+            found = kubernetes_version.minor_of(resource)
+            self.kubernetes |= {} if found is None else {resource.urn: found}
+        if is_chart(kind_of(resource.type)) and resource.urn not in self.charts:
+            self.charts[resource.urn] = "; ".join(used_records([resource], self.base))
+        if publishes(resource.type):
+            self.waivers[resource.urn] = waivers_of(resource)
+
+    def settings(self) -> Settings:
+        """Those of the pack with what Pulumi's own configuration changes, for the cluster of the stack."""
+        return kubernetes_version.in_stack(pack_settings.apply(self.base, self.config), self.kubernetes.values())
 
     def counted(self, findings: Sequence[Finding], name: Callable[[Finding], str]) -> list[Finding]:
         """``findings`` without the waived ones, which are kept to be shown."""
@@ -208,93 +187,86 @@ def policies(
     """
     base = pack_settings.load(FOLDER / CONFIG_FILE) if base is None else base
     seen = _Stack(today, catalogue, base=base, company=company)
-    found: list[Policy] = []
-    for group in catalogue.groups:
-        if rules := tuple(rule for rule in catalogue.rules if rule.group == group):
-            found.append(_policy(group, EnforcementLevel.MANDATORY, rules, base, seen))
-        if any(rule.level == "advisory" or rule.unknown == "warns" for rule in rules):
-            found.append(_policy(group, EnforcementLevel.ADVISORY, rules, base, seen))
-        if stack_rules := tuple(rule for rule in catalogue.stack_rules if rule.group == group):
-            found.append(_stack_policy(group, stack_rules, base, seen))
-    return [*found, _waived_policy(seen)]
+    return [_mandatory(seen), _advisory(seen), _together(seen), _waived_policy(seen)]
 
 
-def _policy(
-    group: str, level: EnforcementLevel, rules: Sequence[Rule], base: Settings, seen: _Stack
-) -> ResourceValidationPolicy:
-    """One policy. It runs all rules of its group: an advisory rule that raises is a mandatory finding.
-
-    It adds to ``seen`` what the stack policies look at.
-    """
-    name = policy_name(group, level.value)
-    own = [rule for rule in rules if rule.level == level.value] or rules
-
+def _mandatory(seen: _Stack) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        seen.see(args)
-        if not concerns(args.resource_type, group, seen.catalogue):
-            return
+        seen.config = args.get_config()
         try:
-            settings = seen.settings(base, args.get_config())
-            findings = seen.counted(evaluate(resource_of(args), settings, rules=rules), lambda _: args.name)
+            findings = seen.judge(args)
         except Exception as error:
-            if level is EnforcementLevel.MANDATORY:
-                report(_not_judged(group, args.name, error), None)
+            report(_not_judged(args.name, error), None)
             return
         for finding in findings:
-            if finding.level == level.value:
+            if finding.level == "mandatory":
                 report(message_of(args.name, finding), None)
 
-    schema = pack_settings.SCHEMA.get(name)
     return ResourceValidationPolicy(
-        name,
-        _PROMISES.get(group, _OWN_PROMISE),
+        pack_settings.MANDATORY,
+        _PROMISE,
         validate,
-        enforcement_level=level,
-        config_schema=PolicyConfigSchema(dict(schema)) if schema else None,
-        display_name=f"Edge sites: {group}, {level.value}",
-        framework=_FRAMEWORKS.get((group, level)),
-        **_described(group, own),
+        enforcement_level=EnforcementLevel.MANDATORY,
+        config_schema=PolicyConfigSchema(dict(pack_settings.SCHEMA)),
+        display_name="Edge sites: each resource, mandatory",
+        framework=_top_ten("K01 to K10"),
+        **_described([rule for rule in seen.catalogue.rules if rule.level == "mandatory"]),
     )
 
 
-def _stack_policy(group: str, rules: Sequence[StackRule], base: Settings, seen: _Stack) -> StackValidationPolicy:
-    """The policy of a group's stack rules.
+def _advisory(seen: _Stack) -> ResourceValidationPolicy:
+    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        # What cannot be judged is refused by the mandatory policy.
+        with contextlib.suppress(Exception):
+            for finding in seen.advised(args):
+                if finding.level == "advisory":
+                    report(message_of(args.name, finding), None)
+
+    return ResourceValidationPolicy(
+        pack_settings.ADVISORY,
+        _PROMISE,
+        validate,
+        enforcement_level=EnforcementLevel.ADVISORY,
+        display_name="Edge sites: each resource, advisory",
+        framework=_top_ten("K01 to K10"),
+        **_described([rule for rule in seen.catalogue.rules if rule.level == "advisory" or rule.unknown == "warns"]),
+    )
+
+
+def _together(seen: _Stack) -> StackValidationPolicy:
+    """The policy of the stack rules.
 
     CrossGuard gives a stack policy the outputs of all resources. In a preview they are empty where a provider cannot
     be configured yet, as before a site's cluster exists. So each resource is judged by its ``inputs``, which the other
     policies have seen, and by its outputs only where it has none there.
     """
-    level = EnforcementLevel.MANDATORY
 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         try:
-            settings = seen.settings(base, args.get_config())
-            looked_at = [
-                resource for resource in args.resources if matters_to_stack(resource.resource_type, seen.catalogue)
-            ]
             resources = [
                 _with_outputs(seen.inputs.get(resource.urn) or resource_of(resource), resource)
-                for resource in looked_at
+                for resource in args.resources
+                if matters_to_stack(resource.resource_type, seen.catalogue)
             ]
             names = {resource.urn: resource.name for resource in resources}
             findings = seen.counted(
-                evaluate_together(resources, settings, rules=rules, catalogue=seen.catalogue),
+                evaluate_together(resources, seen.settings(), catalogue=seen.catalogue),
                 lambda one: names.get(one.urn, "the stack"),
             )
         except Exception as error:
-            report(_not_judged(group, "the stack", error), None)
+            report(_not_judged("the stack", error), None)
             return
         for finding in findings:
             report(message_of(names.get(finding.urn, "the stack"), finding), finding.urn or None)
 
     return StackValidationPolicy(
-        policy_name(group, level.value, stack=True),
-        _PROMISES.get(group, _OWN_PROMISE),
+        pack_settings.TOGETHER,
+        _PROMISE,
         validate,
-        enforcement_level=level,
-        display_name=f"Edge sites: {group}, whole stack",
-        framework=_FRAMEWORKS.get((group, level)),
-        **_described(group, rules),
+        enforcement_level=EnforcementLevel.MANDATORY,
+        display_name="Edge sites: whole stack",
+        framework=_top_ten("K01 to K10"),
+        **_described(seen.catalogue.stack_rules),
     )
 
 
@@ -328,20 +300,20 @@ def _waived_policy(seen: _Stack) -> StackValidationPolicy:
     )
 
 
-def _described(group: str, rules: Sequence[Entry]) -> dict[str, Any]:
+def _described(rules: Sequence[Entry]) -> dict[str, Any]:
     """What a policy says of its rules."""
     return {
         "severity": Severity(max((rule.severity for rule in rules), key=_SEVERITIES.index)),
-        "tags": [NAME, group],
+        "tags": [NAME, *dict.fromkeys(rule.group for rule in rules)],
         "remediation_steps": "\n".join(f"- {rule.id}: {rule.remedy}" for rule in rules),
         "url": rules[0].url,
     }
 
 
-def _not_judged(group: str, name: str, error: Exception) -> str:
+def _not_judged(name: str, error: Exception) -> str:
     """Why ``name`` is refused. The error's text may quote a value; its type cannot."""
     return (
-        f"{group}: {name} could not be judged ({type(error).__name__}), so it counts as refused. "
+        f"{name} could not be judged ({type(error).__name__}), so it counts as refused. "
         f"Check the pack's configuration; if it is right, report this as a bug in the policy pack."
     )
 

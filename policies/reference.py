@@ -357,18 +357,14 @@ def _details(rule: Entry) -> str:
 
 def _settings() -> str:
     registries = "\n".join(f"- `{registry}`" for registry in DEFAULT_REGISTRIES)
-    settings = "".join(
-        f"| `{policy}` | `{name}` | {schema['description']} |\n"
-        for policy, entries in SCHEMA.items()
-        for name, schema in entries.items()
-    )
+    settings = "".join(f"| `{name}` | {schema['description']} |\n" for name, schema in SCHEMA.items())
     return (
         "\n## Settings\n\n"
-        "`policies/config.json` holds settings by policy name; `edge check` and the pack both read it. Pulumi's\n"
-        "`--policy-pack-config FILE` has the same form and takes precedence.\n\n"
-        f"| policy | setting | what |\n|---|---|---|\n{settings}\n"
+        "`policies/config.json` holds the settings, under the pack's first policy; `edge check` and the pack both\n"
+        "read it. Pulumi's `--policy-pack-config FILE` has the same form and takes precedence.\n\n"
+        f"| setting | what |\n|---|---|\n{settings}\n"
         "```json\n"
-        '{"edge-supply-chain-mandatory": {"more_registries": ["registry.example.com/edge"]}}\n'
+        '{"edge-resources-mandatory": {"more_registries": ["registry.example.com/edge"]}}\n'
         "```\n\n"
         f"By default a mesh key lives at most {DEFAULT_SETTINGS.mesh_key_hours} h. Images may come from:\n\n"
         f"{registries}\n"

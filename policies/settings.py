@@ -1,75 +1,57 @@
 """A fleet's settings for the rules, from one file that ``edge check`` and the policy pack share.
 
-The file has the form of Pulumi's ``--policy-pack-config``: settings by policy name. This module
-reads the settings of the rules; Pulumi reads the enforcement levels.
+The file has the form of Pulumi's ``--policy-pack-config``: settings by policy name, all of them under one policy. This
+module reads the settings of the rules; Pulumi reads the enforcement levels.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from policies import charts
-from policies.rules import DEFAULT_SETTINGS, GROUPS, Settings
+from policies.rules import DEFAULT_SETTINGS, Settings
 from policies.rules.chart_records import Records
 
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 
-SCHEMA: Mapping[str, Mapping[str, dict[str, Any]]] = {
-    "edge-supply-chain-mandatory": {
-        "registries": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "Registries, or paths in them, for images and charts, in place of the default list.",
-        },
-        "more_registries": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "Registries, or paths in them, that are allowed in addition to that list.",
-        },
+SCHEMA: Mapping[str, dict[str, Any]] = {
+    "registries": {**_TEXTS, "description": "Registries, or paths in them, in place of the default list."},
+    "more_registries": {**_TEXTS, "description": "Registries, or paths in them, in addition to that list."},
+    "mesh_key_hours": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 2160,
+        "description": "Longest lifetime of a mesh key, in hours.",
     },
-    "edge-network-mandatory": {
-        "mesh_key_hours": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 2160,
-            "description": "Longest lifetime of a mesh key, in hours.",
-        },
+    "aws_regions": {**_TEXTS, "description": "AWS regions that may be used; all of them by default."},
+    "azure_locations": {**_TEXTS, "description": "Azure regions that may be used; all of them by default."},
+    "required_tags": {
+        **_TEXTS,
+        "description": "Tags that every resource in AWS and Azure has; `edge-site` by default.",
     },
-    "edge-aws-mandatory": {
-        "aws_regions": {**_TEXTS, "description": "AWS regions that may be used; all of them by default."},
+    "arc_private_link": {
+        "type": "boolean",
+        "description": "Whether a connected cluster has to use a private link scope; false by default.",
     },
-    "edge-aws-stack-mandatory": {
-        "required_tags": {**_TEXTS, "description": "Tags that every AWS resource has; `edge-site` by default."},
-    },
-    "edge-azure-mandatory": {
-        "azure_locations": {**_TEXTS, "description": "Azure regions that may be used; all of them by default."},
-        "required_tags": {**_TEXTS, "description": "Tags that every Azure resource has; `edge-site` by default."},
-        "arc_private_link": {
-            "type": "boolean",
-            "description": "Whether a connected cluster has to use a private link scope; false by default.",
-        },
-        "arc_entra_id": {
-            "type": "boolean",
-            "description": "Whether a connected cluster has to name administrators in Entra ID; false by default.",
-        },
+    "arc_entra_id": {
+        "type": "boolean",
+        "description": "Whether a connected cluster has to name administrators in Entra ID; false by default.",
     },
 }
-"""Settings by policy, as JSON Schema."""
+"""The settings, each as JSON Schema."""
 
+MANDATORY, ADVISORY = "edge-resources-mandatory", "edge-resources-advisory"
+TOGETHER = "edge-stack-mandatory"
 WAIVED = "edge-waived-advisory"
 """The policy that shows what is waived."""
 
-
-def policies_of(groups: Iterable[str]) -> tuple[str, ...]:
-    """Names of the policies of a pack with these groups of rules."""
-    levels = ("mandatory", "advisory", "stack-mandatory")
-    return (*(f"edge-{group}-{level}" for group in groups for level in levels), WAIVED)
-
+POLICIES = (MANDATORY, ADVISORY, TOGETHER, WAIVED)
+"""The pack's policies. The settings are those of the first one, and count for all."""
 
 _ALL, _LEVEL = "all", "enforcementLevel"
 _LEVELS = ("advisory", "mandatory", "remediate", "disabled")
@@ -80,12 +62,12 @@ _SCHEMA = "$schema"
 """Where editors find the schema of the file."""
 
 
-def file_schema(groups: Iterable[str] = GROUPS) -> dict[str, Any]:
+def file_schema() -> dict[str, Any]:
     """The whole file, as JSON Schema."""
     levels = {"enum": list(_LEVELS), "description": "What a finding of this policy does to a run of Pulumi."}
 
     def policy(name: str) -> dict[str, Any]:
-        known = {**SCHEMA.get(name, {}), _LEVEL: levels}
+        known = {**_settings_of(name), _LEVEL: levels}
         return {"anyOf": [{"type": "object", "additionalProperties": False, "properties": known}, levels]}
 
     return {
@@ -93,20 +75,20 @@ def file_schema(groups: Iterable[str] = GROUPS) -> dict[str, Any]:
         "title": "Settings of the policies of edge sites",
         "type": "object",
         "additionalProperties": False,
-        "properties": {_SCHEMA: {"type": "string"}, **{name: policy(name) for name in (*policies_of(groups), _ALL)}},
+        "properties": {_SCHEMA: {"type": "string"}, **{name: policy(name) for name in (*POLICIES, _ALL)}},
     }
+
+
+def _settings_of(policy: str) -> Mapping[str, dict[str, Any]]:
+    return SCHEMA if policy == MANDATORY else {}
 
 
 class SettingsError(Exception):
     """The configuration file cannot be used. The message says why and what was expected."""
 
 
-def load(path: Path, groups: Iterable[str] = GROUPS) -> Settings:
-    """The settings in ``path``; the defaults where there is no such file. Raises ``SettingsError``.
-
-    ``groups`` are those of all rules, a company's own among them.
-    """
-    policies = policies_of(groups)
+def load(path: Path) -> Settings:
+    """The settings in ``path``; the defaults where there is no such file. Raises ``SettingsError``."""
     settings = replace(DEFAULT_SETTINGS, charts=_charts(path.parent))
     try:
         text = path.read_text(encoding="utf-8")
@@ -123,7 +105,7 @@ def load(path: Path, groups: Iterable[str] = GROUPS) -> Settings:
         if policy == _SCHEMA and isinstance(values, str):
             continue
         try:
-            settings = apply(settings, _of_policy(policy, values, policies))
+            settings = apply(settings, _of_policy(policy, values))
         except _WrongKey as error:
             raise SettingsError(f"{path}{_position(text, error.key)}: {error}") from error
         except ValueError as error:
@@ -156,15 +138,18 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _of_policy(policy: str, values: Any, policies: Sequence[str]) -> Mapping[str, Any]:
+def _of_policy(policy: str, values: Any) -> Mapping[str, Any]:
     """The settings of one policy, which must be a policy of the pack and settings of that policy."""
-    if policy not in policies and policy != _ALL:
-        raise _WrongKey(policy, f"{policy} is not a policy of this pack", (*policies, _ALL))
+    if policy not in POLICIES and policy != _ALL:
+        what = f"{policy} is not a policy of this pack"
+        if isinstance(values, Mapping) and SCHEMA.keys() & values.keys():
+            what = f"{what}, and all settings are those of {MANDATORY}"
+        raise _WrongKey(policy, what, (*POLICIES, _ALL))
     if isinstance(values, str):
         values = {_LEVEL: values}
     if not isinstance(values, dict):
         raise ValueError("expected an object of settings, or an enforcement level")
-    known = (*SCHEMA.get(policy, {}), _LEVEL)
+    known = (*_settings_of(policy), _LEVEL)
     for name in values:
         if name not in known:
             raise _WrongKey(name, f"{name} is not a setting of {policy}", known)
@@ -183,7 +168,7 @@ def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """``settings`` with those that one policy's configuration changes. Raises ValueError for a wrong type."""
     if not values:
         return settings
-    known = {name for policy in SCHEMA.values() for name in policy} | {"enforcementLevel"}
+    known = {*SCHEMA, _LEVEL}
     for name in values:
         if name not in known:
             raise ValueError(f"{name} is not a setting; known are {', '.join(sorted(known))}")

@@ -22,7 +22,7 @@ from sitefile.spec_shape import SpecShape
 from stacks.catalogue import PROJECT_ROOT, Accelerators, GroupProfile, TierProfile, catalogue
 from stacks.fleet.spec import FleetSpec
 from stacks.loader import site_layers, site_shape
-from stacks.project import PROGRAM_ROOT, data_folder, policies_folder
+from stacks.project import PROGRAM_ROOT, data_folder
 
 FILE = Path("stacks") / "site.schema.json"
 """The schema of a site file."""
@@ -69,11 +69,10 @@ def _waivers(root: Path) -> Json:
     return _of(CompanyWaiversSpec, "Waivers of a company")(root)
 
 
-def _settings(root: Path) -> Json:
-    from policies.own import catalogue_of
+def _settings(_root: Path) -> Json:
     from policies.settings import file_schema
 
-    return file_schema(catalogue_of(policies_folder(root)).groups)
+    return file_schema()
 
 
 SCHEMAS: Mapping[Path, Callable[[Path], Json]] = {

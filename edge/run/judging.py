@@ -48,7 +48,7 @@ def policies_of(root: Path) -> Policies:
     folder = pack_folder(root)
     catalogue = own.catalogue_of(folder)
     try:
-        settings = policy_settings.load(folder / CONFIG_FILE, catalogue.groups)
+        settings = policy_settings.load(folder / CONFIG_FILE)
     except policy_settings.SettingsError as error:
         raise OperationError(
             str(error), ("correct the file; docs/policies.md lists the settings",), code=BAD_INPUT

@@ -106,20 +106,17 @@ CATALOGUE = Catalogue()
 """The program's own rules, without a company's."""
 
 
-def policy_name(group: str, level: str, *, stack: bool = False) -> str:
-    """The name of the policy, in Pulumi's sense, that runs a group's rules of one level; ``stack``: its stack rules."""
-    return f"edge-{group}-stack-{level}" if stack else f"edge-{group}-{level}"
+def policy_of(rule: Entry) -> str:
+    """The name of the policy, in Pulumi's sense, that reports what a rule finds.
+
+    Rules about a whole stack have no advisory policy.
+    """
+    return "edge-stack-mandatory" if isinstance(rule, StackRule) else f"edge-resources-{rule.level}"
 
 
 def rules_of(policies: Collection[str], catalogue: Catalogue = CATALOGUE) -> frozenset[str]:
     """Ids of the rules that run where these policies do, by name."""
-    alone = {rule.id for rule in catalogue.rules if policy_name(rule.group, rule.level) in policies}
-    return frozenset(alone | {rule.id for rule in catalogue.stack_rules if _stack_policy_of(rule) in policies})
-
-
-def _stack_policy_of(rule: StackRule) -> str:
-    # Rules about a whole stack have no advisory policy.
-    return policy_name(rule.group, "mandatory", stack=True)
+    return frozenset(rule.id for rule in catalogue if policy_of(rule) in policies)
 
 
 def evaluate(
@@ -189,11 +186,11 @@ def matters_to_stack(token: str, catalogue: Catalogue = CATALOGUE) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def concerns(token: str, group: str, catalogue: Catalogue = CATALOGUE) -> bool:
-    """Whether any rule of ``group`` may apply to a resource of this type. A list, a custom resource or a
-    ConfigMap may hold anything."""
+def concerns(token: str, catalogue: Catalogue = CATALOGUE) -> bool:
+    """Whether any rule may apply to a resource of this type. A list, a custom resource or a ConfigMap may hold
+    anything."""
     kind = kind_of(token)
-    return _holds_others(kind) or any(rule.group == group for rule in _rules_for(catalogue, kind))
+    return _holds_others(kind) or bool(_rules_for(catalogue, kind))
 
 
 def _holds_others(kind: Kind) -> bool:

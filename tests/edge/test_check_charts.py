@@ -45,7 +45,7 @@ def company(project: Project, registry: Registry) -> Project:
     for name in ("PulumiPolicy.yaml", "__main__.py"):
         shutil.copy(FOLDER / name, folder)
     (project.root / ".venv").symlink_to(sys.prefix)
-    allowed = {"edge-supply-chain-mandatory": {"more_registries": [registry.host, "registry.example.com/models"]}}
+    allowed = {"edge-resources-mandatory": {"more_registries": [registry.host, "registry.example.com/models"]}}
     (folder / "config.json").write_text(json.dumps(allowed))
     from_registry(project, registry, "good")
     for cached in (policies_of, catalogue_of):

@@ -24,7 +24,7 @@ WAIVER = {"rule": "network/mtls-strict", "reason": "no WireGuard", "owner": "pla
 PACK = {
     "PulumiPolicy.yaml": "runtime: python\n",
     "__main__.py": "from pathlib import Path\nfrom policies.pack import pack\npack(Path(__file__).parent)\n",
-    "config.json": '{"edge-supply-chain-mandatory": {"more_registries": ["registry.example.com/models"]}}\n',
+    "config.json": '{"edge-resources-mandatory": {"more_registries": ["registry.example.com/models"]}}\n',
 }
 
 

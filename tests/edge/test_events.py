@@ -7,8 +7,8 @@ import pytest
 
 from edge.run.difference import ABSENT, PropertyChange
 from edge.run.events import Run, Step, name_of
-from policies.pack import WAIVED
-from policies.rules.catalogue import CATALOGUE, GROUPS, STACK_RULES, policy_name
+from policies.rules.catalogue import CATALOGUE
+from policies.settings import ADVISORY, MANDATORY, TOGETHER, WAIVED
 
 STACK = "urn:pulumi:demo::edge::pulumi:pulumi:Stack::edge-demo"
 HOST = "urn:pulumi:demo::edge::edge:index:EdgeSite$edge:index:Host::demo-a"
@@ -285,7 +285,7 @@ def test_what_the_sdk_tells_itself_is_not_kept() -> None:
 
 def test_a_refusal_is_given_by_its_rule_without_the_policys_description() -> None:
     message = "What runs at a site is known.\nsupply-chain/registry-allowlist: demo-a: image is not allowed. Do this.\n"
-    policy = {"policyName": "edge-supply-chain-mandatory", "policyPackName": "edge", "enforcementLevel": "mandatory"}
+    policy = {"policyName": "edge-resources-mandatory", "policyPackName": "edge", "enforcementLevel": "mandatory"}
     (finding,) = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}}).violations
     assert finding.rule == "supply-chain/registry-allowlist"
     assert finding.message == "supply-chain/registry-allowlist: demo-a: image is not allowed. Do this."
@@ -307,21 +307,22 @@ def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:
 
 
 def judged(urn: str, **more: Any) -> dict[str, Any]:
-    return {"policyAnalyzeSummaryEvent": {"resourceUrn": urn, "policyPackName": "edge", "passed": RESOURCES, **more}}
-
-
-RESOURCES = [policy_name(group, level) for group in GROUPS for level in ("mandatory", "advisory")]
-TOGETHER = {
-    "policyAnalyzeStackSummaryEvent": {
-        "policyPackName": "edge",
-        "passed": [policy_name(rule.group, "mandatory", stack=True) for rule in STACK_RULES],
+    return {
+        "policyAnalyzeSummaryEvent": {
+            "resourceUrn": urn,
+            "policyPackName": "edge",
+            "passed": [MANDATORY, ADVISORY],
+            **more,
+        }
     }
-}
+
+
+WHOLE = {"policyAnalyzeStackSummaryEvent": {"policyPackName": "edge", "passed": [TOGETHER]}}
 ENDED = {"summaryEvent": {"result": "succeeded", "PolicyPacks": {"edge|local|/policies": "0.1.0"}}}
 
 
 def test_policies_that_ran_on_every_resource_are_told_with_their_number_of_rules() -> None:
-    verdict = fed(begins("create", HOST), begins("create"), judged(HOST), judged(BASE), TOGETHER, ENDED).verdict
+    verdict = fed(begins("create", HOST), begins("create"), judged(HOST), judged(BASE), WHOLE, ENDED).verdict
     assert (verdict.complete, verdict.rules, verdict.resources) == (True, len(CATALOGUE), 2)
 
 
@@ -329,11 +330,11 @@ def test_policies_that_ran_on_every_resource_are_told_with_their_number_of_rules
     ("events", "ran"),
     [
         ([begins("create"), ENDED], False),
-        ([begins("create"), judged(HOST), TOGETHER, ENDED], True),
+        ([begins("create"), judged(HOST), WHOLE, ENDED], True),
         ([begins("create"), judged(BASE), ENDED], True),
-        ([begins("create"), judged(BASE, passed=[]), TOGETHER, ENDED], True),
+        ([begins("create"), judged(BASE, passed=[]), WHOLE, ENDED], True),
         ([begins("create"), judged(BASE, policyPackName="another"), ENDED], False),
-        ([begins("create"), judged(BASE), TOGETHER, {"summaryEvent": {"result": "succeeded"}}], True),
+        ([begins("create"), judged(BASE), WHOLE, {"summaryEvent": {"result": "succeeded"}}], True),
     ],
     ids=["no pack", "not this resource", "no stack rule", "no rule", "another pack", "not loaded to the end"],
 )
@@ -343,7 +344,7 @@ def test_policies_that_ran_in_part_or_not_at_all_do_not_count_as_run(events: lis
 
 
 def test_what_goes_is_not_for_the_policies_to_judge() -> None:
-    assert fed(begins("delete", old={"parent": HOST}, new=None), judged(HOST), TOGETHER, ENDED).verdict.complete
+    assert fed(begins("delete", old={"parent": HOST}, new=None), judged(HOST), WHOLE, ENDED).verdict.complete
 
 
 def test_after_a_refusal_the_engines_last_word_is_left_out() -> None:

@@ -30,9 +30,7 @@ def company(project: Project) -> Project:
     """A project with the pack of docs/policies.md, in which one image of the demo site is not approved."""
     for name, text in _BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         write(project, Path(name).name, text)
-    write(
-        project, "config.json", '{"edge-supply-chain-mandatory": {"more_registries": ["registry.example.com/models"]}}'
-    )
+    write(project, "config.json", '{"edge-resources-mandatory": {"more_registries": ["registry.example.com/models"]}}')
     replace_rules(project, '"docker.io/otel/", ', "")
     return project
 

@@ -14,7 +14,7 @@ from policies.pack import policies
 from policies.recorded import findings_of
 from policies.reference import PAGE
 from policies.rules import CATALOGUE, DEFAULT_SETTINGS, GROUPS, Resource, evaluate, evaluate_stack
-from policies.settings import SettingsError, load
+from policies.settings import POLICIES, TOGETHER
 from sitefile.problems import FileError, Problem
 from tests.policies.cases import base, put
 from tests.policies.test_recorded import TODAY, Recorded
@@ -82,19 +82,12 @@ def test_a_rule_of_the_program_still_counts_beside_own_ones(pack: Path) -> None:
     assert ("workload/no-host-namespaces", "mandatory") in found(pack, shares)
 
 
-def test_the_pack_has_policies_for_own_groups(pack: Path) -> None:
-    names = [policy.name for policy in policies(DEFAULT_SETTINGS, catalogue=catalogue_of(pack))]
-    assert {"edge-acme-mandatory", "edge-acme-advisory"} <= set(names)
-    assert names[-1] == "edge-waived-advisory"
-    assert len(names) == len(set(names))
-
-
-def test_settings_may_name_the_policies_of_own_groups_and_of_no_others(pack: Path) -> None:
-    config = pack / "config.json"
-    config.write_text('{"edge-acme-mandatory": "advisory"}')
-    assert load(config, catalogue_of(pack).groups) == DEFAULT_SETTINGS
-    with pytest.raises(SettingsError, match="edge-acme-mandatory is not a policy of this pack"):
-        load(config)
+def test_the_packs_policies_run_own_rules_too(pack: Path) -> None:
+    found = policies(DEFAULT_SETTINGS, catalogue=catalogue_of(pack))
+    assert [policy.name for policy in found] == list(POLICIES)
+    (mandatory, advisory) = (found[0], found[1])
+    assert "acme/approved-image" in str(mandatory.remediation_steps)
+    assert "acme/owner" in str(advisory.remediation_steps)
 
 
 def test_an_own_rule_can_be_waived(pack: Path) -> None:
@@ -151,7 +144,8 @@ def test_an_own_rule_about_the_whole_stack_sees_all_of_it(pack: Path) -> None:
     said = [found.rule for found in evaluate_stack([one, other], DEFAULT_SETTINGS, catalogue)]
     assert said.count("acme/one-namespace") >= 1
     assert "acme/one-namespace" not in [f.rule for f in evaluate_stack([one], DEFAULT_SETTINGS, catalogue)]
-    assert "edge-acme-stack-mandatory" in [policy.name for policy in policies(DEFAULT_SETTINGS, catalogue=catalogue)]
+    together = next(policy for policy in policies(DEFAULT_SETTINGS, catalogue=catalogue) if policy.name == TOGETHER)
+    assert "acme/" in str(together.remediation_steps)
 
 
 def test_a_stack_rule_that_fails_to_apply_is_a_mandatory_finding(pack: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from policies.pack import policies
-from policies.rules import DEFAULT_REGISTRIES, DEFAULT_SETTINGS, GROUPS, Settings, evaluate
-from policies.settings import SettingsError, load, policies_of
+from policies.rules import DEFAULT_REGISTRIES, DEFAULT_SETTINGS, Settings, evaluate
+from policies.settings import POLICIES, SettingsError, load
 from tests.policies.cases import base
 
 
@@ -29,16 +29,16 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         {
-            "edge-supply-chain-mandatory": {
+            "edge-resources-mandatory": {
                 "enforcementLevel": "mandatory",
                 "more_registries": ["registry.example.com"],
+                "mesh_key_hours": 48,
             },
-            "edge-network-mandatory": {"mesh_key_hours": 48},
             "all": "mandatory",
         },
     )
     assert load(path) == Settings((*DEFAULT_REGISTRIES, "registry.example.com"), 48)
-    only = written(tmp_path, {"edge-supply-chain-mandatory": {"registries": ["registry.example.com"]}})
+    only = written(tmp_path, {"edge-resources-mandatory": {"registries": ["registry.example.com"]}})
     assert load(only).registries == ("registry.example.com",)
 
 
@@ -47,29 +47,34 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     [
         ([], "expected a JSON object"),
         (
-            {"edge-network-mandatory": {"mesh_key_hours": "48"}},
-            "edge-network-mandatory: mesh_key_hours: expected a number",
+            {"edge-resources-mandatory": {"mesh_key_hours": "48"}},
+            "edge-resources-mandatory: mesh_key_hours: expected a number",
         ),
-        ({"edge-network-mandatory": {"mesh_key_hours": 0}}, "from 1 to 2160"),
-        ({"edge-supply-chain-mandatory": {"registries": ["", "a"]}}, "registries: expected a list"),
+        ({"edge-resources-mandatory": {"mesh_key_hours": 0}}, "from 1 to 2160"),
+        ({"edge-resources-mandatory": {"registries": ["", "a"]}}, "registries: expected a list"),
         (
-            {"edge-supply-chain-mandatory": {"registry": ["a"]}},
-            "config.json:1:34: registry is not a setting of edge-supply-chain-mandatory: did you mean registries",
-        ),
-        (
-            {"edge-supply-chain-mandtory": {"more_registries": []}},
-            "config.json:1:2: edge-supply-chain-mandtory is not a policy of this pack: did you mean edge-supply-chain",
+            {"edge-resources-mandatory": {"registry": ["a"]}},
+            "config.json:1:31: registry is not a setting of edge-resources-mandatory: did you mean registries",
         ),
         (
-            {"edge-supply-chain-mandatory": {"mesh_key_hours": 24}},
-            "mesh_key_hours is not a setting of edge-supply-chain",
+            {"edge-resources-mandtory": "advisory"},
+            "config.json:1:2: edge-resources-mandtory is not a policy of this pack: did you mean edge-resources-mand",
         ),
         (
-            {"edge-network-mandatory": {"enforcementLevel": "off"}},
+            {"edge-stack-mandatory": {"mesh_key_hours": 24}},
+            "mesh_key_hours is not a setting of edge-stack-mandatory",
+        ),
+        (
+            {"edge-supply-chain-mandatory": {"more_registries": []}},
+            "edge-supply-chain-mandatory is not a policy of this pack, and all settings are those of "
+            "edge-resources-mandatory",
+        ),
+        (
+            {"edge-resources-mandatory": {"enforcementLevel": "off"}},
             "enforcementLevel: expected one of advisory, mandatory",
         ),
         ({"all": "mandatry"}, "all: enforcementLevel: expected one of"),
-        ({"edge-network-mandatory": ["mesh_key_hours"]}, "expected an object of settings"),
+        ({"edge-resources-mandatory": ["mesh_key_hours"]}, "expected an object of settings"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, document: Any, said: str) -> None:
@@ -105,4 +110,4 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_policies_of_the_settings_are_those_of_the_pack() -> None:
-    assert {policy.name for policy in policies()} <= set(policies_of(GROUPS))
+    assert tuple(policy.name for policy in policies()) == POLICIES

@@ -100,7 +100,10 @@ def test_the_settings_of_the_policies_satisfy_their_schema() -> None:
     document = json.loads((PROJECT_ROOT / "policies/config.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft7Validator.check_schema(document)
     settings = json.loads((PROJECT_ROOT / "policies/config.json").read_text(encoding="utf-8"))
-    every_level = {"all": "advisory", "edge-network-mandatory": {"enforcementLevel": "disabled", "mesh_key_hours": 12}}
+    every_level = {
+        "all": "advisory",
+        "edge-resources-mandatory": {"enforcementLevel": "disabled", "mesh_key_hours": 12},
+    }
     for valid in (settings, {}, {"$schema": "config.schema.json", **every_level}):
         assert _complaints(jsonschema.Draft7Validator(document), valid) == []
 
@@ -133,7 +136,7 @@ def test_every_shared_file_satisfies_its_schema_and_names_it(name: str, data: Pa
         ("components/inference/triton/models.schema.json", {"x": {"backend": "onnx"}}, "onnx"),
         ("policies/waivers.schema.json", {"waivers": [{"rule": "network/mtls-strict"}]}, "reason"),
         ("policies/waivers.schema.json", {"waivers": [{"site": "demo"}]}, "site"),
-        ("policies/config.schema.json", {"edge-network-mandatory": {"mesh_key_hours": 9000}}, "not valid"),
+        ("policies/config.schema.json", {"edge-resources-mandatory": {"mesh_key_hours": 9000}}, "not valid"),
         ("policies/config.schema.json", {"edge-netwrok-mandatory": "advisory"}, "netwrok"),
     ],
 )
