@@ -21,7 +21,7 @@ from lab.hosts.lab import Lab
 from lab.hosts.system import LabError
 from lab.providers.serving import LabProviders
 from lab.stack import Stack, new_stack
-from lab.waivers import OF_CHARTS, WAIVERS
+from lab.waivers import waivers_of
 
 
 @dataclass
@@ -63,8 +63,7 @@ class Site(Stack):
             "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
             "os": {"distribution": "debian", "disk": "none"},
         }
-        of_charts = OF_CHARTS if changes.get("gitops") else ()
-        waived = {"waivers": [*WAIVERS, *of_charts]} if "k3s" in changes else {}
+        waived = {"waivers": waivers_of(changes)} if "k3s" in changes else {}
         self.file.write_text(yaml.safe_dump({**site, **waived, **changes}, sort_keys=False))
 
     def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ from lab.inference import client
 from lab.inference import site as model
 from lab.kubernetes.build import PROBE_IMAGE
 from lab.outside import Outside, outside
-from lab.waivers import OF_CHARTS, WAIVERS
+from lab.waivers import waivers_of
 
 SERVER, AGENTS = "a", ("b", "c")
 NAMES = (SERVER, *AGENTS)
@@ -96,7 +96,7 @@ class Whole:
             "hosts": hosts,
             "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
             "os": {"distribution": "debian", "disk": "none"},
-            "waivers": [*WAIVERS, *(OF_CHARTS if {**self.world.blocks, **changes}.get("gitops") else ())],
+            "waivers": waivers_of({**self.world.blocks, **changes}),
             **self.world.blocks,
             **changes,
         }

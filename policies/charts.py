@@ -191,7 +191,7 @@ def _judged(
             objects = max(objects, len(resources))
             for resource in resources:
                 for subject in subjects(resource, settings):
-                    images |= dict.fromkeys(_images(subject.held.pods, subject.images))
+                    images |= dict.fromkeys(subject.image_names)
             for found in evaluate_stack(resources, settings, catalogue):
                 if found.rule not in _LIVE:
                     place = found.urn.rpartition("#")[2]
@@ -208,16 +208,6 @@ def _judged(
         rules=frozenset(rule.id for rule in catalogue),
         findings=tuple(findings),
     )
-
-
-def _images(pods: Iterable[Any], alone: Iterable[Any]) -> Iterator[str]:
-    for pod in pods:
-        for container in pod.containers:
-            if not isinstance(container, HiddenError) and isinstance(container.node.peek("image"), str):
-                yield container.node.peek("image")
-    for node in alone:
-        if isinstance(node.value, str):
-            yield node.value
 
 
 def _fetched(chart: Chart, sources: Mapping[str, str], helm: str, root: Path, folder: Path) -> Path:

@@ -18,10 +18,10 @@ from edge.run.judging import policies_of
 from edge.run.program import recorded_site
 from policies.charts import charts_of
 from policies.recorded import resource_of
-from policies.rules import HiddenError, Resource, Settings
+from policies.rules import Resource, Settings
 from policies.rules.charts import verdict_of
+from policies.rules.images import parse_image
 from policies.rules.subject import Subject, subjects
-from policies.rules.supply_chain import parse_image
 from stacks.catalogue import catalogue
 from stacks.parts import software
 from stacks.project import DISTRIBUTION
@@ -110,7 +110,7 @@ def _items(spec: SiteSpec, resources: Sequence[Resource], root: Path) -> Iterato
         )
     for resource in resources:
         for subject in subjects(resource, settings):
-            for image in _images_of(subject):
+            for image in subject.image_names:
                 yield _image(image, _place(subject))
     yield from _charts(resources, settings)
 
@@ -129,18 +129,6 @@ def _charts(resources: Sequence[Resource], settings: Settings) -> Iterator[Item]
         )
         for image in verdict.images if verdict else ():
             yield _image(image, place)
-
-
-def _images_of(subject: Subject) -> Iterator[str]:
-    try:
-        nodes = [*subject.images]
-        for pod in subject.pods:
-            nodes += [one.node.get("image") for one in pod.containers if not isinstance(one, HiddenError)]
-            nodes += [volume.get("image", "reference") for volume in pod.each_volume()]
-        yield from (node.value for node in nodes if isinstance(node.value, str))
-    except HiddenError:
-        # The policies refuse what they cannot see, with its place.
-        return
 
 
 def _image(reference: str, place: str) -> Item:

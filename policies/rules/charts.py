@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.rules.chart_records import Review, Verdict
+from policies.rules.images import is_allowed
 from policies.rules.kinds import Kind
 from policies.rules.manifest_text import parsed
 from policies.rules.model import UNKNOWN, HiddenError, Settings, Violation
@@ -202,7 +203,7 @@ def repository_problems(kind: Kind, root: Node, settings: Settings) -> Iterator[
             yield Violation(node.path, "is an address without encryption: anyone on the way decides what is installed")
         elif "@" in rest.split("/")[0]:
             yield Violation(node.path, "holds a name or password")
-        elif not any(f"{rest}/".startswith(f"{allowed.rstrip('/')}/") for allowed in settings.registries):
+        elif not is_allowed(rest, settings.registries):
             yield Violation(node.path, "is not in a registry or repository that is allowed")
 
 

@@ -56,6 +56,29 @@ class Subject:
         chart = Node(None, None, "chart")
         return (*self.held.images, *(Node(image, chart, image) for image in (recorded.images if recorded else ())))
 
+    def each_image(self) -> Iterator[Node | HiddenError]:
+        """Every image: of containers, mounted as a volume, or named alone; an error in place of each that is hidden."""
+        try:
+            pods, alone = self.pods, self.images
+        except HiddenError as error:
+            yield error
+            return
+        for pod in pods:
+            for container in pod.containers:
+                if isinstance(container, HiddenError):
+                    yield container
+                elif not container.patch or container.node.get("image").present:
+                    yield container.node.get("image")
+            if not pod.loose:
+                yield from _mounted(pod)
+        yield from alone
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Every image whose name can be seen."""
+        nodes = (node for node in self.each_image() if not isinstance(node, HiddenError))
+        return tuple(node.value for node in nodes if isinstance(node.value, str))
+
     @property
     def chart(self) -> Chart | None:
         """The chart that it installs. Raises ``HiddenError``."""
@@ -104,6 +127,16 @@ class Subject:
         if marked is None:
             return None
         return any(path == secret or path.startswith((f"{secret}.", f"{secret}[")) for secret in marked)
+
+
+def _mounted(pod: Pod) -> Iterator[Node | HiddenError]:
+    """Images that a pod mounts as volumes."""
+    try:
+        for volume in pod.each_volume():
+            if volume.get("image").present:
+                yield volume.get("image", "reference")
+    except HiddenError as error:
+        yield error
 
 
 def _entry(value: Any, step: str | int) -> Any:

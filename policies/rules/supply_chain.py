@@ -4,69 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from policies.rules import flux_sources
 from policies.rules.downloads import unchecked_downloads
 from policies.rules.flux_sources import OPERATOR, SOURCES
 from policies.rules.frameworks import cis_kubernetes, top_ten
+from policies.rules.images import is_allowed, parse_image
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, HiddenError, Violation
-from policies.rules.pods import Pod, may_hold_pods
+from policies.rules.pods import may_hold_pods
 from policies.rules.rule import Check, Rule, attempt, hidden
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
 _RELEASES = "helm.toolkit.fluxcd.io"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _EXACT = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 
 _SCRIPTS = ("create", "update", "delete")
 
 
-class Image(NamedTuple):
-    """A parsed image reference."""
-
-    repository: str
-    """Registry and path, with the registry that a container runtime fills in."""
-
-    tag: str
-    digest: str
-
-
-def parse_image(reference: str) -> Image:
-    """Parses any text as a container runtime would."""
-    rest, _, digest = reference.partition("@")
-    head, slash, tail = rest.rpartition("/")
-    name, _, tag = tail.partition(":")
-    path = f"{head}{slash}{name}"
-    first, slash, _ = path.partition("/")
-    if not slash:
-        path = f"docker.io/library/{path}"
-    elif "." not in first and ":" not in first and first != "localhost":
-        path = f"docker.io/{path}"
-    return Image(path, tag, digest)
-
-
 def _each_image(check: Callable[[Subject, Node, str], Iterator[Violation]]) -> Check:
     """A check of every image: of containers, mounted as a volume, or named alone in a custom resource."""
 
     def over(subject: Subject) -> Iterator[Violation]:
-        for pod in subject.pods:
-            for container in pod.containers:
-                if isinstance(container, HiddenError):
-                    yield hidden(container)
-                elif not container.patch or container.node.get("image").present:
-                    yield from attempt(judge(subject, container.node.get("image")))
-            yield from attempt(volumes(subject, pod))
-        for image in subject.images:
-            yield from attempt(judge(subject, image))
-
-    def volumes(subject: Subject, pod: Pod) -> Iterator[Violation]:
-        for volume in pod.each_volume():
-            if volume.get("image").present and not pod.loose:
-                yield from attempt(judge(subject, volume.get("image", "reference")))
+        for image in subject.each_image():
+            if isinstance(image, HiddenError):
+                yield hidden(image)
+            else:
+                yield from attempt(judge(subject, image))
 
     def judge(subject: Subject, image: Node) -> Iterator[Violation]:
         yield from check(subject, image, image.text() or "")
@@ -75,13 +41,12 @@ def _each_image(check: Callable[[Subject, Node, str], Iterator[Violation]]) -> C
 
 
 def _image_digest(_: Subject, node: Node, reference: str) -> Iterator[Violation]:
-    if _DIGEST.fullmatch(parse_image(reference).digest) is None:
+    if not parse_image(reference).pinned:
         yield Violation(node.path, "has no sha256 digest")
 
 
 def _registry_allowlist(subject: Subject, node: Node, reference: str) -> Iterator[Violation]:
-    repository = f"{parse_image(reference).repository}/"
-    if not any(repository.startswith(f"{allowed.rstrip('/')}/") for allowed in subject.settings.registries):
+    if not is_allowed(parse_image(reference).repository, subject.settings.registries):
         yield Violation(node.path, "comes from a registry, or a part of one, that is not allowed")
 
 

@@ -99,6 +99,29 @@ def test_a_kustomization_is_judged_as_kustomize_renders_it(edge: Any, tmp_path: 
         assert found["file"].endswith("base/app.yaml")
 
 
+@pytest.mark.parametrize(
+    ("entry", "rule"),
+    [
+        ({"newName": "evil.example.com/tritonserver"}, "supply-chain/registry-allowlist"),
+        ({"newTag": "26.08-py3"}, "supply-chain/image-digest"),
+    ],
+)
+def test_an_image_that_a_kustomization_rewrites_is_judged_as_it_will_run(
+    edge: Any, tmp_path: Path, entry: dict[str, str], rule: str
+) -> None:
+    written(tmp_path / "app.yaml", GOOD)
+    images = [{"name": "nvcr.io/nvidia/tritonserver", **entry}]
+    kustomization = {"resources": ["app.yaml"], "images": images}
+    written(tmp_path / "kustomization.yaml", kustomization)
+    result = edge(".", "--json")
+    assert result.exit_code == 1
+    assert {finding["rule"] for finding in json.loads(result.stdout)["findings"]} == {rule}
+    # Where nobody renders it, the rewrite itself is judged.
+    named = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", **kustomization}
+    result = edge("-", "--json", stdin=yaml.safe_dump(named))
+    assert {finding["rule"] for finding in json.loads(result.stdout)["findings"]} == {"supply-chain/image-rewrite"}
+
+
 def test_what_kustomize_says_of_an_objects_origin_is_no_part_of_the_object(
     edge: Any, tmp_path: Path, program: Path
 ) -> None:
