@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from policies.rules import pod_security
 from policies.rules.frameworks import NETWORK_CHAPTER, POD_CHAPTER, cis_kubernetes, top_ten
+from policies.rules.images import parse_image
 from policies.rules.kinds import Kind
-from policies.rules.model import Violation
+from policies.rules.model import HiddenError, Violation
+from policies.rules.pod_security import in_user_namespace
 from policies.rules.pods import Container, Pod, is_workload, may_hold_pods
-from policies.rules.rule import Rule, each_container, each_pod
+from policies.rules.rule import Rule, attempt, each_container, each_pod, hidden
 from policies.rules.subject import Subject
+from policies.rules.tree import Node
 
 _CONCEPTS = "https://kubernetes.io/docs/concepts"
 
@@ -29,6 +32,68 @@ def _requests_and_limits(pod: Pod, container: Container) -> Iterator[Violation]:
     for name, kinds in (("cpu", ("requests", "limits")), ("memory", ("requests", "limits")), ("memory", ("limits",))):
         if not any(of.get(kind, name).present for of in (resources, shared) for kind in kinds):
             yield Violation(resources.get(kinds[0], name).path, "is not set, neither here nor for the pod")
+
+
+_FIRST_HIGH_USER = 10_000
+_USERS_OF_IMAGES: Mapping[str, int] = {"nvidia/tritonserver": 1000}
+"""The one exception: the files of Triton's image belong to its own user, as whom the program runs it. Another one would
+restart the models of every live site."""
+
+
+def _high_user(subject: Subject) -> Iterator[Violation]:
+    for pod in subject.pods:
+        if not pod.windows and not in_user_namespace(pod, subject.settings):
+            yield from attempt(_users_of(pod))
+
+
+def _users_of(pod: Pod) -> Iterator[Violation]:
+    shared = pod.security.get("runAsUser")
+    users: dict[str, Node] = {}
+    for container in pod.containers:
+        if isinstance(container, HiddenError):
+            yield hidden(container)
+            continue
+        own = container.security.get("runAsUser")
+        if own.present or shared.present:
+            user = own if own.present else shared
+            image = container.node.peek("image")
+            if not (isinstance(image, str) and _user_of_image(image) == user.number()):
+                users[user.path] = user
+        elif not pod.patch and not container.patch:
+            yield Violation(own.path, "is not set, neither here nor for the pod: the image decides")
+    if not pod.containers:
+        users[shared.path] = shared
+    for path, user in users.items():
+        # Root is refused by `workload/non-root`.
+        if 0 < (user.number() or 0) < _FIRST_HIGH_USER:
+            yield Violation(path, f"is below {_FIRST_HIGH_USER}, where the accounts of a host are")
+
+
+def _user_of_image(image: str) -> int | None:
+    repository = parse_image(image).repository
+    return next((user for name, user in _USERS_OF_IMAGES.items() if repository.endswith(f"/{name}")), None)
+
+
+def _disk_limit(pod: Pod, container: Container) -> Iterator[Violation]:
+    """Who writes to the disk of a host has a limit. Logs are rotated by the kubelet, and volumes have a limit of their
+    own where they have a `sizeLimit`."""
+    if pod.patch or container.patch or pod.windows or container.list_name == "ephemeralContainers":
+        return
+    limit = container.node.get("resources", "limits", "ephemeral-storage")
+    if limit.present:
+        return
+    mounted = {mount.get("name").text() for mount in container.node.get("volumeMounts").each()}
+    boundless = {
+        volume.get("name").text()
+        for volume in pod.each_volume()
+        if volume.get("emptyDir").present
+        and volume.get("emptyDir", "medium").text() != "Memory"
+        and not volume.get("emptyDir", "sizeLimit").present
+    }
+    if not container.security.get("readOnlyRootFilesystem").flag():
+        yield Violation(limit.path, "is not set, and the container writes to its root file system")
+    elif mounted & boundless:
+        yield Violation(limit.path, "is not set, and the container writes to an emptyDir without a sizeLimit")
 
 
 def _probes(pod: Pod, container: Container) -> Iterator[Violation]:
@@ -100,6 +165,32 @@ RULES = (
         url=f"{_CONCEPTS}/configuration/manage-resources-containers/",
         applies=may_hold_pods,
         check=each_container(_requests_and_limits),
+        references=(*top_ten("K01"), *NETWORK_CHAPTER),
+    ),
+    Rule(
+        id="workload/high-user",
+        level="advisory",
+        severity="low",
+        title="Every container runs as a user whose number no account of a host has.",
+        why="A process that leaves its container has the files and processes of the host's account with its number: on "
+        "Fedora CoreOS and Flatcar, 1000 or 500 is `core`, who may become root.",
+        remedy=f"Set `runAsUser` to {_FIRST_HIGH_USER} or more, for the pod or the container.",
+        url=f"{_CONCEPTS}/security/application-security-checklist/",
+        applies=may_hold_pods,
+        check=_high_user,
+        references=(*top_ten("K01"), *POD_CHAPTER),
+    ),
+    Rule(
+        id="workload/ephemeral-storage",
+        level="advisory",
+        severity="low",
+        title="Every container that writes to the disk of a host has a limit there.",
+        why="A full disk makes the kubelet evict other pods, and stops etcd.",
+        remedy="Set `resources.limits.ephemeral-storage`, which is then the request too; or make the root file system "
+        "read-only and give each emptyDir a `sizeLimit`.",
+        url=f"{_CONCEPTS}/configuration/manage-resources-containers/#local-ephemeral-storage",
+        applies=may_hold_pods,
+        check=each_container(_disk_limit),
         references=(*top_ten("K01"), *NETWORK_CHAPTER),
     ),
     Rule(
