@@ -13,8 +13,11 @@ _MOST: dict[int, int] = {4: 2**24, 6: 2**96}
 """More public addresses than this belong to nobody in particular: a /8, or a provider's /32 of IPv6."""
 
 
-def world(places: Iterable[Node]) -> Iterator[Violation]:
-    """A violation where the networks at ``places`` admit the Internet: one by one, or all of them together."""
+def world(places: Iterable[Node], does: str = "admits") -> Iterator[Violation]:
+    """A violation where the networks at ``places`` are the Internet: one by one, or all of them together.
+
+    ``does`` says what the rule does with it.
+    """
     total: dict[int, int] = {4: 0, 6: 0}
     last: Node | None = None
     wide = False
@@ -27,13 +30,13 @@ def world(places: Iterable[Node]) -> Iterator[Violation]:
             yield Violation(place.path, "is not a network such as 10.20.0.0/16")
             wide = True
         elif public > _MOST[family]:
-            yield Violation(place.path, "admits the whole Internet, or a large part of it")
+            yield Violation(place.path, f"{does} the whole Internet, or a large part of it")
             wide = True
         else:
             total[family] += public
             last = place
     if not wide and last is not None and any(total[family] > most for family, most in _MOST.items()):
-        yield Violation(last.path, "admits, with the networks before it, a large part of the Internet")
+        yield Violation(last.path, f"{does}, with the networks before it, a large part of the Internet")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -37,6 +37,18 @@ _INGRESS: Mapping[_Service, str] = {
 }
 """Where each kind keeps its rules for incoming traffic; nothing: it is one rule itself."""
 
+_PREFIX_LISTS: frozenset[_Service] = frozenset((("ec2", "ManagedPrefixList"), ("ec2", "ManagedPrefixListEntry")))
+"""Networks by name. A rule has the list's id, which no preview knows, so the list itself is judged."""
+
+_EGRESS: Mapping[_Service, str] = {
+    ("ec2", "SecurityGroup"): "egress",
+    ("ec2", "DefaultSecurityGroup"): "egress",
+    ("ec2", "SecurityGroupRule"): "",
+    ("vpc", "SecurityGroupEgressRule"): "",
+    ("ec2", "SecurityGroupEgressRule"): "",
+}
+"""The same for outgoing traffic, but for network ACLs: they know no connections, and must let answers out."""
+
 _MACHINES: frozenset[_Service] = frozenset(
     (
         ("ec2", "Instance"),
@@ -83,6 +95,10 @@ def _key(kind: Kind) -> _Service:
 
 
 def _no_open_ingress(subject: Subject) -> Iterator[Violation]:
+    if _key(subject.kind) in _PREFIX_LISTS:
+        entries = subject.get("entries").each() if subject.kind.name == "ManagedPrefixList" else (subject.root,)
+        yield from world(entry.get("cidr") for entry in entries)
+        return
     where = _INGRESS[_key(subject.kind)]
     if where:
         rules = list(subject.get(where).each())
@@ -92,6 +108,18 @@ def _no_open_ingress(subject: Subject) -> Iterator[Violation]:
         rules = [] if subject.get("type").text() == "egress" else [subject.root]
     for rule in rules:
         yield from attempt(_open_rule(rule))
+
+
+def _no_open_egress(subject: Subject) -> Iterator[Violation]:
+    where = _EGRESS[_key(subject.kind)]
+    if where:
+        rules = list(subject.get(where).each())
+    elif subject.kind.name == "SecurityGroupRule":
+        rules = [subject.root] if subject.get("type").text() == "egress" else []
+    else:
+        rules = [subject.root]
+    for rule in rules:
+        yield from attempt(world(_cidrs(rule), "leads to"))
 
 
 def _open_rule(rule: Node) -> Iterator[Violation]:
@@ -202,7 +230,11 @@ _DISK_KINDS = _of(_ENCRYPTED, _MACHINES)
 
 
 def _filters_traffic(kind: Kind) -> bool:
-    return kind.provider == "aws" and _key(kind) in _INGRESS
+    return kind.provider == "aws" and (_key(kind) in _INGRESS or _key(kind) in _PREFIX_LISTS)
+
+
+def _filters_what_leaves(kind: Kind) -> bool:
+    return kind.provider == "aws" and _key(kind) in _EGRESS
 
 
 def _is_machine(kind: Kind) -> bool:
@@ -229,8 +261,21 @@ RULES = (
         url=f"{_VPC}/security-group-rules.html",
         applies=_filters_traffic,
         check=_no_open_ingress,
-        about="security groups and their rules, network ACLs",
+        about="security groups and their rules, network ACLs, managed prefix lists",
         references=cis_aws("5.1", "5.2", "5.3"),
+    ),
+    Rule(
+        id="aws/no-open-egress",
+        level="advisory",
+        severity="medium",
+        title="No security group lets a machine reach the whole Internet.",
+        why="A program that was broken into fetches its tools and sends away what it has found, to wherever it likes.",
+        remedy="In a site file, list what the site needs in `place.egress_cidrs`; in your own code, name the networks, "
+        "prefix lists or endpoints of a VPC that the machines need.",
+        url=f"{_VPC}/security-group-rules.html",
+        applies=_filters_what_leaves,
+        check=_no_open_egress,
+        about="security groups and their rules",
     ),
     Rule(
         id="aws/imds-v2",

@@ -20,6 +20,7 @@ def test_every_rule_is_on_the_page_with_its_level_and_remedy() -> None:
 NO_FRAMEWORK = {
     "aws/allowed-regions",
     "aws/judged-provider",
+    "aws/no-open-egress",
     "aws/no-secret-in-user-data",
     "aws/s3-encrypted",
     "aws/tags",
