@@ -273,7 +273,8 @@ def test_a_namespace_without_a_network_policy_fails_the_preview_before_its_clust
 
 
 def test_a_network_policy_in_an_unknown_namespace_does_not_silence_the_stack_rule(preview: Run) -> None:
-    done = preview([of(namespace("apps")), of(default_deny("apps"), namespace="unknown")], program=_CLUSTER)
+    made = (of(namespace("apps")), of(default_account("apps")), of(default_deny("apps"), namespace="unknown"))
+    done = preview([*made], program=_CLUSTER)
     stack = [(level, message) for policy, level, message in done.violations if policy == "edge-stack-mandatory"]
     ((level, message),) = stack
     assert level == "mandatory"
