@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from edge.show.pull_request import LIMIT, MARK, PullRequest, SiteChange, comment
 from tests.edge.clones import Clone
@@ -197,6 +198,29 @@ def test_three_sites_of_a_pull_request_one_changed_one_broken_one_deleted(clone:
     text = (clone.root / "comment.md").read_text()
     assert "stacks/sites/store-madrid.yaml:2:1" in text.replace("\\", "")
     assert "prod changes" in text
+
+
+@pytest.mark.engine
+def test_a_finding_that_a_company_waives_is_shown_with_the_waiver_and_refuses_nothing(clone: Clone) -> None:
+    clone.replace("stacks/sites/demo.yaml", "k3s: {}", "k3s: {flannel_backend: host-gw}")
+    done = clone.edge("pr", "--base", "HEAD", "--json")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["refused"] == ["demo"]
+    waiver = {"rule": "network/mtls-strict", "sites": ["demo"], "expires": "2999-12-31"}
+    waiver |= {"reason": "this hall has a network of its own", "owner": "platform"}
+    (clone.root / "policies" / "waivers.yaml").write_text(yaml.safe_dump({"waivers": [waiver]}))
+    done = clone.edge("pr", "--base", "HEAD", "--json", "--out", "comment.md")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["refused"] == []
+    (demo,) = (one for one in document["sites"] if one["site"] == "demo")
+    (finding,) = (one for one in demo["preview"]["policies"] if one["level"] == "waived")
+    assert finding["rule"] == "network/mtls-strict"
+    text = (clone.root / "comment.md").read_text()
+    assert "Policies: refused" not in text
+    (said,) = re.findall(r"(?s)<summary>Policies: waived: 1</summary>(.*?)</details>", text)
+    for word in ("flannel", "this hall has a network of its own", "platform", "2999-12-31", "(demo)"):
+        assert word in said.replace("\\", ""), said
 
 
 @pytest.mark.engine
