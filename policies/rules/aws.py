@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from policies.rules import aws_account, buckets, iam
 from policies.rules.addresses import world
-from policies.rules.frameworks import cis_aws
+from policies.rules.frameworks import cis_aws, nist
 from policies.rules.iam import service_of
 from policies.rules.kinds import Kind
 from policies.rules.model import Violation
@@ -276,6 +276,7 @@ RULES = (
         applies=_filters_what_leaves,
         check=_no_open_egress,
         about="security groups and their rules",
+        references=nist("SC-7(5)"),
     ),
     Rule(
         id="aws/imds-v2",
@@ -328,6 +329,7 @@ RULES = (
         applies=_is_machine,
         check=_no_secret_in_user_data,
         about="EC2 Instance, SpotInstanceRequest, LaunchTemplate, LaunchConfiguration",
+        references=nist("IA-5(7)"),
     ),
     *buckets.RULES,
     *iam.RULES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from policies.rules.frameworks import nist
 from policies.rules.iam import service_of
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
@@ -128,6 +129,7 @@ RULES = (
         applies=_has_region,
         check=_regions,
         about="every AWS resource and provider",
+        references=nist("SA-9(5)"),
     ),
     Rule(
         id="aws/judged-provider",
@@ -156,5 +158,6 @@ STACK_RULES = (
         applies=_is_tagged,
         check=_tags,
         about="AWS resources that cost money, hold data or grant rights (whole stack)",
+        references=nist("CM-8"),
     ),
 )

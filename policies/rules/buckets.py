@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from policies.rules.frameworks import cis_aws
+from policies.rules.frameworks import cis_aws, nist
 from policies.rules.iam import service_of
 from policies.rules.kinds import Kind
 from policies.rules.model import UNKNOWN, Violation
@@ -148,5 +148,6 @@ STACK_RULES = (
         applies=_bucket_and(_ENCRYPTIONS),
         check=_has(_ENCRYPTIONS, "has no BucketServerSideEncryptionConfiguration"),
         about="S3 Bucket, with BucketServerSideEncryptionConfiguration (whole stack)",
+        references=nist("SC-28(1)"),
     ),
 )

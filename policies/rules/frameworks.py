@@ -13,6 +13,7 @@ def _sections(framework: str) -> Callable[..., tuple[Reference, ...]]:
 
 cis_kubernetes = _sections("CIS Kubernetes 1.10")
 cis_aws = _sections("CIS AWS Foundations 3.0")
+nist = _sections("NIST SP 800-53 Rev. 5")
 nsa = _sections("NSA/CISA Kubernetes Hardening Guide 1.2")
 """Sections: the titles of its chapters."""
 top_ten = _sections("OWASP Kubernetes Top Ten 2022")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from policies.rules.frameworks import nist
 from policies.rules.kinds import Kind
 from policies.rules.model import Violation
 from policies.rules.rule import Rule
@@ -50,5 +51,6 @@ RULES = (
         applies=_runs_on_a_host,
         check=_pinned_host_key,
         about="command:remote:Command, CopyToRemote, CopyFile",
+        references=nist("IA-3"),
     ),
 )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from policies.rules.frameworks import nist
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
 from policies.rules.patterns import decoded
@@ -181,6 +182,7 @@ RULES = (
         why="A stolen machine would give away the cluster's tokens, keys and data.",
         remedy="Write `os: {disk: luks-tpm2}` and install the host anew.",
         url=_DISK,
+        references=nist("SC-28(1)"),
     ),
     _rule(
         id="host/no-inline-disk-key",
@@ -194,6 +196,7 @@ RULES = (
         applies=_may_hold_disk_key,
         about="command:remote:Command, aws:ec2/instance:Instance, aws:ec2/launchTemplate:LaunchTemplate",
         unknown="warns",
+        references=nist("SC-12"),
     ),
     _rule(
         id="host/secure-boot",
@@ -203,6 +206,7 @@ RULES = (
         why="A host that cannot have it is refused by its own gate, or does not boot after an update.",
         remedy="Write `os: {distribution: fedora-coreos}` for a signed system, or `os: {secure_boot: false}`.",
         url="https://docs.fedoraproject.org/en-US/fedora-coreos/",
+        references=nist("SI-7(9)"),
     ),
     _rule(
         id="host/os-updates",
@@ -210,6 +214,7 @@ RULES = (
         title="The operating system updates itself, and reboots in a window only.",
         why="A site that nobody visits keeps every known hole otherwise, or goes down in the middle of a shift.",
         remedy='Write `os: {updates: {window: "Sun 02:00", hours: 2}}`.',
+        references=nist("SI-2"),
     ),
     _rule(
         id="host/os-updates-set",
@@ -220,6 +225,7 @@ RULES = (
         why="On Debian and Jetson Linux it does not: a host there has the updates that its image was set up with.",
         remedy="Set up unattended-upgrades with a reboot time on the image, or use `distribution: flatcar` or "
         "`fedora-coreos`.",
+        references=nist("SI-2"),
     ),
     _rule(
         id="host/kubelet-sysctls",
@@ -235,6 +241,7 @@ RULES = (
         title="What a host is said to be is looked for on it, before anything is installed.",
         why="A machine that somebody has put in the place of another one would get the tokens of the cluster.",
         remedy="Keep the host's pinned `host_key` and its gate (`<host>-facts`), as the component makes them.",
+        references=nist("IA-3"),
     ),
 )
 
@@ -250,5 +257,6 @@ STACK_RULES = (
         applies=_is_host,
         check=_agrees_with_facts,
         about=_ABOUT,
+        references=nist("SC-28(1)", "SI-7(9)"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.rules.frameworks import BASELINE, NETWORK_CHAPTER, cis_kubernetes, top_ten
+from policies.rules.frameworks import BASELINE, NETWORK_CHAPTER, cis_kubernetes, nist, top_ten
 from policies.rules.kinds import Kind
 from policies.rules.model import Violation
 from policies.rules.pods import Container, Pod, is_workload, may_hold_pods
@@ -309,5 +309,6 @@ RULES = (
         applies=_is_mesh_key,
         check=_mesh_key,
         about="tailscale:index/tailnetKey:TailnetKey, edge:index:Tailscale",
+        references=nist("IA-5"),
     ),
 )

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from policies.rules.frameworks import nist
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
 from policies.rules.rule import Reference, Rule, attempt
@@ -226,6 +227,7 @@ RULES = (
         applies=_is_k3s,
         about="edge:index:K3s",
         check=_datastore_backup,
+        references=nist("CP-9"),
     ),
     _rule(
         id="site/telemetry-queue",
