@@ -119,7 +119,7 @@ class RegistryMirror(Spec):
     """Where images of one registry are pulled from instead."""
 
     endpoints: Annotated[tuple[HttpsUrl, ...], Field(min_length=1)]
-    """Mirrors, tried in this order."""
+    """Mirrors, tried in this order. The policies must allow them as registries (`more_registries`)."""
 
     rewrite: dict[str, str] = {}
     """Regular expression on the repository path -> its replacement."""
