@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lab.hosts.host import LabHost
+from lab.hosts.system import LabError, wait_until
 
 _SETTINGS = "/etc/rancher/k3s/config.yaml.d/90-test.yaml"
 
@@ -52,6 +53,13 @@ class Unit:
 
     def said(self, pattern: str, mark: str) -> bool:
         return any(re.search(pattern, line) for line in self.since(mark))
+
+    def wait_said(self, pattern: str, mark: str, *, seconds: float = 120) -> None:
+        """Returns when the unit has written ``pattern`` after ``mark``. If it does not, the error has what it wrote."""
+        try:
+            wait_until(lambda: self.said(pattern, mark), f"`{pattern}` of {self.name}", deadline_s=seconds, poll_s=0.5)
+        except LabError as error:
+            raise LabError("\n".join([str(error), f"{self.name}, after the mark:", *self.since(mark)[-60:]])) from None
 
     def flags(self, program: str) -> set[str]:
         """With which flags (without the dashes) K3s says that it last started a part of Kubernetes."""

@@ -94,12 +94,7 @@ def test_an_agent_with_a_wrong_token_waits(one: Site) -> None:
 def test_a_short_token_is_trusted_and_k3s_says_so(one: Site) -> None:
     agent = Unit(one.host("b"), "k3s-agent")
     with agent.told({"token": AGENT_TOKEN, "token-file": ""}) as mark:
-        wait_for(
-            "it says what it trusts",
-            lambda: agent.said(
-                "Cluster CA certificate is not trusted .*, but the token does not include a CA hash", mark
-            ),
-        )
+        agent.wait_said("Cluster CA certificate is not trusted .*, but the token does not include a CA hash", mark)
     one.script("a", one.plan("b").wait_ready)
 
 
@@ -118,10 +113,7 @@ def test_a_token_with_the_hash_is_compared_with_the_ca_that_answers(one: Site) -
         one.script("a", one.plan("b").wait_ready)
         assert not agent.said("does not include a CA hash", mark)
     with agent.told({"token": f"K10{'0' * 64}::node:{AGENT_TOKEN}", "token-file": ""}) as mark:
-        wait_for(
-            "it sees another CA",
-            lambda: agent.said("token CA hash does not match the Cluster CA certificate hash", mark),
-        )
+        agent.wait_said("token CA hash does not match the Cluster CA certificate hash", mark)
     one.script("a", one.plan("b").wait_ready)
 
 

@@ -67,7 +67,7 @@ def test_a_server_whose_seed_leads_to_itself_listens_and_asks_itself_for_ever(th
     with Balancer(gateway, [three.host(name).address for name in ("c", "a")]):
         join(three, "c", f"https://{gateway}:6443")
         mark = c.restart()
-        wait_for("c asks itself", lambda: c.said("failed to get etcd MemberList", mark), seconds=180)
+        c.wait_said("failed to get etcd MemberList", mark, seconds=180)
         assert port_answers(three, "c"), "it listens before it has joined"
         assert (c.state, c.restarts) == ("activating", 0)
         assert members(three, "a") == ["lab-a", "lab-b"]
@@ -84,10 +84,7 @@ def test_settings_that_servers_share_are_compared_when_one_joins(three: Site) ->
     three.kubectl("delete", "node", "lab-c", "--wait=true")
     c = Unit(three.host("c"))
     with c.told({"secrets-encryption-provider": "aescbc"}) as mark:
-        wait_for(
-            "c is refused",
-            lambda: c.said("critical configuration value mismatch between servers: secrets-encryption-provider", mark),
-        )
+        c.wait_said("critical configuration value mismatch between servers: secrets-encryption-provider", mark)
     wait_for("c has joined", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
     wait_for("c answers", lambda: answers(three, "c"), seconds=180)
 
@@ -96,7 +93,7 @@ def test_a_new_server_under_a_name_that_is_still_a_member_is_refused(three: Site
     forget_datastore(three, "c")
     c = Unit(three.host("c"))
     mark = c.restart()
-    wait_for("c is refused", lambda: c.said("etcd cluster join failed: duplicate node name found", mark), seconds=120)
+    c.wait_said("etcd cluster join failed: duplicate node name found", mark)
     three.kubectl("delete", "node", "lab-c", "--wait=true")
     wait_for("c has joined", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
     wait_for("c answers", lambda: answers(three, "c"), seconds=180)
@@ -106,7 +103,7 @@ def test_a_deleted_server_with_a_seed_joins_again_at_its_next_start(three: Site)
     c = Unit(three.host("c"))
     mark = c.mark()
     three.kubectl("delete", "node", "lab-c", "--wait=true")
-    wait_for("c knows", lambda: c.said("this node has been removed from the cluster please restart k3s", mark))
+    c.wait_said("this node has been removed from the cluster please restart k3s", mark)
     c.restart()
     wait_for("c is a member again", lambda: members(three, "a") == ["lab-a", "lab-b", "lab-c"], seconds=180)
     assert three.host("c").run(f"ls -d {_DB}/etcd-old-*").stdout, "what it had is put aside"
@@ -117,12 +114,9 @@ def test_a_deleted_first_server_does_not_start_again_by_itself(three: Site) -> N
     a = Unit(three.host("a"))
     mark = a.mark()
     three.kubectl("delete", "node", "lab-a", "--wait=true", on="b")
-    wait_for("a knows", lambda: a.said("this node has been removed from the cluster please restart k3s", mark))
+    a.wait_said("this node has been removed from the cluster please restart k3s", mark)
     mark = a.restart()
-    wait_for(
-        "a refuses",
-        lambda: a.said("tombstone file has been detected but --server is empty: backup and delete", mark),
-    )
+    a.wait_said("tombstone file has been detected but --server is empty: backup and delete", mark)
     join(three, "a", f"https://{three.host('b').address}:6443")
     a.restart()
     wait_for("a is a member again", lambda: members(three, "b") == ["lab-a", "lab-b", "lab-c"], seconds=180)

@@ -14,7 +14,7 @@ DIGEST = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde
 SPEC = "spec.template.spec"
 
 
-def advice(*, remove: tuple[str, ...] = (), **changes: Any) -> dict[str, str]:
+def advice(remove: tuple[str, ...] = (), /, **changes: Any) -> dict[str, str]:
     """Rules that advise on the compliant Deployment after ``changes`` of its pod, by the path that they name."""
     props: dict[str, Any] = copy.deepcopy(dict(base("deployment").props))
     for path, value in changes.items():
@@ -36,7 +36,7 @@ def test_a_low_user_of_the_pod_is_said_once_and_one_of_a_container_where_it_is()
 
 
 def test_a_user_that_the_image_decides_is_said_of_each_container() -> None:
-    found = advice(remove=("securityContext.runAsUser",))
+    found = advice(("securityContext.runAsUser",))
     assert set(found) == {
         f"{kind}[0].securityContext.runAsUser" for kind in ("initContainers", "containers", "ephemeralContainers")
     }

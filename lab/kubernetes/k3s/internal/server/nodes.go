@@ -75,7 +75,8 @@ func (s *Server) releaseNode(ctx context.Context, node corev1.Node) error {
 		return err
 	}
 	left := slices.DeleteFunc(slices.Clone(node.Finalizers), func(name string) bool { return name == etcdFinalizer })
-	return s.patchNode(limited, node.Name, map[string]any{"finalizers": left})
+	// With its UID: a Node of this name that came since, of a server that has joined again, keeps its finalizer.
+	return s.patchNode(limited, node.Name, map[string]any{"finalizers": left, "uid": node.UID})
 }
 
 func (s *Server) patchNode(ctx context.Context, node string, metadata map[string]any) error {
