@@ -7,7 +7,7 @@ nothing outside its folder names its spec. Pure, but for ``build``, which makes 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -80,6 +80,8 @@ class Building:
     cluster: Cluster | None = None
     consents: Mapping[str, str] = field(default_factory=dict)
     """By node, the changes that somebody has consented to."""
+    egress: pulumi.Output[str] | None = None
+    """A secret: the environment of programs on the hosts that go out, for what must start anew when it changes."""
 
     def child(self) -> pulumi.ResourceOptions:
         """Options of a component that does not run in the cluster."""
@@ -142,6 +144,10 @@ class Part(Generic[S]):
     manages_fleet: bool = False
     """Whether it shows the site to a manager of many clusters."""
 
+    follows: Collection[str] = ()
+    """Fields of `network` that it follows in all that leaves the site for it, or that do not concern it. A site that
+    has another one of these fields beside it is refused: nothing is promised that is not kept."""
+
     belongs_to: Mapping[str, str] = {}
     """Key -> the key that its value is for, such as a checksum and a version. A file that writes the second one must
     not inherit the first from its defaults. Both may be paths, such as `parent.child`."""
@@ -161,6 +167,10 @@ class Part(Generic[S]):
     def networks(self, spec: S, at: DataPath) -> Iterator[Network]:
         """Networks that it uses."""
         return iter(())
+
+    def near(self, spec: S) -> Sequence[str]:
+        """Names and addresses of the site itself, beside its hosts and networks: no proxy leads there."""
+        return ()
 
     def downloads(self, spec: S, at: DataPath) -> Iterator[Download]:
         """What a site fetches for it, and from where."""

@@ -255,6 +255,11 @@ def written(text: str) -> str:
     return text.rstrip("\n") + "\n"
 
 
+def with_environment(script: str, file: str) -> str:
+    """``script`` with the variables of ``file``, which programs that it starts see too. They may be secrets."""
+    return f"set -a\n# shellcheck source=/dev/null\n. {shlex.quote(file)} || exit\nset +a\n{script}"
+
+
 _STARTS = ("exec bash", "exec sudo -n bash")
 
 

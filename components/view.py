@@ -8,6 +8,7 @@ from typing import Literal
 
 from components.host.machine import Machine
 from components.host.spec import SshSpec
+from components.network.egress import Egress
 from sitefile.problems import DataPath
 
 
@@ -148,6 +149,8 @@ class Site:
     machines: tuple[Machine, ...] = ()
     """In the order of the file."""
     ssh: SshSpec = field(default_factory=SshSpec)
+    egress: Egress = field(default_factory=Egress)
+    """How it goes out."""
     kubernetes: Mapping[str, str] = field(default_factory=dict)
     """By host, the Kubernetes release that it runs; empty where a cloud brings the cluster."""
     exempt_namespaces: tuple[str, ...] = ()

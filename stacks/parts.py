@@ -22,6 +22,8 @@ from components.inference.triton.part import PART as TRITON
 from components.k3s.part import PART as K3S
 from components.mesh.spec import NoMesh
 from components.mesh.tailscale.part import PART as TAILSCALE
+from components.network.egress import egress_of
+from components.network.part import PART as NETWORK
 from components.part import Part, Phase
 from components.place.outposts.part import PART as OUTPOSTS
 from components.place.spec import OnPremises
@@ -36,7 +38,7 @@ from stacks.catalogue import Catalogue
 from stacks.economics import EconomicsSpec
 from stacks.site import SiteSpec, UplinkSpec
 
-PARTS: tuple[Part[Any], ...] = (OUTPOSTS, TAILSCALE, K3S, ARC, RANCHER, FLUX, TELEMETRY, TRITON, OLLAMA)
+PARTS: tuple[Part[Any], ...] = (OUTPOSTS, NETWORK, TAILSCALE, K3S, ARC, RANCHER, FLUX, TELEMETRY, TRITON, OLLAMA)
 
 _NOT_PARTS = (
     HostSpec,
@@ -112,6 +114,7 @@ def view(site: SiteSpec, catalogue: Catalogue) -> Site:
         labels=site.labels,
         machines=machines,
         ssh=site.ssh,
+        egress=egress_of(site.network, _near(site)),
         kubernetes=kubernetes,
         exempt_namespaces=tuple(name for entry in chosen for name in entry.part.exempt_namespaces(entry.spec)),
         scrapes=tuple(scrape for entry in chosen for scrape in entry.part.scrapes(entry.spec)),
@@ -182,6 +185,15 @@ def networks(site: SiteSpec) -> Iterator[Network]:
     """Networks that the site uses."""
     for entry in entries(site):
         yield from entry.part.networks(entry.spec, entry.at)
+
+
+def _near(site: SiteSpec) -> Iterator[str]:
+    """Names, addresses and networks that are part of the site itself."""
+    for host in site.hosts:
+        yield from filter(None, (host.node_ip, host.address))
+    for entry in entries(site):
+        yield from entry.part.near(entry.spec)
+    yield from (network.cidr for network in networks(site))
 
 
 def downloads(site: SiteSpec) -> Iterator[Download]:

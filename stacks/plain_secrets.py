@@ -22,6 +22,7 @@ _KEYS_OF_PARTS = {
     ("private key", "place"): "outposts-host-key",
     ("password in a URL", "gitops"): "git-password",
     ("password in a URL", "k3s"): "k3s-datastore-endpoint",
+    ("password in a URL", "network"): "proxy-login",
 }
 """Kind of secret and part of the site -> the key for such a secret of that part."""
 _KEYS_BY_PART = {
@@ -29,12 +30,14 @@ _KEYS_BY_PART = {
     "mesh": "tailscale-auth-key",
     "gitops": "git-password",
     "telemetry": "telemetry-token",
+    "network": "proxy-login",
     "registrations": "rancher-token-key",
 }
 """Part of the site -> the key for whatever is called a password or a token there."""
 _NOTES = {
     "ssh-private-key": "; hosts are reached with a key, never with a password",
     "git-password": "; it needs `username:` below `source`",
+    "proxy-login": ", as `user:password`; it needs `login: true` below `proxy`",
 }
 _KNOWN = {
     *_KEYS.values(),
@@ -52,6 +55,8 @@ def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str
     key = key or _KEYS.get(kind or "")
     if path[:1] == ("gitops",) and "verify" in path:
         return expected, "remove it here and revoke it, and write the public key of a new one"
+    if path[:2] == ("network", "trusted_cas"):
+        return expected, "remove it here and replace it, and write the certificate of the new one alone"
     if key is None:
         return expected, "remove it here and revoke it"
     command = f"pulumi config set --secret {full_key(key)} -s {stem or 'STACK'}"

@@ -14,6 +14,7 @@ from components.host.spec import HostSpec, OsSpec, SshSpec
 from components.inference.spec import InferenceSpec
 from components.k3s.spec import K3sSpec
 from components.mesh.spec import Mesh, NoMesh
+from components.network.spec import NetworkSpec
 from components.place.spec import OnPremises, Place
 from components.registration.spec import Registration
 from components.specs import Spec
@@ -70,6 +71,9 @@ class SiteSpec(Spec):
 
     os: OsSpec = OsSpec()
     """What the machines run."""
+
+    network: NetworkSpec | None = None
+    """The network around the site: its proxy, and private certificate authorities."""
 
     place: Place = OnPremises(kind="on-premises")
     """Where the machines stand."""

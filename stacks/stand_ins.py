@@ -14,7 +14,7 @@ from sitefile.validation import REMOVED
 
 _OPTIONAL = (
     *("labels", "description", "latency_ms", "ssh", "uplink", "economics"),
-    *("mesh", "gitops", "telemetry", "inference", "registrations"),
+    *("network", "mesh", "gitops", "telemetry", "inference", "registrations"),
 )
 _OF_K3S = ("tls_sans", "node_labels", "pod_max_pids", "registries", "embedded_registry", "flannel_backend", "mirror")
 

@@ -13,7 +13,7 @@ from components.expected import Expected
 from components.host.machine import Machine
 from components.host.plan import facts_of, plan, published
 from components.host.spec import SshSpec
-from components.shell import as_root, comment, secret_lines
+from components.shell import as_root, comment, secret_lines, with_environment
 
 _LATER_DIAL_ATTEMPTS = 3
 """Attempts of commands after the gate: enough for a lost packet, too few to wait again for a host that is down."""
@@ -64,6 +64,7 @@ class Host(EdgeComponent):
         self.expected: list[Expected] = []
         self.commands: list[str] = []
         self._last: pulumi.Resource | None = None
+        self._environment: str | None = None
         stack = pulumi.Output.all(args.stack).apply(secret_lines)
         consent = secret_lines([args.consent]) if args.consent else ""
         self.command(
@@ -86,6 +87,10 @@ class Host(EdgeComponent):
             stdin=pulumi.Output.all(*known).apply(secret_lines),
         )
         self.register_outputs({"node": self.node, "address": self.spec.address, "facts": facts.stdout.apply(facts_of)})
+
+    def goes_out_by(self, environment: str) -> None:
+        """Scripts from now on run with the variables of the file ``environment``, which is there by then."""
+        self._environment = environment
 
     def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:
         """How to reach the host: with its key pinned, through the jump host if there is one."""
@@ -142,6 +147,9 @@ class Host(EdgeComponent):
         self.commands.append(called)
         if self.spec.reapply and about is None and name is None:
             script = f"{comment(f'reapply: {self.spec.reapply}')}{script}"
+        if self._environment and about is None:
+            script = with_environment(script, self._environment)
+            update = None if update is None else with_environment(update, self._environment)
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
         command = remote.Command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import OperatingSystem, timesyncd
+from components.host.operating_system import UPDATE_CA_CERTIFICATES, OperatingSystem, timesyncd
 
 SYSTEM = OperatingSystem(
     name="debian",
@@ -11,4 +11,5 @@ SYSTEM = OperatingSystem(
     time_unit="systemd-timesyncd",
     time_config=timesyncd,
     first_boot="cloud-init",
+    trust_store=UPDATE_CA_CERTIFICATES,
 )

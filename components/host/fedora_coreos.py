@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.host.operating_system import HostFile, OperatingSystem
+from components.host.operating_system import HostFile, OperatingSystem, TrustStore
 from components.host.spec import UpdateWindow
 
 
@@ -30,6 +30,9 @@ SYSTEM = OperatingSystem(
     time_unit="chronyd",
     time_config=_chrony,
     first_boot="ignition",
+    trust_store=TrustStore(
+        "/etc/pki/ca-trust/source/anchors", ".pem", ("update-ca-trust", "extract"), "the package ca-certificates"
+    ),
     update_unit="zincati",
     update_config=_zincati,
     # Clevis runs in the initramfs. Source: Fedora CoreOS' documentation on storage.

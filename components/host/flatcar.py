@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import HostFile, OperatingSystem, timesyncd
+from components.host.operating_system import HostFile, OperatingSystem, TrustStore, timesyncd
 from components.host.spec import UpdateWindow
 
 
@@ -23,6 +23,8 @@ SYSTEM = OperatingSystem(
     time_unit="systemd-timesyncd",
     time_config=timesyncd,
     first_boot="ignition",
+    # Source: Flatcar's documentation, "Custom certificate authorities".
+    trust_store=TrustStore("/etc/ssl/certs", ".pem", ("update-ca-certificates",), "a current image of Flatcar"),
     # /usr is read-only; /opt/bin is on root's PATH.
     bin_dir="/opt/bin",
     update_unit="locksmithd",

@@ -23,6 +23,23 @@ class HostFile:
         return here_document(self.text)
 
 
+@dataclass(frozen=True)
+class TrustStore:
+    """Where the system takes authorities from, beside those that it comes with."""
+
+    folder: str
+    suffix: str
+    """Files with another one are not looked at."""
+    command: tuple[str, ...]
+    """Makes the store anew, from the folder as it is."""
+    package: str
+    """What has the command."""
+
+    def path(self, name: str) -> str:
+        """The file of one certificate of ours."""
+        return f"{self.folder}/edge-ca-{name}{self.suffix}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatingSystem:
     """How one operating system does things."""
@@ -54,6 +71,9 @@ class OperatingSystem:
     update_config: Callable[[UpdateWindow], HostFile] | None = None
     """The update service's reboot window, in its own format."""
 
+    trust_store: TrustStore | None = None
+    """Its store of certificate authorities; None where it is not known."""
+
     secure_boot: str | None = None
     """Why it cannot boot with Secure Boot; None where it can."""
 
@@ -62,6 +82,16 @@ class OperatingSystem:
 
     only_on: str | None = None
     """Kind of built-in accelerator of the only hardware that it runs on."""
+
+
+UPDATE_CA_CERTIFICATES = TrustStore(
+    folder="/usr/local/share/ca-certificates",
+    suffix=".crt",
+    # Without --fresh, links to certificates that were removed stay.
+    command=("update-ca-certificates", "--fresh"),
+    package="the package ca-certificates",
+)
+"""Debian's, and that of all its kin."""
 
 
 def timesyncd(servers: Sequence[str]) -> HostFile:

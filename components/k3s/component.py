@@ -23,6 +23,7 @@ from components.k3s.plan import (
     plan_node,
 )
 from components.k3s.spec import K3sSpec
+from components.network.egress import Egress
 from components.part import HeldKubeconfig
 from components.shell import comment, secret_lines
 
@@ -48,6 +49,10 @@ class K3sArgs:
     """Connection string of an external datastore."""
     psa_exempt: Sequence[str] = ()
     """Namespaces, in addition to kube-system, that cannot be restricted."""
+    egress: Egress = field(default_factory=Egress)
+    """How the site goes out."""
+    environment: pulumi.Input[str] | None = None
+    """The environment that K3s goes out with, where there is one: a secret. K3s starts anew when it changes."""
 
 
 # Names of resources are frozen since the first release: another name would be another resource to Pulumi.
@@ -77,17 +82,20 @@ class K3s(EdgeComponent):
                 "sha256": dict(spec.releases[spec.version]),
                 "flannel_backend": spec.flannel_backend,
                 "kubernetes": kubernetes_of(spec, server_machines),
-                "configurations": configurations(spec, [host.machine for host in hosts], args.psa_exempt),
+                "configurations": configurations(spec, [host.machine for host in hosts], args.psa_exempt, args.egress),
             },
             opts,
         )
+        self._environment = [] if args.environment is None else [pulumi.Output.secret(args.environment)]
         self._servers, self._consents = servers, args.consents
         tokens = [pulumi.Output.secret(token) for token in (args.token, args.agent_token)]
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]
         server_secrets, agent_secrets = [*tokens, *endpoint], tokens[1:]
 
         def planned(host: Host) -> NodePlan:
-            return plan_node(spec, host.machine, server_machines, labels=args.labels, psa_exempt=args.psa_exempt)
+            return plan_node(
+                spec, host.machine, server_machines, labels=args.labels, psa_exempt=args.psa_exempt, egress=args.egress
+            )
 
         first = servers[0]
         before: list[pulumi.Resource] = []
@@ -176,7 +184,7 @@ class K3s(EdgeComponent):
             scripts.install,
             delete=scripts.uninstall,
             expected=scripts.expected,
-            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca).apply(secret_lines)),
+            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca, *self._environment).apply(secret_lines)),
             depends_on=before,
         )
 

@@ -37,6 +37,7 @@ class K3sPart(Part[K3sSpec]):
     }
     edits = EDITS
     cleans = (ROLE,)
+    follows = ("proxy", "trusted_cas")
     per_host = True
 
     def build(self, spec: K3sSpec, building: Building) -> None:
@@ -55,6 +56,8 @@ class K3sPart(Part[K3sSpec]):
                 labels=site.node_labels,
                 consents=building.consents,
                 psa_exempt=site.exempt_namespaces,
+                egress=site.egress,
+                environment=building.egress,
             ),
             building.child(),
         )
@@ -87,6 +90,9 @@ class K3sPart(Part[K3sSpec]):
             default = key not in spec.model_fields_set
             yield Network((*at, key), getattr(spec, key), role, of_cluster=True, default=default)
 
+    def near(self, spec: K3sSpec) -> Sequence[str]:
+        return (spec.api_address,) if spec.api_address else ()
+
     def downloads(self, spec: K3sSpec, at: DataPath) -> Iterator[Download]:
         yield Download((*at, "mirror"), "K3s", urls.parse(spec.mirror).host, "name a `mirror` of your own")
         if not spec.airgap_images:
@@ -116,6 +122,7 @@ class K3sPart(Part[K3sSpec]):
         yield from _memory(site)
         yield from _pods(spec, at, site)
         yield from _datastore(spec, at)
+        yield from _proxied_datastore(spec, at, site)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
@@ -237,6 +244,19 @@ def _datastore(spec: K3sSpec, at: DataPath) -> Iterator[Finding]:
             f"servers believe any {spec.datastore.engine} that answers: without `ca_file` no certificate is checked",
             "the certificate of the authority that signed the datastore's, on each server",
             "put it on the hosts, add `ca_file:` with its path, and leave `sslmode` out of the connection string",
+            advice=True,
+        )
+
+
+def _proxied_datastore(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    """The client of etcd obeys the variables of a proxy; where the datastore is, only its secret says."""
+    if site.egress.proxy and isinstance(spec.datastore, ExternalDatastore) and spec.datastore.engine == "etcd":
+        yield Finding(
+            (*at, "datastore"),
+            "K3s asks the proxy for etcd, unless its address is an exception: only the secret k3s-datastore-endpoint"
+            " says where it is",
+            "the datastore's address or network in `network.proxy.no_proxy`",
+            "add it there, if it is not there yet",
             advice=True,
         )
 

@@ -17,6 +17,7 @@ from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
+from components.network.egress import ENVIRONMENT, Egress
 from components.shell import fragment, here_document, render
 from components.types import Arch
 from components.view import Proof
@@ -29,6 +30,9 @@ CA_UNKNOWN = "-"
 """In place of the CA's hash, where no cluster was there to say it."""
 CA_IS = "cluster CA: "
 """What a server prints before that hash."""
+NO_EGRESS = Egress()
+_EGRESS_STAMP = "/var/lib/edge/k3s/egress"
+"""Hash of the environment that K3s was started with."""
 _MUST_JOIN = "this host must join it"
 _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
 
@@ -39,7 +43,7 @@ class NodePlan:
 
     install: str
     """Installs, joins or updates in place. By standard input: token, agent token, datastore (servers) or agent token
-    (agents), then the hash of the cluster's CA (``ca_of``)."""
+    (agents), then the hash of the cluster's CA (``ca_of``), then the environment that it goes out with, if any."""
     uninstall: str
     """Leaves a clean host."""
     forget_old_node: str
@@ -155,6 +159,7 @@ def plan_node(
     *,
     labels: Mapping[str, str],
     psa_exempt: Sequence[str] = (),
+    egress: Egress = NO_EGRESS,
 ) -> NodePlan:
     """Scripts of one node. ``labels`` are the site's; ``psa_exempt`` are namespaces, in addition to kube-system, whose
     pods cannot be restricted."""
@@ -166,8 +171,8 @@ def plan_node(
     bin_dir = machine.system.bin_dir
     base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
     airgap = spec.airgap_images.get(version, {}).get(arch)
-    plain = files(spec, machine, servers, labels, psa_exempt)
-    system_unit = unit_file(server, bin_dir)
+    plain = files(spec, machine, servers, labels, psa_exempt, egress)
+    system_unit = unit_file(server, bin_dir, ENVIRONMENT if egress else None)
     external = isinstance(spec.datastore, ExternalDatastore)
     install = render(
         "k3s/install.sh.j2",
@@ -191,6 +196,7 @@ def plan_node(
         service_cidr=spec.service_cidr,
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
+        egress_stamp=_EGRESS_STAMP if egress else None,
         reasons=REASONS,
     )
     secret = ["agent-token", *(["token"] if server else [])]
@@ -225,6 +231,7 @@ def plan_node(
             *(one for path, (mode, text) in plain.items() for one in file(path, mode, text)),
             *(one for name in secret for one in file(f"/etc/rancher/k3s/{name}", "0600", None)),
             *file(f"/etc/systemd/system/{service}.service", "0644", system_unit),
+            *(file(_EGRESS_STAMP, "0600", None) if egress else ()),
             *unit(f"{service}.service"),
         ),
     )
@@ -254,11 +261,16 @@ def proof(machine: Machine) -> Proof:
 
 
 def files(
-    spec: K3sSpec, machine: Machine, servers: Sequence[Machine], labels: Mapping[str, str], psa_exempt: Sequence[str]
+    spec: K3sSpec,
+    machine: Machine,
+    servers: Sequence[Machine],
+    labels: Mapping[str, str],
+    psa_exempt: Sequence[str],
+    egress: Egress = NO_EGRESS,
 ) -> dict[str, tuple[str, str]]:
     """Files of one node that hold no secret: path -> (mode, text)."""
     server = machine.is_server
-    config = server_config(spec, machine, servers) if server else agent_config(spec, machine, servers)
+    config = server_config(spec, machine, servers, egress) if server else agent_config(spec, machine, servers)
     config["node-label"] = [
         f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **machine.spec.labels}.items())
     ]
@@ -281,7 +293,9 @@ _OF_ONE_NODE = ("node-name", "node-ip", "tls-san", "node-label", "server", "toke
 """Keys of `config.yaml` that differ from node to node, or name a file."""
 
 
-def configurations(spec: K3sSpec, machines: Sequence[Machine], psa_exempt: Sequence[str] = ()) -> list[dict[str, Any]]:
+def configurations(
+    spec: K3sSpec, machines: Sequence[Machine], psa_exempt: Sequence[str] = (), egress: Egress = NO_EGRESS
+) -> list[dict[str, Any]]:
     """What policies read of the nodes: each configuration once, without what tells nodes apart. Holds no secret.
 
     It names no node, and has that of an agent whether there is one or not, so that a node more or less changes nothing
@@ -295,7 +309,7 @@ def configurations(spec: K3sSpec, machines: Sequence[Machine], psa_exempt: Seque
         one_host = servers[0].spec.model_copy(update={"k3s_version": version})
         machine = replace(servers[0], spec=one_host)
         for role, config in (
-            ("server", server_config(spec, machine, servers)),
+            ("server", server_config(spec, machine, servers, egress)),
             ("agent", agent_config(spec, machine, servers)),
         ):
             shared = {key: value for key, value in config.items() if key not in _OF_ONE_NODE}
@@ -306,7 +320,9 @@ def configurations(spec: K3sSpec, machines: Sequence[Machine], psa_exempt: Seque
     return found
 
 
-def server_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> dict[str, Any]:
+def server_config(
+    spec: K3sSpec, machine: Machine, servers: Sequence[Machine], egress: Egress = NO_EGRESS
+) -> dict[str, Any]:
     """``config.yaml`` of a server. How it joins is decided on the host and kept in config.yaml.d."""
     config: dict[str, Any] = {
         **_common_config(spec, machine),
@@ -323,6 +339,9 @@ def server_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -
         "kube-apiserver-arg": list(hardening.API_SERVER_ARGS),
         "kube-controller-manager-arg": list(hardening.CONTROLLER_MANAGER_ARGS),
     }
+    if egress.proxy and egress.proxy.login:
+        # It would write its own environment, with the login, into the pods of its charts.
+        config["disable-helm-controller"] = True
     if spec.embedded_registry:
         config["embedded-registry"] = True
     if isinstance(spec.datastore, ExternalDatastore):
@@ -355,8 +374,10 @@ def registries(spec: K3sSpec) -> dict[str, Any]:
     return {"mirrors": mirrors}
 
 
-def unit_file(server: bool, bin_dir: str) -> str:
+def unit_file(server: bool, bin_dir: str, environment: str | None = None) -> str:
     """The systemd unit, with the limits and restarts that K3s' own installer sets."""
+    # A file that is not there must not keep K3s from starting.
+    reads = f"EnvironmentFile=-{environment}\n" if environment else ""
     return f"""[Unit]
 Description=Lightweight Kubernetes ({"server" if server else "agent"})
 Documentation=https://docs.k3s.io
@@ -365,7 +386,7 @@ After=network-online.target
 
 [Service]
 Type={"notify" if server else "exec"}
-ExecStartPre=-/sbin/modprobe br_netfilter
+{reads}ExecStartPre=-/sbin/modprobe br_netfilter
 ExecStartPre=-/sbin/modprobe overlay
 ExecStart={bin_dir}/k3s {"server" if server else "agent"}
 KillMode=process

@@ -13,7 +13,7 @@ from sitefile.problems import Finding, any_of, dotted, near_miss
 from stacks import parts
 from stacks.catalogue import Catalogue, catalogue
 from stacks.economics import SCENARIOS
-from stacks.rules import addresses, air_gap, hosts
+from stacks.rules import addresses, air_gap, hosts, network
 from stacks.shared.settings import STACK as SHARED
 from stacks.site import SiteSpec
 
@@ -35,6 +35,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from parts.findings(spec, data)
     yield from addresses.findings(spec)
     yield from air_gap.findings(spec)
+    yield from network.findings(spec, data)
     yield from _economics(spec)
     yield from waiver.findings(spec.waivers, data.policy_rules)
 

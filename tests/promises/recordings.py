@@ -30,10 +30,11 @@ SITES = tuple(site_names())
 @functools.cache
 def recorded(site: str) -> Recording:
     """What the program registers for ``site``; each of its secrets is `SECRET_MARK` and its key."""
-    return _recorded(load_site(site))
+    return recorded_site(load_site(site))
 
 
-def _recorded(spec: SiteSpec) -> Recording:
+def recorded_site(spec: SiteSpec) -> Recording:
+    """The same of a site that is none of the project's own."""
     config = {f"edge:{need.key}": SECRET_MARK + need.key for need in required(spec)}
     return program.recorded(spec, Configuration(config, frozenset(config)))[0]
 
@@ -154,4 +155,4 @@ def with_changes(site: str, change: Callable[[dict[str, Any]], None]) -> Recordi
     """What the program registers for ``site`` after a change of what its site file says."""
     content = load_site(site).model_dump(mode="json")
     change(content)
-    return _recorded(SiteSpec.model_validate(content))
+    return recorded_site(SiteSpec.model_validate(content))

@@ -14,12 +14,17 @@ from stacks.catalogue import PROJECT_ROOT
 Content = dict[str, Any]
 Change = Callable[[Content], object]
 
+_BEHIND_A_PROXY = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "valid" / "behind-a-proxy.yaml"
+
 _KEYS = [f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgfvX0m4l3N9oYzVY0m3rT2mJ6k8Qw7p1fZ5c2b9d{n}e" for n in range(10)]
 
 
 def base(name: str) -> Content:
     """A site that is up: `shop` has one server, Rancher and a mesh; `plant` three servers, an agent behind one of
-    them, Arc and a mesh."""
+    them, Arc and a mesh; `kiosk` goes out through a proxy."""
+    if name == "kiosk":
+        kiosk: Content = yaml.safe_load(_BEHIND_A_PROXY.read_text())
+        return kiosk
     content = _file("demo" if name == "shop" else "prod")
     content["k3s"]["releases"] = _releases()
     if name == "shop":
@@ -222,6 +227,24 @@ ROWS = (
         _put("mesh", {"kind": "tailscale", "tags": ["warehouse"], "login_server": "https://hs.example.com"}),
         "tailscale-login-server-changed",
         _NO,
+    ),
+    _row(
+        "another network is reached without the proxy",
+        "kiosk",
+        lambda site: site["network"]["proxy"]["no_proxy"].append("10.99.0.0/16"),
+        "network-changed",
+        _STOPS,
+    ),
+    _row(
+        "a trusted authority goes", "kiosk", lambda site: site["network"].pop("trusted_cas"), "network-changed", _STOPS
+    ),
+    _row("the proxy goes", "kiosk", _drop("network"), "network-removed", _STOPS),
+    _row(
+        "a host in a network of the exceptions is added",
+        "kiosk",
+        lambda site: site["hosts"].append(_host("c", 3, address="10.10.0.13", role="agent")),
+        "host-added",
+        _SAFE,
     ),
     _row("the mesh is removed", "shop", _drop("mesh"), "tailscale-removed", _LOSES),
     _row("Arc is removed", "plant", _drop("registrations"), "arc-removed", _LOSES),

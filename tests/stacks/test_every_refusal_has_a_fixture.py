@@ -25,14 +25,14 @@ from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_all, load_site, site_checker, site_files
 from stacks.parts import PARTS
 from stacks.rules import addresses as address_rules
-from stacks.rules import air_gap, between_sites, inherited
+from stacks.rules import air_gap, between_sites, inherited, network
 from stacks.rules import hosts as host_rules
 from stacks.rules import site as site_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
 ADVICE = INVALID.parent / "advice"
 RULES = (
-    *(address_rules, air_gap, between_sites, host_rules, inherited, site_rules, waiver_rules),
+    *(address_rules, air_gap, between_sites, host_rules, inherited, network, site_rules, waiver_rules),
     *(module for part in PARTS if hasattr(module := sys.modules[type(part).__module__], "Finding")),
     *(
         module
@@ -49,6 +49,7 @@ SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",
     "the waiver of `{waiver.rule}` has expired": "test_check.py of edge: what has expired depends on the day",
     "covers nothing: the rule is kept": "test_check.py of edge: what is used, only the policies say",
+    "whose store of authorities is not known here": "test_network_part.py: every system of the catalogue has one",
     "no source is named for": "test_shared_files.py: no site file holds a hardware profile",
     "the description of": "test_shared_files.py: no profile of the project is broken",
     "data.broken[key": "test_shared_files.py, likewise",

@@ -12,6 +12,7 @@ from components.base import EdgeComponent
 from components.host.component import Host
 from components.mesh.tailscale.plan import KeyPlan, key_plan, plan, props, site_tags
 from components.mesh.tailscale.spec import TailscaleSpec
+from components.network.egress import ENVIRONMENT
 from components.shell import secret_lines
 
 
@@ -25,6 +26,8 @@ class TailscaleArgs:
     hosts: Sequence[Host]
     auth_key: pulumi.Input[str] | None = None
     """What lets hosts join, for ``key: {source: config}``. Becomes a secret if it is not one yet."""
+    environment: pulumi.Input[str] | None = None
+    """The environment that the daemon goes out with, where there is one: a secret. It starts anew when that changes."""
 
 
 class Tailscale(EdgeComponent):
@@ -40,11 +43,12 @@ class Tailscale(EdgeComponent):
         key = args.auth_key if to_make is None else self._make_key(f"{name}-key", to_make)
         if key is None:
             raise ValueError(f"{name}: the secret tailscale-auth-key is missing")
-        # An Output of its own: the key is the only secret in it, and it goes to the hosts by standard input.
-        stdin = pulumi.Output.secret(key).apply(lambda value: secret_lines([value]))
+        # An Output of its own: the secrets go to the hosts by standard input.
+        environment = [] if args.environment is None else [pulumi.Output.secret(args.environment)]
+        stdin = pulumi.Output.all(pulumi.Output.secret(key), *environment).apply(secret_lines)
         self.joined: dict[str, remote.Command] = {}
         for host in args.hosts:
-            scripts = plan(site, host.machine, spec)
+            scripts = plan(site, host.machine, spec, ENVIRONMENT if environment else None)
             self.joined[host.node] = host.command(
                 self, "tailscale", scripts.join, delete=scripts.leave, expected=scripts.expected, stdin=stdin
             )

@@ -32,6 +32,7 @@ class TailscalePart(Part[TailscaleSpec]):
     told = {"tailscale_version": "Tailscale release on the hosts."}
     edits = EDITS
     cleans = (ROLE,)
+    follows = ("proxy", "trusted_cas")
     per_host = True
     belongs_to = {"sha256": "version"}
 
@@ -46,6 +47,7 @@ class TailscalePart(Part[TailscaleSpec]):
                 site=site.name,
                 hosts=[building.hosts[machine.name] for machine in site.machines],
                 auth_key=building.secret(AUTH_KEY) if _is_configured(spec) else None,
+                environment=building.egress,
             ),
             building.child(),
         )

@@ -13,6 +13,9 @@ from components.shell import fragment, here_document, render, without_prelude
 HOME = "/opt/tailscale"
 """Where releases live: writable on Flatcar and Fedora CoreOS too, whose /usr is not."""
 
+_EGRESS_STAMP = f"{HOME}/egress"
+"""Hash of the environment that the daemon was started with."""
+
 STATE = "/var/lib/tailscale"
 """The host's identity in the tailnet."""
 
@@ -25,7 +28,8 @@ class HostPlan:
     """The scripts of one host."""
 
     join: str
-    """Installs, joins, and keeps the settings; reads the auth key as the one line of its standard input."""
+    """Installs, joins, and keeps the settings; reads from standard input the auth key, then the environment
+    that the daemon goes out with, if any."""
     leave: str
     """Leaves the tailnet and removes everything, from outside of the session that it may cut."""
     expected: tuple[Expected, ...]
@@ -76,8 +80,11 @@ def places(machine: Machine) -> str:
     return fragment("mesh/tailscale/reached_at.sh.j2", node=machine.node, home=HOME)
 
 
-def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
-    """Scripts for one host. Raises ValueError if there is no checksum for its architecture."""
+def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | None = None) -> HostPlan:
+    """Scripts for one host. Raises ValueError if there is no checksum for its architecture.
+
+    ``environment`` is the file with the variables that the daemon goes out with.
+    """
     node, arch = machine.node, machine.arch
     if arch not in spec.sha256:
         raise ValueError(
@@ -92,7 +99,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
         "command": f"{machine.system.bin_dir}/tailscale",
         "version": version,
     }
-    settings, system_unit = _settings(node, spec), _unit(spec)
+    settings, system_unit = _settings(node, spec), _unit(spec, environment)
     return HostPlan(
         join=render(
             "mesh/tailscale/join.sh.j2",
@@ -102,6 +109,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
             sha256=spec.sha256[arch],
             unit=here_document(system_unit),
             switch=here_document(without_prelude("mesh/tailscale/switch.sh.j2", home=HOME)),
+            egress_stamp=_EGRESS_STAMP if environment else None,
             settings=settings,
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
             tags=site_tags(site, spec),
@@ -118,6 +126,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec) -> HostPlan:
             Expected("link", f"{HOME}/current", version),
             *file(f"{HOME}/settings", "0644", "\n".join(settings)),
             *file("/etc/systemd/system/tailscaled.service", "0644", system_unit),
+            *(file(_EGRESS_STAMP, "0600", None) if environment else ()),
             *unit("tailscaled.service"),
         ),
     )
@@ -139,9 +148,11 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _unit(spec: TailscaleSpec) -> str:
+def _unit(spec: TailscaleSpec, environment: str | None) -> str:
     # By default the daemon sends its logs to Tailscale, also from a Headscale tailnet. There they stay on the host.
     own = " --no-logs-no-support" if spec.login_server else ""
+    # A file that is not there must not keep the daemon from starting.
+    reads = f"\nEnvironmentFile=-{environment}" if environment else ""
     # Restart=always: for many sites the mesh is the only way in.
     return f"""[Unit]
 Description=Tailscale
@@ -149,7 +160,7 @@ Wants=network-pre.target
 After=network-pre.target NetworkManager.service systemd-networkd.service systemd-resolved.service
 
 [Service]
-Type=notify
+Type=notify{reads}
 ExecStart={HOME}/current/bin/tailscaled --statedir={STATE} --socket=/run/tailscale/tailscaled.sock --port=41641{own}
 ExecStopPost={HOME}/current/bin/tailscaled --cleanup
 RuntimeDirectory=tailscale
