@@ -52,6 +52,18 @@ class HeldKubeconfig:
 
 
 @dataclass(frozen=True)
+class HeldEgress:
+    """How the programs of a site go out, with what is secret of it. What is plain is ``Site.egress``."""
+
+    environment: pulumi.Output[str]
+    """A secret: the file that the hosts have of it. Programs on hosts start anew when it changes."""
+    variables: pulumi.Output[dict[str, str]]
+    """A secret: the variables of pods. Empty without a proxy."""
+    mark: pulumi.Output[str]
+    """Changes with the variables, and tells nothing of them: for pods, which start anew when it changes."""
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A Kubernetes cluster that parts can be put into."""
 
@@ -80,8 +92,8 @@ class Building:
     cluster: Cluster | None = None
     consents: Mapping[str, str] = field(default_factory=dict)
     """By node, the changes that somebody has consented to."""
-    egress: pulumi.Output[str] | None = None
-    """A secret: the environment of programs on the hosts that go out, for what must start anew when it changes."""
+    egress: HeldEgress | None = None
+    """How programs go out; None where the site says nothing about it."""
 
     def child(self) -> pulumi.ResourceOptions:
         """Options of a component that does not run in the cluster."""
@@ -144,10 +156,6 @@ class Part(Generic[S]):
     manages_fleet: bool = False
     """Whether it shows the site to a manager of many clusters."""
 
-    follows: Collection[str] = ()
-    """Fields of `network` that it follows in all that leaves the site for it, or that do not concern it. A site that
-    has another one of these fields beside it is refused: nothing is promised that is not kept."""
-
     belongs_to: Mapping[str, str] = {}
     """Key -> the key that its value is for, such as a checksum and a version. A file that writes the second one must
     not inherit the first from its defaults. Both may be paths, such as `parent.child`."""
@@ -155,6 +163,11 @@ class Part(Generic[S]):
     def build(self, spec: S, building: Building) -> None:
         """Make the resources."""
         raise NotImplementedError
+
+    def follows(self, spec: S) -> Collection[str]:
+        """Fields of `network` that it follows in all that leaves the site for it, or that do not concern it. A site
+        that has another one of these fields beside it is refused: nothing is promised that is not kept."""
+        return ()
 
     def secrets(self, spec: S) -> Sequence[SecretNeed]:
         """Secrets without which the site cannot be brought up."""

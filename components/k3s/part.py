@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components import urls
@@ -37,7 +37,6 @@ class K3sPart(Part[K3sSpec]):
     }
     edits = EDITS
     cleans = (ROLE,)
-    follows = ("proxy", "trusted_cas")
     per_host = True
 
     def build(self, spec: K3sSpec, building: Building) -> None:
@@ -57,12 +56,15 @@ class K3sPart(Part[K3sSpec]):
                 consents=building.consents,
                 psa_exempt=site.exempt_namespaces,
                 egress=site.egress,
-                environment=building.egress,
+                environment=building.egress.environment if building.egress else None,
             ),
             building.child(),
         )
         # Removing K3s from the hosts removes all objects in it, and none of them owns anything outside.
         building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s, held=k3s.held)
+
+    def follows(self, spec: K3sSpec) -> Collection[str]:
+        return ("proxy", "trusted_cas")
 
     def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
         needs = [

@@ -21,8 +21,9 @@ ENVIRONMENT = "/etc/edge/egress.env"
 LOGIN = "proxy-login"
 """Key of the secret: `user:password`."""
 
-ALWAYS = ("localhost", "127.0.0.0/8", "::1", "169.254.169.254", ".svc", ".cluster.local")
-"""What no site reaches through a proxy: loopback, a cloud's metadata, and the names of the cluster."""
+ALWAYS = ("localhost", "127.0.0.0/8", "::1", "169.254.169.254", ".svc", ".cluster.local", ".cluster.local.")
+"""What no site reaches through a proxy: loopback, a cloud's metadata, and the names of the cluster, which Flux'
+controllers end with a dot."""
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", re.DOTALL)
 
@@ -43,6 +44,10 @@ class Proxy:
     @property
     def port(self) -> int:
         return urls.parse(self.url).port
+
+    def leaves_out(self, host: str) -> bool:
+        """Whether ``host``, a name or an address, is reached without it."""
+        return any(_covers(exception, host) for exception in self.exceptions)
 
     def with_login(self, login: str) -> str:
         """The URL with ``login`` (`user:password`) in it, which is a secret."""
@@ -111,6 +116,15 @@ def egress_of(spec: NetworkSpec | None, near: Iterable[str]) -> Egress:
     if spec is None:
         return Egress()
     return Egress(_proxy(spec.proxy, near) if spec.proxy else None, dict(spec.trusted_cas))
+
+
+def _covers(exception: str, host: str) -> bool:
+    if exception.startswith("."):
+        return host.endswith(exception)
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(exception)
+    except ValueError:
+        return host == exception or host.endswith(f".{exception}")
 
 
 def _proxy(spec: ProxySpec, near: Iterable[str]) -> Proxy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from components.addresses import parsed
 from components.consequence import Consequence
@@ -26,7 +26,6 @@ class NetworkPart(Part[NetworkSpec]):
     component = "Network"
     edits = EDITS
     cleans = (ROLE,)
-    follows = ("proxy", "trusted_cas")
 
     def build(self, spec: NetworkSpec, building: Building) -> None:
         from components.network.component import Network, NetworkArgs
@@ -40,10 +39,14 @@ class NetworkPart(Part[NetworkSpec]):
                 egress=site.egress,
                 hosts=[building.hosts[machine.name] for machine in site.machines],
                 login=building.secret(LOGIN) if self.secrets(spec) else None,
+                salt=building.secret("ssh-private-key") if site.machines else "",
             ),
             building.child(),
         )
-        building.egress = network.environment
+        building.egress = network.held
+
+    def follows(self, spec: NetworkSpec) -> Collection[str]:
+        return ("proxy", "trusted_cas")
 
     def secrets(self, spec: NetworkSpec) -> Sequence[SecretNeed]:
         if spec.proxy is None or not spec.proxy.login:

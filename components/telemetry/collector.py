@@ -66,6 +66,7 @@ def configuration(
     region: str,
     labels: Mapping[str, str],
     scrapes: Sequence[Scrape],
+    ca_file: str | None = None,
 ) -> str:
     """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
     document = {
@@ -75,7 +76,7 @@ def configuration(
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
             "resource": {"attributes": _attributes(site=site, tier=tier, region=region, labels=labels)},
         },
-        "exporters": {f"otlp_http/{queue.signal}": _exporter(spec, queue) for queue in queues(spec)},
+        "exporters": {f"otlp_http/{queue.signal}": _exporter(spec, queue, ca_file) for queue in queues(spec)},
         "service": _service(spec),
     }
     text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
@@ -205,10 +206,11 @@ def _attributes(*, site: str, tier: str, region: str, labels: Mapping[str, str])
     return attributes
 
 
-def _exporter(spec: TelemetrySpec, queue: Queue) -> dict[str, Any]:
+def _exporter(spec: TelemetrySpec, queue: Queue, ca_file: str | None) -> dict[str, Any]:
     return {
         "endpoint": _literal(spec.gateway),
         "auth": {"authenticator": _authenticator(spec)},
+        **({"tls": {"ca_file": ca_file, "include_system_ca_certs_pool": True}} if ca_file else {}),
         "compression": "gzip",
         "timeout": "30s",
         # 0 is "never give up": what is queued leaves the queue only by being sent.

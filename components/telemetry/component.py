@@ -9,7 +9,9 @@ import pulumi
 
 from components.base import EdgeComponent
 from components.manifests import Manifest
+from components.network import in_cluster
 from components.objects import create
+from components.part import HeldEgress
 from components.telemetry import plan as telemetry
 from components.telemetry.spec import TelemetrySpec
 from components.view import Site
@@ -25,6 +27,8 @@ class TelemetryArgs:
     """Token of the gateway. Becomes a secret if it is not one yet."""
     joined: Mapping[str, pulumi.Resource] = field(default_factory=dict)
     """By host name, the resource after which the host is a node of the cluster."""
+    egress: HeldEgress | None = None
+    """How the collectors go out."""
 
 
 class Telemetry(EdgeComponent):
@@ -51,13 +55,18 @@ class Telemetry(EdgeComponent):
             make("config", shared.config_map, namespace),
             make("credentials", telemetry.credentials(args.token), namespace),
         ]
+        mark: pulumi.Input[str] | None = None
+        if args.egress is not None:
+            mark = args.egress.mark
+            for role, manifest in in_cluster.objects(site.egress, telemetry.NAMESPACE, args.egress.variables).items():
+                needed.append(make(role, manifest, namespace))
         make("service", shared.service, namespace)
         for machine in site.machines:
             joined = args.joined.get(machine.name)
             create(
                 self,
                 f"{machine.node}-telemetry",
-                telemetry.collector_of(spec, shared, machine),
+                telemetry.collector_of(spec, shared, machine, site.egress, mark),
                 depends_on=[*needed, *([joined] if joined else [])],
                 custom_timeouts=pulumi.CustomTimeouts(create="30m", update="30m"),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.consequence import Edit, Effect, Removal
@@ -43,9 +43,14 @@ class TelemetryPart(Part[TelemetrySpec]):
         site = building.site
         Telemetry(
             f"{site.name}-telemetry",
-            TelemetryArgs(spec=spec, site=site, joined=building.joined, token=building.secret(TOKEN)),
+            TelemetryArgs(
+                spec=spec, site=site, joined=building.joined, token=building.secret(TOKEN), egress=building.egress
+            ),
             building.in_cluster(),
         )
+
+    def follows(self, spec: TelemetrySpec) -> Collection[str]:
+        return ("proxy", "trusted_cas")
 
     def secrets(self, spec: TelemetrySpec) -> Sequence[SecretNeed]:
         return [SecretNeed(TOKEN, "token of the telemetry gateway")]

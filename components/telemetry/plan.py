@@ -14,6 +14,8 @@ from typing import Any
 from components import ports, urls
 from components.host.machine import Machine
 from components.manifests import Manifest
+from components.network import in_cluster
+from components.network.egress import Egress
 from components.restricted import (
     DNS,
     allow,
@@ -30,6 +32,7 @@ from components.telemetry.collector import QUEUE_DIRECTORY, Queue
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape, Site
 
+NO_EGRESS = Egress()
 NAMESPACE = "edge-telemetry"
 NAME = "otel"
 CONFIG = "otel-config"
@@ -59,13 +62,19 @@ class TelemetryPlan:
 def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
     """The shared objects. The collectors scrape what the other parts of ``site`` offer."""
     text = collector.configuration(
-        spec, site=site.name, tier=site.tier, region=site.region, labels=site.labels, scrapes=site.scrapes
+        spec,
+        site=site.name,
+        tier=site.tier,
+        region=site.region,
+        labels=site.labels,
+        scrapes=site.scrapes,
+        ca_file=in_cluster.BUNDLE if site.egress.authorities else None,
     )
     queues, volume = collector.queues(spec), collector.volume_mib(spec)
     cluster_role = f"{NAMESPACE}-kubelet"
     return TelemetryPlan(
         namespace=namespace(NAMESPACE),
-        network_policies=(default_deny(NAMESPACE), _allowed(spec, site.scrapes)),
+        network_policies=(default_deny(NAMESPACE), _allowed(spec, site.scrapes, site.egress)),
         service_account=service_account(NAME, NAMESPACE),
         cluster_role={
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -104,8 +113,14 @@ def credentials(token: Any) -> Manifest:
     }
 
 
-def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine) -> Manifest:
-    """The StatefulSet of one host, held to its node; its volume follows from the claim template."""
+def collector_of(
+    spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine, egress: Egress = NO_EGRESS, mark: Any = None
+) -> Manifest:
+    """The StatefulSet of one host, held to its node; its volume follows from the claim template. With another ``mark``
+    the collector starts anew (``HeldEgress.mark``)."""
+    annotations = {"checksum/config": _checksum(shared.configuration)}
+    if mark is not None:
+        annotations[in_cluster.MARK] = mark
     labels = {**_LABELS, "app.kubernetes.io/instance": machine.installed_name}
     request_mib, limit_mib = (64, 160) if machine.hardware.memory_mib < _SMALL_HOST_MIB else (128, 384)
     return {
@@ -120,7 +135,7 @@ def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine) -
             # A queue that was not sent yet outlives the collector.
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "template": {
-                "metadata": {"labels": labels, "annotations": {"checksum/config": _checksum(shared.configuration)}},
+                "metadata": {"labels": labels, "annotations": annotations},
                 "spec": {
                     "serviceAccountName": NAME,
                     "automountServiceAccountToken": False,
@@ -129,8 +144,8 @@ def collector_of(spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine) -
                     "tolerations": [{"operator": "Exists"}],
                     "securityContext": pod_security(_USER),
                     "terminationGracePeriodSeconds": 60,
-                    "containers": [_container(spec, request_mib=request_mib, limit_mib=limit_mib)],
-                    "volumes": _volumes(),
+                    "containers": [_container(spec, egress, request_mib=request_mib, limit_mib=limit_mib)],
+                    "volumes": [*_volumes(), *in_cluster.volumes(egress)],
                 },
             },
             "volumeClaimTemplates": [
@@ -174,10 +189,11 @@ def _service() -> Manifest:
     }
 
 
-def _allowed(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> Manifest:
+def _allowed(spec: TelemetrySpec, scrapes: Sequence[Scrape], egress_of_site: Egress) -> Manifest:
     # Gateway, kubelets and API server have names or node addresses; listing nodes would tie this object to hosts.
     gateway_port = urls.parse(spec.gateway).port
-    egress: list[Mapping[str, Any]] = [DNS, {"ports": tcp(gateway_port, ports.KUBELET, ports.KUBERNETES_API)}]
+    proxy = [egress_of_site.proxy.port] if egress_of_site.proxy else []
+    egress: list[Mapping[str, Any]] = [DNS, {"ports": tcp(gateway_port, ports.KUBELET, ports.KUBERNETES_API, *proxy)}]
     egress += [{"to": from_namespace(scrape.namespace), "ports": tcp(scrape.port)} for scrape in scrapes]
     return allow(
         NAMESPACE,
@@ -192,8 +208,9 @@ def _allowed(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> Manifest:
     )
 
 
-def _container(spec: TelemetrySpec, *, request_mib: int, limit_mib: int) -> dict[str, Any]:
+def _container(spec: TelemetrySpec, egress: Egress, *, request_mib: int, limit_mib: int) -> dict[str, Any]:
     healthy = {"httpGet": {"path": "/", "port": "health"}, "periodSeconds": 10, "timeoutSeconds": 5}
+    way_out = in_cluster.container(egress)
     return {
         "name": "collector",
         "image": spec.image,
@@ -225,7 +242,9 @@ def _container(spec: TelemetrySpec, *, request_mib: int, limit_mib: int) -> dict
             {"name": "credentials", "mountPath": "/etc/otelcol-credentials", "readOnly": True},
             {"name": "api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
             {"name": "queue", "mountPath": QUEUE_DIRECTORY},
+            *way_out.pop("volumeMounts", ()),
         ],
+        **way_out,
     }
 
 

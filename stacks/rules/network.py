@@ -16,7 +16,7 @@ def findings(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     fields = view(spec, data).egress.fields
     for entry in entries(spec):
         for field in fields:
-            if field not in entry.part.follows:
+            if field not in entry.part.follows(entry.spec):
                 yield Finding(
                     entry.at,
                     f"`{dotted(entry.at)}` does not follow `network.{field}` yet: it would go out as if that were not"

@@ -33,9 +33,9 @@ def recorded(site: str) -> Recording:
     return recorded_site(load_site(site))
 
 
-def recorded_site(spec: SiteSpec) -> Recording:
-    """The same of a site that is none of the project's own."""
-    config = {f"edge:{need.key}": SECRET_MARK + need.key for need in required(spec)}
+def recorded_site(spec: SiteSpec, secrets: Mapping[str, str] | None = None) -> Recording:
+    """The same of a site that is none of the project's own, with other ``secrets`` where a test needs them."""
+    config = {f"edge:{need.key}": SECRET_MARK + need.key for need in required(spec)} | dict(secrets or {})
     return program.recorded(spec, Configuration(config, frozenset(config)))[0]
 
 

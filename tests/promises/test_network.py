@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 import pytest
+import yaml
 
 from engine.rehearsal.in_process import Recorded, Secret
 from stacks.catalogue import PROJECT_ROOT
@@ -96,3 +99,98 @@ def test_a_host_is_looked_at_before_it_is_changed(resources: list[Recorded]) -> 
         if command.name.endswith("-facts"):
             assert "proxy.example.com 3128" in script(command)
             assert "command -v update-ca-certificates" in script(command)
+
+
+def objects(resources: list[Recorded], kind: str, namespace: str) -> list[tuple[Recorded, dict[str, Any]]]:
+    found = [(one, plain(one)) for one in resources if one.type.startswith("kubernetes:") and one.type.endswith(kind)]
+    return [(one, body) for one, body in found if body["metadata"].get("namespace") == namespace]
+
+
+def secret_of_pods(resources: list[Recorded], namespace: str) -> dict[str, Any]:
+    """The variables that pods of a namespace go out with."""
+    ((resource, body),) = [
+        (one, body)
+        for one, body in objects(resources, ":Secret", namespace)
+        if body["metadata"]["name"] == "edge-egress"
+    ]
+    assert isinstance(resource.inputs["stringData"], Secret)
+    variables: dict[str, Any] = body["stringData"]
+    return variables
+
+
+@pytest.mark.parametrize("namespace", ["flux-system", "edge-telemetry"])
+def test_pods_that_go_out_may_reach_the_proxy_and_know_its_login(resources: list[Recorded], namespace: str) -> None:
+    variables = secret_of_pods(resources, namespace)
+    assert variables["HTTPS_PROXY"] == f"http://{SECRET_MARK}proxy-login@proxy.example.com:3128"
+    assert "10.43.0.0/16" in variables["NO_PROXY"].split(",")
+    policies = [body for _, body in objects(resources, ":NetworkPolicy", namespace)]
+    ports = [
+        port["port"] for one in policies for rule in one["spec"].get("egress", ()) for port in rule.get("ports", ())
+    ]
+    assert 3128 in ports
+
+
+def test_every_controller_of_flux_goes_out_as_the_site_does(resources: list[Recorded]) -> None:
+    ((resource, body),) = objects(resources, ":FluxInstance", "flux-system")
+    assert not holds_secret(body)
+    (patch,) = [one for one in body["spec"]["kustomize"]["patches"] if one["target"].get("labelSelector")]
+    assert patch["target"] == {"kind": "Deployment", "labelSelector": "app.kubernetes.io/part-of=flux"}
+    pod = json.loads(patch["patch"])["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["name"] == "manager"
+    assert container["envFrom"] == [{"secretRef": {"name": "edge-egress"}}]
+    assert container["env"] == [{"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs:/etc/edge-trusted-cas"}]
+    assert pod["volumes"][0]["configMap"]["name"] == "edge-trusted-cas"
+    assert "egress" in {name.rpartition("-")[2] for name in resource.dependencies}
+
+
+def test_the_collector_trusts_the_authorities_of_the_site(resources: list[Recorded]) -> None:
+    for _, body in objects(resources, ":StatefulSet", "edge-telemetry"):
+        pod = body["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "edge-egress"}}]
+        assert {"name": "edge-trusted-cas", "mountPath": "/etc/edge-trusted-cas", "readOnly": True} in container[
+            "volumeMounts"
+        ]
+    ((_, config),) = [
+        one for one in objects(resources, ":ConfigMap", "edge-telemetry") if one[1]["metadata"]["name"] == "otel-config"
+    ]
+    exporters = yaml.safe_load(config["data"]["config.yaml"])["exporters"].values()
+    for exporter in exporters:
+        assert exporter["tls"] == {"ca_file": "/etc/edge-trusted-cas/ca.pem", "include_system_ca_certs_pool": True}
+
+
+def test_pods_start_anew_with_another_login_and_their_mark_does_not_tell_it(resources: list[Recorded]) -> None:
+    marks = {
+        body["spec"]["template"]["metadata"]["annotations"]["checksum/egress"]
+        for _, body in objects(resources, ":StatefulSet", "edge-telemetry")
+    }
+    (mark,) = marks
+    assert re.fullmatch(r"[0-9a-f]{16}", mark)
+    assert mark != with_login("edge:another")
+    assert mark == with_login(f"{SECRET_MARK}proxy-login")
+
+
+def with_login(login: str) -> str:
+    """The mark of pods at the site with another login."""
+    spec = load_site(BEHIND)
+    others = recorded_site(spec, {"edge:proxy-login": login}).resources
+    _, body = objects(list(others), ":StatefulSet", "edge-telemetry")[0]
+    found: str = body["spec"]["template"]["metadata"]["annotations"]["checksum/egress"]
+    return found
+
+
+def test_the_agents_of_arc_get_proxy_and_authorities_as_secrets(resources: list[Recorded]) -> None:
+    (agents,) = [one for one in resources if one.name.endswith("-arc-agents")]
+    settings = plain(agents)["values"]["global"]
+    assert settings["isProxyEnabled"] is True
+    assert settings["httpsProxy"] == f"http://{SECRET_MARK}proxy-login@proxy.example.com:3128"
+    assert settings["isCustomCert"] is True
+    assert settings["proxyCert"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_no_object_in_the_cluster_holds_the_login_but_its_secrets(resources: list[Recorded]) -> None:
+    for resource in resources:
+        if resource.type.startswith("kubernetes:") and not resource.type.endswith(":Secret"):
+            shown = json.dumps(resource.inputs, default=lambda value: "secret")
+            assert not holds_secret(shown), resource.name

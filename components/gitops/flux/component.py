@@ -10,7 +10,9 @@ from components.base import EdgeComponent
 from components.gitops.flux import plan as flux
 from components.gitops.flux.spec import FluxSpec, GitSource
 from components.manifests import HelmRelease, Manifest
+from components.network import in_cluster
 from components.objects import create, release
+from components.part import HeldEgress
 from components.view import Site
 
 
@@ -23,6 +25,8 @@ class FluxArgs:
     git_ssh_key: pulumi.Input[str] | None = None
     git_password: pulumi.Input[str] | None = None
     sops_age_key: pulumi.Input[str] | None = None
+    egress: HeldEgress | None = None
+    """How the controllers go out."""
 
 
 class Flux(EdgeComponent):
@@ -47,7 +51,9 @@ class Flux(EdgeComponent):
                 raise pulumi.RunError(
                     f"{site.name}: Flux needs the secret {key}: pulumi config set --secret edge:{key}"
                 )
-        planned = flux.plan(spec, site=site.name, tier=site.tier, region=site.region, labels=site.labels)
+        planned = flux.plan(
+            spec, site=site.name, tier=site.tier, region=site.region, labels=site.labels, egress=site.egress
+        )
         super().__init__("Flux", name, {}, opts)
 
         def make(role: str, manifest: Manifest, *after: pulumi.Resource) -> pulumi.CustomResource:
@@ -69,7 +75,14 @@ class Flux(EdgeComponent):
             ),
             depends_on=(namespace, *closed),
         )
-        instance = make("instance", planned.instance, operator)
+        needed_by_instance: list[pulumi.Resource] = [operator]
+        flux_instance = planned.instance
+        if args.egress is not None:
+            for role, manifest in in_cluster.objects(site.egress, flux.NAMESPACE, args.egress.variables).items():
+                needed_by_instance.append(make(role, manifest, namespace))
+            patch = args.egress.mark.apply(lambda mark: flux.way_out(site.egress, mark))
+            flux_instance = flux.patched(planned.instance, patch)
+        instance = make("instance", flux_instance, *needed_by_instance)
 
         needed_by_source: list[pulumi.Resource] = [instance]
         if (public := flux.credentials(spec)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ from components import urls
 from components.consequence import Consequence
 from components.gitops.flux.consequences import EDITS, consequences
 from components.gitops.flux.plan import required_secrets, site_variables
-from components.gitops.flux.spec import FluxSpec
+from components.gitops.flux.spec import FluxSpec, GitSource
 from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
 from components.view import Download, SecretNeed, Site, Software
@@ -50,9 +50,13 @@ class FluxPart(Part[FluxSpec]):
                 git_ssh_key=secrets.get("git-ssh-key"),
                 git_password=secrets.get("git-password"),
                 sops_age_key=secrets.get("sops-age-key"),
+                egress=building.egress,
             ),
             building.in_cluster(),
         )
+
+    def follows(self, spec: FluxSpec) -> Collection[str]:
+        return ("proxy", "trusted_cas")
 
     def secrets(self, spec: FluxSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(key, _REASONS[key]) for key in required_secrets(spec)]
@@ -83,6 +87,16 @@ class FluxPart(Part[FluxSpec]):
             site_variables(site=site.name, tier=site.tier, region=site.region, labels=site.labels)
         except ValueError as error:
             yield Finding(("labels",), str(error), "labels whose variables differ", "rename one of them")
+        source = spec.source
+        if isinstance(source, GitSource) and source.ssh and site.egress.proxy:
+            host = urls.parse(source.git).host
+            if not site.egress.proxy.leaves_out(host):
+                yield Finding(
+                    (*at, "source", "git"),
+                    f"no proxy for HTTP leads to {host} by ssh",
+                    "an https:// repository behind a proxy",
+                    f"write an https:// URL, or add `{host}` to `network.proxy.no_proxy` if the site reaches it",
+                )
         values: list[tuple[DataPath, str]] = [(("site",), site.name), (("region",), site.region)]
         values += [(("labels", key), value) for key, value in site.labels.items()]
         for path, value in values:

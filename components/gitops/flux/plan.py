@@ -15,8 +15,11 @@ from typing import Any
 from components import ports, urls
 from components.gitops.flux.spec import FluxSpec, GitSource, OciSource
 from components.manifests import Manifest
+from components.network import in_cluster
+from components.network.egress import Egress
 from components.restricted import DNS, allow, default_deny, namespace, tcp
 
+NO_EGRESS = Egress()
 NAMESPACE = "flux-system"
 SOURCE = "edge-configs"
 KUSTOMIZATION = "edge-inference-stack"
@@ -54,11 +57,13 @@ def required_secrets(spec: FluxSpec) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def plan(spec: FluxSpec, *, site: str, tier: str, region: str, labels: Mapping[str, str]) -> FluxPlan:
+def plan(
+    spec: FluxSpec, *, site: str, tier: str, region: str, labels: Mapping[str, str], egress: Egress = NO_EGRESS
+) -> FluxPlan:
     """Flux for one site. Raises ValueError when two labels would become the same variable."""
     return FluxPlan(
         namespace=namespace(NAMESPACE),
-        network_policies=(default_deny(NAMESPACE), _allowed(spec)),
+        network_policies=(default_deny(NAMESPACE), _allowed(spec, egress)),
         operator_values=_operator_values(spec),
         instance=_instance(spec),
         signers=_signers(spec),
@@ -112,8 +117,36 @@ def secret(name: str, values: Mapping[str, Any]) -> Manifest:
     }
 
 
-def _allowed(spec: FluxSpec) -> Manifest:
+def way_out(egress: Egress, mark: str) -> str:
+    """The patch by which every controller goes out as the site does, for its own source and for those that the source
+    brings. With another ``mark`` they start anew (``HeldEgress.mark``)."""
+    container: dict[str, Any] = {"name": "manager", **in_cluster.container(egress)}
+    if variables := in_cluster.of_go(egress):
+        container["env"] = variables
+    pod: dict[str, Any] = {"containers": [container]}
+    if volumes := in_cluster.volumes(egress):
+        pod["volumes"] = volumes
+    return json.dumps(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            # The target says which; a patch needs some name.
+            "metadata": {"name": "all"},
+            "spec": {"template": {"metadata": {"annotations": {in_cluster.MARK: mark}}, "spec": pod}},
+        }
+    )
+
+
+def patched(instance: Manifest, patch: Any) -> Manifest:
+    """``instance`` with one more patch of all controllers."""
+    target = {"kind": "Deployment", "labelSelector": "app.kubernetes.io/part-of=flux"}
+    patches = [*instance["spec"]["kustomize"]["patches"], {"target": target, "patch": patch}]
+    return {**instance, "spec": {**instance["spec"], "kustomize": {"patches": patches}}}
+
+
+def _allowed(spec: FluxSpec, egress: Egress) -> Manifest:
     port = urls.parse(spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci).port
+    proxy = [egress.proxy.port] if egress.proxy else []
     return allow(
         NAMESPACE,
         {},
@@ -123,7 +156,7 @@ def _allowed(spec: FluxSpec) -> Manifest:
             {"to": [{"podSelector": {}}]},
             DNS,
             # Registries and the source have names, not addresses that a policy could hold.
-            {"ports": tcp(ports.HTTPS, ports.KUBERNETES_API, port)},
+            {"ports": tcp(ports.HTTPS, ports.KUBERNETES_API, port, *proxy)},
         ),
     )
 

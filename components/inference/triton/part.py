@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.consequence import Edit, Effect, Removal
@@ -68,6 +68,10 @@ class TritonPart(Part[TritonSpec]):
             ),
             building.in_cluster(),
         )
+
+    def follows(self, spec: TritonSpec) -> Collection[str]:
+        # Images are containerd's business; models of a claim or an image are on the host.
+        return () if isinstance(spec.repository, S3Repository) else ("proxy", "trusted_cas")
 
     def secrets(self, spec: TritonSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(key, _REASONS[key]) for key in required_secrets(spec)]

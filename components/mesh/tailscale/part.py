@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components import urls
@@ -32,7 +32,6 @@ class TailscalePart(Part[TailscaleSpec]):
     told = {"tailscale_version": "Tailscale release on the hosts."}
     edits = EDITS
     cleans = (ROLE,)
-    follows = ("proxy", "trusted_cas")
     per_host = True
     belongs_to = {"sha256": "version"}
 
@@ -47,10 +46,13 @@ class TailscalePart(Part[TailscaleSpec]):
                 site=site.name,
                 hosts=[building.hosts[machine.name] for machine in site.machines],
                 auth_key=building.secret(AUTH_KEY) if _is_configured(spec) else None,
-                environment=building.egress,
+                environment=building.egress.environment if building.egress else None,
             ),
             building.child(),
         )
+
+    def follows(self, spec: TailscaleSpec) -> Collection[str]:
+        return ("proxy", "trusted_cas")
 
     def secrets(self, spec: TailscaleSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(AUTH_KEY, "hosts join the tailnet with it")] if _is_configured(spec) else []

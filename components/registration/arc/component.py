@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_azure_native as azure
@@ -10,8 +10,10 @@ import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
 from components.base import EdgeComponent
+from components.network.egress import Egress
 from components.objects import create
-from components.registration.arc.plan import KEY_BITS, RESOURCE_TYPE, ArcPlan, plan, with_private_key
+from components.part import HeldEgress
+from components.registration.arc.plan import KEY_BITS, RESOURCE_TYPE, ArcPlan, plan, with_private_key, with_proxy
 from components.registration.arc.public_key import agent_public_key
 from components.registration.arc.spec import ArcSpec
 from components.restricted import default_account
@@ -27,6 +29,10 @@ class ArcArgs:
 
     spec: ArcSpec
     site: str
+    egress: Egress = field(default_factory=Egress)
+    """How the site goes out."""
+    held: HeldEgress | None = None
+    """The same, with what is secret of it."""
 
 
 class ArcRegistration(EdgeComponent):
@@ -39,7 +45,7 @@ class ArcRegistration(EdgeComponent):
 
     def __init__(self, name: str, args: ArcArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         spec = args.spec
-        registration = plan(args.site, spec)
+        registration = plan(args.site, spec, args.egress)
         super().__init__("ArcRegistration", name, {}, opts)
         subscription = azure.Provider(
             f"{name}-azure", subscription_id=spec.subscription_id, tenant_id=spec.tenant_id, opts=self.under()
@@ -62,7 +68,12 @@ class ArcRegistration(EdgeComponent):
             version=release.version,
             namespace=release.namespace,
             create_namespace=True,
-            values=with_private_key(release.values, key.private_key_pem),
+            values=with_private_key(
+                with_proxy(release.values, args.held.variables)
+                if args.held and args.egress.proxy and not spec.proxy
+                else release.values,
+                key.private_key_pem,
+            ),
             atomic=False,
             cleanup_on_fail=False,
             timeout=release.timeout_s,

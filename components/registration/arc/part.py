@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
@@ -27,7 +27,12 @@ class ArcPart(Part[ArcSpec]):
         from components.registration.arc.component import ArcArgs, ArcRegistration
 
         site = building.site.name
-        ArcRegistration(f"{site}-arc", ArcArgs(spec=spec, site=site), building.in_cluster())
+        ArcRegistration(
+            f"{site}-arc", ArcArgs(spec, site, building.site.egress, building.egress), building.in_cluster()
+        )
+
+    def follows(self, spec: ArcSpec) -> Collection[str]:
+        return ("proxy", "trusted_cas")
 
     def exempt_namespaces(self, spec: ArcSpec) -> Sequence[str]:
         return NAMESPACES

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.network.egress import Egress
 from components.registration.arc.spec import ArcSpec
+
+NO_EGRESS = Egress()
 
 API_VERSION = "2024-01-01"
 """Newest stable API whose every field the SDK's types know; the SDK's own default is a preview."""
@@ -41,7 +44,7 @@ class ArcPlan:
     release: AgentsRelease
 
 
-def plan(site: str, spec: ArcSpec) -> ArcPlan:
+def plan(site: str, spec: ArcSpec, egress: Egress = NO_EGRESS) -> ArcPlan:
     """The registration of ``site``."""
     cluster_name = spec.cluster_name or site
     tags = {**spec.tags, "edge-site": site}
@@ -56,7 +59,7 @@ def plan(site: str, spec: ArcSpec) -> ArcPlan:
             version=spec.chart_version,
             namespace="azure-arc-release",
             timeout_s=spec.onboarding_minutes * 60,
-            values=_values(cluster_name, spec),
+            values=_values(cluster_name, spec, egress),
         ),
     )
 
@@ -66,7 +69,18 @@ def with_private_key(values: Mapping[str, Any], private_key: Any) -> dict[str, A
     return {**values, "global": {**values["global"], "onboardingPrivateKey": private_key}}
 
 
-def _values(cluster_name: str, spec: ArcSpec) -> dict[str, Any]:
+def with_proxy(values: Mapping[str, Any], variables: Any) -> dict[str, Any]:
+    """``values`` with the site's proxy, whose URL may hold a login: ``variables`` are an Output of the environment."""
+    settings = {
+        "isProxyEnabled": True,
+        "httpProxy": variables["HTTP_PROXY"],
+        "httpsProxy": variables["HTTPS_PROXY"],
+        "noProxy": variables["NO_PROXY"],
+    }
+    return {**values, "global": {**values["global"], **settings}}
+
+
+def _values(cluster_name: str, spec: ArcSpec, egress: Egress) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "subscriptionId": spec.subscription_id,
         "tenantId": spec.tenant_id,
@@ -84,6 +98,8 @@ def _values(cluster_name: str, spec: ArcSpec) -> dict[str, Any]:
             "httpsProxy": spec.proxy.https,
             "noProxy": ",".join(spec.proxy.no),
         }
+    if egress.authorities:
+        settings |= {"isCustomCert": True, "proxyCert": egress.bundle}
     system: dict[str, Any] = {
         "spnOnboarding": False,
         "clusterconnect-agent": {"enabled": spec.private_link_scope_id is None},

@@ -95,7 +95,7 @@ class ArcSpec(Spec):
     """Object id of Azure's custom-locations application in the tenant; given, custom locations are enabled."""
 
     proxy: ArcProxy | None = None
-    """Proxy of the agents."""
+    """Proxy of the agents, where it is another one than `network.proxy`."""
 
     azure_environment: Literal["AZUREPUBLICCLOUD", "AZUREUSGOVERNMENT", "AZURECHINACLOUD"] = "AZUREPUBLICCLOUD"
     """Azure cloud."""

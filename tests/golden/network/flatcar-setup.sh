@@ -52,7 +52,7 @@ read_secret() {
   [ -n "${!1}" ] || fail "the secret $1 is empty"
 }
 
-# site-a: the way out (b49309d8c9b9c1b4): the authorities that it trusts, and its proxy.
+# site-a: the way out (4f1d9e83532f755a): the authorities that it trusts, and its proxy.
 # The environment of programs that go out, which may hold a login.
 egress='' && read_secret egress
 
