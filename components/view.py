@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from components.egress import Egress
 from components.host.machine import Machine
 from components.host.spec import SshSpec
-from components.network.egress import Egress
 from sitefile.problems import DataPath
 
 

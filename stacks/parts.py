@@ -22,8 +22,8 @@ from components.inference.triton.part import PART as TRITON
 from components.k3s.part import PART as K3S
 from components.mesh.spec import NoMesh
 from components.mesh.tailscale.part import PART as TAILSCALE
-from components.network.egress import egress_of
 from components.network.part import PART as NETWORK
+from components.network.plan import egress_of
 from components.part import Part, Phase
 from components.place.outposts.part import PART as OUTPOSTS
 from components.place.spec import OnPremises

@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 from pulumi_command import remote
 
 from components.base import EdgeComponent
+from components.egress import Egress
 from components.host.component import Host
 from components.k3s.credential import refusal, warning
 from components.k3s.plan import (
@@ -23,7 +24,6 @@ from components.k3s.plan import (
     plan_node,
 )
 from components.k3s.spec import K3sSpec
-from components.network.egress import Egress
 from components.part import HeldKubeconfig
 from components.shell import comment, secret_lines
 

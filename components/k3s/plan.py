@@ -12,12 +12,12 @@ import yaml
 
 from components import ports
 from components.addresses import in_url
+from components.egress import ENVIRONMENT, Egress
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec
-from components.network.egress import ENVIRONMENT, Egress
 from components.shell import fragment, here_document, render
 from components.types import Arch
 from components.view import Proof

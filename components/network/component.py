@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pulumi
 
 from components.base import EdgeComponent
+from components.egress import ENVIRONMENT, Egress
 from components.host.component import Host
 from components.network.consequences import ROLE
-from components.network.egress import ENVIRONMENT, Egress
 from components.network.plan import plan
 from components.part import HeldEgress
 from components.shell import secret_lines

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from components.consequence import Consequence, Edit, Effect
+from components.egress import Egress
 from components.host.applied import Applied
-from components.network.egress import Egress
 
 PART = "network"
 ROLE = "network"

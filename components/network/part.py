@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from components.addresses import parsed
 from components.consequence import Consequence
+from components.egress import LOGIN
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.network.consequences import EDITS, ROLE, consequences
-from components.network.egress import LOGIN
 from components.network.plan import host_checks
 from components.network.spec import NetworkSpec
 from components.part import Building, Part, Phase

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from components.egress import ALWAYS, ENVIRONMENT, Egress, Proxy, exceptions
 from components.expected import Expected, file
 from components.host.machine import Machine
-from components.network.egress import ENVIRONMENT, Egress
+from components.network.spec import NetworkSpec
 from components.shell import fragment, here_document, render
 
 
@@ -20,6 +22,17 @@ class HostPlan:
     """Takes away what ``setup`` left."""
     expected: tuple[Expected, ...]
     """What ``setup`` leaves."""
+
+
+def egress_of(spec: NetworkSpec | None, near: Iterable[str]) -> Egress:
+    """The way out of a site. ``near`` are the names, addresses and networks that are part of the site itself."""
+    if spec is None:
+        return Egress()
+    proxy = None
+    if spec.proxy:
+        left_out = exceptions([*ALWAYS, *spec.proxy.no_proxy, *near])
+        proxy = Proxy(spec.proxy.url, spec.proxy.login, left_out)
+    return Egress(proxy, dict(spec.trusted_cas))
 
 
 def plan(egress: Egress, machine: Machine) -> HostPlan:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pulumi
 
+from components import egress_of_pods
 from components.base import EdgeComponent
 from components.manifests import Manifest
-from components.network import in_cluster
 from components.objects import create
 from components.part import HeldEgress
 from components.telemetry import plan as telemetry
@@ -58,7 +58,9 @@ class Telemetry(EdgeComponent):
         mark: pulumi.Input[str] | None = None
         if args.egress is not None:
             mark = args.egress.mark
-            for role, manifest in in_cluster.objects(site.egress, telemetry.NAMESPACE, args.egress.variables).items():
+            for role, manifest in egress_of_pods.objects(
+                site.egress, telemetry.NAMESPACE, args.egress.variables
+            ).items():
                 needed.append(make(role, manifest, namespace))
         make("service", shared.service, namespace)
         for machine in site.machines:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components import ports, urls
+from components import egress_of_pods, ports, urls
+from components.egress import Egress
 from components.host.machine import Machine
 from components.manifests import Manifest
-from components.network import in_cluster
-from components.network.egress import Egress
 from components.restricted import (
     DNS,
     allow,
@@ -68,7 +67,7 @@ def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
         region=site.region,
         labels=site.labels,
         scrapes=site.scrapes,
-        ca_file=in_cluster.BUNDLE if site.egress.authorities else None,
+        ca_file=egress_of_pods.BUNDLE if site.egress.authorities else None,
     )
     queues, volume = collector.queues(spec), collector.volume_mib(spec)
     cluster_role = f"{NAMESPACE}-kubelet"
@@ -120,7 +119,7 @@ def collector_of(
     the collector starts anew (``HeldEgress.mark``)."""
     annotations = {"checksum/config": _checksum(shared.configuration)}
     if mark is not None:
-        annotations[in_cluster.MARK] = mark
+        annotations[egress_of_pods.MARK] = mark
     labels = {**_LABELS, "app.kubernetes.io/instance": machine.installed_name}
     request_mib, limit_mib = (64, 160) if machine.hardware.memory_mib < _SMALL_HOST_MIB else (128, 384)
     return {
@@ -145,7 +144,7 @@ def collector_of(
                     "securityContext": pod_security(_USER),
                     "terminationGracePeriodSeconds": 60,
                     "containers": [_container(spec, egress, request_mib=request_mib, limit_mib=limit_mib)],
-                    "volumes": [*_volumes(), *in_cluster.volumes(egress)],
+                    "volumes": [*_volumes(), *egress_of_pods.volumes(egress)],
                 },
             },
             "volumeClaimTemplates": [
@@ -210,7 +209,7 @@ def _allowed(spec: TelemetrySpec, scrapes: Sequence[Scrape], egress_of_site: Egr
 
 def _container(spec: TelemetrySpec, egress: Egress, *, request_mib: int, limit_mib: int) -> dict[str, Any]:
     healthy = {"httpGet": {"path": "/", "port": "health"}, "periodSeconds": 10, "timeoutSeconds": 5}
-    way_out = in_cluster.container(egress)
+    way_out = egress_of_pods.container(egress)
     return {
         "name": "collector",
         "image": spec.image,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components import egress_of_pods
 from components.base import EdgeComponent
 from components.gitops.flux import plan as flux
 from components.gitops.flux.spec import FluxSpec, GitSource
 from components.manifests import HelmRelease, Manifest
-from components.network import in_cluster
 from components.objects import create, release
 from components.part import HeldEgress
 from components.view import Site
@@ -78,7 +78,7 @@ class Flux(EdgeComponent):
         needed_by_instance: list[pulumi.Resource] = [operator]
         flux_instance = planned.instance
         if args.egress is not None:
-            for role, manifest in in_cluster.objects(site.egress, flux.NAMESPACE, args.egress.variables).items():
+            for role, manifest in egress_of_pods.objects(site.egress, flux.NAMESPACE, args.egress.variables).items():
                 needed_by_instance.append(make(role, manifest, namespace))
             patch = args.egress.mark.apply(lambda mark: flux.way_out(site.egress, mark))
             flux_instance = flux.patched(planned.instance, patch)

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components import ports, urls
+from components import egress_of_pods, ports, urls
+from components.egress import Egress
 from components.gitops.flux.spec import FluxSpec, GitSource, OciSource
 from components.manifests import Manifest
-from components.network import in_cluster
-from components.network.egress import Egress
 from components.restricted import DNS, allow, default_deny, namespace, tcp
 
 NO_EGRESS = Egress()
@@ -120,11 +119,11 @@ def secret(name: str, values: Mapping[str, Any]) -> Manifest:
 def way_out(egress: Egress, mark: str) -> str:
     """The patch by which every controller goes out as the site does, for its own source and for those that the source
     brings. With another ``mark`` they start anew (``HeldEgress.mark``)."""
-    container: dict[str, Any] = {"name": "manager", **in_cluster.container(egress)}
-    if variables := in_cluster.of_go(egress):
+    container: dict[str, Any] = {"name": "manager", **egress_of_pods.container(egress)}
+    if variables := egress_of_pods.of_go(egress):
         container["env"] = variables
     pod: dict[str, Any] = {"containers": [container]}
-    if volumes := in_cluster.volumes(egress):
+    if volumes := egress_of_pods.volumes(egress):
         pod["volumes"] = volumes
     return json.dumps(
         {
@@ -132,7 +131,7 @@ def way_out(egress: Egress, mark: str) -> str:
             "kind": "Deployment",
             # The target says which; a patch needs some name.
             "metadata": {"name": "all"},
-            "spec": {"template": {"metadata": {"annotations": {in_cluster.MARK: mark}}, "spec": pod}},
+            "spec": {"template": {"metadata": {"annotations": {egress_of_pods.MARK: mark}}, "spec": pod}},
         }
     )
 

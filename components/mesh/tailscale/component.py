@@ -9,10 +9,10 @@ import pulumi
 from pulumi_command import remote
 
 from components.base import EdgeComponent
+from components.egress import ENVIRONMENT
 from components.host.component import Host
 from components.mesh.tailscale.plan import KeyPlan, key_plan, plan, props, site_tags
 from components.mesh.tailscale.spec import TailscaleSpec
-from components.network.egress import ENVIRONMENT
 from components.shell import secret_lines
 
 

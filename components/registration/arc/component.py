@@ -10,7 +10,7 @@ import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
 from components.base import EdgeComponent
-from components.network.egress import Egress
+from components.egress import Egress
 from components.objects import create
 from components.part import HeldEgress
 from components.registration.arc.plan import KEY_BITS, RESOURCE_TYPE, ArcPlan, plan, with_private_key, with_proxy

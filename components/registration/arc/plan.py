@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.network.egress import Egress
+from components.egress import Egress
 from components.registration.arc.spec import ArcSpec
 
 NO_EGRESS = Egress()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.network.egress import ALWAYS, Egress, egress_of
+from components.egress import ALWAYS, Egress
+from components.network.plan import egress_of
 from components.network.spec import NetworkSpec
 from tests.components.network.authorities import OTHER, SITE
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from components.egress import LOGIN
 from components.host.systems import SYSTEMS
-from components.network.egress import LOGIN
 from components.network.part import PART
 from components.network.spec import NetworkSpec
 from tests.components.network.authorities import SITE

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.network.egress import ENVIRONMENT, Egress
+from components.egress import ENVIRONMENT, Egress
 from components.network.plan import host_checks, plan
 from components.shell import secret_lines
 from tests.components.network.authorities import OTHER, SITE

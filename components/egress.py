@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from components import urls
-from components.network.spec import NetworkSpec, ProxySpec
 
 ENVIRONMENT = "/etc/edge/egress.env"
 """On each host, the environment of programs that go out: read by shells and by systemd. It may hold a login."""
@@ -92,8 +91,8 @@ class Egress:
         """The environment of a program that goes out. With a ``login`` its values are secret."""
         if self.proxy is None:
             return {}
-        url, exceptions = self.proxy.with_login(login), ",".join(self.proxy.exceptions)
-        values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": exceptions}
+        url = self.proxy.with_login(login)
+        values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": ",".join(self.proxy.exceptions)}
         # Some programs read one spelling, some the other.
         return values | {name.lower(): value for name, value in values.items()}
 
@@ -111,13 +110,6 @@ class Egress:
         return hashlib.sha256(f"{self.environment()}{login}".encode()).hexdigest()[:16] if self else ""
 
 
-def egress_of(spec: NetworkSpec | None, near: Iterable[str]) -> Egress:
-    """The way out of a site. ``near`` are the names, addresses and networks that are part of the site itself."""
-    if spec is None:
-        return Egress()
-    return Egress(_proxy(spec.proxy, near) if spec.proxy else None, dict(spec.trusted_cas))
-
-
 def _covers(exception: str, host: str) -> bool:
     if exception.startswith("."):
         return host.endswith(exception)
@@ -127,12 +119,9 @@ def _covers(exception: str, host: str) -> bool:
         return host == exception or host.endswith(f".{exception}")
 
 
-def _proxy(spec: ProxySpec, near: Iterable[str]) -> Proxy:
-    return Proxy(spec.url, spec.login, _exceptions([*ALWAYS, *spec.no_proxy, *near]))
-
-
-def _exceptions(values: Sequence[str]) -> tuple[str, ...]:
-    """Each once. What lies in a network of the list is left out: a further host in it changes nothing."""
+def exceptions(values: Sequence[str]) -> tuple[str, ...]:
+    """What is reached without a proxy, each once. What lies in a network of the list is left out: a further host in
+    it changes nothing."""
     networks = [ipaddress.ip_network(value) for value in values if "/" in value]
 
     def covered(value: str) -> bool:

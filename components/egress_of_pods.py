@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.egress import Egress
 from components.manifests import Manifest
-from components.network.egress import Egress
 
 SECRET = "edge-egress"
 AUTHORITIES = "edge-trusted-cas"
