@@ -209,7 +209,7 @@ def render(template: str, **values: object) -> str:
     needed: list[str] = []
     # From the end, since a function calls only those before it.
     for name, text in reversed(prelude()):
-        if not name or re.search(rf"\b{name}\b", called):
+        if not name or (name in called and re.search(rf"\b{name}\b", called)):
             needed.insert(0, text)
             called += text
     return "\n".join([*needed, script])

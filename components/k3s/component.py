@@ -92,11 +92,12 @@ class K3s(EdgeComponent):
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]
         server_secrets, agent_secrets = [*tokens, *endpoint], tokens[1:]
 
-        def planned(host: Host) -> NodePlan:
-            return plan_node(
+        plans = {
+            host.node: plan_node(
                 spec, host.machine, server_machines, labels=args.labels, psa_exempt=args.psa_exempt, egress=args.egress
             )
-
+            for host in hosts
+        }
         first = servers[0]
         before: list[pulumi.Resource] = []
         self._permit: remote.Command | None = None
@@ -115,22 +116,22 @@ class K3s(EdgeComponent):
         # and forgotten before it is uninstalled, whatever other servers stay or go in the same run.
         installs: dict[str, pulumi.Resource] = {}
         for number, server in enumerate(servers):
-            installs[server.node] = self._install(server, planned(server), server_secrets, before)
+            installs[server.node] = self._install(server, plans[server.node], server_secrets, before)
             before = [installs[server.node]]
             self.joined[server.spec.name] = before[0]
             if len(servers) == 1:
-                self._wait_ready(server, planned(server), before)
+                self._wait_ready(server, plans[server.node], before)
             if number == 1:
                 # The first server's peer joins through it, so it can wait for the first server only afterwards. This
                 # wait comes before all others: on destroy, other nodes are drained before the first server.
-                before = [self._wait_ready(first, planned(first), [*before, installs[first.node]])]
+                before = [self._wait_ready(first, plans[first.node], [*before, installs[first.node]])]
                 self.joined[first.spec.name] = before[0]
             if number > 0:
-                before = [self._wait_ready(server, planned(server), [*before, installs[server.node]])]
+                before = [self._wait_ready(server, plans[server.node], [*before, installs[server.node]])]
                 self.joined[server.spec.name] = before[0]
         for agent in hosts:
             if not agent.machine.is_server:
-                scripts = planned(agent)
+                scripts = plans[agent.node]
                 installed = self._install(agent, scripts, agent_secrets, before)
                 self.joined[agent.spec.name] = self._wait_ready(agent, scripts, [installed])
 

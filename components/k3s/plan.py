@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -278,15 +279,18 @@ def files(
         CONFIG: ("0600", to_yaml(config)),
         "/etc/rancher/k3s/registries.yaml": ("0600", to_yaml(registries(spec))),
     }
-    if server:
-        exempt = ("kube-system", *psa_exempt)
-        objects = "---\n".join(to_yaml(item) for item in hardening.system_objects())
-        result |= {
-            f"{hardening.SERVER_DIR}/psa.yaml": ("0600", to_yaml(hardening.admission(exempt))),
-            f"{hardening.SERVER_DIR}/audit.yaml": ("0600", to_yaml(hardening.AUDIT_POLICY)),
-            f"{hardening.SERVER_DIR}/manifests/edge-hardening.yaml": ("0600", objects),
-        }
-    return result
+    return result | _server_files(("kube-system", *psa_exempt)) if server else result
+
+
+@functools.lru_cache(maxsize=64)
+def _server_files(exempt: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """Files that servers have in common."""
+    objects = "---\n".join(to_yaml(item) for item in hardening.system_objects())
+    return {
+        f"{hardening.SERVER_DIR}/psa.yaml": ("0600", to_yaml(hardening.admission(exempt))),
+        f"{hardening.SERVER_DIR}/audit.yaml": ("0600", to_yaml(hardening.AUDIT_POLICY)),
+        f"{hardening.SERVER_DIR}/manifests/edge-hardening.yaml": ("0600", objects),
+    }
 
 
 _OF_ONE_NODE = ("node-name", "node-ip", "tls-san", "node-label", "server", "token-file", "agent-token-file")

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -107,10 +109,12 @@ def record(
         pulumi.runtime.configure(pulumi.runtime.Settings(project, stack, stub, organization="organization"))
         pulumi.runtime.set_all_config(dict(config), list(secret_keys))
         # A failed resource fails the outputs that depend on it, which nobody awaits any more.
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, _context: None)
+        loop.set_default_executor(_AtOnce())
         await pulumi.runtime.run_in_stack(_settled(program))
 
-    with _one_at_a_time, _collected_at_the_end():
+    with _one_at_a_time, _collected_at_the_end(), _no_stack_traces():
         asyncio.run(run())
     return monitor.recording()
 
@@ -128,9 +132,11 @@ def _settled(program: Callable[[], Any]) -> Callable[[], Awaitable[None]]:
             await result
         this = asyncio.current_task()
         assert this is not None
-        while others := asyncio.all_tasks() - {this}:
+        others: set[asyncio.Task[Any]] = set()
+        # There are thousands of tasks: they are listed again only when those that were known have ended.
+        while others or (others := asyncio.all_tasks() - {this}):
             try:
-                ended, _ = await asyncio.wait(others, timeout=_A_MOMENT_S)
+                ended, others = await asyncio.wait(others, timeout=_A_MOMENT_S)
             except asyncio.CancelledError:
                 # ^C, once for this task. The SDK would take it for an error of the program, and go on to wait for what
                 # may never end. So its own wait gets it.
@@ -158,6 +164,47 @@ def _collected_at_the_end() -> Iterator[None]:
         gc.collect(1)
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _no_stack_traces() -> Iterator[None]:
+    """Within this context, whoever asks Python for the calls that led to a place gets the last one only.
+
+    The SDK asks for each resource, to tell an engine which line made it: an eighth of a run, for what nobody records.
+    An exception keeps its own trace, which is whole when it is shown after the run.
+    """
+    before = getattr(sys, "tracebacklimit", None)
+    sys.tracebacklimit = 1
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.tracebacklimit
+        else:
+            sys.tracebacklimit = before
+
+
+class _WaitsForTheLoop(Exception):
+    """A call cannot be answered in the thread of the event loop: the answer comes from the loop itself."""
+
+
+class _AtOnce(ThreadPoolExecutor):
+    """Answers the SDK's calls where they are made: handing one to a thread takes longer than the answer.
+
+    What a program gives to threads itself runs in threads.
+    """
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if not (getattr(call, "__module__", None) or "").startswith("pulumi."):
+            return super().submit(call, *args, **kwargs)
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*args, **kwargs))
+        except _WaitsForTheLoop:
+            return super().submit(call, *args, **kwargs)
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class _Channel:
@@ -199,8 +246,9 @@ class _Monitor:
         self._stack_urn = ""
         self._stack_outputs: dict[str, Any] = {}
         self._transforms = Transforms()
-        # The SDK calls from several threads.
+        # Calls come from several threads where there are transforms.
         self._lock = threading.Lock()
+        self._of_the_loop = threading.get_ident()
 
     def recording(self) -> Recording:
         return Recording(tuple(self._resources.values()), self._stack_outputs, tuple(self._problems))
@@ -221,7 +269,10 @@ class _Monitor:
     RegisterErrorHook = RegisterResourceHook
 
     def RegisterResource(self, request: Any) -> Any:
-        if request.type != STACK_TYPE:
+        if request.type != STACK_TYPE and self._transforms.concern(request):
+            # The SDK answers them, on the event loop.
+            if threading.get_ident() == self._of_the_loop:
+                raise _WaitsForTheLoop
             self._transforms.apply(request)
         with self._lock:
             return self._register(request)

@@ -15,6 +15,7 @@ import json
 import re
 import typing
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from types import ModuleType
 from typing import Any
@@ -180,7 +181,9 @@ def _pulumi_names(args: type) -> dict[str, str]:
     for name, member in vars(args).items():
         if isinstance(member, property):
             setattr(instance, name, name)
-    serialized = asyncio.run(rpc.serialize_property(instance, [], None))
+    # In a thread of its own: the caller's may be that of an event loop.
+    with ThreadPoolExecutor(1) as aside:
+        serialized = aside.submit(asyncio.run, rpc.serialize_property(instance, [], None)).result()
     return {python: pulumi_name for pulumi_name, python in serialized.items()}
 
 

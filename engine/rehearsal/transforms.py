@@ -49,8 +49,12 @@ class Transforms:
         self._parents[urn] = request.parent
         self._of_resources[urn] = request.transforms
 
+    def concern(self, request: Any) -> bool:
+        """Whether any transform concerns a request to register a resource."""
+        return bool(self._concerned(request))
+
     def apply(self, request: Any) -> None:
-        """Change a request to register a resource as all transforms say that concern it."""
+        """Change a request to register a resource as all transforms say that concern it. Waits for the SDK."""
         for callback in self._concerned(request):
             asked = resource_pb2.TransformRequest(
                 type=request.type,

@@ -7,7 +7,9 @@ import functools
 import gc
 import os
 import signal
+import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -314,3 +316,26 @@ def test_a_transform_of_a_resource_holds_for_its_children() -> None:
     recording = run(program)
     assert named(recording, "below").inputs["update"] == "transformed"
     assert "update" not in named(recording, "beside").inputs
+
+
+def test_what_a_program_gives_to_threads_runs_in_threads() -> None:
+    threads: dict[str, int] = {}
+
+    async def program() -> None:
+        threads["loop"] = threading.get_ident()
+        threads["own"] = await asyncio.to_thread(threading.get_ident)
+        command.local.Command("x", create="true")
+
+    recording = record(program, project="edge", stack="test", config={})
+    assert [one.name for one in recording.resources] == ["x"]
+    assert threads["own"] != threads["loop"]
+
+
+def test_an_exception_after_a_run_has_its_whole_trace() -> None:
+    def fails() -> None:
+        raise LookupError("there is none")
+
+    with pytest.raises(LookupError) as raised:
+        record(fails, project="edge", stack="test", config={})
+    assert "in fails" in "".join(traceback.format_exception(raised.value))
+    assert not hasattr(sys, "tracebacklimit")
