@@ -103,7 +103,13 @@ def run(
     # What is wrong with them would otherwise be said once for each site.
     policies_of(root)
     chosen = selection(sites, selector, everything, changed_since)
-    files = several.files_with_fleet(chosen, root, jobs)
+    checked: Iterable[SiteCheck] | None = None
+    # Charts are rendered before anything is judged by them, so which sites have changed must be known first.
+    if chosen.changed_since is not None and not charts:
+        checked = several.checks_of_changed(chosen, chosen.changed_since, root, jobs)
+        files = [one.file for one in checked]
+    else:
+        files = several.files_with_fleet(chosen, root, jobs)
     result, out = Report(), console()
     if charts:
         from edge.run import chart_renewal
@@ -115,7 +121,7 @@ def run(
             renewal(out, renewed.rendered, renewed.problems)
     table = None if as_json else Table(out, files, everything=verbose)
     with comparing.before(against, root) if against else nullcontext() as before:
-        checked: Iterable[SiteCheck] = check_files(files, root, jobs)
+        checked = checked or check_files(files, root, jobs)
         if before is not None:
             # What an edit destroys comes first, above the table.
             checked = [compared(found, before) for found in checked]

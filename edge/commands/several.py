@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edge.run.changed import Changed
+    from edge.run.check import SiteCheck
     from edge.run.many import Command, Job, Summary, Work
     from edge.run.selection import Selection
 
@@ -18,13 +20,27 @@ def files_for(chosen: Selection, root: Path, jobs: int | None = None) -> list[Pa
     if chosen.changed_since is None:
         return files
     from edge.run.changed import changed_since
+
+    found = changed_since(chosen.changed_since, files, root, jobs)
+    _say(found)
+    return list(found.files)
+
+
+def checks_of_changed(chosen: Selection, ref: str, root: Path, jobs: int | None = None) -> list[SiteCheck]:
+    """The checks of those that have changed since ``ref``, and on standard error how many."""
+    from edge.run.check import check_changed
+
+    found, checks = check_changed(ref, chosen.files(root), root, jobs)
+    _say(found)
+    return checks
+
+
+def _say(found: Changed) -> None:
     from edge.show.lines import paragraph
     from edge.show.render import console
 
-    found = changed_since(chosen.changed_since, files, root, jobs)
     for line in found.lines():
         paragraph(console(stderr=True), line, "cyan", indent="")
-    return list(found.files)
 
 
 def files_with_fleet(chosen: Selection, root: Path, jobs: int | None = None) -> list[Path]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from edge.run import fingerprint, pool, revision
 from edge.run.failure import OperationError
+from edge.run.fingerprint import NO_PLAN
 from edge.run.program_at import Program, program_of
 from stacks.project import sites_folder
 
@@ -53,8 +54,17 @@ class Changed:
         return said
 
 
-def changed_since(ref: str, files: Sequence[Path], root: Path, jobs: int | None = None) -> Changed:
-    """Those of ``files`` that have changed since ``ref``. Raises ``OperationError``."""
+Present = Callable[[Mapping[Path, str]], Mapping[Path, str]]
+"""Makes the present plans of site files, of which it gets the plans of then."""
+
+
+def changed_since(
+    ref: str, files: Sequence[Path], root: Path, jobs: int | None = None, present: Present | None = None
+) -> Changed:
+    """Those of ``files`` that have changed since ``ref``. Raises ``OperationError``.
+
+    ``present`` is for a caller who makes the present plans anyway; by default, processes of their own make them.
+    """
     commit = revision.commit_of(ref, root)
     paths = [path for path in revision.changed_paths(commit, root) if _makes_plans(path)]
     folder_of_sites = PurePosixPath(sites_folder(root).relative_to(root))
@@ -69,11 +79,17 @@ def changed_since(ref: str, files: Sequence[Path], root: Path, jobs: int | None 
             revision.check_out(commit, root, checkout)
             there = [name for name in todo if (checkout / name).is_file()]
             try:
-                wanted = [(root, program_of(root, root), todo), (checkout, program_of(checkout, root), there)]
+                wanted = [(checkout, program_of(checkout, root), there)]
+                wanted += [] if present else [(root, program_of(root, root), todo)]
             except OperationError as error:
                 every = dict.fromkeys(files, error.what)
                 return Changed(ref, commit, files, len(files), {**every, **uncompared}, removed)
-            (now, stopped), (then, was_stopped) = _plans(wanted, jobs)
+            (then, was_stopped), *ours = _plans(wanted, jobs)
+        if present:
+            made = present({file: then.get(name, "") for file, name in names.items() if name in todo})
+            now, stopped = {names[file] or "": plan for file, plan in made.items()}, ""
+        else:
+            now, stopped = ours[0]
         if stopped:
             raise OperationError(f"The program does not run: {stopped}", ("edge check     says more",))
     else:
@@ -83,7 +99,7 @@ def changed_since(ref: str, files: Sequence[Path], root: Path, jobs: int | None 
         if name is None:
             found.append(file)
         elif name in now:
-            no_plan = [one for one in (now[name], then.get(name, "")) if one.startswith(_NO_PLAN_MADE)]
+            no_plan = [one for one in (now[name], then.get(name, "")) if one.startswith(NO_PLAN)]
             if no_plan or now[name] != then.get(name):
                 found.append(file)
             if was_stopped:
@@ -93,14 +109,10 @@ def changed_since(ref: str, files: Sequence[Path], root: Path, jobs: int | None 
     return Changed(ref, commit, found, len(files), uncompared, removed)
 
 
-_NO_PLAN_MADE = "no plan: "
-"""In place of a fingerprint: what follows is the reason."""
-
-
 def _why(now: str, then: str, ref: str) -> str:
-    if now.startswith(_NO_PLAN_MADE):
-        return f"it has no plan now: {now.removeprefix(_NO_PLAN_MADE)}"
-    return f"it has no plan at {ref}: {then.removeprefix(_NO_PLAN_MADE)}"
+    if now.startswith(NO_PLAN):
+        return f"it has no plan now: {now.removeprefix(NO_PLAN)}"
+    return f"it has no plan at {ref}: {then.removeprefix(NO_PLAN)}"
 
 
 def _makes_plans(path: PurePosixPath) -> bool:
@@ -153,7 +165,7 @@ def _plans(wanted: Sequence[tuple[Path, Program, Sequence[str]]], jobs: int | No
             if whose == root:
                 plans |= made
                 stopped = stopped or why
-        found.append(({name: plans.get(name, _NO_PLAN_MADE + stopped) for name in names}, stopped))
+        found.append(({name: plans.get(name, NO_PLAN + stopped) for name in names}, stopped))
     return found
 
 
@@ -173,9 +185,9 @@ def _ask(root: Path, program: Program, names: Sequence[str]) -> tuple[dict[str, 
         told = json.loads(line)
         if "cannot" in told:
             return {}, told["cannot"]
-        plans[told["file"]] = told.get("plan") or _NO_PLAN_MADE + told["error"].replace(f"{root}/", "")
+        plans[told["file"]] = told.get("plan") or NO_PLAN + told["error"].replace(f"{root}/", "")
     if done.returncode:
         last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         for name in names:
-            plans.setdefault(name, f"{_NO_PLAN_MADE}its process ended: {last}")
+            plans.setdefault(name, f"{NO_PLAN}its process ended: {last}")
     return plans, ""

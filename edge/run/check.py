@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,8 +18,10 @@ from components import waiver as waivers
 from components.consequence import Consequence, Effect
 from components.view import SecretNeed
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
-from edge.run import pool
+from edge.run import fingerprint, pool
 from edge.run.against import Before
+from edge.run.changed import Changed, changed_since
+from edge.run.fingerprint import NO_PLAN
 from edge.run.judging import policies_of
 from edge.run.operation import cost_of
 from edge.run.program import main_program, recorded, rehearsed
@@ -98,6 +100,8 @@ class SiteCheck:
     """Whether the site has a cluster that no fleet manager knows."""
     used: frozenset[Waiver] = frozenset()
     """The waivers that cover a finding, whether they have expired or not."""
+    plan: str = ""
+    """The fingerprint of what the program registers, or why there is none; only where it was asked for."""
     duration_s: float = 0.0
 
     @property
@@ -213,17 +217,42 @@ class Report:
         }
 
 
-def check_files(files: Sequence[Path], root: Path, jobs: int | None = None) -> Iterator[SiteCheck]:
-    """Check all files, in their order; many files in several processes. A check that fails is its file's result."""
-    check = functools.partial(check_file, root=root)
+def check_files(
+    files: Sequence[Path], root: Path, jobs: int | None = None, plans: Mapping[Path, str] | None = None
+) -> Iterator[SiteCheck]:
+    """Check all files, in their order; many files in several processes. A check that fails is its file's result.
+
+    With ``plans``, a site that still has that plan is not judged, and every result says the plan.
+    """
+    items = [(file, None if plans is None else plans[file]) for file in files]
+    check = functools.partial(_check_item, root=root)
     workers = 1 if jobs is None and len(files) <= pool.ALONE else pool.size(len(files), jobs)
-    results = pool.each(check, files, workers) if workers > 1 else (pool.attempt(check, file) for file in files)
+    results = pool.each(check, items, workers) if workers > 1 else (pool.attempt(check, item) for item in items)
     for file, result in zip(files, results, strict=True):
         if isinstance(result, pool.Lost):
             reason = f"could not be checked: {result.reason}"
-            yield SiteCheck(file.stem, file, graph=(GraphProblem("", "", reason),))
+            yield SiteCheck(file.stem, file, graph=(GraphProblem("", "", reason),), plan=NO_PLAN + result.reason)
         else:
             yield result
+
+
+def check_changed(
+    ref: str, files: Sequence[Path], root: Path, jobs: int | None = None
+) -> tuple[Changed, list[SiteCheck]]:
+    """Which of ``files`` have changed since ``ref``, and what is found of those. Raises ``OperationError``.
+
+    The program of each site runs once: what it registers is compared, and judged where it differs.
+    """
+    checked: dict[Path, SiteCheck] = {}
+
+    def present(plans: Mapping[Path, str]) -> dict[Path, str]:
+        checked.update((one.file, one) for one in check_files(list(plans), root, jobs, plans))
+        return {file: one.plan for file, one in checked.items()}
+
+    changed = changed_since(ref, files, root, jobs, present)
+    rest = [file for file in changed.files if file not in checked]
+    checked.update((one.file, one) for one in check_files(rest, root, jobs))
+    return changed, [checked[file] for file in changed.files]
 
 
 def compared(found: SiteCheck, before: Before) -> SiteCheck:
@@ -239,11 +268,15 @@ def spec_of(file: Path, root: Path) -> SiteSpec | None:
     return _files(root, file.parent).check(file).model
 
 
-def check_file(file: Path, root: Path = PROJECT_ROOT) -> SiteCheck:
-    """One file, from the text to the verdict."""
+def check_file(file: Path, root: Path = PROJECT_ROOT, plan: str | None = None) -> SiteCheck:
+    """One file, from the text to the verdict. With ``plan``, as in ``check_files``."""
     started = time.perf_counter()
-    found = _check_fleet(file, root) if is_fleet(file, root) else _check_site(file, root)
+    found = _check_fleet(file, root) if is_fleet(file, root) else _check_site(file, root, plan)
     return replace(found, duration_s=time.perf_counter() - started)
+
+
+def _check_item(item: tuple[Path, str | None], root: Path) -> SiteCheck:
+    return check_file(item[0], root, item[1])
 
 
 def check_between(sites: Sequence[SiteCheck], root: Path = PROJECT_ROOT) -> tuple[Problem, ...]:
@@ -304,23 +337,32 @@ def _files(root: Path, folder: Path) -> FileChecker[SiteSpec]:
     return site_checker(root, folder)
 
 
-def _check_site(file: Path, root: Path) -> SiteCheck:
+def _check_site(file: Path, root: Path, before: str | None) -> SiteCheck:
     checker = _files(root, file.parent)
     checked = checker.check(file)
     spec = checked.model
     if spec is None:
-        return SiteCheck(file.stem, file, problems=tuple(checked.problems))
-    if late := [checked.problem("waiver-expired", finding) for finding in waivers.expired(spec.waivers, today())]:
-        return SiteCheck(file.stem, file, problems=tuple(checker.finish(late, checked)))
+        first = checked.problems[0]
+        plan = _no_plan(f"{first.file}:{first.line}:{first.column}: {first.what}", root)
+        return SiteCheck(file.stem, file, problems=tuple(checked.problems), plan=plan)
     settings, unreadable = _settings(root, spec.site)
-    recording, stopped = None, unreadable
+    recording, stopped, plan = None, unreadable, ""
     try:
         recording, built = recorded(spec, rehearsed(spec, settings.plain, file, root), root)
         if built is None:
             stopped = (*stopped, GraphProblem("", "__main__.py", "does not build the site: it must call `build`"))
+        if before is not None:
+            plan = fingerprint.fingerprint(recording)
     except Exception as error:
         # It would stop `pulumi up` too. Here it is a result for this site, and the next one is checked.
         stopped = (*stopped, _stopped(error))
+        plan = _no_plan(fingerprint.reason(error), root)
+    if unreadable:
+        plan = _no_plan(f"{unreadable[0].property} {unreadable[0].reason}", root)
+    if plan == before and not plan.startswith(NO_PLAN):
+        return SiteCheck(spec.site, file, plan=plan)
+    if late := [checked.problem("waiver-expired", finding) for finding in waivers.expired(spec.waivers, today())]:
+        return SiteCheck(file.stem, file, problems=tuple(checker.finish(late, checked)), plan=plan)
     refused = [_in_plain_text(settings.file.name, key) for key in settings.exposed(spec)]
     refused += [_in_plain_text(f"Pulumi.{SHARED}.yaml", need.key) for need in _exposed_shared(spec, root)]
     if other := settings.other_site(spec.site):
@@ -338,6 +380,7 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
             host_keys=tuple(host.host_key for host in spec.hosts),
             has_routes=any(network.mesh for network in networks(spec)),
             has_unmanaged_cluster=has_unmanaged_cluster(spec),
+            plan=plan,
         ),
         recording,
         root,
@@ -346,6 +389,10 @@ def _check_site(file: Path, root: Path) -> SiteCheck:
         problems = [checked.problem("waiver-unused", finding) for finding in waivers.unused(spec.waivers, idle)]
         return replace(found, problems=tuple(checker.finish(problems, checked)))
     return found
+
+
+def _no_plan(why: str, root: Path) -> str:
+    return NO_PLAN + why.replace(f"{root}/", "")
 
 
 def _unused(spec: SiteSpec, found: SiteCheck) -> list[int]:

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
+NO_PLAN = "no plan: "
+"""In place of a fingerprint: what follows is the reason."""
 _LEFT_OUT = "built_from"
 # By name: a revision whose records have more fields is compared by those that both have.
 _OPTIONS = (
@@ -95,16 +97,17 @@ def main() -> None:
     try:
         plan = _plans(root)
     except Exception as error:
-        _print(answers, {"cannot": _reason(error)})
+        _print(answers, {"cannot": reason(error)})
         return
     for name in json.load(sys.stdin):
         try:
             _print(answers, {"file": name, "plan": plan(root / name)})
         except Exception as error:
-            _print(answers, {"file": name, "error": _reason(error)})
+            _print(answers, {"file": name, "error": reason(error)})
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why there is no plan, in one line."""
     said = (str(error).strip() or "no reason given").splitlines()[0]
     return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
 

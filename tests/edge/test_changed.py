@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.run import changed, revision
+from edge.run import changed, check, revision
+from edge.run.program import recorded
 from edge.run.program_at import program_of
+from stacks.site import SiteSpec
 from tests.edge.clones import Clone
 
 OWN = ("demo", "prod", "tower-oslo")
@@ -159,3 +162,33 @@ def test_the_checkout_in_another_folder_makes_the_same_plans(clone: Clone, tmp_p
     assert here == there
     assert not [plan for plan in here.values() if plan.startswith("no plan")]
     assert len(set(here.values())) == len(names)
+
+
+def test_a_changed_site_is_recorded_once_and_found_as_by_a_check_of_all(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = clone.root / "stacks" / "sites"
+    clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
+    (sites / "new.yaml").write_text((sites / "demo.yaml").read_text().replace("site: demo", "site: new"))
+    (sites / "tower-oslo.yaml").write_text("site: tower-oslo\n")
+    demo = sites / "demo.yaml"
+    demo.write_text(f"# a comment\n{demo.read_text()}")
+    names = ("demo", "new", "prod", "tower-oslo")
+    files = [sites / f"{name}.yaml" for name in names]
+    runs: list[str] = []
+
+    def counted(spec: SiteSpec, *others: Any) -> Any:
+        runs.append(spec.site)
+        return recorded(spec, *others)
+
+    monkeypatch.setattr(check, "recorded", counted)
+    found, checks = check.check_changed("HEAD", files, clone.root)
+    # One that is no site is not recorded, and one that has not changed is not judged.
+    assert runs == ["demo", "new", "prod"]
+    assert [one.site for one in checks] == [file.stem for file in found.files] == ["new", "prod", "tower-oslo"]
+    assert found == changed.changed_since("HEAD", files, clone.root)
+    whole = [one.as_dict() for one in check.check_files(files[1:], clone.root)]
+    at_once = [one.as_dict() for one in checks]
+    for one in (*whole, *at_once):
+        del one["duration_s"]
+    assert at_once == whole
