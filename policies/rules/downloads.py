@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from policies.rules.scripts import lines_with, logical_lines
+from policies.rules.scripts import logical_lines
 
 Lines = list[tuple[int, str]]
 """Logical lines of a script, each with its number."""
@@ -145,14 +145,9 @@ def unchecked_downloads(script: str) -> tuple[Download, ...]:
     The check must name the file that was fetched. Calls to the machine itself, calls that store nothing, and answers
     from a secret address do not count as downloads.
     """
-    script = script.replace("\t", " ")
-    # A word before the end of a line that goes on in the next one is followed by a space too.
-    flat = script.replace("\\\n", " ")
-    markers = [marker for marker in _MARKERS if marker in flat]
-    if not markers:
-        return ()
-    lines = logical_lines(script)
-    return tuple(Download(lines[index][0], why) for index, why in _found(lines, lines_with(markers, lines)))
+    lines = logical_lines(script.replace("\t", " "))
+    indices = [index for index, (_, line) in enumerate(lines) if _may_fetch(line)]
+    return tuple(Download(lines[index][0], why) for index, why in _found(lines, indices))
 
 
 def _found(lines: Lines, indices: list[int]) -> Iterator[tuple[int, str]]:
@@ -171,8 +166,14 @@ def _found(lines: Lines, indices: list[int]) -> Iterator[tuple[int, str]]:
 
 
 @functools.lru_cache(maxsize=8192)
+def _may_fetch(line: str) -> bool:
+    """Whether the line is worth a closer look. Scripts have most of their lines in common."""
+    return any(marker in line for marker in _MARKERS)
+
+
+@functools.lru_cache(maxsize=8192)
 def _read(line: str) -> tuple[str, tuple[str, ...]]:
-    """How a line fetches, and its commands that keep a file. Scripts have most of their lines in common."""
+    """How a line fetches, and its commands that keep a file."""
     if _PIPED.search(line) or _SUBSTITUTED.search(line):
         return "piped", ()
     if _CLONE.search(line):

@@ -173,14 +173,17 @@ _WEAK: Mapping[str, tuple[tuple[FlagCheck, ...], ...]] = {
 """By flag, its checks for each process that has it."""
 
 _GIVEN = re.compile(rf"(?<!\w)(?<!\w-)({'|'.join(map(re.escape, _WEAK))})=([^\s\"'\\]+)")
-_OFF = re.compile(r"(?<!\w)(?<!\w-)(secrets-encryption|protect-kernel-defaults)(?:=|:\s*)[\"']?false\b")
+_SWITCHES = ("secrets-encryption", "protect-kernel-defaults")
+_OFF = re.compile(rf"(?<!\w)(?<!\w-)({'|'.join(_SWITCHES)})(?:=|:\s*)[\"']?false\b")
 _ARGUMENT_KEYS = tuple(ARGUMENTS)
 
 
 @functools.lru_cache(maxsize=128)
 def weak_arguments(script: str) -> tuple[str, ...]:
     """Arguments of K3s in ``script`` whose values no process that has them may have."""
-    found = [match[1] for match in _OFF.finditer(script)] if "k3s" in script else []
+    found: list[str] = []
+    if "k3s" in script and any(switch in script for switch in _SWITCHES):
+        found = [match[1] for match in _OFF.finditer(script)]
     if any(key in script for key in _ARGUMENT_KEYS):
         for flag, value in _GIVEN.findall(plain(script)):
             if all(any(not check.met({flag: value}) for check in checks) for checks in _WEAK[flag]):

@@ -66,7 +66,7 @@ _IGNITION_KEY = re.compile(
 @functools.lru_cache(maxsize=128)
 def inline_key(text: str) -> bool:
     """Whether ``text``, a script or a configuration for a first boot, holds a key of a disk."""
-    if "crypt" in text and _INLINE.search(plain(text)):
+    if ("cryptsetup" in text or "cryptenroll" in text) and _INLINE.search(plain(text)):
         return True
     return "luks" in text and bool(_IGNITION_KEY.search(text))
 

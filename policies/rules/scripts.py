@@ -5,7 +5,9 @@ It is not a shell parser: it knows the usual ways to write such scripts, and rep
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -40,9 +42,15 @@ def plain(script: str) -> str:
 
 def lines_with(texts: Iterable[str], lines: list[tuple[int, str]]) -> list[int]:
     """Indices of the lines that hold one of ``texts``: far cheaper than an expression on every line."""
+    whole = "\n".join(line for _, line in lines)
+    ends = list(itertools.accumulate(len(line) + 1 for _, line in lines))
     found: set[int] = set()
     for text in texts:
-        found.update(index for index, (_, line) in enumerate(lines) if text in line)
+        start = whole.find(text)
+        while start >= 0:
+            index = bisect.bisect_right(ends, start)
+            found.add(index)
+            start = whole.find(text, ends[index])
     return sorted(found)
 
 
