@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from components.consequence import Consequence, Edit, Effect
 from components.host.applied import Applied, AppliedHost, Pair
 from components.host.machine import Machine
 from components.host.plan import identity_of
+from components.k3s import arguments
 from components.k3s.plan import CONFIG, DatastoreKind, datastore_kind, version_of
 from components.k3s.spec import ExternalDatastore, K3sSpec
 from components.view import Site
@@ -95,6 +96,12 @@ UNKNOWN = Edit(
 LABELS = Edit(
     "k3s-labels-changed", "Labels of nodes change", Effect.HARMLESS, "restarts K3s; K3s adds labels, removes none"
 )
+ARGUMENTS = Edit(
+    "k3s-arguments-changed",
+    "Arguments of Kubernetes' programs change",
+    Effect.INTERRUPTS,
+    "restarts K3s host by host; containers keep running",
+)
 EDITS = (
     NEW_CLUSTER,
     SHRINKS,
@@ -114,6 +121,7 @@ EDITS = (
     REMOVED,
     UNKNOWN,
     LABELS,
+    ARGUMENTS,
 )
 
 
@@ -174,6 +182,7 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
         yield from _datastore(next(iter(servers.values())), spec, site)
         yield from _networks(next(iter(servers.values())), spec)
         yield from _servers(servers, pairs, spec)
+    yield from _arguments(were.values(), spec)
     labelled = False
     for pair in pairs:
         if pair.before is None or pair.after is None or pair.before.node not in were:
@@ -352,6 +361,29 @@ def _address(was: Installed, host: AppliedHost, machine: Machine, spec: K3sSpec,
             "it again",
             **at,
         )
+
+
+def _arguments(were: Collection[Installed], spec: K3sSpec) -> Iterator[Consequence]:
+    """Arguments that the site adds. Those that we set change with a release of this program, which says so itself."""
+    changed = [
+        program
+        for field, (_, program) in arguments.FIELDS.items()
+        if any(
+            arguments.of_site(field, was.config) != sorted(getattr(spec, field))
+            for was in were
+            if was.server or field == "kubelet_args"
+        )
+    ]
+    if changed:
+        yield ARGUMENTS.found(
+            PART,
+            f"arguments of {_listed(changed)} change: K3s restarts; containers keep running.",
+            "an argument that this release does not know keeps K3s from starting: try it on a test site first",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _labels_differ(was: Installed, machine: Machine, spec: K3sSpec, site: Site) -> bool:

@@ -10,6 +10,7 @@ from components import urls
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
+from components.k3s import arguments
 from components.k3s.consequences import EDITS, ROLE, consequences
 from components.k3s.plan import api_url, host_checks, proof, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
@@ -125,6 +126,7 @@ class K3sPart(Part[K3sSpec]):
         yield from _pods(spec, at, site)
         yield from _datastore(spec, at)
         yield from _proxied_datastore(spec, at, site)
+        yield from arguments.findings({field: getattr(spec, field) for field in arguments.FIELDS}, at)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site

@@ -340,12 +340,14 @@ def server_config(
         "flannel-backend": spec.flannel_backend,
         "secrets-encryption": True,
         "secrets-encryption-provider": encryption_provider(version_of(spec, machine)),
-        "kube-apiserver-arg": list(hardening.API_SERVER_ARGS),
-        "kube-controller-manager-arg": list(hardening.CONTROLLER_MANAGER_ARGS),
+        "kube-apiserver-arg": [*hardening.API_SERVER_ARGS, *spec.kube_apiserver_args],
+        "kube-controller-manager-arg": [*hardening.CONTROLLER_MANAGER_ARGS, *spec.kube_controller_manager_args],
     }
     if egress.proxy and egress.proxy.login:
         # It would write its own environment, with the login, into the pods of its charts.
         config["disable-helm-controller"] = True
+    if spec.kube_scheduler_args:
+        config["kube-scheduler-arg"] = list(spec.kube_scheduler_args)
     if spec.embedded_registry:
         config["embedded-registry"] = True
     if isinstance(spec.datastore, ExternalDatastore):
@@ -425,7 +427,7 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
         config["node-ip"] = machine.spec.node_ip
     return config | {
         "protect-kernel-defaults": True,
-        "kubelet-arg": list(kubelet_args(spec, version_of(spec, machine))),
+        "kubelet-arg": [*kubelet_args(spec, version_of(spec, machine)), *spec.kubelet_args],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from components import cron
+from components.k3s.arguments import Argument
 from components.specs import Spec
 from components.types import (
     Address,
@@ -170,6 +171,18 @@ class K3sSpec(Spec):
     fail_cgroup_v1: bool = True
     """Whether the kubelet refuses a host with cgroup v1, as Kubernetes 1.35 and newer do by default. `false` runs nodes
     on such hosts (older kernels, some vendors' images); Kubernetes no longer develops cgroup v1."""
+
+    kubelet_args: tuple[Argument, ...] = ()
+    """Arguments of the kubelet on every host, `name=value`, beside those that are set for the CIS benchmark."""
+
+    kube_apiserver_args: tuple[Argument, ...] = ()
+    """Arguments of the API server, `name=value`, beside those that are set for the CIS benchmark."""
+
+    kube_controller_manager_args: tuple[Argument, ...] = ()
+    """Arguments of the controller manager, `name=value`, beside those that are set for the CIS benchmark."""
+
+    kube_scheduler_args: tuple[Argument, ...] = ()
+    """Arguments of the scheduler, `name=value`."""
 
     tls_sans: tuple[Address, ...] = ()
     """More names and addresses that the API's certificate is good for."""

@@ -33,7 +33,7 @@ _LEVELS = ("Metadata", "Request", "RequestResponse")
 """Levels of an audit policy that record who did what."""
 
 
-def _configurations(subject: Subject) -> Iterator[Node]:
+def configurations(subject: Subject) -> Iterator[Node]:
     """What each kind of node of the cluster is configured with. A cluster that does not say counts as unknown."""
     published = subject.get("configurations")
     found = list(published.each())
@@ -42,14 +42,14 @@ def _configurations(subject: Subject) -> Iterator[Node]:
     yield from found
 
 
-def _value(node: Node) -> Any:
+def value_of(node: Node) -> Any:
     """``node`` as a plain value. Raises ``HiddenError`` where anything of it is unknown."""
     if node.value is UNKNOWN:
         node.text()
     if isinstance(node.value, dict):
-        return {key: _value(child) for key, child in node.entries()}
+        return {key: value_of(child) for key, child in node.entries()}
     if isinstance(node.value, list):
-        return [_value(child) for child in node.each()]
+        return [value_of(child) for child in node.each()]
     return node.value
 
 
@@ -72,7 +72,7 @@ def _flags(rule: str) -> Check:
     """A check of everything that the benchmark asks of flags under this rule."""
 
     def check(subject: Subject) -> Iterator[Violation]:
-        for configuration in _configurations(subject):
+        for configuration in configurations(subject):
             yield from attempt(_flags_of(configuration, rule))
 
     return check
@@ -83,7 +83,7 @@ def _flags_of(configuration: Node, rule: str) -> Iterator[Violation]:
     if not isinstance(config.value, dict):
         raise HiddenError(config.path, "is not known before deployment" if config.value is UNKNOWN else "is no object")
     datastore, minor = _datastore(configuration), minor_of(version.text() or "")
-    flags = effective(_value(config), server=_server(configuration), datastore=datastore)
+    flags = effective(value_of(config), server=_server(configuration), datastore=datastore)
     for check in flag_checks(minor, datastore, flags):
         if check.rule == rule and check.reason is None and not check.met(flags.get(check.process, {})):
             yield Violation(_place(config, check), _said(check))
@@ -105,7 +105,7 @@ def _servers(check: Callable[[Node], Iterator[Violation]]) -> Check:
     """A check of what servers alone have."""
 
     def over(subject: Subject) -> Iterator[Violation]:
-        for configuration in _configurations(subject):
+        for configuration in configurations(subject):
             yield from attempt(check(configuration) if _server(configuration) else iter(()))
 
     return over
@@ -156,7 +156,7 @@ def _admission(configuration: Node) -> Iterator[Violation]:
 
 
 def _kernel_defaults(subject: Subject) -> Iterator[Violation]:
-    for configuration in _configurations(subject):
+    for configuration in configurations(subject):
         node = configuration.get("config", "protect-kernel-defaults")
         if not node.flag():
             yield Violation(node.path, "is not true: the kubelet changes settings of the kernel by itself")

@@ -264,6 +264,13 @@ ROWS = (
     _row("telemetry is removed", "shop", _drop("telemetry"), "telemetry-removed", _LOSES),
     _row("Triton is removed", "shop", _drop("inference"), "triton-removed", _STOPS),
     _row("labels", "shop", _put("labels", {"ring": "canary"}), "k3s-labels-changed", _SAFE),
+    _row(
+        "arguments",
+        "shop",
+        _k3s(kubelet_args=["max-pods=60"], kube_scheduler_args=["v=2"]),
+        "k3s-arguments-changed",
+        _STOPS,
+    ),
     _row("telemetry", "shop", _put("telemetry", {"offline_hours": 12}), "", None),
     _row("order of the hosts", "plant", lambda site: site["hosts"].insert(0, site["hosts"].pop(1)), "", None),
     _row("nothing", "plant", lambda site: None, "", None),

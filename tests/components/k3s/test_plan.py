@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.host.machine import Machine
 from components.host.plan import plan as host_plan
-from components.k3s import hardening
+from components.k3s import arguments, hardening
 from components.k3s.plan import (
     encryption_provider,
     files,
@@ -110,6 +110,36 @@ def test_a_site_may_run_on_cgroup_v1_where_the_release_would_refuse_it(
         arguments = config_of(spec, which, SERVERS[:1])["kubelet-arg"]
         assert isinstance(arguments, list)
         assert [flag for flag in arguments if "cgroup" in flag] == flags
+
+
+def test_arguments_of_a_site_stand_after_those_of_the_benchmark_and_replace_none() -> None:
+    spec = k3s(
+        kubelet_args=["max-pods=60"],
+        kube_apiserver_args=["goaway-chance=0.001"],
+        kube_controller_manager_args=["node-monitor-grace-period=2m"],
+        kube_scheduler_args=["v=2"],
+    )
+    server, agent = config_of(spec, SERVERS[0], SERVERS[:1]), config_of(spec, AGENT, SERVERS[:1])
+    assert server["kubelet-arg"] == agent["kubelet-arg"] == [*hardening.kubelet_args(4096), "max-pods=60"]
+    assert server["kube-apiserver-arg"] == [*hardening.API_SERVER_ARGS, "goaway-chance=0.001"]
+    assert server["kube-controller-manager-arg"] == [
+        *hardening.CONTROLLER_MANAGER_ARGS,
+        "node-monitor-grace-period=2m",
+    ]
+    assert server["kube-scheduler-arg"] == ["v=2"]
+    assert not [key for key in agent if key.startswith("kube-")]
+
+
+def test_every_argument_of_the_benchmark_is_refused_as_one_of_a_site() -> None:
+    ours = {
+        "kubelet_args": hardening.kubelet_args(4096),
+        "kube_apiserver_args": hardening.API_SERVER_ARGS,
+        "kube_controller_manager_args": hardening.CONTROLLER_MANAGER_ARGS,
+    }
+    for field, hardened in ours.items():
+        assert [one.path for one in arguments.findings({field: hardened}, ("k3s",))] == [
+            ("k3s", field, index) for index in range(len(hardened))
+        ]
 
 
 @pytest.mark.parametrize(
