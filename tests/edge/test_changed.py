@@ -168,9 +168,12 @@ def test_a_changed_site_is_recorded_once_and_found_as_by_a_check_of_all(
     clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sites = clone.root / "stacks" / "sites"
+    # Of this one there is no plan, then as now, for the same reason.
+    (sites / "tower-oslo.yaml").write_text("site: tower-oslo\n")
+    clone.commit()
+    clone.replace("components/telemetry/component.py", "from __future__", "# a comment\nfrom __future__")
     clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
     (sites / "new.yaml").write_text((sites / "demo.yaml").read_text().replace("site: demo", "site: new"))
-    (sites / "tower-oslo.yaml").write_text("site: tower-oslo\n")
     demo = sites / "demo.yaml"
     demo.write_text(f"# a comment\n{demo.read_text()}")
     names = ("demo", "new", "prod", "tower-oslo")

@@ -413,15 +413,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "other nodes are drained before the first server",
         _K3S_COMPONENT,
-        "before = [self._wait_ready(first, planned(first), [*before, installs[first.node]])]",
-        "self._wait_ready(first, planned(first), [*before, installs[first.node]])",
+        "before = [self._wait_ready(first, plans[first.node], [*before, installs[first.node]])]",
+        "self._wait_ready(first, plans[first.node], [*before, installs[first.node]])",
         (_K3S,),
     ),
     Mutant(
         "a node is removed before its own host is uninstalled",
         _K3S_COMPONENT,
-        "planned(server), [*before, installs[server.node]])",
-        "planned(server), before)",
+        "plans[server.node], [*before, installs[server.node]])",
+        "plans[server.node], before)",
         (_K3S,),
     ),
     Mutant(

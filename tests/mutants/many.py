@@ -68,6 +68,13 @@ MANY: tuple[Mutant, ...] = (
         (_CHANGED,),
     ),
     Mutant(
+        "a site that has no plan is judged, whatever it had",
+        "edge/run/check.py",
+        "if plan == before and not plan.startswith(NO_PLAN):",
+        "if plan == before:",
+        (_CHANGED,),
+    ),
+    Mutant(
         "a change of options of a resource is a change of its site",
         "edge/run/fingerprint.py",
         '"outputs": said, **options}',
