@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from components import addresses, node_labels, ssh_keys
+from components import addresses, node_labels, pem, ssh_keys
 from components.urls import UrlOf
 from sitefile.problems import Unfit
 from sitefile.spec_shape import FORM
@@ -176,6 +176,15 @@ def _node_label(key: str) -> str:
     return key
 
 
+def _certificates(value: str) -> str:
+    try:
+        return pem.certificates(value)
+    except pem.NotPem as error:
+        raise Unfit(
+            str(error), "one or more certificates in PEM", "copy all lines of the authority's certificate after `|`"
+        ) from None
+
+
 def _date(value: str) -> str:
     try:
         date.fromisoformat(value)
@@ -227,6 +236,9 @@ SshHostKey = Annotated[
     _Matching(_HOST_KEY, "a public host key: ssh-ed25519 AAAA..."),
     Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGUTsFj0fJGFCAezKpTemY70PPWDB7wgVmGWEEv02tz9"]),
 ]
+Certificates = Annotated[str, AfterValidator(_certificates), Field(examples=["-----BEGIN CERTIFICATE-----..."])]
+"""Certificates in PEM. They are public."""
+
 LabelKey = Annotated[str, _Matching(_LABEL_KEY, "a Kubernetes label key")]
 LabelValue = Annotated[
     str, _Matching(_LABEL_VALUE, "a Kubernetes label value: at most 63 letters, digits, '-', '_', '.'")

@@ -37,6 +37,7 @@ _KEYS_BY_PART = {
 _NOTES = {
     "ssh-private-key": "; hosts are reached with a key, never with a password",
     "git-password": "; it needs `username:` below `source`",
+    "registry-login-NAME": ", as `user:password`; it needs `login: NAME` below the registry",
     "proxy-login": ", as `user:password`; it needs `login: true` below `proxy`",
 }
 _KNOWN = {
@@ -57,6 +58,8 @@ def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str
         return expected, "remove it here and revoke it, and write the public key of a new one"
     if path[:2] == ("network", "trusted_cas"):
         return expected, "remove it here and replace it, and write the certificate of the new one alone"
+    if path[:2] == ("k3s", "registries"):
+        key = "registry-login-NAME"
     if key is None:
         return expected, "remove it here and revoke it"
     command = f"pulumi config set --secret {full_key(key)} -s {stem or 'STACK'}"

@@ -22,6 +22,8 @@ from components.k3s.plan import (
     kubernetes_of,
     plan_cluster,
     plan_node,
+    registries,
+    to_yaml,
 )
 from components.k3s.spec import K3sSpec
 from components.part import HeldKubeconfig
@@ -51,6 +53,8 @@ class K3sArgs:
     """Namespaces, in addition to kube-system, that cannot be restricted."""
     egress: Egress = field(default_factory=Egress)
     """How the site goes out."""
+    registry_logins: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """By name, the logins of registries. They become secrets if they are not yet."""
     environment: pulumi.Input[str] | None = None
     """The environment that K3s goes out with, where there is one: a secret. K3s starts anew when it changes."""
 
@@ -86,7 +90,10 @@ class K3s(EdgeComponent):
             },
             opts,
         )
-        self._environment = [] if args.environment is None else [pulumi.Output.secret(args.environment)]
+        self._added = [] if args.environment is None else [pulumi.Output.secret(args.environment)]
+        if args.registry_logins:
+            given = {name: pulumi.Output.secret(login) for name, login in args.registry_logins.items()}
+            self._added.append(pulumi.Output.all(**given).apply(lambda logins: to_yaml(registries(spec, logins))))
         self._servers, self._consents = servers, args.consents
         tokens = [pulumi.Output.secret(token) for token in (args.token, args.agent_token)]
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]
@@ -185,7 +192,7 @@ class K3s(EdgeComponent):
             scripts.install,
             delete=scripts.uninstall,
             expected=scripts.expected,
-            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca, *self._environment).apply(secret_lines)),
+            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca, *self._added).apply(secret_lines)),
             depends_on=before,
         )
 

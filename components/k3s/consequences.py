@@ -10,11 +10,19 @@ from typing import Any
 import yaml
 
 from components.consequence import Consequence, Edit, Effect
-from components.host.applied import Applied, AppliedHost, Pair
+from components.host.applied import Applied, AppliedHost, Held, Pair
 from components.host.machine import Machine
 from components.host.plan import identity_of
 from components.k3s import arguments
-from components.k3s.plan import CONFIG, DatastoreKind, datastore_kind, version_of
+from components.k3s.plan import (
+    CONFIG,
+    REGISTRIES,
+    DatastoreKind,
+    datastore_kind,
+    registries,
+    registries_digest,
+    version_of,
+)
 from components.k3s.spec import ExternalDatastore, K3sSpec
 from components.view import Site
 
@@ -26,6 +34,9 @@ _HEADER = re.compile(r"^# \S+: K3s (?P<version>v\S+?), (?P<role>server|agent)\."
 _CONFIG = re.compile(
     rf"^put_file {re.escape(CONFIG)} \d+ <<'(?P<end>EDGE_FILE_*)'\n(?P<text>.*?)^(?P=end)$", re.M | re.S
 )
+
+_REGISTRIES = re.compile(_CONFIG.pattern.replace(re.escape(CONFIG), re.escape(REGISTRIES)), re.M | re.S)
+_REGISTRIES_MARK = re.compile(r"^# Registries with logins or authorities of their own: ([0-9a-f]{16})\.$", re.M)
 
 _EXTERNAL = "read_secret datastore_endpoint"
 """What only the install script of a server with an external datastore does."""
@@ -102,6 +113,12 @@ ARGUMENTS = Edit(
     Effect.INTERRUPTS,
     "restarts K3s host by host; containers keep running",
 )
+REGISTRIES_CHANGED = Edit(
+    "k3s-registries-changed",
+    "Registries, their logins or their authorities change",
+    Effect.INTERRUPTS,
+    "restarts K3s host by host; containers keep running",
+)
 EDITS = (
     NEW_CLUSTER,
     SHRINKS,
@@ -122,6 +139,7 @@ EDITS = (
     UNKNOWN,
     LABELS,
     ARGUMENTS,
+    REGISTRIES_CHANGED,
 )
 
 
@@ -183,6 +201,11 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
         yield from _networks(next(iter(servers.values())), spec)
         yield from _servers(servers, pairs, spec)
     yield from _arguments(were.values(), spec)
+    if any(_registries_differ(before.command(f"{node}-{ROLE}"), spec) for node in were):
+        yield REGISTRIES_CHANGED.found(
+            PART,
+            "the registries that images come from change: K3s restarts on each host; containers keep running.",
+        )
     labelled = False
     for pair in pairs:
         if pair.before is None or pair.after is None or pair.before.node not in were:
@@ -384,6 +407,15 @@ def _arguments(were: Collection[Installed], spec: K3sSpec) -> Iterator[Consequen
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _registries_differ(command: Held | None, spec: K3sSpec) -> bool:
+    """Whether a host has other registries. A new value of a login is a secret, and cannot be seen here."""
+    script = command.script() if command else ""
+    if mark := _REGISTRIES_MARK.search(script):
+        return mark[1] != registries_digest(spec)
+    plain = _REGISTRIES.search(script)
+    return plain is None or bool(registries_digest(spec)) or yaml.safe_load(plain["text"]) != registries(spec)
 
 
 def _labels_differ(was: Installed, machine: Machine, spec: K3sSpec, site: Site) -> bool:

@@ -12,8 +12,8 @@ from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.k3s import arguments
 from components.k3s.consequences import EDITS, ROLE, consequences
-from components.k3s.plan import api_url, host_checks, proof, version_of
-from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec
+from components.k3s.plan import api_url, host_checks, logins, proof, version_of
+from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec, RegistryMirror, host_of
 from components.part import Building, Cluster, Part, Phase
 from components.view import Download, Network, Proof, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
@@ -57,6 +57,7 @@ class K3sPart(Part[K3sSpec]):
                 consents=building.consents,
                 psa_exempt=site.exempt_namespaces,
                 egress=site.egress,
+                registry_logins={name: building.secret(_registry_login(name)) for name in logins(spec)},
                 environment=building.egress.environment if building.egress else None,
             ),
             building.child(),
@@ -74,6 +75,10 @@ class K3sPart(Part[K3sSpec]):
         ]
         if _is_external(spec):
             needs.append(SecretNeed("k3s-datastore-endpoint", "connection string of the cluster's datastore", own=True))
+        needs += [
+            SecretNeed(_registry_login(name), "user:password, for the registries that images come from")
+            for name in logins(spec)
+        ]
         return needs
 
     def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:
@@ -94,7 +99,8 @@ class K3sPart(Part[K3sSpec]):
             yield Network((*at, key), getattr(spec, key), role, of_cluster=True, default=default)
 
     def near(self, spec: K3sSpec) -> Sequence[str]:
-        return (spec.api_address,) if spec.api_address else ()
+        plain = [urls.parse(one) for mirror in spec.registries.values() for one in mirror.endpoints]
+        return (*filter(None, [spec.api_address]), *(url.host for url in plain if url.scheme == "http"))
 
     def downloads(self, spec: K3sSpec, at: DataPath) -> Iterator[Download]:
         yield Download((*at, "mirror"), "K3s", urls.parse(spec.mirror).host, "name a `mirror` of your own")
@@ -127,6 +133,7 @@ class K3sPart(Part[K3sSpec]):
         yield from _datastore(spec, at)
         yield from _proxied_datastore(spec, at, site)
         yield from arguments.findings({field: getattr(spec, field) for field in arguments.FIELDS}, at)
+        yield from _registries(spec, at)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
@@ -263,6 +270,27 @@ def _proxied_datastore(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Find
             "add it there, if it is not there yet",
             advice=True,
         )
+
+
+def _registry_login(name: str) -> str:
+    """Key of a login's secret."""
+    return f"registry-login-{name}"
+
+
+def _registries(spec: K3sSpec, at: DataPath) -> Iterator[Finding]:
+    """K3s knows one login and one authority for each host."""
+    first: dict[str, tuple[str, RegistryMirror]] = {}
+    for name, mirror in spec.registries.items():
+        for index, endpoint in enumerate(mirror.endpoints):
+            host = host_of(endpoint)
+            other_name, other = first.setdefault(host, (name, mirror))
+            if (other.login, other.ca) != (mirror.login, mirror.ca):
+                yield Finding(
+                    (*at, "registries", name, "endpoints", index),
+                    f"{host} has another `login` or `ca` at `{other_name}`",
+                    "one login and one authority for each host",
+                    "write the same `login` and `ca` at both",
+                )
 
 
 def _minor(version: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
 from components.k3s import hardening
 from components.k3s.reasons import REASONS
-from components.k3s.spec import ExternalDatastore, K3sSpec
+from components.k3s.spec import ExternalDatastore, K3sSpec, host_of
 from components.shell import fragment, here_document, render
 from components.types import Arch
 from components.view import Proof
@@ -26,6 +27,7 @@ from components.view import Proof
 DatastoreKind = Literal["sqlite", "etcd", "external"]
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
+REGISTRIES = "/etc/rancher/k3s/registries.yaml"
 _TOKEN, _AGENT_TOKEN = "/etc/rancher/k3s/token", "/etc/rancher/k3s/agent-token"
 CA_UNKNOWN = "-"
 """In place of the CA's hash, where no cluster was there to say it."""
@@ -44,7 +46,8 @@ class NodePlan:
 
     install: str
     """Installs, joins or updates in place. By standard input: token, agent token, datastore (servers) or agent token
-    (agents), then the hash of the cluster's CA (``ca_of``), then the environment that it goes out with, if any."""
+    (agents), then the hash of the cluster's CA (``ca_of``), then the environment that it goes out with and
+    ``registries.yaml``, where the first is said and the second holds logins."""
     uninstall: str
     """Leaves a clean host."""
     forget_old_node: str
@@ -198,6 +201,8 @@ def plan_node(
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
         egress_stamp=_EGRESS_STAMP if egress else None,
+        secret_registries=bool(logins(spec)),
+        registries_digest=registries_digest(spec),
         reasons=REASONS,
     )
     secret = ["agent-token", *(["token"] if server else [])]
@@ -232,6 +237,7 @@ def plan_node(
             *(one for path, (mode, text) in plain.items() for one in file(path, mode, text)),
             *(one for name in secret for one in file(f"/etc/rancher/k3s/{name}", "0600", None)),
             *file(f"/etc/systemd/system/{service}.service", "0644", system_unit),
+            *(file(REGISTRIES, "0600", None) if logins(spec) else ()),
             *(file(_EGRESS_STAMP, "0600", None) if egress else ()),
             *unit(f"{service}.service"),
         ),
@@ -277,7 +283,14 @@ def files(
     ]
     result = {
         CONFIG: ("0600", to_yaml(config)),
-        "/etc/rancher/k3s/registries.yaml": ("0600", to_yaml(registries(spec))),
+        # With logins it is a secret, and comes by standard input.
+        **({} if logins(spec) else {REGISTRIES: ("0600", to_yaml(registries(spec)))}),
+        **{
+            _registry_ca(host_of(endpoint)): ("0644", mirror.ca)
+            for mirror in spec.registries.values()
+            if mirror.ca
+            for endpoint in mirror.endpoints
+        },
     }
     return result | _server_files(("kube-system", *psa_exempt)) if server else result
 
@@ -369,15 +382,48 @@ def agent_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) ->
     }
 
 
-def registries(spec: K3sSpec) -> dict[str, Any]:
-    """``registries.yaml``. Spegel serves a registry only where a mirror entry for it exists."""
+def logins(spec: K3sSpec) -> tuple[str, ...]:
+    """Names of the logins of registries."""
+    return tuple(sorted({mirror.login for mirror in spec.registries.values() if mirror.login}))
+
+
+def registries(spec: K3sSpec, given: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """``registries.yaml``. Spegel serves a registry only where a mirror entry for it exists.
+
+    ``given`` are the logins by name, as `user:password`: with them, it is a secret. Without, it names them.
+    """
     mirrors: dict[str, Any] = {
         name: {"endpoint": list(mirror.endpoints), **({"rewrite": dict(mirror.rewrite)} if mirror.rewrite else {})}
         for name, mirror in spec.registries.items()
     }
     if spec.embedded_registry:
         mirrors.setdefault("*", {})
-    return {"mirrors": mirrors}
+    configs: dict[str, Any] = {}
+    for mirror in spec.registries.values():
+        for endpoint in mirror.endpoints:
+            host, config = host_of(endpoint), {}
+            if mirror.login and given is None:
+                config["auth"] = {"login": mirror.login}
+            elif mirror.login and given is not None:
+                user, _, password = given[mirror.login].partition(":")
+                config["auth"] = {"username": user, "password": password}
+            if mirror.ca:
+                config["tls"] = {"ca_file": _registry_ca(host)}
+            if config:
+                configs[host] = config
+    return {"mirrors": mirrors, **({"configs": configs} if configs else {})}
+
+
+def registries_digest(spec: K3sSpec) -> str:
+    """Changes with all about registries that is no secret; empty where no login and no authority is named."""
+    if not any(mirror.login or mirror.ca for mirror in spec.registries.values()):
+        return ""
+    authorities = [mirror.ca or "" for mirror in spec.registries.values()]
+    return hashlib.sha256("\n".join([to_yaml(registries(spec)), *authorities]).encode()).hexdigest()[:16]
+
+
+def _registry_ca(host: str) -> str:
+    return f"/etc/rancher/k3s/registry-ca/{host.replace(':', '_').strip('[]')}.pem"
 
 
 def unit_file(server: bool, bin_dir: str, environment: str | None = None) -> str:

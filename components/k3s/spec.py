@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from components import cron
+from components.addresses import parsed
 from components.k3s.arguments import Argument
 from components.specs import Spec
 from components.types import (
     Address,
     Arch,
+    Certificates,
     Cidr,
+    DnsLabel,
     HttpsUrl,
     K3sVersion,
     NodeLabels,
@@ -21,7 +25,8 @@ from components.types import (
     Sha256,
     SharedAddress,
 )
-from sitefile.problems import Unfit
+from components.urls import UrlOf, parse
+from sitefile.problems import Finding, Unfit
 
 _POD_PREFIXES = {4: (8, 24), 6: (48, 64)}
 """Widest and narrowest pod network: each node takes a /24 (IPv6: a /64) of it, and there are at most 2^16 of these."""
@@ -116,14 +121,61 @@ class ExternalDatastore(Spec):
 Datastore = Annotated[EmbeddedDatastore | ExternalDatastore, Field(discriminator="kind")]
 
 
+def host_of(endpoint: str) -> str:
+    """Host and port of an endpoint as K3s' `configs` name it."""
+    return endpoint.split("/")[2]
+
+
+EndpointUrl = Annotated[str, UrlOf(("https", "http")), Field(examples=["https://registry.example.com"])]
+
+
 class RegistryMirror(Spec):
     """Where images of one registry are pulled from instead."""
 
-    endpoints: Annotated[tuple[HttpsUrl, ...], Field(min_length=1)]
+    endpoints: Annotated[tuple[EndpointUrl, ...], Field(min_length=1)]
     """Mirrors, tried in this order. The policies must allow them as registries (`more_registries`)."""
 
     rewrite: dict[str, str] = {}
     """Regular expression on the repository path -> its replacement."""
+
+    plain_http: bool = False
+    """Whether endpoints may be http://, in the site's own network: without encryption anybody there can change what is
+    pulled, unless images are named by digest. Such an endpoint is reached without a proxy."""
+
+    login: Annotated[DnsLabel, Field(examples=["mirror"])] | None = None
+    """Name of the login that the endpoints ask for: the secret `registry-login-<name>`, as `user:password`. Several
+    registries may share one."""
+
+    ca: Certificates | None = None
+    """Certificates in PEM of the authority of the endpoints, where `network.trusted_cas` does not have it."""
+
+    def conflicts(self) -> Iterator[Finding]:
+        for index, endpoint in enumerate(self.endpoints):
+            url = parse(endpoint)
+            if url.scheme != "http":
+                continue
+            address = parsed(url.host)
+            if not self.plain_http:
+                yield Finding(
+                    ("endpoints", index),
+                    f"`{endpoint}` is not encrypted: anybody on the way can change what is pulled",
+                    "an https:// endpoint",
+                    "write https://; or, in the site's own network alone, add `plain_http: true`",
+                )
+            elif address is not None and address.is_global:
+                yield Finding(
+                    ("endpoints", index),
+                    f"{address} is an address of the Internet, and `plain_http` is for the site's own network",
+                    "an https:// endpoint, or an address of the site's own network",
+                    "write https://",
+                )
+            elif self.login:
+                yield Finding(
+                    ("login",),
+                    f"the login would be sent to `{endpoint}` without encryption",
+                    "https:// endpoints for a login",
+                    "write https:// (with `ca:` for an authority of your own), or remove `login`",
+                )
 
 
 class K3sSpec(Spec):

@@ -8,9 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from components import pem
 from components.specs import Spec
-from components.types import DnsLabel
+from components.types import Certificates, DnsLabel
 from components.urls import UrlOf, parse
 from sitefile.problems import Unfit
 
@@ -37,15 +36,6 @@ def _exception(value: str) -> str:
     return value
 
 
-def _authority(value: str) -> str:
-    try:
-        return pem.certificates(value)
-    except pem.NotPem as error:
-        raise Unfit(
-            str(error), "one or more certificates in PEM", "copy all lines of the authority's certificate after `|`"
-        ) from None
-
-
 ProxyUrl = Annotated[
     str,
     UrlOf(("http", "https")),
@@ -56,9 +46,6 @@ ProxyUrl = Annotated[
 
 Exempt = Annotated[str, AfterValidator(_exception), Field(examples=["10.20.0.0/24"])]
 """What is reached without a proxy."""
-
-Certificates = Annotated[str, AfterValidator(_authority), Field(examples=["-----BEGIN CERTIFICATE-----..."])]
-"""Certificates in PEM."""
 
 
 class ProxySpec(Spec):

@@ -21,18 +21,22 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from components import expected, shell
+from components.egress import ENVIRONMENT
 from components.host.plan import plan as plan_host
 from components.k3s.audit import audit_probe
 from components.k3s.plan import plan_cluster, plan_node, show_kubeconfig
 from components.k3s.spec import K3sSpec
 from components.mesh.tailscale.plan import plan as plan_tailscale
 from components.mesh.tailscale.spec import TailscaleSpec
+from components.network.plan import plan as plan_network
+from components.network.spec import NetworkSpec
 from components.registration.rancher.plan import plan as plan_rancher
 from components.registration.rancher.spec import RancherSpec
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site
 from stacks.parts import entries, host_checks, places, proofs, view
 from stacks.site import SiteSpec
+from tests.components.network.authorities import SITE as SITE_CA
 from tests.components.site_parts import VERSION
 from tests.sandbox import bare_root, needs_root
 
@@ -59,7 +63,18 @@ def _everything() -> SiteSpec:
     site = load_site("mill-tampere").model_dump(mode="json", exclude_unset=True)
     k3s = site["k3s"]
     k3s["airgap_images"] = k3s["releases"]
-    k3s["registries"] = {"docker.io": {"endpoints": ["https://mirror.example.com"], "rewrite": {"^library/": "x/"}}}
+    k3s["registries"] = {
+        "docker.io": {
+            "endpoints": ["https://mirror.example.com"],
+            "rewrite": {"^library/": "x/"},
+            "login": "mirror",
+            "ca": SITE_CA,
+        }
+    }
+    site["network"] = {
+        "proxy": {"url": "http://proxy.example.com:3128", "login": True, "no_proxy": [".example.com"]},
+        "trusted_cas": {"site": SITE_CA},
+    }
     k3s |= {"node_labels": {"example.com/line": "a"}, "tls_sans": ["api.example.com"]}
     site["labels"] = {"customer": "acme"}
     site["os"] = {**site.get("os", {}), "ntp_servers": ["time.example.com"]}
@@ -95,10 +110,14 @@ def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
             for server in seen.servers:
                 yield "kubeconfig", show_kubeconfig(places(site, server))
             for machine in seen.machines:
-                yield from _texts(plan_node(entry.spec, machine, seen.servers, labels=seen.labels, psa_exempt=("x",)))
+                more: dict[str, Any] = {"psa_exempt": ("x",), "egress": seen.egress}
+                yield from _texts(plan_node(entry.spec, machine, seen.servers, labels=seen.labels, **more))
         elif isinstance(entry.spec, TailscaleSpec):
             for machine in seen.machines:
-                yield from _texts(plan_tailscale(site.site, machine, entry.spec))
+                yield from _texts(plan_tailscale(site.site, machine, entry.spec, ENVIRONMENT if seen.egress else None))
+        elif isinstance(entry.spec, NetworkSpec):
+            for machine in seen.machines:
+                yield from _texts(plan_network(seen.egress, machine))
         elif isinstance(entry.spec, RancherSpec):
             yield from _texts(plan_rancher(entry.spec, seen))
     yield "probe", expected.probe()

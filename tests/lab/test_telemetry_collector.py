@@ -74,15 +74,20 @@ def validate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Validate]:
         yield done
 
 
-def rendered(changes: dict[str, Any], scrapes: tuple[Scrape, ...]) -> str:
+def rendered(changes: dict[str, Any], scrapes: tuple[Scrape, ...], ca_file: str | None = None) -> str:
     spec = TelemetrySpec.model_validate({"gateway": "https://collect.example.com", "image": IMAGE, **changes})
     labels = {"customer": "acme", "price": "a$b"}
-    return configuration(spec, site="lab", tier="near", region="lab", labels=labels, scrapes=scrapes)
+    return configuration(spec, site="lab", tier="near", region="lab", labels=labels, scrapes=scrapes, ca_file=ca_file)
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_collector_accepts_the_rendered_configuration(validate: Validate, name: str) -> None:
     done = validate(rendered(*SPECS[name]))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_collector_accepts_authorities_of_the_site(validate: Validate) -> None:
+    done = validate(rendered({}, (), ca_file="/run/secrets/kubernetes.io/serviceaccount/ca.crt"))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 

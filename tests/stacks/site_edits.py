@@ -238,6 +238,13 @@ ROWS = (
     _row(
         "a trusted authority goes", "kiosk", lambda site: site["network"].pop("trusted_cas"), "network-changed", _STOPS
     ),
+    _row(
+        "a registry asks for a login",
+        "kiosk",
+        _k3s(registries={"*": {"endpoints": ["https://registry.example.com"], "login": "mirror"}}),
+        "k3s-registries-changed",
+        _STOPS,
+    ),
     _row("the proxy goes", "kiosk", _drop("network"), "network-removed", _STOPS),
     _row(
         "a host in a network of the exceptions is added",
