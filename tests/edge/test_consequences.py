@@ -16,7 +16,7 @@ from tests.stacks.site_edits import ROWS, Row, base
 
 pytestmark = pytest.mark.engine
 
-_BASES = ("shop", "plant")
+_BASES = ("shop", "plant", "kiosk")
 
 
 def _id(name: str) -> str:
@@ -29,7 +29,7 @@ def _write(project: Project, content: dict[str, object]) -> None:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with both sites up, in a rehearsal."""
+    """A project with all three sites up, in a rehearsal."""
     root = tmp_path_factory.mktemp("live")
     project = Project(root)
     project.sites.mkdir(parents=True)
