@@ -16,7 +16,7 @@ from components.consequence import Consequence, Edit, Effect, Removal
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
-from components.view import Demand, Download, Network, Proof, Scrape, Scraper, SecretNeed, Site, Software
+from components.view import Demand, Download, Network, Proof, Scrape, Scraper, SecretNeed, Site, Software, Volume
 from sitefile.problems import DataPath, Finding
 
 if TYPE_CHECKING:
@@ -208,6 +208,14 @@ class Part(Generic[S]):
     def kubernetes(self, spec: S, machine: Machine) -> str | None:
         """The Kubernetes release that it puts on a host."""
         return None
+
+    def volumes(self, spec: S, at: DataPath) -> Iterator[Volume]:
+        """What it keeps on volumes of the cluster."""
+        return iter(())
+
+    def taints(self, spec: S, machine: Machine) -> Sequence[str]:
+        """The taints that it gives a host's node."""
+        return ()
 
     def host_checks(self, spec: S, machine: Machine, site: Site) -> str:
         """Shell that looks whether a host has what the part needs, as a piece of the gate that runs before anything is

@@ -113,6 +113,15 @@ class Scrape:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A volume of the cluster that a part asks for."""
+
+    path: DataPath
+    """The field that names its class."""
+    storage_class: str
+
+
+@dataclass(frozen=True)
 class Scraper:
     """Who reads metrics: the pods of a namespace, and the identity that finds what to read."""
 
@@ -159,6 +168,10 @@ class Site:
     """Metrics of all parts."""
     scraper: Scraper | None = None
     """The part that reads them; None where no part does."""
+    volumes: tuple[Volume, ...] = ()
+    """Of all parts."""
+    taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By host, those of its node."""
     taken: Mapping[str, Demand] = field(default_factory=dict)
     """By host, what the parts before this one take of it."""
 

@@ -117,6 +117,11 @@ def view(site: SiteSpec, catalogue: Catalogue) -> Site:
         egress=egress_of(site.network, _near(site)),
         kubernetes=kubernetes,
         exempt_namespaces=tuple(name for entry in chosen for name in entry.part.exempt_namespaces(entry.spec)),
+        volumes=tuple(volume for entry in chosen for volume in entry.part.volumes(entry.spec, entry.at)),
+        taints={
+            machine.name: tuple(taint for entry in chosen for taint in entry.part.taints(entry.spec, machine))
+            for machine in machines
+        },
         scrapes=tuple(scrape for entry in chosen for scrape in entry.part.scrapes(entry.spec)),
         scraper=next((found for entry in chosen if (found := entry.part.scraper(entry.spec))), None),
     )

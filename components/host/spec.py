@@ -9,6 +9,7 @@ from pydantic import Field
 
 from components import ports
 from components.specs import Spec
+from components.taints import Taint
 from components.types import (
     Address,
     Arch,
@@ -197,6 +198,10 @@ class HostSpec(Spec):
 
     labels: NodeLabels = {}
     """Kubernetes node labels, in addition to those that the site sets."""
+
+    taints: tuple[Taint, ...] | None = None
+    """Kubernetes taints of this host's node, beside those of `k3s.taints`; of two with one key and effect, this one
+    counts."""
 
     reapply: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", examples=["2026-11-26"])] | None = None
     """Any short word, such as a date: change it to have everything on this host applied again. `edge drift` says when

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from components.consequence import Consequence, Edit, Effect
 from components.host.applied import Applied, AppliedHost, Held, Pair
 from components.host.machine import Machine
 from components.host.plan import identity_of
-from components.k3s import arguments
+from components.k3s import node_settings
 from components.k3s.plan import (
     CONFIG,
     REGISTRIES,
@@ -104,15 +104,6 @@ UNKNOWN = Edit(
     Effect.DESTROYS,
     _REFUSED,
 )
-LABELS = Edit(
-    "k3s-labels-changed", "Labels of nodes change", Effect.HARMLESS, "restarts K3s; K3s adds labels, removes none"
-)
-ARGUMENTS = Edit(
-    "k3s-arguments-changed",
-    "Arguments of Kubernetes' programs change",
-    Effect.INTERRUPTS,
-    "restarts K3s host by host; containers keep running",
-)
 REGISTRIES_CHANGED = Edit(
     "k3s-registries-changed",
     "Registries, their logins or their authorities change",
@@ -137,8 +128,7 @@ EDITS = (
     ONLY_SERVER_REINSTALLED,
     REMOVED,
     UNKNOWN,
-    LABELS,
-    ARGUMENTS,
+    *node_settings.EDITS,
     REGISTRIES_CHANGED,
 )
 
@@ -200,13 +190,12 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
         yield from _datastore(next(iter(servers.values())), spec, site)
         yield from _networks(next(iter(servers.values())), spec)
         yield from _servers(servers, pairs, spec)
-    yield from _arguments(were.values(), spec)
     if any(_registries_differ(before.command(f"{node}-{ROLE}"), spec) for node in were):
         yield REGISTRIES_CHANGED.found(
             PART,
             "the registries that images come from change: K3s restarts on each host; containers keep running.",
         )
-    labelled = False
+    stay: list[node_settings.Was] = []
     for pair in pairs:
         if pair.before is None or pair.after is None or pair.before.node not in were:
             continue
@@ -217,13 +206,8 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
         yield from _release(one, machine, spec)
         if one.server:
             yield from _address(one, pair.before, machine, spec, len(servers))
-        labelled = labelled or _labels_differ(one, machine, spec, site)
-    if labelled:
-        yield LABELS.found(
-            PART,
-            "labels of nodes change; K3s adds and changes them at a restart, and never removes one.",
-            "remove a label that is no longer written with `kubectl label node NODE KEY-`",
-        )
+        stay.append((one.server, one.config, machine))
+    yield from node_settings.consequences(stay, spec, site)
 
 
 def _datastore(was: Installed, spec: K3sSpec, site: Site) -> Iterator[Consequence]:
@@ -386,29 +370,6 @@ def _address(was: Installed, host: AppliedHost, machine: Machine, spec: K3sSpec,
         )
 
 
-def _arguments(were: Collection[Installed], spec: K3sSpec) -> Iterator[Consequence]:
-    """Arguments that the site adds. Those that we set change with a release of this program, which says so itself."""
-    changed = [
-        program
-        for field, (_, program) in arguments.FIELDS.items()
-        if any(
-            arguments.of_site(field, was.config) != sorted(getattr(spec, field))
-            for was in were
-            if was.server or field == "kubelet_args"
-        )
-    ]
-    if changed:
-        yield ARGUMENTS.found(
-            PART,
-            f"arguments of {_listed(changed)} change: K3s restarts; containers keep running.",
-            "an argument that this release does not know keeps K3s from starting: try it on a test site first",
-        )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _registries_differ(command: Held | None, spec: K3sSpec) -> bool:
     """Whether a host has other registries. A new value of a login is a secret, and cannot be seen here."""
     script = command.script() if command else ""
@@ -416,8 +377,3 @@ def _registries_differ(command: Held | None, spec: K3sSpec) -> bool:
         return mark[1] != registries_digest(spec)
     plain = _REGISTRIES.search(script)
     return plain is None or bool(registries_digest(spec)) or yaml.safe_load(plain["text"]) != registries(spec)
-
-
-def _labels_differ(was: Installed, machine: Machine, spec: K3sSpec, site: Site) -> bool:
-    now = {**site.node_labels, **spec.node_labels, **machine.spec.labels}
-    return sorted(f"{key}={value}" for key, value in now.items()) != sorted(was.config.get("node-label", ()))

@@ -6,17 +6,17 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from components import urls
+from components import taints, urls
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.k3s import arguments
 from components.k3s.consequences import EDITS, ROLE, consequences
-from components.k3s.plan import api_url, host_checks, logins, proof, version_of
+from components.k3s.plan import api_url, host_checks, logins, proof, taints_of, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec, RegistryMirror, host_of
 from components.part import Building, Cluster, Part, Phase
 from components.view import Download, Network, Proof, SecretNeed, Site, Software
-from sitefile.problems import DataPath, Finding
+from sitefile.problems import DataPath, Finding, dotted
 
 AGENT_MEMORY_MIB = 512
 """RAM below which not even an agent runs (an agent alone takes 268-275 MB)."""
@@ -84,6 +84,9 @@ class K3sPart(Part[K3sSpec]):
     def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:
         return version_of(spec, machine)
 
+    def taints(self, spec: K3sSpec, machine: Machine) -> Sequence[str]:
+        return taints_of(spec, machine) or ()
+
     def host_checks(self, spec: K3sSpec, machine: Machine, site: Site) -> str:
         return host_checks(spec, machine, site.servers)
 
@@ -132,6 +135,11 @@ class K3sPart(Part[K3sSpec]):
         yield from _pods(spec, at, site)
         yield from _datastore(spec, at)
         yield from _proxied_datastore(spec, at, site)
+        yield from _disabled(spec, at, site)
+        yield from taints.twice(spec.taints, (*at, "taints"))
+        for machine in site.machines:
+            yield from taints.twice(machine.spec.taints, ("hosts", machine.index, "taints"))
+        yield from taints.nowhere(site.taints, (*at, "taints") if spec.taints else ("hosts",))
         yield from arguments.findings({field: getattr(spec, field) for field in arguments.FIELDS}, at)
         yield from _registries(spec, at)
 
@@ -291,6 +299,20 @@ def _registries(spec: K3sSpec, at: DataPath) -> Iterator[Finding]:
                     "one login and one authority for each host",
                     "write the same `login` and `ca` at both",
                 )
+
+
+def _disabled(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    """The class `local-path` comes with the component `local-storage`."""
+    if "local-storage" not in spec.disable:
+        return
+    for volume in site.volumes:
+        if volume.storage_class == "local-path":
+            yield Finding(
+                (*at, "disable", spec.disable.index("local-storage")),
+                f"{dotted(volume.path)} is `local-path`, which is what `local-storage` brings",
+                "a storage class that the cluster has",
+                f"keep local-storage, or write another {dotted(volume.path)}",
+            )
 
 
 def _minor(version: str) -> int:

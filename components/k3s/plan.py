@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import yaml
 
-from components import ports
+from components import ports, taints
 from components.addresses import in_url
 from components.egress import ENVIRONMENT, Egress
 from components.expected import Expected, download, file, unit
@@ -88,6 +88,11 @@ def datastore_kind(spec: K3sSpec, servers: int) -> DatastoreKind:
 def version_of(spec: K3sSpec, machine: Machine) -> str:
     """The release for one host."""
     return machine.spec.k3s_version or spec.version
+
+
+def taints_of(spec: K3sSpec, machine: Machine) -> tuple[str, ...] | None:
+    """The taints of one node; None where the site leaves them to others."""
+    return taints.effective(spec.taints, machine.spec.taints)
 
 
 def kubernetes_of(spec: K3sSpec, servers: Sequence[Machine]) -> str:
@@ -229,7 +234,7 @@ def plan_node(
             ca_is=CA_IS,
         ),
         same_installation=render("k3s/same_installation.sh.j2", node=node, ca_is=CA_IS),
-        wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version),
+        wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version, taints=taints_of(spec, machine)),
         remove=render("k3s/remove.sh.j2", node=node, external=external),
         expected=(
             *download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases),
@@ -281,6 +286,8 @@ def files(
     config["node-label"] = [
         f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **machine.spec.labels}.items())
     ]
+    if tainted := taints_of(spec, machine):
+        config["node-taint"] = list(tainted)
     result = {
         CONFIG: ("0600", to_yaml(config)),
         # With logins it is a secret, and comes by standard input.
@@ -306,7 +313,16 @@ def _server_files(exempt: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     }
 
 
-_OF_ONE_NODE = ("node-name", "node-ip", "tls-san", "node-label", "server", "token-file", "agent-token-file")
+_OF_ONE_NODE = (
+    "node-name",
+    "node-ip",
+    "tls-san",
+    "node-label",
+    "node-taint",
+    "server",
+    "token-file",
+    "agent-token-file",
+)
 """Keys of `config.yaml` that differ from node to node, or name a file."""
 
 
@@ -347,7 +363,7 @@ def server_config(
         "agent-token-file": _AGENT_TOKEN,
         "write-kubeconfig-mode": "0600",
         "tls-san": _unique(spec.api_address, machine.node_address, machine.spec.address, *spec.tls_sans),
-        "disable": ["traefik", "servicelb"],
+        "disable": _unique("traefik", "servicelb", *spec.disable),
         "cluster-cidr": spec.pod_cidr,
         "service-cidr": spec.service_cidr,
         "flannel-backend": spec.flannel_backend,

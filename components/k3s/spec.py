@@ -12,6 +12,7 @@ from components import cron
 from components.addresses import parsed
 from components.k3s.arguments import Argument
 from components.specs import Spec
+from components.taints import Taint
 from components.types import (
     Address,
     Arch,
@@ -236,8 +237,16 @@ class K3sSpec(Spec):
     kube_scheduler_args: tuple[Argument, ...] = ()
     """Arguments of the scheduler, `name=value`."""
 
+    disable: tuple[Literal["traefik", "servicelb", "local-storage", "metrics-server"], ...] = ()
+    """Components of K3s that a site does without. `traefik` and `servicelb` never run. CoreDNS always does: everything
+    in a cluster finds its services by it."""
+
     tls_sans: tuple[Address, ...] = ()
     """More names and addresses that the API's certificate is good for."""
 
     node_labels: NodeLabels = {}
     """Labels of all nodes."""
+
+    taints: tuple[Taint, ...] | None = None
+    """Taints of all nodes, as `kubectl taint` takes them; `[]` removes those that were here before. Left out, a node
+    keeps what it has."""

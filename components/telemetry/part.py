@@ -11,7 +11,7 @@ from components.part import Building, Part, Phase
 from components.telemetry.collector import volume_mib
 from components.telemetry.plan import NAME, NAMESPACE
 from components.telemetry.spec import TelemetrySpec
-from components.view import Download, Scraper, SecretNeed, Site
+from components.view import Download, Scraper, SecretNeed, Site, Volume
 from sitefile.problems import DataPath, Finding
 
 TOKEN = "telemetry-token"
@@ -60,6 +60,9 @@ class TelemetryPart(Part[TelemetrySpec]):
 
     def downloads(self, spec: TelemetrySpec, at: DataPath) -> Iterator[Download]:
         yield Download.of_image((*at, "image"), "the collector's image", spec.image)
+
+    def volumes(self, spec: TelemetrySpec, at: DataPath) -> Iterator[Volume]:
+        yield Volume((*at, "storage_class"), spec.storage_class)
 
     def rules(self, spec: TelemetrySpec, at: DataPath, site: Site) -> Iterator[Finding]:
         needed = math.ceil(volume_mib(spec) / 1024)

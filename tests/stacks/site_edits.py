@@ -271,6 +271,8 @@ ROWS = (
     _row("telemetry is removed", "shop", _drop("telemetry"), "telemetry-removed", _LOSES),
     _row("Triton is removed", "shop", _drop("inference"), "triton-removed", _STOPS),
     _row("labels", "shop", _put("labels", {"ring": "canary"}), "k3s-labels-changed", _SAFE),
+    _row("taints", "plant", _set(3, taints=["dedicated=vision:NoExecute"]), "k3s-taints-changed", _STOPS),
+    _row("components", "shop", _k3s(disable=["metrics-server"]), "k3s-components-changed", _STOPS),
     _row(
         "arguments",
         "shop",

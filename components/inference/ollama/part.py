@@ -10,7 +10,7 @@ from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, ser
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
 from components.part import Building, Part, Phase
-from components.view import Demand, Download, Site, Software
+from components.view import Demand, Download, Site, Software, Volume
 from sitefile.problems import DataPath, Finding
 
 REMOVAL = Removal(
@@ -61,6 +61,9 @@ class OllamaPart(Part[OllamaSpec]):
 
     def downloads(self, spec: OllamaSpec, at: DataPath) -> Iterator[Download]:
         yield Download.of_image((*at, "image"), "Ollama's image", spec.image)
+
+    def volumes(self, spec: OllamaSpec, at: DataPath) -> Iterator[Volume]:
+        yield Volume((*at, "storage_class"), spec.storage_class)
 
     def rules(self, spec: OllamaSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         if not site.machines:

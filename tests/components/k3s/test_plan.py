@@ -112,6 +112,32 @@ def test_a_site_may_run_on_cgroup_v1_where_the_release_would_refuse_it(
         assert [flag for flag in arguments if "cgroup" in flag] == flags
 
 
+def test_a_disabled_component_is_one_beside_those_that_never_run() -> None:
+    spec = k3s(disable=["servicelb", "metrics-server"])
+    assert config_of(spec, SERVERS[0], SERVERS[:1])["disable"] == ["traefik", "servicelb", "metrics-server"]
+
+
+def test_a_hosts_taint_replaces_the_sites_of_the_same_key_and_effect() -> None:
+    spec = k3s(taints=["dedicated=edge:NoSchedule", "line=3:PreferNoSchedule"])
+    tainted = machine("d", "10.0.0.14", role="agent", taints=["dedicated=vision:NoSchedule"])
+    assert config_of(spec, AGENT, SERVERS)["node-taint"] == list(spec.taints or ())
+    assert config_of(spec, tainted, SERVERS)["node-taint"] == [
+        "dedicated=vision:NoSchedule",
+        "line=3:PreferNoSchedule",
+    ]
+
+
+def test_taints_are_set_on_the_node_only_where_a_site_speaks_of_them() -> None:
+    """K3s sets them at registration only. A site that says nothing runs the script that it ran before."""
+    silent, none, one = (
+        plan_node(HA.model_copy(update={"taints": taints}), AGENT, SERVERS, labels={}).wait_ready
+        for taints in (None, (), ("a=b:NoExecute",))
+    )
+    assert "taint" not in silent
+    assert "wanted=()" in none
+    assert "wanted=(a=b:NoExecute)" in one
+
+
 def test_arguments_of_a_site_stand_after_those_of_the_benchmark_and_replace_none() -> None:
     spec = k3s(
         kubelet_args=["max-pods=60"],

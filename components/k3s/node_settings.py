@@ -1,0 +1,116 @@
+"""What edits of the settings of nodes do to a cluster that is up: labels, taints, arguments, components. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.consequence import Consequence, Edit, Effect
+from components.host.machine import Machine
+from components.k3s import arguments
+from components.k3s.plan import taints_of
+from components.k3s.spec import K3sSpec
+from components.view import Site
+
+Was = tuple[bool, Mapping[str, Any], Machine]
+"""A host that stays a node: whether it is a server, its `config.yaml` as it was installed, and what it is to be."""
+
+LABELS = Edit(
+    "k3s-labels-changed", "Labels of nodes change", Effect.HARMLESS, "restarts K3s; K3s adds labels, removes none"
+)
+ARGUMENTS = Edit(
+    "k3s-arguments-changed",
+    "Arguments of Kubernetes' programs change",
+    Effect.INTERRUPTS,
+    "restarts K3s host by host; containers keep running",
+)
+TAINTS = Edit(
+    "k3s-taints-changed",
+    "Taints of nodes change",
+    Effect.INTERRUPTS,
+    "sets them on the Nodes, and restarts K3s; `NoExecute` evicts pods",
+)
+COMPONENTS = Edit(
+    "k3s-components-changed",
+    "Components of K3s are disabled or enabled",
+    Effect.INTERRUPTS,
+    "restarts K3s on the servers; what a disabled component has brought is removed from the cluster",
+)
+EDITS = (LABELS, ARGUMENTS, TAINTS, COMPONENTS)
+
+
+def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Consequence]:
+    """What becomes of the nodes that stay."""
+    servers = [config for server, config, _ in were if server]
+    if servers:
+        yield from _components(servers[0], spec)
+    yield from _arguments(were, spec)
+    if tainted := [
+        machine
+        for _, config, machine in were
+        if sorted(config.get("node-taint", ())) != sorted(taints_of(spec, machine) or ())
+    ]:
+        yield _taints(tainted, spec)
+    if any(_labels_differ(config, machine, spec, site) for _, config, machine in were):
+        yield LABELS.found(
+            "k3s",
+            "labels of nodes change; K3s adds and changes them at a restart, and never removes one.",
+            "remove a label that is no longer written with `kubectl label node NODE KEY-`",
+        )
+
+
+def _arguments(were: Sequence[Was], spec: K3sSpec) -> Iterator[Consequence]:
+    """Arguments that the site adds. Those that we set change with a release of this program, which says so itself."""
+    changed = [
+        program
+        for field, (_, program) in arguments.FIELDS.items()
+        if any(
+            arguments.of_site(field, config) != sorted(getattr(spec, field))
+            for server, config, _ in were
+            if server or field == "kubelet_args"
+        )
+    ]
+    if changed:
+        yield ARGUMENTS.found(
+            "k3s",
+            f"arguments of {_listed(changed)} change: K3s restarts; containers keep running.",
+            "an argument that this release does not know keeps K3s from starting: try it on a test site first",
+        )
+
+
+def _taints(machines: Sequence[Machine], spec: K3sSpec) -> Consequence:
+    names = _listed([machine.node for machine in machines])
+    if any(taints_of(spec, machine) is None for machine in machines):
+        return TAINTS.found(
+            "k3s",
+            f"taints of {names} are no longer written, and stay on the Nodes: K3s removes none.",
+            "write `taints: []` to have them removed",
+        )
+    return TAINTS.found(
+        "k3s",
+        f"taints of {names} change: they are set on the Nodes, and K3s restarts. `NoExecute` evicts the pods that do "
+        "not tolerate it; pods that run stay with the other effects.",
+    )
+
+
+def _components(was: Mapping[str, Any], spec: K3sSpec) -> Iterator[Consequence]:
+    before, after = set(was.get("disable", ())), {"traefik", "servicelb", *spec.disable}
+    gone, back = sorted(after - before), sorted(before - after)
+    if gone:
+        volumes = " Volumes of the class `local-path` stay as they are; new ones find no provisioner."
+        yield COMPONENTS.found(
+            "k3s",
+            f"K3s removes {_listed(gone)} from the cluster.{volumes if 'local-storage' in gone else ''}",
+            "make sure that nothing in the cluster uses it",
+        )
+    if back:
+        yield COMPONENTS.found("k3s", f"K3s brings {_listed(back)} to the cluster.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _labels_differ(was: Mapping[str, Any], machine: Machine, spec: K3sSpec, site: Site) -> bool:
+    now = {**site.node_labels, **spec.node_labels, **machine.spec.labels}
+    return sorted(f"{key}={value}" for key, value in now.items()) != sorted(was.get("node-label", ()))
