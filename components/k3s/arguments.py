@@ -91,6 +91,11 @@ _WIRED: Mapping[str, frozenset[str]] = {
 """By what K3s connects its programs: addresses, ports, keys and certificates that it makes."""
 
 
+_LOGGING = re.compile(r"v|vmodule|logging-format|log-.*")
+"""K3s runs all programs in one process, which ends where one of them is to log otherwise than the one that came first:
+`the logging configuration should not be changed after setting it once`."""
+
+
 def findings(given: Mapping[str, Sequence[str]], at: DataPath) -> Iterator[Finding]:
     """What a site may not give, by the field of ``k3s``."""
     for field, arguments in given.items():
@@ -109,6 +114,13 @@ def findings(given: Mapping[str, Sequence[str]], at: DataPath) -> Iterator[Findi
                     f"{name} of {program} is set for the CIS benchmark of K3s, and has one value on every site",
                     "arguments beside those",
                     f"remove `{argument}`; `edge audit SITE` shows the value",
+                )
+            elif _LOGGING.fullmatch(name):
+                yield Finding(
+                    path,
+                    f"K3s runs {program} and the others in one process, and stops where one logs otherwise ({name})",
+                    "arguments that are not about logging",
+                    f"remove `{argument}`",
                 )
             elif name in _WIRED[field]:
                 yield Finding(

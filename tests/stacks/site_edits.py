@@ -276,7 +276,7 @@ ROWS = (
     _row(
         "arguments",
         "shop",
-        _k3s(kubelet_args=["max-pods=60"], kube_scheduler_args=["v=2"]),
+        _k3s(kubelet_args=["max-pods=60"], kube_scheduler_args=["kube-api-qps=50"]),
         "k3s-arguments-changed",
         _STOPS,
     ),

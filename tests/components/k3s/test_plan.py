@@ -143,7 +143,7 @@ def test_arguments_of_a_site_stand_after_those_of_the_benchmark_and_replace_none
         kubelet_args=["max-pods=60"],
         kube_apiserver_args=["goaway-chance=0.001"],
         kube_controller_manager_args=["node-monitor-grace-period=2m"],
-        kube_scheduler_args=["v=2"],
+        kube_scheduler_args=["kube-api-qps=50"],
     )
     server, agent = config_of(spec, SERVERS[0], SERVERS[:1]), config_of(spec, AGENT, SERVERS[:1])
     assert server["kubelet-arg"] == agent["kubelet-arg"] == [*hardening.kubelet_args(4096), "max-pods=60"]
@@ -152,7 +152,7 @@ def test_arguments_of_a_site_stand_after_those_of_the_benchmark_and_replace_none
         *hardening.CONTROLLER_MANAGER_ARGS,
         "node-monitor-grace-period=2m",
     ]
-    assert server["kube-scheduler-arg"] == ["v=2"]
+    assert server["kube-scheduler-arg"] == ["kube-api-qps=50"]
     assert not [key for key in agent if key.startswith("kube-")]
 
 
@@ -166,6 +166,15 @@ def test_every_argument_of_the_benchmark_is_refused_as_one_of_a_site() -> None:
         assert [one.path for one in arguments.findings({field: hardened}, ("k3s",))] == [
             ("k3s", field, index) for index in range(len(hardened))
         ]
+
+
+@pytest.mark.parametrize("field", arguments.FIELDS)
+@pytest.mark.parametrize("argument", ["v=2", "vmodule=kubelet=4", "logging-format=json", "log-flush-frequency=1s"])
+def test_no_program_may_log_otherwise_than_the_others_in_the_same_process(field: str, argument: str) -> None:
+    """Seen on the real K3s: it ends by itself again and again."""
+    (refused,) = arguments.findings({field: [argument]}, ("k3s",))
+    assert refused.path == ("k3s", field, 0)
+    assert "log" in refused.what
 
 
 @pytest.mark.parametrize(
