@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,7 +22,7 @@ from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
 from policies.rules.pods import may_hold_pods
 from policies.rules.rule import Rule, attempt
-from policies.rules.scripts import logical_lines, plain
+from policies.rules.scripts import lines_with, logical_lines, plain
 from policies.rules.subject import Subject
 from policies.rules.tree import Node
 
@@ -120,9 +121,11 @@ def _proxy(image: Node, allowed: Iterable[str], *, with_digest: bool) -> Iterato
 
 _FILES = ("registries.yaml", "hosts.toml", "config.toml.tmpl", "config-v3.toml.tmpl")
 """Files on a host from which containerd takes its mirrors."""
-_FILE = rf"(?P<file>[\w./${{}}\"-]*(?:{'|'.join(map(re.escape, _FILES))}))[\"']?"
-_HERE = re.compile(rf"^(?=[^\n]*?{_FILE})[^\n]*<<-?\s*(?P<quote>[\"']?)(?P<end>\w+)(?P=quote)[^\n]*\n", re.MULTILINE)
-"""A line with a here-document for such a file."""
+_FOLDERS = ("/etc/rancher", "/etc/containerd", "/var/lib/rancher/k3s/agent/etc")
+"""Where they are, with those that give K3s its arguments."""
+_PATH = "".join(map(chr, range(128))).translate({ord(end): None for end in "\n\t <>|;&()'\"=,"})
+"""Characters of a path."""
+_HERE = re.compile(r"(?<!<)<<(?!<)-?\s*(?P<quote>[\"']?)(?P<end>\w+)(?P=quote)")
 _LOOKS = re.compile(
     r"\s*(?:(?:if|elif|while|until|!|sudo(?:\s+-\S+)*)\s+)*"
     r"(?:rm|test|\[{1,2}|ls|stat|cat|grep|sha256sum|diff|cmp|chmod|chown)\s"
@@ -130,7 +133,15 @@ _LOOKS = re.compile(
 )
 """A line that looks at such a file, or removes it."""
 _FLAGS = ("system-default-registry", "pause-image", "private-registry")
-_FLAG = re.compile(rf"(?:^|[\s\"'-])({'|'.join(_FLAGS)})(?:=|:\s*|\s+)[\"']?([\w./:@${{}}-]+)")
+_FLAG = re.compile(
+    rf"(?:^|[\s\"'-]|\bK3S_)({'|'.join(_FLAGS)}|SYSTEM_DEFAULT_REGISTRY)[\"']?(?:=|\s*:\s*|\s+)[\"']?([\w./:@${{}}-]+)"
+)
+_INTO = re.compile(
+    rf"\b(?:cp|mv|ln|rsync|scp|tar|unzip|install(?!\s+(?:-\w+\s+)*-d))\s[^\n]*\s[\"']?(?:{'|'.join(_FOLDERS)})"
+    r"(?:/k3s|/containerd)?(?:/config\.yaml\.d|/certs\.d(?:/[^\s/\"']+)?)?/?[\"']?\s*(?:$|[;&|)])"
+)
+"""Files that are put into one of the folders, by names that nobody sees."""
+_TAGS = re.compile(r"\b(?:ctr|crictl|nerdctl|docker|podman|buildah)\s[^\n]*?\btag\s")
 _REGISTRIES = "/etc/rancher/k3s/registries.yaml"
 _OWN: Mapping[str, str] = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
 """Names under which a registry itself answers."""
@@ -141,10 +152,24 @@ def _image_mirror(subject: Subject) -> Iterator[Violation]:
     if subject.kind.name == "Command":
         for name in ("create", "update"):
             yield from attempt(_script(subject.get(name), subject.settings.registries))
+        yield from _environment(subject)
         return
     target = subject.get("remotePath")
-    if (target.text() or "").endswith(_FILES):
-        yield Violation(target.path, "is a file with mirrors of images, which no rule sees")
+    path = posixpath.normpath(target.text() or ".")
+    inside = any(f"{path}/".startswith(f"{folder}/") for folder in _FOLDERS)
+    around = any(f"{folder}/".startswith(f"{path.rstrip('/')}/") for folder in _FOLDERS)
+    if path.endswith(_FILES) or inside or around:
+        yield Violation(
+            target.path, "puts files of mirrors, or of arguments of K3s, on the host, and no rule sees them"
+        )
+
+
+def _environment(subject: Subject) -> Iterator[Violation]:
+    given = subject.get("environment", "K3S_SYSTEM_DEFAULT_REGISTRY")
+    for fault in (
+        _argument("system-default-registry", text, subject.settings.registries) if (text := given.text()) else ()
+    ):
+        yield Violation(given.path, fault)
 
 
 def _script(script: Node, allowed: tuple[str, ...]) -> Iterator[Violation]:
@@ -152,28 +177,70 @@ def _script(script: Node, allowed: tuple[str, ...]) -> Iterator[Violation]:
         yield Violation(script.path, fault)
 
 
+_NAMED = (*_FLAGS, "SYSTEM_DEFAULT_REGISTRY")
+_MARKERS = (*_FILES, *_FOLDERS, *_NAMED, " tag ")
+"""Text without which a script has nothing to do with mirrors."""
+
+
 @functools.lru_cache(maxsize=512)
 def _faults(script: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """What is wrong with the mirrors that a script writes, and with the registries that it gives K3s."""
-    if not any(text in script for text in (*_FILES, *_FLAGS)):
+    if not any(text in script for text in _MARKERS):
         return ()
-    found: list[str] = []
     text = plain(script)
-    rest, end = [], 0
-    for match in _HERE.finditer(text):
-        stop = re.compile(rf"^\s*{re.escape(match['end'])}$", re.MULTILINE).search(text, match.end())
-        body = text[match.end() : stop.start() if stop else len(text)]
-        found += _of_file(match["file"], body, allowed, fixed=bool(match["quote"]))
-        rest.append(text[end : match.start()])
-        end = stop.end() if stop else len(text)
-    rest.append(text[end:])
-    for _, line in logical_lines("".join(rest)):
-        line = _FLAG.sub("", line)
-        if any(file in line for file in _FILES) and _LOOKS.match(line) is None:
+    found: list[str] = []
+    lines = []
+    inside: list[range] = []
+    for document in _here_documents(text):
+        found += _of_file(document.file, document.body, allowed, fixed=document.fixed)
+        lines.append(document.after)
+        inside.append(range(text.count("\n", 0, document.start) + 1, text.count("\n", 0, document.end) + 2))
+    of_script = logical_lines(script)
+    numbered = [of_script[index] for index in lines_with((*_FILES, *_FOLDERS, " tag "), of_script)]
+    lines += [line for number, line in numbered if not any(number in document for document in inside)]
+    for line in lines:
+        line = _FLAG.sub("", line) if "private-registry" in line else line
+        if (any(file in line for file in _FILES) and _LOOKS.match(line) is None) or _INTO.search(line) is not None:
             found.append("may write mirrors of images that cannot be read: write them as a quoted here-document")
-    for flag, value in _FLAG.findall(text):
+        if " tag " in line and _TAGS.search(line) is not None:
+            found.append("gives an image on the host the name of another one")
+    for flag, value in _FLAG.findall(text) if any(name in text for name in _NAMED) else ():
+        flag = "system-default-registry" if flag.isupper() else flag
         found += [f"gives K3s a {flag} that {fault}" for fault in _argument(flag, value, allowed)]
     return tuple(dict.fromkeys(found))
+
+
+class _Document(NamedTuple):
+    """A here-document that is written to a file with mirrors. ``start`` and ``end`` are around it and its line."""
+
+    file: str
+    body: str
+    fixed: bool
+    """Whether the shell changes nothing in it."""
+    after: str
+    """What else its line does."""
+    start: int
+    end: int
+
+
+def _here_documents(text: str) -> Iterator[_Document]:
+    at = 0
+    while hits := [place for name in _FILES if (place := text.find(name, at)) >= 0]:
+        hit = min(hits)
+        start, stop = text.rfind("\n", 0, hit) + 1, text.find("\n", hit)
+        stop = len(text) if stop < 0 else stop
+        line, at = text[start:stop], stop
+        match = _HERE.search(line)
+        # A second command on the line may do anything with the file.
+        if match is None or sum(map(line.count, _FILES)) > 1:
+            continue
+        before = text[start:hit]
+        name = next(name for name in _FILES if text.startswith(name, hit))
+        closing = re.compile(rf"^\s*{match['end']}$", re.MULTILINE).search(text, stop)
+        body = text[stop : closing.start() if closing else len(text)]
+        at = closing.end() if closing else len(text)
+        file = before[len(before.rstrip(_PATH)) :] + name
+        yield _Document(file, body, bool(match["quote"]), line[match.end() :], start, at)
 
 
 def _argument(flag: str, value: str, allowed: Iterable[str]) -> Iterator[str]:
@@ -192,9 +259,9 @@ def _of_file(file: str, body: str, allowed: tuple[str, ...], *, fixed: bool) -> 
     try:
         if not fixed and "$" in body:
             raise ValueError("the shell decides what is written")
-        if file.strip("\"'").endswith("registries.yaml"):
+        if file.endswith("registries.yaml"):
             yield from _registries(yaml.load(body, Loader=yaml.CSafeLoader) or {}, allowed)
-        elif file.strip("\"'").endswith("hosts.toml"):
+        elif file.endswith("hosts.toml"):
             folder = file.split("/")[-2:-1]
             yield from _hosts("".join(folder), tomllib.loads(body), allowed)
         else:
