@@ -185,9 +185,12 @@ _MARKERS = (*_FILES, *_FOLDERS, *_NAMED, " tag ")
 @functools.lru_cache(maxsize=512)
 def _faults(script: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """What is wrong with the mirrors that a script writes, and with the registries that it gives K3s."""
-    if not any(text in script for text in _MARKERS):
+    markers = [marker for marker in _MARKERS if marker in script]
+    if not markers:
         return ()
-    text = plain(script)
+    # Most scripts only name a folder.
+    named = any(marker in _NAMED for marker in markers)
+    text = plain(script) if named or any(marker in _FILES for marker in markers) else ""
     found: list[str] = []
     lines = []
     inside: list[range] = []
@@ -196,7 +199,7 @@ def _faults(script: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
         lines.append(document.after)
         inside.append(range(text.count("\n", 0, document.start) + 1, text.count("\n", 0, document.end) + 2))
     of_script = logical_lines(script)
-    numbered = [of_script[index] for index in lines_with((*_FILES, *_FOLDERS, " tag "), of_script)]
+    numbered = [of_script[index] for index in lines_with(markers, of_script)]
     lines += [line for number, line in numbered if not any(number in document for document in inside)]
     for line in lines:
         line = _FLAG.sub("", line) if "private-registry" in line else line
@@ -204,7 +207,7 @@ def _faults(script: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
             found.append("may write mirrors of images that cannot be read: write them as a quoted here-document")
         if " tag " in line and _TAGS.search(line) is not None:
             found.append("gives an image on the host the name of another one")
-    for flag, value in _FLAG.findall(text) if any(name in text for name in _NAMED) else ():
+    for flag, value in _FLAG.findall(text) if named else ():
         flag = "system-default-registry" if flag.isupper() else flag
         found += [f"gives K3s a {flag} that {fault}" for fault in _argument(flag, value, allowed)]
     return tuple(dict.fromkeys(found))
