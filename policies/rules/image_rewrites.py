@@ -166,10 +166,9 @@ def _image_mirror(subject: Subject) -> Iterator[Violation]:
 
 def _environment(subject: Subject) -> Iterator[Violation]:
     given = subject.get("environment", "K3S_SYSTEM_DEFAULT_REGISTRY")
-    for fault in (
-        _argument("system-default-registry", text, subject.settings.registries) if (text := given.text()) else ()
-    ):
-        yield Violation(given.path, fault)
+    if text := given.text():
+        for fault in _argument("system-default-registry", text, subject.settings.registries):
+            yield Violation(given.path, fault)
 
 
 def _script(script: Node, allowed: tuple[str, ...]) -> Iterator[Violation]:
@@ -234,8 +233,8 @@ def _here_documents(text: str) -> Iterator[_Document]:
         stop = len(text) if stop < 0 else stop
         line, at = text[start:stop], stop
         match = _HERE.search(line)
-        # A second command on the line may do anything with the file.
-        if match is None or sum(map(line.count, _FILES)) > 1:
+        # A second command on the line may do anything with the file, and a comment begins nothing.
+        if match is None or sum(map(line.count, _FILES)) > 1 or line.lstrip().startswith("#"):
             continue
         before = text[start:hit]
         name = next(name for name in _FILES if text.startswith(name, hit))
@@ -273,8 +272,19 @@ def _of_file(file: str, body: str, allowed: tuple[str, ...], *, fixed: bool) -> 
         yield "writes mirrors of images that cannot be read"
 
 
+_REGISTRIES_KEYS = ("mirrors", "configs")
+_HOSTS_KEYS = ("server", "host", "capabilities", "ca", "client", "skip_verify", "override_path")
+
+
+def _only_keys(document: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """Raises ``ValueError`` for anything else: with it, a part of the script could be both a document and commands."""
+    if not set(document) <= set(keys):
+        raise ValueError("another key")
+
+
 def _registries(document: Mapping[str, Any], allowed: tuple[str, ...]) -> Iterator[str]:
     """`registries.yaml` of K3s. Raises ``AttributeError`` or ``TypeError`` where it has another form."""
+    _only_keys(document, _REGISTRIES_KEYS)
     for name, mirror in (document.get("mirrors") or {}).items():
         rewrite = (mirror or {}).get("rewrite") or {}
         for endpoint in (mirror or {}).get("endpoint") or ():
@@ -286,9 +296,10 @@ def _registries(document: Mapping[str, Any], allowed: tuple[str, ...]) -> Iterat
 
 def _hosts(name: str, document: Mapping[str, Any], allowed: tuple[str, ...]) -> Iterator[str]:
     """`hosts.toml` of containerd; ``name`` is the registry that it is for."""
+    _only_keys(document, _HOSTS_KEYS)
     servers = dict(document.get("host") or {})
     if server := document.get("server"):
-        servers.setdefault(server, {})
+        servers.setdefault(server, {"skip_verify": document.get("skip_verify")})
     for endpoint, settings in servers.items():
         yield from _endpoint(name, str(endpoint), settings.get("rewrite") or {}, allowed)
         if settings.get("skip_verify"):
