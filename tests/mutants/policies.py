@@ -79,7 +79,7 @@ POLICIES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a mirror is allowed only where all that it is asked for ends below an allowed path",
-        "policies/rules/image_rewrites.py",
+        "policies/rules/image_mirrors.py",
         "return any(pattern in _EVERYTHING for pattern, _ in texts) and all(",
         "return bool(texts) and all(",
         ("tests/policies/test_image_rewrites.py",),
