@@ -11,10 +11,11 @@ import json
 import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from edge.run import not_ready
 from edge.run.difference import PropertyChange, between, changes_of
 from edge.run.judged import Judged, Verdict, verdict
 
@@ -181,6 +182,7 @@ class Run:
         if failed := event.get("resOpFailedEvent"):
             change = self._resource(failed["metadata"])
             change.status = "failed"
+            self._give_reason(change.urn, failed["metadata"])
             return Step(change, "failed")
         if policy := event.get("policyEvent"):
             finding = _policy(policy)
@@ -310,6 +312,16 @@ class Run:
             return None
         change.status = "done"
         return Step(change, "done")
+
+    def _give_reason(self, urn: str, metadata: Mapping[str, Any]) -> None:
+        """The plugin's error comes before this event, and says less."""
+        outputs = (metadata.get("new") or {}).get("outputs") or {}
+        why = not_ready.reason(outputs) if metadata["type"].startswith("kubernetes:") else ""
+        if not why:
+            return
+        for index, one in enumerate(self.diagnostics):
+            if one.severity == "error" and one.urn == urn and why not in one.message:
+                self.diagnostics[index] = replace(one, message=f"{why}\n{one.message}")
 
     def _diagnostic(self, event: Mapping[str, Any]) -> None:
         severity, urn = event.get("severity", ""), event.get("urn", "")

@@ -50,6 +50,15 @@ _PASSPHRASE = re.compile(
 )
 _DAMAGED = re.compile(r"failed to load checkpoint: (?P<reason>[^\n]*)")
 _NO_CREDENTIALS = re.compile(r"asked for the client to provide credentials|: Unauthorized\b")
+_FLUX_SAYS = re.compile(
+    r"^(?P<kind>GitRepository|OCIRepository|Kustomization) (?P<name>\S+) (?:says: (?P<why>.*)|is susp)", re.M
+)
+_LOGIN_REFUSED = re.compile(
+    r"authenticat|authoriz|permission denied|\b40[13]\b|invalid username|no supported methods", re.I
+)
+_NO_WAY = re.compile(
+    r"dial tcp|no such host|i/o timeout|deadline exceeded|connection refused|no route|unreachable", re.I
+)
 _LOGIN = re.compile(r"pulumi login|PULUMI_ACCESS_TOKEN", re.IGNORECASE)
 
 
@@ -191,6 +200,8 @@ def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     remedies = []
     if mode == "real" and _NO_CREDENTIALS.search(text):
         remedies.append(f"edge up {site}     reads the kubeconfig again, from the first server")
+    if mode == "real" and (match := _FLUX_SAYS.search(text)):
+        remedies += _flux(match, site)
     names = sorted({match["name"] for match in _PLUGIN.finditer(text)}) if _PLUGIN_TROUBLE.search(text) else []
     if names:
         remedies += [
@@ -208,6 +219,19 @@ def _remedies(text: str, site: str, mode: str) -> tuple[str, ...]:
     if mode == "real" and _LOGIN.search(text):
         remedies.append("export PULUMI_BACKEND_URL=...     says where the state is; `pulumi login` where it needs one")
     return tuple(remedies)
+
+
+def _flux(match: re.Match[str], site: str) -> list[str]:
+    kind, name, why = match["kind"].lower(), match["name"], match["why"] or ""
+    remedies = [f"edge kubeconfig {site} -- kubectl describe {kind} {name} --namespace flux-system     says more"]
+    if _LOGIN_REFUSED.search(why):
+        key = "git-ssh-key" if "ssh" in why.lower() else "git-password"
+        remedies.append(
+            f"edge secrets {site} --set {key} < FILE     sets the login; `edge up {site}` then tries it at once"
+        )
+    elif _NO_WAY.search(why):
+        remedies.append("gitops.wait_ready: never     in the site file, while the site has no way to its source")
+    return remedies
 
 
 def _sdk_version(plugin: str) -> str:

@@ -63,6 +63,11 @@ class GitServer:
         return f"ssh://{user}@{self._address}:{self._port}/edge-configs.git"
 
     @property
+    def repository(self) -> Path:
+        """The bare repository, for those who serve it in another way."""
+        return self._path("edge-configs.git")
+
+    @property
     def known_hosts(self) -> str:
         """The site's `gitops.source.known_hosts`."""
         kind, key, *_ = self._path("host_key.pub").read_text().split()

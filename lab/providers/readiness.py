@@ -161,11 +161,15 @@ def _condition_of(live: Live) -> Callable[[str], str | None]:
         if found := _CONDITION.match(expression):
             kind, wanted = found[1], found[2] or "True"
             condition = _condition(live, kind)
+            if late := _outdated(live, condition):
+                return late
             if str(condition.get("status", "")).lower() == wanted.lower():
                 return None
-            why = f": {condition['message']}" if condition.get("message") else ""
-            return f"condition {kind} is {condition.get('status', 'not reported')}, not {wanted}{why}"
+            # No more than that: the official plugin does not say why either.
+            return f"condition {kind} is {condition.get('status', 'not reported')}, not {wanted}"
         if found := _JSONPATH.match(expression):
+            if late := _outdated(live, {}):
+                return late
             value, wanted = _at(live, found[1]), found[2]
             if value is not None and (wanted is None or str(value) == wanted):
                 return None
@@ -175,6 +179,14 @@ def _condition_of(live: Live) -> Callable[[str], str | None]:
         )
 
     return lacking
+
+
+def _outdated(live: Live, condition: Mapping[str, Any]) -> str | None:
+    """Whether what is reported is about an older version of the object; one that says no version is believed."""
+    seen = condition.get("observedGeneration", (live.get("status") or {}).get("observedGeneration"))
+    if isinstance(seen, int) and seen < live["metadata"].get("generation", 0):
+        return "its controller has not seen this version yet"
+    return None
 
 
 def _at(live: Any, path: str) -> Any:

@@ -20,7 +20,7 @@ from components.place.outposts.component import InstanceArgs, Outposts, Outposts
 from components.telemetry.component import Telemetry, TelemetryArgs
 from engine.rehearsal.core import World
 from engine.rehearsal.in_process import Recording, Secret, record
-from tests.components.gitops.sources import HTTPS, SSH, VIEW, flux
+from tests.components.gitops.sources import APP, ENTERPRISE, HTTPS, REGISTRY, SSH, VIEW, flux
 from tests.components.inference.test_inference_plan import CASES
 from tests.components.mesh.mesh_parts import tailscale
 from tests.components.place.place_parts import outposts
@@ -32,6 +32,7 @@ KEYS = {
     for name in (
         "ssh-private-key", "k3s-token", "k3s-agent-token", "datastore-endpoint", "tailscale-key", "telemetry-token",
         "model-store-access-key", "model-store-secret-key", "git-ssh-key", "git-password", "sops-age-key", "host-key",
+        "github-app-key", "oci-password", "source-proxy-password",
     )
 }  # fmt: skip
 
@@ -93,12 +94,24 @@ def of_triton() -> None:
 
 def of_flux_over_ssh() -> None:
     spec = flux(SSH, decryption="sops-age")
-    args = FluxArgs(spec, VIEW, git_ssh_key=KEYS["git-ssh-key"], sops_age_key=KEYS["sops-age-key"])
+    args = FluxArgs(spec, VIEW, KEYS)
     Flux("site-flux", args, in_cluster())
 
 
 def of_flux_over_https() -> None:
-    Flux("site-flux", FluxArgs(flux(HTTPS), VIEW, git_password=KEYS["git-password"]), in_cluster())
+    Flux("site-flux", FluxArgs(flux(HTTPS), VIEW, KEYS), in_cluster())
+
+
+def of_flux_behind_a_proxy() -> None:
+    Flux("site-flux", FluxArgs(flux(ENTERPRISE), VIEW, KEYS), in_cluster())
+
+
+def of_flux_as_a_github_app() -> None:
+    Flux("site-flux", FluxArgs(flux(APP), VIEW, KEYS), in_cluster())
+
+
+def of_flux_at_a_registry() -> None:
+    Flux("site-flux", FluxArgs(flux(REGISTRY), VIEW, KEYS), in_cluster())
 
 
 def of_outposts() -> None:
@@ -114,6 +127,9 @@ CASES_OF: dict[Callable[[], None], tuple[str, ...]] = {
     of_triton: ("model-store-access-key", "model-store-secret-key"),
     of_flux_over_ssh: ("git-ssh-key", "sops-age-key"),
     of_flux_over_https: ("git-password",),
+    of_flux_behind_a_proxy: ("git-password", "source-proxy-password"),
+    of_flux_as_a_github_app: ("github-app-key",),
+    of_flux_at_a_registry: ("oci-password",),
     of_outposts: ("host-key",),
 }
 

@@ -200,6 +200,52 @@ def test_a_failed_script_of_the_official_plugin_is_shown_by_its_output_once_and_
     assert run.said_by(BASE) == ()
 
 
+_TIMED_OUT = "resource was created, but failed to become live: timed out waiting for the condition"
+_SOURCE = "urn:pulumi:a::edge::edge:index:Flux$kubernetes:source.toolkit.fluxcd.io/v1:GitRepository::a-flux-source"
+
+
+def failed(outputs: dict[str, Any], urn: str = _SOURCE) -> Run:
+    error = {"diagnosticEvent": {"severity": "error", "urn": urn, "message": _TIMED_OUT}}
+    new = {"parent": "", "outputs": outputs}
+    ended = {"resOpFailedEvent": {"metadata": metadata("create", urn, new=new), "status": 1, "steps": 0}}
+    return fed(begins("create", urn), error, ended)
+
+
+def source(*conditions: dict[str, str], **spec: Any) -> dict[str, Any]:
+    name = {"name": "edge-configs"}
+    return {"kind": "GitRepository", "metadata": name, "spec": spec, "status": {"conditions": list(conditions)}}
+
+
+REFUSED = {"type": "Ready", "status": "False", "reason": "GitOperationFailed", "message": "cannot clone:\n401 from git"}
+
+
+def test_what_never_became_ready_is_told_in_the_words_of_its_controller() -> None:
+    (error,) = failed(source({"type": "FetchFailed", "status": "True", "message": "x"}, REFUSED)).errors
+    assert error.message.splitlines() == [
+        "GitRepository edge-configs says: GitOperationFailed: cannot clone: 401 from git",
+        _TIMED_OUT,
+    ]
+
+
+def test_a_controller_that_has_given_up_is_quoted_before_one_that_tries_again() -> None:
+    stalled = {"type": "Stalled", "status": "True", "reason": "InvalidURL", "message": "no such scheme"}
+    (error,) = failed(source(REFUSED, stalled)).errors
+    assert error.message.startswith("GitRepository edge-configs says: InvalidURL: no such scheme\n")
+
+
+def test_an_object_that_somebody_has_suspended_is_said_to_be() -> None:
+    ready = {"type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored artifact"}
+    (error,) = failed(source(ready, suspend=True)).errors
+    assert error.message.startswith("GitRepository edge-configs is suspended")
+
+
+@pytest.mark.parametrize(
+    "outputs", [{}, source(), {"kind": "x", "status": "[secret]"}, {"status": {"conditions": [1]}}]
+)
+def test_an_object_that_says_nothing_leaves_the_plugins_own_error(outputs: dict[str, Any]) -> None:
+    assert [error.message for error in failed(outputs).errors] == [_TIMED_OUT]
+
+
 def test_a_failed_script_that_printed_nothing_is_shown_by_how_it_ended() -> None:
     message = "Process exited with status 1: running \"exec bash -c 'exit 1'\":\n"
     run = fed({"diagnosticEvent": {"severity": "error", "urn": BASE, "message": message}})

@@ -4,6 +4,8 @@ import os
 import socket
 from importlib.metadata import version
 
+import pytest
+
 from components.view import SecretNeed
 from edge.run import failure
 from edge.run.events import Diagnostic
@@ -102,3 +104,32 @@ def test_a_missing_secret_is_set_by_a_command_that_makes_the_stack_too() -> None
 def test_the_automation_apis_frame_around_an_error_is_taken_off() -> None:
     said = "\n code: 255\n stdout: \n stderr: error: it is like this\n"
     assert failure.explain(said, "prod", "real", {}, "edge").what == "it is like this"
+
+
+_TIMED_OUT = "\nresource x was successfully created, but ...: timed out waiting for the condition"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("GitRepository edge-configs says: GitOperationFailed: clone: authentication required", "--set git-password"),
+        ("GitRepository edge-configs says: GitOperationFailed: ssh: unable to authenticate", "--set git-ssh-key"),
+        (
+            "GitRepository edge-configs says: GitOperationFailed: dial tcp 10.0.0.1:443: i/o timeout",
+            "wait_ready: never",
+        ),
+        (
+            "Kustomization edge-inference-stack says: BuildFailed: no such file",
+            "kubectl describe kustomization edge-inf",
+        ),
+        (
+            "GitRepository edge-configs is suspended: its controller does nothing",
+            "kubectl describe gitrepository edge-",
+        ),
+    ],
+)
+def test_a_source_that_does_not_become_ready_comes_with_what_helps(said: str, remedy: str) -> None:
+    errors = [Diagnostic("error", "urn", said + _TIMED_OUT)]
+    found = failure.remedy_for(errors, "prod", "real", {}, "edge")
+    assert found is not None
+    assert any(remedy in line for line in found.remedies), found.remedies

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,9 +15,11 @@ from typing import Any, Literal
 import pytest
 import yaml
 
+from edge.run.events import Run
 from lab.authority import Authority
 from lab.gitops.build import build as build_flux
 from lab.gitops.content import artifacts
+from lab.gitops.git_https import GitHttps
 from lab.gitops.git_server import GitServer
 from lab.gitops.site import gitops, helm_environment, registries
 from lab.gitops.sops import AgeKey
@@ -31,6 +34,8 @@ from tests.lab.k3s_site import wait_for
 OVERLAY = "edge/overlays/production"
 SOURCE = "gitrepositories.source.toolkit.fluxcd.io/edge-configs"
 KUSTOMIZATION = "kustomizations.kustomize.toolkit.fluxcd.io/edge-inference-stack"
+PASSWORD = "the-password-of-the-lab"
+REFUSED = re.compile(r"GitRepository edge-configs says: GitOperationFailed: .*authenti", re.IGNORECASE)
 _SECURITY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -97,6 +102,8 @@ class FluxSite:
 
     site: Site
     git: GitServer
+    https: GitHttps
+    ca: str
     age: AgeKey
     k3s: dict[str, Any]
     gitops: dict[str, Any]
@@ -105,11 +112,33 @@ class FluxSite:
     def host(self) -> LabHost:
         return self.site.lab["a"]
 
-    def write(self, *, with_flux: bool = True) -> None:
+    def write(self, *, with_flux: bool = True, **changes: Any) -> None:
         parts: dict[str, Any] = {"k3s": self.k3s, "labels": {"Fleet-Wave": "canary"}}
         if with_flux:
-            parts["gitops"] = self.gitops
+            parts["gitops"] = self.gitops | changes
         self.site.write("a", **parts)
+
+    @property
+    def over_https(self) -> dict[str, Any]:
+        """The same repository, read over https with a login."""
+        source = {key: value for key, value in self.gitops["source"].items() if key != "known_hosts"}
+        return {**source, "git": self.https.url, "username": self.https.username, "ca": self.ca}
+
+    def failed_up(self) -> tuple[list[str], int]:
+        """What `edge` says of an `up` that fails, and how many seconds it had waited for what has failed."""
+        done = self.site.pulumi("up", "--yes", "--skip-preview", "--json", check=False)
+        assert done.returncode != 0
+        run, began = Run(), dict[str, int]()
+        waited = []
+        for line in done.stdout.splitlines():
+            run.feed_line(line)
+            event = json.loads(line)
+            if started := event.get("resourcePreEvent"):
+                began[started["metadata"]["urn"]] = event["timestamp"]
+            if failed := event.get("resOpFailedEvent"):
+                waited.append(event["timestamp"] - began[failed["metadata"]["urn"]])
+        assert len(waited) == 1, run.errors
+        return [error.message for error in run.errors], waited[0]
 
     def kubectl(self, *arguments: str) -> str:
         words = " ".join(f"'{argument}'" for argument in arguments)
@@ -170,6 +199,7 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
         Mirror(authority, gateway, files) as mirror,
         Registry(authority, gateway, served) as registry,
         GitServer(gateway) as git,
+        GitHttps(authority, gateway, git.repository, PASSWORD) as https,
         pytest.MonkeyPatch.context() as patched,
         lab_site(lab, tmp_path_factory.mktemp("gitops") / "site") as site,
     ):
@@ -182,7 +212,9 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
         site.secret("git-ssh-key", git.private_key)
         age = AgeKey(programs)
         site.secret("sops-age-key", age.private)
-        made = FluxSite(site, git, age, k3s, gitops(git, registry, served) | {"decryption": "sops-age"})
+        site.secret("git-password", "not-the-password")
+        ca = authority.ca_file.read_text()
+        made = FluxSite(site, git, https, ca, age, k3s, gitops(git, registry, served) | {"decryption": "sops-age"})
         git.commit(
             overlay("deployment.yaml", "facts.yaml", "old.yaml", "password.yaml")
             | deployment()
@@ -197,10 +229,34 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
             site.pulumi("destroy", "--yes", "--skip-preview", check=False)
 
 
+def test_a_wrong_git_password_ends_the_first_up_within_a_minute_or_so_in_the_controllers_words(flux: FluxSite) -> None:
+    flux.write(source=flux.over_https)
+    said, waited_s = flux.failed_up()
+    assert any(REFUSED.match(message) for message in said), said
+    assert waited_s <= 90
+
+
+def test_the_right_password_is_tried_at_once_and_up_ends_when_the_commit_is_applied(flux: FluxSite) -> None:
+    flux.site.secret("git-password", PASSWORD)
+    flux.site.up()
+    assert flux.ready(SOURCE)["status"] == "True"
+    assert flux.ready(KUSTOMIZATION)["status"] == "True"
+    assert flux.applied()
+
+
+def test_a_password_that_is_rotated_to_a_wrong_one_fails_up_although_the_source_was_ready(flux: FluxSite) -> None:
+    flux.site.secret("git-password", "not-the-password")
+    flux.write(source=flux.over_https, wait_ready="20s")
+    assert flux.ready(SOURCE)["status"] == "True"
+    said, waited_s = flux.failed_up()
+    assert any(REFUSED.match(message) for message in said), said
+    assert waited_s <= 30
+
+
 def test_the_site_runs_what_the_signed_commit_says(flux: FluxSite) -> None:
     flux.write()
     flux.site.up()
-    flux.wait("the commit is applied", lambda: bool(flux.applied()))
+    assert flux.applied()
     assert flux.ready(SOURCE)["status"] == "True"
     verified = {c["type"]: c["status"] for c in flux.get(SOURCE)["status"]["conditions"]}["SourceVerified"]
     assert verified == "True"
@@ -289,10 +345,11 @@ def test_a_site_that_loses_its_power_and_has_no_uplink_runs_what_it_ran(flux: Fl
     flux.wait("the last commit is applied", lambda: flux.applied() == commit)
 
 
-def test_no_private_key_is_in_a_log_of_the_cluster(flux: FluxSite) -> None:
-    marker = flux.git.private_key.splitlines()[1]
+def test_no_private_key_or_password_is_in_a_log_of_the_cluster(flux: FluxSite) -> None:
+    markers = (flux.git.private_key.splitlines()[1], PASSWORD, "not-the-password")
     for name in ("source-controller", "kustomize-controller", "flux-operator"):
-        assert marker not in flux.kubectl("logs", f"deployment/{name}", "--namespace", "flux-system")
+        said = flux.kubectl("logs", f"deployment/{name}", "--namespace", "flux-system")
+        assert not [marker for marker in markers if marker in said], name
 
 
 def test_a_site_without_flux_keeps_nothing_of_it(flux: FluxSite) -> None:

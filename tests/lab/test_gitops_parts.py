@@ -16,6 +16,7 @@ from engine.rehearsal.protocol import Failure
 from lab.authority import Authority
 from lab.gitops.build import FLUX_VERSION, build, helm, version
 from lab.gitops.content import CHART, artifacts, chart_archive
+from lab.gitops.git_https import GitHttps
 from lab.gitops.git_server import GitServer
 from lab.gitops.site import gitops
 from lab.oci.registry import Registry
@@ -49,6 +50,18 @@ def client(ssh: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_the_same_repository_is_read_over_https_with_the_password_and_not_without(
+    git: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Authority() as authority, GitHttps(authority, "127.0.0.1", git.repository, "right") as https:
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(authority.ca_file))
+        for password, works in (("right", True), ("wrong", False)):
+            url = https.url.replace("https://", f"https://{https.username}:{password}@")
+            done = client("", "clone", "--quiet", url, str(tmp_path / password))
+            assert (done.returncode == 0) is works, done.stderr
+    assert (tmp_path / "right" / "edge" / "a").read_text() == "first"
 
 
 def test_a_sites_key_reads_the_repository_and_writes_nothing(git: GitServer, ssh: str, tmp_path: Path) -> None:

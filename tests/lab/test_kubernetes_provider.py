@@ -563,7 +563,20 @@ _SEEN = {"observedGeneration": 2}
                 {"conditions": [{"type": "Ready", "status": "False", "message": "no source"}]},
                 **{"pulumi.com/waitFor": "condition=Ready"},
             ),
-            "condition Ready is False, not True: no source",
+            "condition Ready is False, not True",
+        ),
+        (
+            live(
+                "ConfigMap",
+                {},
+                {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]},
+                **{"pulumi.com/waitFor": "condition=Ready"},
+            ),
+            "its controller has not seen this version yet",
+        ),
+        (
+            live("ConfigMap", {}, {"observedGeneration": 1}, **{"pulumi.com/waitFor": "jsonpath={.kind}"}),
+            "its controller has not seen this version yet",
         ),
         (
             live("ConfigMap", {}, {"phase": "Up"}, **{"pulumi.com/waitFor": "jsonpath={.status.phase}=Up"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -219,3 +220,20 @@ def test_custom_objects_of_flux_wait_until_its_definitions_are_there() -> None:
                 needed = before(site, resource)
                 (instance,) = [one for one in recorded(site).resources if one.type.endswith(":FluxInstance")]
                 assert instance.name in needed, resource.name
+
+
+def test_up_ends_when_flux_has_read_the_source_and_applied_it_or_says_why_not_within_minutes() -> None:
+    followed = [
+        (site, one)
+        for site, one in all_resources()
+        if one.type.endswith((":GitRepository", ":OCIRepository", ":Kustomization"))
+    ]
+    assert followed
+    for site, resource in followed:
+        given = plain(resource)["metadata"]["annotations"]
+        asked = given["reconcile.fluxcd.io/requestedAt"]
+        waited = json.loads(given["pulumi.com/waitFor"])
+        assert waited == ["condition=Ready", f"jsonpath={{.status.lastHandledReconcileAt}}={asked}"], site
+        limits = resource.custom_timeouts
+        assert set(limits) == {"create", "update"}, site
+        assert all(60 <= seconds(limit) <= 180 for limit in limits.values()), site

@@ -31,19 +31,25 @@ from stacks.rules import site as site_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
 ADVICE = INVALID.parent / "advice"
+_OF_SPECS = (".spec", ".flux.sources", ".flux.signers")
+"""Ends of the names of modules with specs. Flux' are in three."""
 RULES = (
     *(address_rules, air_gap, between_sites, host_rules, inherited, network, site_rules, waiver_rules),
     *(module for part in PARTS if hasattr(module := sys.modules[type(part).__module__], "Finding")),
     *(
         module
         for name, module in sorted(sys.modules.items())
-        if name.startswith("components.") and name.endswith(".spec") and hasattr(module, "Finding")
+        if name.startswith("components.") and name.endswith(_OF_SPECS) and hasattr(module, "Finding")
     ),
 )
 """Modules with rules: those between parts, each part's own, and those between the values of one block."""
 
 _COMPONENTS = PROJECT_ROOT / "components"
-SPECS = (*sorted(_COMPONENTS.rglob("spec.py")), _COMPONENTS / "types.py", _COMPONENTS / "urls.py")
+SPECS = (
+    *sorted(_COMPONENTS.rglob("spec.py")),
+    *(_COMPONENTS / name for name in ("types.py", "urls.py", "certificates.py")),
+    *(_COMPONENTS / "gitops" / "flux" / name for name in ("sources.py", "signers.py")),
+)
 
 SHOWN_ELSEWHERE = {
     "cannot unlock a disk by TPM": "test_host_rules.py: no hardware of the catalogue has a TPM and so little memory",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,8 +12,10 @@ import yaml
 from components import urls
 from components.consequence import Consequence
 from components.gitops.flux.consequences import EDITS, consequences
-from components.gitops.flux.plan import required_secrets, site_variables
-from components.gitops.flux.spec import FluxSpec, GitSource
+from components.gitops.flux.credentials import required_secrets
+from components.gitops.flux.plan import site_variables, wait_s
+from components.gitops.flux.sources import GitSource
+from components.gitops.flux.spec import FluxSpec, seconds
 from components.host.applied import Applied, Pair
 from components.part import Building, Part, Phase
 from components.view import Download, SecretNeed, Site, Software
@@ -22,6 +25,9 @@ from sitefile.yaml_tree import resolve
 _REASONS = {
     "git-ssh-key": "deploy key of the Git repository",
     "git-password": "password or token of the Git repository",
+    "github-app-key": "private key of the GitHub App that reads the repository",
+    "oci-password": "password or token at the registry of the source",
+    "source-proxy-password": "password at the proxy on the way to the source",
     "sops-age-key": "decrypts the repository's SOPS files",
 }
 
@@ -47,9 +53,7 @@ class FluxPart(Part[FluxSpec]):
             FluxArgs(
                 spec=spec,
                 site=site,
-                git_ssh_key=secrets.get("git-ssh-key"),
-                git_password=secrets.get("git-password"),
-                sops_age_key=secrets.get("sops-age-key"),
+                secrets=secrets,
                 egress=building.egress,
             ),
             building.in_cluster(),
@@ -83,10 +87,19 @@ class FluxPart(Part[FluxSpec]):
         )
 
     def rules(self, spec: FluxSpec, at: DataPath, site: Site) -> Iterator[Finding]:
-        try:
-            site_variables(site=site.name, tier=site.tier, region=site.region, labels=site.labels)
-        except ValueError as error:
-            yield Finding(("labels",), str(error), "labels whose variables differ", "rename one of them")
+        yield from self._variables(spec, at, site)
+        yield from self._by_ssh(spec, at, site)
+        if (limit_s := wait_s(spec)) is not None and limit_s < seconds(spec.source.timeout):
+            yield Finding(
+                (*at, "wait_ready"),
+                f"`up` waits {spec.wait_ready} until the source is Ready, and one attempt to read it may take "
+                f"{spec.source.timeout}: `up` may give up before Flux says why it fails",
+                "longer than `source.timeout`",
+                "remove `wait_ready`: without it, `up` waits 15 s longer than `source.timeout`",
+                advice=True,
+            )
+
+    def _by_ssh(self, spec: FluxSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         source = spec.source
         if isinstance(source, GitSource) and source.ssh and site.egress.proxy:
             host = urls.parse(source.git).host
@@ -97,8 +110,28 @@ class FluxPart(Part[FluxSpec]):
                     "an https:// repository behind a proxy",
                     f"write an https:// URL, or add `{host}` to `network.proxy.no_proxy` if the site reaches it",
                 )
+
+    def _variables(self, spec: FluxSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        facts: Mapping[str, str] = {}
+        try:
+            facts = site_variables(site=site.name, tier=site.tier, region=site.region, labels=site.labels)
+        except ValueError as error:
+            yield Finding(("labels",), str(error), "labels whose variables differ", "rename one of them")
+        if not spec.substitute:
+            return
+        for name in spec.variables:
+            if name in facts:
+                yield Finding(
+                    (*at, "variables", name),
+                    f"`${{{name}}}` already stands for this site's {name.replace('label_', 'label ')}",
+                    "a variable of another name",
+                    "rename it, also in the manifests",
+                )
         values: list[tuple[DataPath, str]] = [(("site",), site.name), (("region",), site.region)]
         values += [(("labels", key), value) for key, value in site.labels.items()]
+        own = [((*at, "variables", name), value) for name, value in spec.variables.items()]
+        # A number or a truth value is meant as one here, as long as it stays what it is.
+        values += [(path, value) for path, value in own if json.dumps(_as_yaml(value), default=str) != value]
         for path, value in values:
             if not isinstance(meant := _as_yaml(value), str):
                 yield Finding(
@@ -134,6 +167,8 @@ def _called(value: Any) -> str:
 
 
 def _variable(path: DataPath) -> str:
+    if "variables" in path:
+        return str(path[-1])
     return f"label_{re.sub(r'[^a-z0-9]', '_', str(path[1]).lower())}" if len(path) > 1 else str(path[0])
 
 

@@ -6,6 +6,7 @@ Holds no secret: the component adds those to the objects named here.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,18 +15,19 @@ from typing import Any
 
 from components import egress_of_pods, ports, urls
 from components.egress import Egress
-from components.gitops.flux.spec import FluxSpec, GitSource, OciSource
+from components.gitops.flux.credentials import AGE_KEY, CA, LOGIN, NAMESPACE, PROXY, of_source, secret
+from components.gitops.flux.sources import GitSource, OciSource
+from components.gitops.flux.spec import FluxSpec, seconds
 from components.manifests import Manifest
 from components.restricted import DNS, allow, default_deny, namespace, tcp
 
 NO_EGRESS = Egress()
-NAMESPACE = "flux-system"
 SOURCE = "edge-configs"
 KUSTOMIZATION = "edge-inference-stack"
 VARIABLES = "site"
-CREDENTIALS = "edge-configs-credentials"
 SIGNERS = "edge-configs-signers"
-AGE_KEY = "sops-age"
+_AFTER_AN_ATTEMPT_S = 15
+_METADATA = "169.254.169.254"
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,31 @@ class FluxPlan:
     kustomization: Manifest
 
 
-def required_secrets(spec: FluxSpec) -> tuple[str, ...]:
-    """Config keys without which the site cannot be brought up."""
-    keys = []
-    if isinstance(spec.source, GitSource):
-        if spec.source.ssh:
-            keys.append("git-ssh-key")
-        elif spec.source.username:
-            keys.append("git-password")
-    if spec.decryption == "sops-age":
-        keys.append("sops-age-key")
-    return tuple(keys)
+def wait_s(spec: FluxSpec) -> int | None:
+    """How long the source, and then the Kustomization, may take to be Ready; None where nobody waits.
+
+    Longer than one attempt to read the source: the controller then says itself why it has failed.
+    """
+    if spec.wait_ready == "never":
+        return None
+    return seconds(spec.wait_ready) if spec.wait_ready else seconds(spec.source.timeout) + _AFTER_AN_ATTEMPT_S
+
+
+def request(*parts: Any) -> str:
+    """A request to Flux to look at once: another one for other ``parts``, which are plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def requested(asked: Any) -> dict[str, Any]:
+    """Annotations of an object that its controller looks at as soon as it is applied."""
+    # `flux reconcile` and webhooks write the second one too, and would own it otherwise.
+    return {"pulumi.com/patchForce": "true", "reconcile.fluxcd.io/requestedAt": asked}
+
+
+def ready(asked: str) -> str:
+    """When an object counts as done, for `pulumi.com/waitFor`: its controller has dealt with the request ``asked``, so
+    that a Ready from before a change of the password does not do, and it is Ready."""
+    return json.dumps(["condition=Ready", f"jsonpath={{.status.lastHandledReconcileAt}}={asked}"])
 
 
 def plan(
@@ -62,7 +78,7 @@ def plan(
     """Flux for one site. Raises ValueError when two labels would become the same variable."""
     return FluxPlan(
         namespace=namespace(NAMESPACE),
-        network_policies=(default_deny(NAMESPACE), _allowed(spec, egress)),
+        network_policies=(default_deny(NAMESPACE), _allowed(spec, egress), *_asks_its_machine(spec)),
         operator_values=_operator_values(spec),
         instance=_instance(spec),
         signers=_signers(spec),
@@ -95,27 +111,6 @@ def site_variables(*, site: str, tier: str, region: str, labels: Mapping[str, st
     return variables
 
 
-def credentials(spec: FluxSpec) -> dict[str, str] | None:
-    """The public half of the source's credentials Secret; None when the source is read without credentials."""
-    source = spec.source
-    if isinstance(source, OciSource):
-        return None
-    if source.ssh:
-        return {"known_hosts": source.known_hosts or ""}
-    return {"username": source.username} if source.username else None
-
-
-def secret(name: str, values: Mapping[str, Any]) -> Manifest:
-    """A Secret of `flux-system`."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "type": "Opaque",
-        "stringData": dict(values),
-    }
-
-
 def way_out(egress: Egress, mark: str) -> str:
     """The patch by which every controller goes out as the site does, for its own source and for those that the source
     brings. With another ``mark`` they start anew (``HeldEgress.mark``)."""
@@ -144,8 +139,10 @@ def patched(instance: Manifest, patch: Any) -> Manifest:
 
 
 def _allowed(spec: FluxSpec, egress: Egress) -> Manifest:
-    port = urls.parse(spec.source.git if isinstance(spec.source, GitSource) else spec.source.oci).port
-    proxy = [egress.proxy.port] if egress.proxy else []
+    source = spec.source
+    reached = [urls.parse(source.git if isinstance(source, GitSource) else source.oci).port]
+    reached += [urls.parse(source.proxy.url).port] if source.proxy else []
+    reached += [egress.proxy.port] if egress.proxy else []
     return allow(
         NAMESPACE,
         {},
@@ -155,8 +152,18 @@ def _allowed(spec: FluxSpec, egress: Egress) -> Manifest:
             {"to": [{"podSelector": {}}]},
             DNS,
             # Registries and the source have names, not addresses that a policy could hold.
-            {"ports": tcp(ports.HTTPS, ports.KUBERNETES_API, port, *proxy)},
+            {"ports": tcp(ports.HTTPS, ports.KUBERNETES_API, *reached)},
         ),
+    )
+
+
+def _asks_its_machine(spec: FluxSpec) -> tuple[Manifest, ...]:
+    """Where a cloud knows it by the machine that it runs on, source-controller asks that cloud's metadata service."""
+    if spec.source.provider == "generic" or spec.source.identity:
+        return ()
+    to = [{"ipBlock": {"cidr": f"{_METADATA}/32"}}]
+    return (
+        allow(NAMESPACE, {"app": "source-controller"}, egress=({"to": to, "ports": tcp(80)},), name="allow-metadata"),
     )
 
 
@@ -190,7 +197,7 @@ def _instance(spec: FluxSpec) -> Manifest:
             "components": list(spec.distribution.components),
             # The operator's own policies would let the controllers send anything anywhere.
             "cluster": {"type": "kubernetes", "size": "small", "multitenant": False, "networkPolicy": False},
-            "kustomize": {"patches": [_retry_within(spec.interval)]},
+            "kustomize": {"patches": [_retry_within(spec.interval), *_identity(spec)]},
         },
     }
 
@@ -205,6 +212,21 @@ def _retry_within(interval: str) -> Manifest:
     return {"target": {"kind": "Deployment", "name": "source-controller"}, "patch": json.dumps([argument])}
 
 
+def _identity(spec: FluxSpec) -> list[Manifest]:
+    """What clouds' webhooks look for: annotations of the account and, for Azure, a label of its pods."""
+    name = "source-controller"
+    if not spec.source.identity:
+        return []
+    metadata = {"name": name, "annotations": dict(sorted(spec.source.identity.items()))}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    found: list[Manifest] = [{"target": {"kind": "ServiceAccount", "name": name}, "patch": json.dumps(account)}]
+    if spec.source.provider == "azure":
+        labelled = {"template": {"metadata": {"labels": {"azure.workload.identity/use": "true"}}}}
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": labelled}
+        found.append({"target": {"kind": "Deployment", "name": name}, "patch": json.dumps(deployment)})
+    return found
+
+
 def _signers(spec: FluxSpec) -> Manifest | None:
     verify = spec.source.verify
     if verify is None or not verify.keys:
@@ -214,27 +236,21 @@ def _signers(spec: FluxSpec) -> Manifest | None:
 
 
 def _git_repository(spec: FluxSpec, source: GitSource) -> Manifest:
-    reference = {name: value for name in ("tag", "semver", "commit") if (value := getattr(source, name))}
-    body: dict[str, Any] = {
-        "interval": spec.interval,
-        "timeout": "60s",
-        "url": source.git,
-        "ref": reference or {"branch": source.branch or "main"},
-    }
-    if credentials(spec) is not None:
-        body["secretRef"] = {"name": CREDENTIALS}
+    names = {"tag": "tag", "semver": "semver", "commit": "commit", "ref": "name"}
+    reference = {name: value for field, name in names.items() if (value := getattr(source, field))}
+    body = _reached(spec, source.git, reference or {"branch": source.branch or "main"})
+    if source.sparse_checkout:
+        body["sparseCheckout"] = list(source.sparse_checkout)
+    if source.github_app:
+        body["provider"] = "github"
     if source.verify:
         body["verify"] = {"mode": source.verify.mode, "secretRef": {"name": SIGNERS}}
     return _source("GitRepository", body)
 
 
 def _oci_repository(spec: FluxSpec, source: OciSource) -> Manifest:
-    body: dict[str, Any] = {
-        "interval": spec.interval,
-        "timeout": "60s",
-        "url": source.oci,
-        "ref": {name: value for name in ("tag", "semver", "digest") if (value := getattr(source, name))},
-    }
+    reference = {name: value for name in ("tag", "semver", "digest") if (value := getattr(source, name))}
+    body = _reached(spec, source.oci, reference)
     if source.verify:
         body["verify"] = {"provider": "cosign"}
         if source.verify.keys:
@@ -242,6 +258,24 @@ def _oci_repository(spec: FluxSpec, source: OciSource) -> Manifest:
         else:
             body["verify"]["matchOIDCIdentity"] = [identity.model_dump() for identity in source.verify.identities]
     return _source("OCIRepository", body)
+
+
+def _reached(spec: FluxSpec, url: str, reference: Mapping[str, str]) -> dict[str, Any]:
+    """What both kinds of source have."""
+    source = spec.source
+    body: dict[str, Any] = {
+        "interval": spec.interval,
+        "timeout": source.timeout,
+        "url": url,
+        "ref": dict(reference),
+    }
+    fields = {LOGIN: "secretRef", CA: "certSecretRef", PROXY: "proxySecretRef"}
+    body |= {fields[one.name]: {"name": one.name} for one in of_source(spec)}
+    if source.provider != "generic":
+        body["provider"] = source.provider
+    if source.ignore:
+        body["ignore"] = source.ignore
+    return body
 
 
 def _source(kind: str, body: Mapping[str, Any]) -> Manifest:
@@ -262,8 +296,11 @@ def _kustomization(spec: FluxSpec) -> Manifest:
             "kind": "GitRepository" if isinstance(spec.source, GitSource) else "OCIRepository",
             "name": SOURCE,
         },
-        "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": VARIABLES}]},
     }
+    if spec.substitute:
+        body["postBuild"] = {"substituteFrom": [{"kind": "ConfigMap", "name": VARIABLES}]}
+        if spec.variables:
+            body["postBuild"]["substitute"] = dict(sorted(spec.variables.items()))
     if spec.replicas:
         body["patches"] = [
             {

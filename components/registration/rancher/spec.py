@@ -7,23 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from components import pem
+from components.certificates import Certificates
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, Labels
-from sitefile.problems import Unfit
-
-
-def _certificates(text: str) -> str:
-    try:
-        return pem.certificates(text)
-    except pem.NotPem as error:
-        raise Unfit(
-            str(error),
-            "one or more PEM blocks `CERTIFICATE`, and nothing else",
-            "copy the whole certificate of the authority; with `|` after the colon the line ends stay",
-        ) from None
 
 
 class RancherSpec(Spec):
@@ -35,9 +23,7 @@ class RancherSpec(Spec):
     api_url: HttpsUrl
     """Address of the Rancher server, such as `https://rancher.example.com`."""
 
-    ca_certs: (
-        Annotated[str, AfterValidator(_certificates), Field(examples=["-----BEGIN CERTIFICATE-----..."])] | None
-    ) = None
+    ca_certs: Certificates | None = None
     """Certificates (PEM) of the authority that signed the server's certificate, where it is a private one. With these,
     no other authority is trusted."""
 

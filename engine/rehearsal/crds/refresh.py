@@ -17,10 +17,19 @@ from typing import Any
 
 import yaml
 
-MODULES = {
-    "github.com/fluxcd/source-controller@v1.7.0": ("gitrepositories", "ocirepositories", "helmrepositories", "buckets"),
-    "github.com/fluxcd/kustomize-controller@v1.7.3": ("kustomizations",),
-    "github.com/controlplaneio-fluxcd/flux-operator@v0.58.1": ("fluxinstances",),
+MODULE = "github.com/controlplaneio-fluxcd/flux-operator@v0.58.1"
+FLUX = "v2.9.4"
+"""The operator has the definitions of each release of Flux that it can install."""
+FILES = {
+    "config/crd/bases/fluxcd.controlplane.io_fluxinstances.yaml": ("fluxinstances",),
+    f"config/data/flux/{FLUX}/source-controller.yaml": (
+        "gitrepositories",
+        "ocirepositories",
+        "helmrepositories",
+        "buckets",
+    ),
+    f"config/data/flux/{FLUX}/kustomize-controller.yaml": ("kustomizations",),
+    f"config/data/flux/{FLUX}/notification-controller.yaml": ("alerts", "providers"),
 }
 KEPT = (
     "type",
@@ -74,19 +83,19 @@ def schemas(definition: dict[str, Any]) -> dict[str, Any]:
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "go.mod").write_text("module crds\n\ngo 1.22\n")
-        for module, plurals in MODULES.items():
-            answer = subprocess.run(
-                ["go", "mod", "download", "-json", module], cwd=folder, capture_output=True, text=True, check=True
-            )
-            bases = Path(json.loads(answer.stdout)["Dir"], "config", "crd", "bases")
-            for file in sorted(bases.glob("*.yaml")):
-                plural = file.stem.partition("_")[2]
-                if plural not in plurals:
-                    continue
-                document = {"source": module, "kinds": schemas(yaml.safe_load(file.read_text()))}
-                target = HERE / f"{plural}.json"
-                target.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n")
-                print(target.name, ", ".join(document["kinds"]))
+        answer = subprocess.run(
+            ["go", "mod", "download", "-json", MODULE], cwd=folder, capture_output=True, text=True, check=True
+        )
+        module = Path(json.loads(answer.stdout)["Dir"])
+    for file, plurals in FILES.items():
+        for definition in yaml.safe_load_all((module / file).read_text()):
+            plural = (definition or {}).get("spec", {}).get("names", {}).get("plural")
+            if definition is None or definition["kind"] != "CustomResourceDefinition" or plural not in plurals:
+                continue
+            document = {"source": f"{MODULE} {file}", "kinds": schemas(definition)}
+            target = HERE / f"{plural}.json"
+            target.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n")
+            print(target.name, ", ".join(document["kinds"]))
     return 0
 
 

@@ -46,6 +46,52 @@ KEYLESS: dict[str, Any] = {
     "tag": "production",
     "verify": {"identities": [{"issuer": "^https://ci.example.com$", "subject": "^https://ci.example.com/edge/.*$"}]},
 }
+CA = """\
+-----BEGIN CERTIFICATE-----
+MIIBgjCCASegAwIBAgIUZe0ZrZwtGeBJol0ukYvfurAyp+UwCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKRXhhbXBsZSBDQTAgFw0yNjExMjcwMDA1MTRaGA8yMTI2MTEw
+MzAwMDUxNFowFTETMBEGA1UEAwwKRXhhbXBsZSBDQTBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABF5Ly4l0Nl+yFjDy6z7ldrlcovDLXBY/bzXNM2/PcTyDR1tBBLI0
+fOdHI1n0LSSWbmy9dQFAnJSdE8FGUtFpgl+jUzBRMB0GA1UdDgQWBBSzLlopi1to
++QE40x0W0/xX+TJ+qTAfBgNVHSMEGDAWgBSzLlopi1to+QE40x0W0/xX+TJ+qTAP
+BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQD33XMHB5+AKOGhHVZ8
+gvypRpySglDRp8q3NmUjuesyiQIhAKdFDYI4Wb87TjjquWEW3jPItH6rjsWs4lsY
+gQI0lC8U
+-----END CERTIFICATE-----
+"""
+ENTERPRISE: dict[str, Any] = {
+    "git": "https://git.example.com/edge.git",
+    "ref": "refs/heads/main",
+    "username": "edge-reader",
+    "ca": CA,
+    "proxy": {"url": "http://proxy.example.com:3128", "username": "edge"},
+    "timeout": "90s",
+    "ignore": "/*\n!/edge\n",
+    "sparse_checkout": ["edge", "./shared"],
+    "verify": {"keys": {"alice": PGP_KEY}},
+}
+"""Git behind a proxy with a login, with a certificate of a company's own authority."""
+APP: dict[str, Any] = {
+    "git": "https://github.com/acme/edge-configs.git",
+    "github_app": {"app_id": 912345, "installation_id": 51234567, "base_url": "https://github.example.com/api/v3"},
+}
+AZURE: dict[str, Any] = {
+    "git": "https://dev.azure.com/acme/edge/_git/configs",
+    "provider": "azure",
+    "identity": {"azure.workload.identity/client-id": "00000000-0000-0000-0000-000000000000"},
+}
+ECR: dict[str, Any] = {
+    "oci": "oci://012345678901.dkr.ecr.eu-central-1.amazonaws.com/edge",
+    "tag": "v1",
+    "provider": "aws",
+}
+REGISTRY: dict[str, Any] = {
+    "oci": "oci://registry.example.com:5000/edge/configs",
+    "tag": "v1",
+    "username": "edge-reader",
+    "ca": CA,
+    "proxy": {"url": "http://proxy.example.com:3128"},
+}
 SITE: dict[str, Any] = {
     "site": "warehouse-berlin-01",
     "tier": "near",

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
 
+from components.gitops.flux import credentials
 from components.gitops.flux.component import Flux, FluxArgs
 from components.gitops.flux.spec import FluxSpec
 from engine.rehearsal.in_process import Recording, Secret, record
-from tests.components.gitops.sources import HTTPS, OCI, SSH, VIEW, flux
+from engine.rehearsal.values import reveal
+from tests.components.gitops.sources import APP, AZURE, ECR, ENTERPRISE, HTTPS, OCI, REGISTRY, SSH, VIEW, flux
 
-SECRETS = {"git_ssh_key": "SSH-MARKER", "git_password": "PASSWORD-MARKER", "sops_age_key": "AGE-MARKER"}
+SECRETS = {
+    "git-ssh-key": "SSH-MARKER",
+    "git-password": "PASSWORD-MARKER",
+    "sops-age-key": "AGE-MARKER",
+    "oci-password": "OCI-MARKER",
+    "github-app-key": "APP-MARKER",
+    "source-proxy-password": "PROXY-MARKER",
+}
 
 
 def run(spec: FluxSpec, **secrets: Any) -> Recording:
     def program() -> None:
         cluster = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="warehouse-berlin-01")
         opts = pulumi.ResourceOptions(providers=[cluster])
-        Flux("warehouse-berlin-01-flux", FluxArgs(spec, VIEW, **secrets), opts)
+        Flux("warehouse-berlin-01-flux", FluxArgs(spec, VIEW, secrets), opts)
 
     return record(program, project="edge", stack="warehouse-berlin-01", config={}, secret_keys=())
 
@@ -39,7 +49,8 @@ def waits_for(recording: Recording, name: str) -> set[str]:
 
 
 def test_the_rehearsal_finds_nothing_wrong() -> None:
-    for spec in (flux(SSH, decryption="sops-age"), flux(HTTPS), flux(OCI)):
+    sources = (HTTPS, OCI, ENTERPRISE, APP, AZURE, ECR, REGISTRY)
+    for spec in (flux(SSH, decryption="sops-age"), *(flux(source) for source in sources)):
         assert run(spec, **SECRETS).problems == ()
 
 
@@ -53,13 +64,84 @@ def test_the_operator_starts_behind_closed_doors() -> None:
     assert waits_for(run(flux(SSH), **SECRETS), "operator") >= {"network-default-deny", "network-allow"}
 
 
+def followed(spec: FluxSpec, **secrets: Any) -> dict[str, Any]:
+    """Source and Kustomization, with their annotations, secrets shown."""
+    recording = run(spec, **(secrets or SECRETS))
+    found = {one.name.removeprefix("warehouse-berlin-01-flux-"): one for one in recording.resources}
+    return {role: found[role] for role in ("source", "kustomization")}
+
+
+def annotations_of(resource: Any) -> dict[str, str]:
+    shown: dict[str, str] = reveal(resource.inputs)["metadata"]["annotations"]
+    return shown
+
+
+def asked(spec: FluxSpec, **secrets: Any) -> dict[str, str]:
+    return {role: annotations_of(one)[REQUESTED] for role, one in followed(spec, **secrets).items()}
+
+
+REQUESTED = "reconcile.fluxcd.io/requestedAt"
+
+
+@pytest.mark.parametrize("source", [SSH, HTTPS, OCI])
+def test_source_and_kustomization_are_done_when_flux_has_dealt_with_them_and_they_are_ready(source: Any) -> None:
+    for resource in followed(flux(source)).values():
+        given = annotations_of(resource)
+        handled = f"jsonpath={{.status.lastHandledReconcileAt}}={given[REQUESTED]}"
+        assert json.loads(given["pulumi.com/waitFor"]) == ["condition=Ready", handled]
+
+
+def test_what_people_have_asked_of_flux_by_hand_stops_no_up() -> None:
+    for resource in followed(flux(SSH)).values():
+        assert annotations_of(resource)["pulumi.com/patchForce"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"), [({}, "75s"), ({"source": {**SSH, "timeout": "3m"}}, "195s"), ({"wait_ready": "5m"}, "300s")]
+)
+def test_the_wait_for_flux_has_a_deadline_which_its_deletion_does_not_have(changes: Any, limit: str) -> None:
+    for resource in followed(flux(**{"source": SSH, **changes})).values():
+        assert resource.custom_timeouts == {"create": limit, "update": limit}
+
+
+def test_a_site_that_does_not_wait_still_asks_flux_to_look_at_once() -> None:
+    for resource in followed(flux(SSH, wait_ready="never")).values():
+        assert set(annotations_of(resource)) == {"pulumi.com/patchForce", REQUESTED}
+        assert resource.custom_timeouts == {}
+
+
+def test_flux_is_asked_again_exactly_when_something_that_it_reads_has_changed() -> None:
+    spec = flux(HTTPS, decryption="sops-age")
+    before = asked(spec)
+    assert asked(spec) == before
+
+    def again(other: FluxSpec, **secrets: str) -> set[str]:
+        after = asked(other, **{**SECRETS, **secrets})
+        return {role for role in before if after[role] != before[role]}
+
+    assert again(spec, **{"git-password": "another"}) == {"source", "kustomization"}
+    assert again(spec, **{"sops-age-key": "another"}) == {"kustomization"}
+    assert again(spec, **{"git-ssh-key": "another"}) == set(), "it is not used over https"
+    assert again(flux({**HTTPS, "tag": "v2"}, decryption="sops-age")) == {"source", "kustomization"}
+    assert again(flux({**HTTPS, "username": "b"}, decryption="sops-age")) == {"source", "kustomization"}
+    assert again(flux(HTTPS, decryption="sops-age", path="./other")) == {"kustomization"}
+
+
+def test_what_is_asked_of_flux_is_in_no_plain_state_where_a_secret_is_in_it() -> None:
+    for resource in followed(flux(HTTPS, decryption="sops-age")).values():
+        assert isinstance(resource.inputs["metadata"]["annotations"][REQUESTED], Secret)
+
+
+def test_the_mark_of_a_secret_tells_another_one_at_each_site() -> None:
+    assert credentials.mark("a", {"k": "secret"}) != credentials.mark("b", {"k": "secret"})
+    assert len(credentials.mark("a", {"k": "secret"})) == 6
+
+
 def test_secrets_are_marked_even_when_they_were_given_as_plain_text() -> None:
-    recording = run(flux(SSH, decryption="sops-age"), **SECRETS)
-    inputs = {resource.name: resource.inputs for resource in recording.resources}
-    credentials = inputs["warehouse-berlin-01-flux-credentials"]["stringData"]
-    age_key = inputs["warehouse-berlin-01-flux-age-key"]["stringData"]
-    for value in (credentials, age_key):
-        assert "MARKER" not in repr(_opened_nowhere(value))
+    for spec in (flux(SSH, decryption="sops-age"), flux(ENTERPRISE), flux(APP), flux(REGISTRY)):
+        held = [one.inputs for one in run(spec, **SECRETS).resources if one.type.endswith(":Secret")]
+        assert "MARKER" in repr(reveal(held))
+        assert "MARKER" not in repr([reveal(_opened_nowhere(inputs)) for inputs in held])
 
 
 def test_a_missing_secret_is_an_error_that_says_how_to_set_it() -> None:

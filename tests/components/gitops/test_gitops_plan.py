@@ -9,11 +9,26 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.gitops.flux import credentials
 from components.gitops.flux import plan as gitops
 from components.gitops.flux.spec import FluxSpec
 from components.manifests import Manifest
 from tests.components.cluster_objects import as_yaml, findings, image, problems
-from tests.components.gitops.sources import HTTPS, KEYLESS, OCI, PGP_KEY, SITE, SSH, flux
+from tests.components.gitops.sources import (
+    APP,
+    AZURE,
+    CA,
+    ECR,
+    ENTERPRISE,
+    HTTPS,
+    KEYLESS,
+    OCI,
+    PGP_KEY,
+    REGISTRY,
+    SITE,
+    SSH,
+    flux,
+)
 
 SPECS = {
     "git-ssh-signed": flux(SSH, decryption="sops-age"),
@@ -24,6 +39,11 @@ SPECS = {
         distribution={"version": "2.9.4", "registry": "mirror.example.com/fluxcd"},
     ),
     "oci-keyless": flux(KEYLESS, replicas={}),
+    "git-behind-a-proxy": flux(ENTERPRISE),
+    "git-github-app": flux(APP),
+    "git-azure-identity": flux(AZURE),
+    "oci-of-a-cloud": flux(ECR),
+    "oci-private-registry": flux(REGISTRY),
 }
 
 
@@ -80,7 +100,7 @@ def test_a_source_that_was_out_of_reach_for_long_is_asked_again_within_the_inter
 
 def test_encrypted_sources_are_decrypted_with_the_age_key_and_others_ask_for_none() -> None:
     encrypted = gitops.plan(flux(SSH, decryption="sops-age"), **SITE).kustomization["spec"]
-    assert encrypted["decryption"] == {"provider": "sops", "secretRef": {"name": gitops.AGE_KEY}}
+    assert encrypted["decryption"] == {"provider": "sops", "secretRef": {"name": credentials.AGE_KEY}}
     assert "decryption" not in gitops.plan(flux(SSH), **SITE).kustomization["spec"]
 
 
@@ -122,10 +142,14 @@ def test_two_labels_that_would_be_one_variable_are_refused() -> None:
         (SPECS["git-https-tag"], ("git-password",)),
         (flux({"git": "https://git.example.com/edge.git"}), ()),
         (SPECS["oci-cosign"], ()),
+        (flux(ENTERPRISE), ("git-password", "source-proxy-password")),
+        (flux(APP), ("github-app-key",)),
+        (flux(AZURE), ()),
+        (flux(REGISTRY), ("oci-password",)),
     ],
 )
 def test_secrets_are_asked_for_only_where_they_are_used(spec: FluxSpec, keys: tuple[str, ...]) -> None:
-    assert gitops.required_secrets(spec) == keys
+    assert credentials.required_secrets(spec) == keys
 
 
 def test_no_policy_lets_controllers_talk_to_a_port_that_nobody_needs() -> None:
@@ -147,7 +171,7 @@ def test_no_policy_lets_controllers_talk_to_a_port_that_nobody_needs() -> None:
         ({**SSH, "git": "ssh://git:hunter2@git.example.com/edge.git"}, "without a password"),
         ({**SSH, "known_hosts": None}, "ssh-keyscan -p 22 git.example.com"),
         ({**SSH, "git": "ssh://git@git.example.com:2222/edge.git"}, r"no key for \[git.example.com\]:2222"),
-        ({**SSH, "tag": "v1"}, "`tag` beside `branch`: expected one of branch, tag, semver, commit"),
+        ({**SSH, "tag": "v1"}, "`tag` beside `branch`: expected one of branch, tag, semver, ref, commit"),
         ({**SSH, "verify": {"keys": {}}}, "at least 1 item"),
         ({**SSH, "verify": {"mode": "Tag", "keys": {"a": PGP_KEY}}}, "expected `tag` or `semver` for this mode"),
         ({**SSH, "verify": {"keys": {"a": PGP_KEY.replace("PUBLIC", "PRIVATE")}}}, "this is a private one"),
@@ -156,6 +180,20 @@ def test_no_policy_lets_controllers_talk_to_a_port_that_nobody_needs() -> None:
         ({**OCI, "tag": "v1"}, "`semver` beside `tag`: expected one of tag, semver, digest"),
         ({**OCI, "verify": {}}, "without one of them nothing is verified"),
         ({**OCI, "oci": "oci://registry.example.com/edge:v1"}, "without tag or digest"),
+        ({**HTTPS, "ref": "refs/heads/main"}, "`ref` beside `tag`"),
+        ({**HTTPS, "tag": None, "ref": "main"}, "it does not begin with `refs/`"),
+        ({**HTTPS, "tag": None, "ref": "refs/heads/a..b"}, "Git allows no `..` in it"),
+        ({**APP, "username": "edge"}, "`github_app` beside `username`"),
+        ({**AZURE, "username": "edge"}, "`provider` beside `username`"),
+        ({**HTTPS, "identity": {"a/b": "c"}}, "`identity` without a cloud"),
+        ({**SSH, "ca": CA}, "`ca` is for https; a ssh server is known by its host key"),
+        ({**SSH, "proxy": {"url": "http://proxy.example.com"}}, "`proxy` is for https"),
+        ({**SSH, "username": "edge"}, "`username` is for https"),
+        ({**SSH, "github_app": APP["github_app"]}, "`github_app` is for https"),
+        ({**HTTPS, "proxy": {"url": "http://edge:pass@proxy.example.com"}}, "no credentials in it"),
+        ({**HTTPS, "timeout": "0s"}, "pattern"),
+        ({**HTTPS, "sparse_checkout": ["apps"]}, r"`path` \./edge/overlays/production is in none of the folders"),
+        ({**REGISTRY, "provider": "aws"}, "`provider` beside `username`"),
     ],
 )
 def test_a_source_that_cannot_work_is_refused_with_what_was_expected(source: dict[str, Any], message: str) -> None:
@@ -166,3 +204,71 @@ def test_a_source_that_cannot_work_is_refused_with_what_was_expected(source: dic
 def test_a_flux_without_the_controllers_that_apply_is_refused() -> None:
     with pytest.raises(ValidationError, match="kustomize-controller"):
         flux(SSH, distribution={"version": "2.9.4", "components": ["source-controller", "helm-controller"]})
+
+
+def secrets_of(spec: FluxSpec) -> dict[str, dict[str, str]]:
+    """By name, what the Secrets hold; secret values by the key that they come from."""
+    return {one.name: {**one.public, **one.private} for one in credentials.of_source(spec)}
+
+
+def test_a_private_authority_a_login_and_a_proxy_reach_flux_in_secrets_of_its_own_names() -> None:
+    assert secrets_of(flux(ENTERPRISE)) == {
+        "edge-configs-credentials": {"username": "edge-reader", "password": "git-password", "ca.crt": CA},
+        "edge-configs-proxy": {
+            "address": "http://proxy.example.com:3128",
+            "username": "edge",
+            "password": "source-proxy-password",
+        },
+    }
+    spec = gitops.plan(flux(ENTERPRISE), **SITE).source["spec"]
+    assert spec["secretRef"] == {"name": "edge-configs-credentials"}
+    assert spec["proxySecretRef"] == {"name": "edge-configs-proxy"}
+
+
+def test_a_github_app_logs_in_by_its_number_and_its_key() -> None:
+    (found,) = secrets_of(flux(APP)).values()
+    assert found == {
+        "githubAppID": "912345",
+        "githubAppInstallationID": "51234567",
+        "githubAppBaseURL": "https://github.example.com/api/v3",
+        "githubAppPrivateKey": "github-app-key",
+    }
+    assert gitops.plan(flux(APP), **SITE).source["spec"]["provider"] == "github"
+
+
+def test_a_registrys_login_is_docker_configuration_for_exactly_that_registry() -> None:
+    login = next(one for one in credentials.of_source(flux(REGISTRY)) if one.registry)
+    assert login.registry == "registry.example.com:5000"
+    config = credentials.docker_config(login.registry, "edge-reader", "pass")
+    entry = {"username": "edge-reader", "password": "pass", "auth": "ZWRnZS1yZWFkZXI6cGFzcw=="}
+    assert json.loads(config) == {"auths": {"registry.example.com:5000": entry}}
+    made = credentials.manifest(login, {".dockerconfigjson": config})
+    assert made["type"] == "kubernetes.io/dockerconfigjson"
+    assert made["stringData"] == {".dockerconfigjson": config}
+
+
+def test_source_controller_alone_may_ask_its_machines_cloud_who_it_is_and_only_where_it_has_no_other_identity() -> None:
+    def reaches_metadata(spec: FluxSpec) -> list[Any]:
+        policies = gitops.plan(spec, **SITE).network_policies
+        return [one["spec"]["podSelector"] for one in policies if "169.254.169.254" in json.dumps(one)]
+
+    assert reaches_metadata(flux(ECR)) == [{"matchLabels": {"app": "source-controller"}}]
+    for spec in (flux(AZURE), flux(HTTPS), flux(OCI)):
+        assert reaches_metadata(spec) == []
+
+
+def test_the_proxys_port_is_open_to_the_controllers() -> None:
+    policy = gitops.plan(flux(ENTERPRISE), **SITE).network_policies[1]
+    assert 3128 in {port["port"] for rule in policy["spec"]["egress"] for port in rule.get("ports", [])}
+
+
+def test_a_sites_own_variables_stand_beside_its_facts() -> None:
+    build = gitops.plan(flux(SSH, variables={"rack": "r1", "cameras": "4"}), **SITE).kustomization["spec"]["postBuild"]
+    assert build == {
+        "substituteFrom": [{"kind": "ConfigMap", "name": "site"}],
+        "substitute": {"cameras": "4", "rack": "r1"},
+    }
+
+
+def test_a_repository_with_placeholders_of_its_own_is_applied_as_it_is() -> None:
+    assert "postBuild" not in gitops.plan(flux(SSH, substitute=False), **SITE).kustomization["spec"]

@@ -1,0 +1,102 @@
+"""The lab's Git repository over HTTPS with a login, as git's own `http-backend` serves it."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+from lab.authority import Authority
+
+_LIMIT_S = 60
+
+
+class GitHttps:
+    """Serves ``repository`` for reading at ``address``, to whoever knows user name and ``password``, until the block
+    ends."""
+
+    username = "edge"
+
+    def __init__(self, authority: Authority, address: str, repository: Path, password: str) -> None:
+        self._authority, self._address, self._repository = authority, address, repository
+        self._password = password
+
+    def __enter__(self) -> GitHttps:
+        login = base64.b64encode(f"{self.username}:{self._password}".encode()).decode()
+        self._server = _Server((self._address, 0), _handler(self._repository, f"Basic {login}"))
+        context = self._authority.server_context(self._address)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """The site's `gitops.source.git`."""
+        return f"https://{self._address}:{self._server.server_port}/{self._repository.name}"
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or does not trust the authority, is its own affair."""
+
+
+def _handler(repository: Path, login: str) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = _LIMIT_S
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            if self.headers.get("Authorization") != login:
+                self._send(401, {"WWW-Authenticate": 'Basic realm="lab"'}, b"")
+                return
+            path, _, query = self.path.partition("?")
+            environment = {
+                "PATH": os.environ["PATH"],
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_PROJECT_ROOT": str(repository.parent),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "CONTENT_LENGTH": str(len(body)),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            }
+            done = subprocess.run(
+                ["git", "http-backend"], env=environment, input=body, capture_output=True, check=False, timeout=_LIMIT_S
+            )
+            head, _, content = done.stdout.partition(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
+            status = int(headers.pop("Status", "200").split()[0]) if head else 500
+            self._send(status, headers, content)
+
+        def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """No log: the client says what it fetched."""
+
+    return Handler
