@@ -214,6 +214,12 @@ def _patches(patches: Node) -> Iterator[Violation]:
             yield Violation(text.path, "takes the verification of a source away")
 
 
+def _locked_down(subject: Subject) -> Iterator[Violation]:
+    flag = subject.get("spec", "cluster", "multitenant")
+    if flag.flag() is not True and (flag.present or not subject.kind.patch):
+        yield Violation(flag.path, "is not true: what names no account is applied with the controllers' own rights")
+
+
 def _included(sources: Sequence[Subject]) -> Iterator[tuple[Subject, Violation]]:
     """Each repository that another one includes is a source of the same stack, where it is judged by itself."""
     there = {_name(source) for source in sources if not source.kind.patch}
@@ -239,6 +245,10 @@ def _is_source(kind: Kind) -> bool:
     )
 
 
+def _is_instance(kind: Kind) -> bool:
+    return kind.is_a(OPERATOR, "FluxInstance")
+
+
 def _is_repository(kind: Kind) -> bool:
     return kind.is_a(SOURCES, "GitRepository")
 
@@ -256,6 +266,21 @@ RULES = (
         check=_verified,
         about="GitRepository, OCIRepository, Bucket, FluxInstance, Kustomization",
         references=top_ten("K02"),
+    ),
+    Rule(
+        id="supply-chain/flux-locked-down",
+        level="advisory",
+        severity="high",
+        title="What Flux applies has the rights of its own namespace.",
+        why="Otherwise each HelmRelease and Kustomization that somebody commits has the rights of the cluster's "
+        "administrator, and may take sources of other namespaces.",
+        remedy="In a site file, remove the exceptions below `gitops.tenancy`. In your own code, set "
+        "`spec.cluster.multitenant: true`, and `serviceAccountName` in what needs more.",
+        url="https://fluxcd.io/flux/installation/configuration/multitenancy/",
+        applies=_is_instance,
+        check=_locked_down,
+        about="FluxInstance",
+        references=top_ten("K03"),
     ),
 )
 

@@ -277,6 +277,12 @@ def test_what_is_encrypted_in_git_is_plain_in_the_cluster(flux: FluxSite) -> Non
     assert {name: base64.b64decode(value).decode() for name, value in data.items()} == {"password": "only for the site"}
 
 
+def test_what_the_source_holds_is_applied_with_the_rights_of_its_own_namespace(flux: FluxSite) -> None:
+    (container,) = flux.get("deployment/kustomize-controller")["spec"]["template"]["spec"]["containers"]
+    locked = {"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=default"}
+    assert locked <= set(container["args"])
+
+
 def test_an_outage_of_any_length_costs_no_more_than_one_interval(flux: FluxSite) -> None:
     (container,) = flux.get("deployment/source-controller")["spec"]["template"]["spec"]["containers"]
     assert f"--max-retry-delay={flux.gitops['interval']}" in container["args"]

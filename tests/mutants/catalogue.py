@@ -543,13 +543,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         (_CLUSTER,),
     ),
+    Mutant("up waits for a Ready of this change", _FLUX_PLAN, '["condition=Ready", ', "[", (_CLUSTER,)),
     Mutant("sources are verified", _FLUX_PLAN, "if source.verify:", "if not source.verify:", (_CLUSTER,)),
     Mutant("Flux removes what left the repository", _FLUX_PLAN, '"prune": True', '"prune": False', (_CLUSTER,)),
     Mutant(
         "custom objects wait for their definitions",
         _FLUX,
-        "needed_by_source: list[pulumi.Resource] = [instance]",
-        "needed_by_source: list[pulumi.Resource] = [namespace]",
+        "needed_by_source = [instance, *logins]",
+        "needed_by_source = [namespace, *logins]",
         (_CLUSTER,),
     ),
     # Clouds.

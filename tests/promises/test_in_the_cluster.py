@@ -237,3 +237,10 @@ def test_up_ends_when_flux_has_read_the_source_and_applied_it_or_says_why_not_wi
         limits = resource.custom_timeouts
         assert set(limits) == {"create", "update"}, site
         assert all(60 <= seconds(limit) <= 180 for limit in limits.values()), site
+
+
+def test_what_a_repository_holds_has_no_rights_beyond_its_namespace_unless_it_names_an_account() -> None:
+    for site, instance in objects("FluxInstance"):
+        assert instance["spec"]["cluster"]["multitenant"] is True, site
+    for site, kustomization in objects("Kustomization"):
+        assert kustomization["spec"]["serviceAccountName"] == "kustomize-controller", site

@@ -29,6 +29,7 @@ def base(name: str) -> Content:
     content["k3s"]["releases"] = _releases()
     if name == "shop":
         content["registrations"] = [{"kind": "rancher", "api_url": "https://rancher.example.com"}]
+        content["gitops"]["tenancy"] = {"remote_bases": True}
         return content
     content["hosts"].append(_host("d", 4, role="agent", via="a"))
     del content["inference"]  # it would need the host with the GPU
@@ -268,6 +269,7 @@ ROWS = (
     ),
     _row("GitOps is removed", "shop", _drop("gitops"), "flux-removed", _LOSES),
     _row("another repository", "shop", _repository, "flux-source-changed", _LOSES),
+    _row("Flux is locked down", "shop", lambda site: site["gitops"].pop("tenancy"), "flux-locked-down", _STOPS),
     _row("telemetry is removed", "shop", _drop("telemetry"), "telemetry-removed", _LOSES),
     _row("Triton is removed", "shop", _drop("inference"), "triton-removed", _STOPS),
     _row("labels", "shop", _put("labels", {"ring": "canary"}), "k3s-labels-changed", _SAFE),

@@ -25,7 +25,13 @@ SOURCE_CHANGED = Edit(
     Effect.DESTROYS,
     "**deletes what the new source lacks**: Flux prunes it",
 )
-EDITS = (REMOVED, SOURCE_CHANGED)
+LOCKED_DOWN = Edit(
+    "flux-locked-down",
+    "The lock-down of what the source may do begins, or has fewer exceptions",
+    Effect.INTERRUPTS,
+    "Flux no longer updates what names no `serviceAccountName`, or refers to other namespaces; it goes on running",
+)
+EDITS = (REMOVED, SOURCE_CHANGED, LOCKED_DOWN)
 
 _SOURCES = ("GitRepository", "OCIRepository")
 
@@ -59,6 +65,20 @@ def consequences(before: Applied, spec: FluxSpec | None, site: Site) -> Iterator
                 "volume claims.",
                 "check that the same objects are there; then `--allow-destroy flux`",
             )
+    instance = next((one for one in held if one.type.endswith(":FluxInstance")), None)
+    if spec.tenancy.locked and instance is not None and not _locked(instance):
+        yield LOCKED_DOWN.found(
+            PART,
+            "Kustomizations and HelmReleases of the source that name no `serviceAccountName` get the rights of their "
+            "namespace's `default` account, and sources of other namespaces and remote bases are refused: what runs "
+            "goes on running, and is no longer updated.",
+            "give them a `serviceAccountName` first, or write the exceptions below `gitops.tenancy`",
+        )
+
+
+def _locked(instance: Held) -> bool:
+    cluster = (instance.inputs.get("spec") or {}).get("cluster")
+    return isinstance(cluster, dict) and cluster.get("multitenant") is True
 
 
 def _spec(held: Held | None, key: str) -> Any:

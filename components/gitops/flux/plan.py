@@ -17,7 +17,7 @@ from components import egress_of_pods, ports, urls
 from components.egress import Egress
 from components.gitops.flux.credentials import AGE_KEY, CA, LOGIN, NAMESPACE, PROXY, of_source, secret
 from components.gitops.flux.sources import GitSource, OciSource
-from components.gitops.flux.spec import FluxSpec, seconds
+from components.gitops.flux.spec import FluxSpec, TenancySpec, seconds
 from components.manifests import Manifest
 from components.restricted import DNS, allow, default_deny, namespace, tcp
 
@@ -27,6 +27,10 @@ KUSTOMIZATION = "edge-inference-stack"
 VARIABLES = "site"
 SIGNERS = "edge-configs-signers"
 _AFTER_AN_ATTEMPT_S = 15
+_REFERRING = (
+    "(kustomize-controller|helm-controller|notification-controller|image-reflector-controller|"
+    "image-automation-controller)"
+)
 _METADATA = "169.254.169.254"
 
 
@@ -196,20 +200,43 @@ def _instance(spec: FluxSpec) -> Manifest:
             "distribution": {"version": spec.distribution.version, "registry": spec.distribution.registry},
             "components": list(spec.distribution.components),
             # The operator's own policies would let the controllers send anything anywhere.
-            "cluster": {"type": "kubernetes", "size": "small", "multitenant": False, "networkPolicy": False},
-            "kustomize": {"patches": [_retry_within(spec.interval), *_identity(spec)]},
+            "cluster": {"type": "kubernetes", "size": "small", "networkPolicy": False, **_tenancy(spec.tenancy)},
+            "kustomize": {"patches": [_retry_within(spec.interval), *_identity(spec), *_exceptions(spec.tenancy)]},
         },
     }
 
 
+def _tenancy(tenancy: TenancySpec) -> dict[str, Any]:
+    """The operator's own lock-down, which has no exceptions."""
+    found: dict[str, Any] = {"multitenant": tenancy.locked}
+    if tenancy.locked and tenancy.default_service_account != "default":
+        found["tenantDefaultServiceAccount"] = tenancy.default_service_account
+    return found
+
+
+def _exceptions(tenancy: TenancySpec) -> list[Manifest]:
+    """With an exception, what is left of the lock-down, by the flags that the operator would set."""
+    if tenancy.locked:
+        return []
+    found = []
+    if not tenancy.cross_namespace_refs:
+        found.append(_argument(_REFERRING, "--no-cross-namespace-refs=true"))
+    if not tenancy.remote_bases:
+        found.append(_argument("kustomize-controller", "--no-remote-bases=true"))
+    if account := tenancy.default_service_account:
+        found.append(_argument("(kustomize-controller|helm-controller)", f"--default-service-account={account}"))
+    return found
+
+
 def _retry_within(interval: str) -> Manifest:
     """Left alone, source-controller doubles its wait with each failure, up to 15 minutes: too long after an outage."""
-    argument = {
-        "op": "add",
-        "path": "/spec/template/spec/containers/0/args/-",
-        "value": f"--max-retry-delay={interval}",
-    }
-    return {"target": {"kind": "Deployment", "name": "source-controller"}, "patch": json.dumps([argument])}
+    return _argument("source-controller", f"--max-retry-delay={interval}")
+
+
+def _argument(deployments: str, value: str) -> Manifest:
+    """One more argument for controllers, whose names are an expression."""
+    argument = {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": value}
+    return {"target": {"kind": "Deployment", "name": deployments}, "patch": json.dumps([argument])}
 
 
 def _identity(spec: FluxSpec) -> list[Manifest]:
@@ -296,6 +323,8 @@ def _kustomization(spec: FluxSpec) -> Manifest:
             "kind": "GitRepository" if isinstance(spec.source, GitSource) else "OCIRepository",
             "name": SOURCE,
         },
+        # The controller's own: the site's Kustomization may apply anything.
+        "serviceAccountName": "kustomize-controller",
     }
     if spec.substitute:
         body["postBuild"] = {"substituteFrom": [{"kind": "ConfigMap", "name": VARIABLES}]}

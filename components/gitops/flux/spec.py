@@ -68,6 +68,27 @@ class DistributionSpec(Spec):
                 )
 
 
+class TenancySpec(Spec):
+    """What objects in the source may do. Without exceptions, each is applied with the rights of an account of its own
+    namespace, and takes nothing from others."""
+
+    default_service_account: DnsLabel | None = "default"
+    """Account of its own namespace by whose rights a Kustomization or HelmRelease is applied that names no
+    `serviceAccountName`. `null` gives each of them the controllers' rights: those of the cluster's administrator. The
+    site's own Kustomization has them in any case."""
+
+    cross_namespace_refs: bool = False
+    """Whether objects may refer to sources, and alerts to objects, of other namespaces."""
+
+    remote_bases: bool = False
+    """Whether a kustomization may load bases from elsewhere, which nobody verifies."""
+
+    @property
+    def locked(self) -> bool:
+        """Whether there is no exception."""
+        return bool(self.default_service_account) and not (self.cross_namespace_refs or self.remote_bases)
+
+
 def seconds(duration: str) -> int:
     """A ``Duration`` in seconds."""
     return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
@@ -96,6 +117,9 @@ class FluxSpec(Spec):
 
     replicas: dict[DnsLabel, Annotated[int, Field(ge=0, le=100)]] = Field(default={"inference-server": 2})
     """Deployment -> number of replicas that this site runs instead of the number in the source."""
+
+    tenancy: TenancySpec = TenancySpec()
+    """Exceptions from the lock-down of what the source may do in the cluster."""
 
     substitute: bool = True
     """Whether Flux puts values in the place of `${...}` in what it applies. `false` for a repository whose scripts and

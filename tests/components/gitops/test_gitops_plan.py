@@ -44,6 +44,7 @@ SPECS = {
     "git-azure-identity": flux(AZURE),
     "oci-of-a-cloud": flux(ECR),
     "oci-private-registry": flux(REGISTRY),
+    "git-with-exceptions": flux(SSH, tenancy={"cross_namespace_refs": True}),
 }
 
 
@@ -272,3 +273,44 @@ def test_a_sites_own_variables_stand_beside_its_facts() -> None:
 
 def test_a_repository_with_placeholders_of_its_own_is_applied_as_it_is() -> None:
     assert "postBuild" not in gitops.plan(flux(SSH, substitute=False), **SITE).kustomization["spec"]
+
+
+def arguments(spec: FluxSpec) -> dict[str, str]:
+    """Arguments that patches give to controllers, by the expression of their names."""
+    patches = gitops.plan(spec, **SITE).instance["spec"]["kustomize"]["patches"]
+    given = [(one["target"]["name"], json.loads(one["patch"])[0]["value"]) for one in patches]
+    return {value: names for names, value in given if not value.startswith("--max-retry-delay")}
+
+
+def test_what_the_source_holds_is_locked_into_its_namespaces_by_the_operators_own_switch() -> None:
+    assert gitops.plan(flux(SSH), **SITE).instance["spec"]["cluster"]["multitenant"] is True
+    assert arguments(flux(SSH)) == {}
+
+
+def test_the_sites_own_kustomization_keeps_the_rights_of_its_controller() -> None:
+    assert gitops.plan(flux(SSH), **SITE).kustomization["spec"]["serviceAccountName"] == "kustomize-controller"
+
+
+def test_another_default_account_is_told_to_the_operator() -> None:
+    cluster = gitops.plan(flux(SSH, tenancy={"default_service_account": "tenant"}), **SITE).instance["spec"]["cluster"]
+    assert (cluster["multitenant"], cluster["tenantDefaultServiceAccount"]) == (True, "tenant")
+
+
+@pytest.mark.parametrize(
+    ("exception", "kept"),
+    [
+        ({"remote_bases": True}, {"--no-cross-namespace-refs=true", "--default-service-account=default"}),
+        ({"cross_namespace_refs": True}, {"--no-remote-bases=true", "--default-service-account=default"}),
+        ({"default_service_account": None}, {"--no-cross-namespace-refs=true", "--no-remote-bases=true"}),
+    ],
+)
+def test_an_exception_opens_what_it_names_and_nothing_else(exception: dict[str, Any], kept: set[str]) -> None:
+    spec = flux(SSH, tenancy=exception)
+    assert gitops.plan(spec, **SITE).instance["spec"]["cluster"]["multitenant"] is False
+    assert set(arguments(spec)) == kept
+
+
+def test_an_exception_is_advised_against() -> None:
+    found = findings(gitops.plan(flux(SSH, tenancy={"remote_bases": True}), **SITE).instance)
+    assert [one for one in found if "flux-locked-down" in one]
+    assert not findings(gitops.plan(flux(SSH), **SITE).instance)
