@@ -177,6 +177,13 @@ STORIES = {
         after="test -s edge.sarif",
     ),
     "docs/consequences.md": Story(start="company", before=_A_STACK),
+    "docs/network.md": Story(
+        start="company",
+        before=_A_STACK + "echo user:password > login",
+        values={"SITE": "prod"},
+        instead=(Instead("-s SITE ", "-s SITE < login ", "nobody is here to be asked"),),
+        after="grep -q 'edge:proxy-login:' Pulumi.prod.yaml && ! grep -r user:password Pulumi.prod.yaml",
+    ),
     "README.md": Story(
         instead=(
             Instead("make demo ", 'make -C "$CHECKOUT" demo ', "the checkout that a reader stands in"),
