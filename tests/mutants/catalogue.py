@@ -468,8 +468,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "Flux's namespace is closed",
         _FLUX_PLAN,
-        "(default_deny(NAMESPACE), _allowed(spec))",
-        "(_allowed(spec),)",
+        "(default_deny(NAMESPACE), _allowed(spec, egress), *_asks_its_machine(spec))",
+        "(_allowed(spec, egress), *_asks_its_machine(spec))",
         (_CLUSTER,),
     ),
     Mutant(
@@ -482,8 +482,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the collectors' namespace is closed",
         _TELEMETRY_PLAN,
-        "(default_deny(NAMESPACE), _allowed(spec, site.scrapes))",
-        "(_allowed(spec, site.scrapes),)",
+        "(default_deny(NAMESPACE), _allowed(spec, site.scrapes, site.egress))",
+        "(_allowed(spec, site.scrapes, site.egress),)",
         (_CLUSTER,),
     ),
     Mutant(

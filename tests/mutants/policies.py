@@ -201,7 +201,7 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "a stack that cannot be read is refused and shows nothing",
         "policies/pack.py",
-        '            report(_not_judged(group, "the stack", error), None)',
+        '            report(_not_judged("the stack", error), None)',
         "            pass",
         ("tests/policies/test_pack.py::test_a_stack_that_cannot_be_read_is_refused_and_shows_nothing",),
     ),
@@ -343,8 +343,8 @@ POLICIES: tuple[Mutant, ...] = (
     Mutant(
         "what is waived is shown by the pack",
         "policies/pack.py",
-        "return [*found, _waived_policy(seen)]",
-        "return found",
+        "return [_mandatory(seen), _advisory(seen), _together(seen), _waived_policy(seen)]",
+        "return [_mandatory(seen), _advisory(seen), _together(seen)]",
         ("tests/policies/test_pack.py::test_every_policy_says_its_level_and_what_it_is",),
     ),
     Mutant(
