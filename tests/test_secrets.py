@@ -38,8 +38,14 @@ KEYS = (
     "model-store-access-key",
     "model-store-secret-key",
     "rancher-token-key",
+    "proxy-login",
+    "registry-login-mirror",
+    "github-app-key",
+    "source-proxy-password",
+    "oci-password",
 )
 MARKERS = {key: f"marker-of-{key}-5f1c9a" for key in KEYS}
+VALUES = {key: f"user:{marker}" if "login" in key else marker for key, marker in MARKERS.items()}
 
 
 def most_secrets(folder: Path) -> Path:
@@ -67,6 +73,31 @@ def git_password(folder: Path) -> Path:
     """A site that reads its repository with a password."""
     site = yaml.safe_load((SITES / "shelf-lyon.yaml").read_text())
     return _written(folder, {**site, "site": "git-password"})
+
+
+def behind_a_proxy(folder: Path) -> Path:
+    """A site whose way out, images and repository each ask for a login."""
+    site = yaml.safe_load((PROJECT_ROOT / "tests/fixtures/sites/valid/behind-a-proxy.yaml").read_text())
+    site["k3s"] = {
+        "registries": {"docker.io": {"endpoints": ["https://registry.plant.example.com"], "login": "mirror"}}
+    }
+    site["gitops"]["source"] |= {
+        "git": "https://github.com/example/configs.git",
+        "github_app": {"app_id": 1, "installation_id": 2},
+        "proxy": {"url": "http://proxy.example.com:3128", "username": "edge"},
+    }
+    return _written(folder, site)
+
+
+def oci_password(folder: Path) -> Path:
+    """A site that reads its source from a registry with a password."""
+    site = yaml.safe_load((SITES / "shelf-lyon.yaml").read_text())
+    outpost = yaml.safe_load((SITES / "outpost-seattle.yaml").read_text())
+    site["gitops"]["source"] = {**outpost["gitops"]["source"], "username": "edge"}
+    return _written(folder, {**site, "site": "oci-password"})
+
+
+BUILDS = (most_secrets, git_password, behind_a_proxy, oci_password)
 
 
 def _written(folder: Path, site: dict[str, object]) -> Path:
@@ -146,7 +177,7 @@ def found_in(data: bytes) -> list[str]:
 
 
 def test_the_sites_of_this_test_need_every_secret_that_there_is(tmp_path: Path) -> None:
-    sites = [load_site(build(tmp_path / build.__name__)) for build in (most_secrets, git_password)]
+    sites = [load_site(build(tmp_path / build.__name__)) for build in BUILDS]
     needed = {need.key for site in sites for need in required(site)}
     assert needed == MARKERS.keys()
     assert {need.key for name in site_names() for need in required(load_site(name))} <= needed
@@ -213,11 +244,11 @@ def test_what_other_processes_of_the_machine_say_is_not_looked_at(tmp_path: Path
     assert not [one for one in seen if b"marker-of-others" in one]
 
 
-@pytest.mark.parametrize("build", [most_secrets, git_password])
+@pytest.mark.parametrize("build", BUILDS)
 def test_no_secret_is_shown_or_kept_in_plain_text(build: Callable[[Path], Path], tmp_path: Path) -> None:
     seen: set[bytes] = set()
     home = tmp_path / "stack"
-    with command_lines(seen), stack(home, build(tmp_path / "sites"), MARKERS) as run:
+    with command_lines(seen), stack(home, build(tmp_path / "sites"), VALUES) as run:
         done = _loud_up(run)
         shown = {
             "standard output with debug messages": done.stdout,

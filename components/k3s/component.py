@@ -22,8 +22,7 @@ from components.k3s.plan import (
     kubernetes_of,
     plan_cluster,
     plan_node,
-    registries,
-    to_yaml,
+    secret_registries,
 )
 from components.k3s.spec import K3sSpec
 from components.part import HeldKubeconfig
@@ -93,7 +92,7 @@ class K3s(EdgeComponent):
         self._added = [] if args.environment is None else [pulumi.Output.secret(args.environment)]
         if args.registry_logins:
             given = {name: pulumi.Output.secret(login) for name, login in args.registry_logins.items()}
-            self._added.append(pulumi.Output.all(**given).apply(lambda logins: to_yaml(registries(spec, logins))))
+            self._added.append(pulumi.Output.all(**given).apply(lambda logins: secret_registries(spec, logins)))
         self._servers, self._consents = servers, args.consents
         tokens = [pulumi.Output.secret(token) for token in (args.token, args.agent_token)]
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]

@@ -207,6 +207,7 @@ def plan_node(
         unit_file=here_document(system_unit),
         egress_stamp=_EGRESS_STAMP if egress else None,
         secret_registries=bool(logins(spec)),
+        mirrors=here_document(to_yaml({"mirrors": registries(spec)["mirrors"]})),
         registries_digest=registries_digest(spec),
         reasons=REASONS,
     )
@@ -290,7 +291,7 @@ def files(
         config["node-taint"] = list(tainted)
     result = {
         CONFIG: ("0600", to_yaml(config)),
-        # With logins it is a secret, and comes by standard input.
+        # With logins, a part of it is a secret and comes by standard input.
         **({} if logins(spec) else {REGISTRIES: ("0600", to_yaml(registries(spec)))}),
         **{
             _registry_ca(host_of(endpoint)): ("0644", mirror.ca)
@@ -428,6 +429,11 @@ def registries(spec: K3sSpec, given: Mapping[str, str] | None = None) -> dict[st
             if config:
                 configs[host] = config
     return {"mirrors": mirrors, **({"configs": configs} if configs else {})}
+
+
+def secret_registries(spec: K3sSpec, given: Mapping[str, str]) -> str:
+    """The part of ``registries.yaml`` that holds the logins ``given``, which comes after its mirrors."""
+    return to_yaml({"configs": registries(spec, given)["configs"]})
 
 
 def registries_digest(spec: K3sSpec) -> str:

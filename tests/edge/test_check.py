@@ -347,7 +347,11 @@ def test_an_edit_is_compared_with_an_exported_state(committed: Project, tmp_path
     committed.change("demo", lambda site: site["k3s"].update(pod_cidr="10.44.0.0/16"))
     ran = committed.edge("check", "demo", "--against", state, "--json")
     assert ran.code == 1
-    assert [one["edit"] for one in ran.document["sites"][0]["consequences"]] == ["k3s-network-changed"]
+    assert [one["edit"] for one in ran.document["sites"][0]["consequences"]] == [
+        "k3s-network-changed",
+        # The state is of a release without it.
+        "flux-locked-down",
+    ]
 
 
 @pytest.mark.parametrize("text", ["{}", "no state", '{"deployment": 1}', "[]"])

@@ -155,7 +155,7 @@ class _Reached(Spec):
     """Annotations of source-controller's ServiceAccount, by which the cloud of `provider` knows it. Without them, it
     has the identity of the machine that it runs on."""
 
-    ignore: Annotated[str, Field(max_length=10_000, examples=["/*\n!/edge\n"])] | None = None
+    ignore: Annotated[str, Field(max_length=10_000, examples=["/docs"])] | None = None
     """What is left out of the source, in the format of `.gitignore`; takes the place of Flux' own list."""
 
     def _cloud(self, provider: str) -> Iterator[Finding]:
