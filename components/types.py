@@ -181,7 +181,9 @@ def _certificates(value: str) -> str:
         return pem.certificates(value)
     except pem.NotPem as error:
         raise Unfit(
-            str(error), "one or more certificates in PEM", "copy all lines of the authority's certificate after `|`"
+            str(error),
+            "one or more PEM blocks `CERTIFICATE`, and nothing else",
+            "copy the whole certificate of the authority; with `|` after the colon the line ends stay",
         ) from None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from policies import charts
 from policies.rules import DEFAULT_SETTINGS, Settings
+from policies.rules.catalogue import RESOURCES_ADVISORY, RESOURCES_MANDATORY, STACK_MANDATORY
 from policies.rules.chart_records import Records
 
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
@@ -45,8 +46,7 @@ SCHEMA: Mapping[str, dict[str, Any]] = {
 }
 """The settings, each as JSON Schema."""
 
-MANDATORY, ADVISORY = "edge-resources-mandatory", "edge-resources-advisory"
-TOGETHER = "edge-stack-mandatory"
+MANDATORY, ADVISORY, TOGETHER = RESOURCES_MANDATORY, RESOURCES_ADVISORY, STACK_MANDATORY
 WAIVED = "edge-waived-advisory"
 """The policy that shows what is waived."""
 

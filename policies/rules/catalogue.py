@@ -112,12 +112,19 @@ CATALOGUE = Catalogue()
 """The program's own rules, without a company's."""
 
 
+RESOURCES_MANDATORY, RESOURCES_ADVISORY = "edge-resources-mandatory", "edge-resources-advisory"
+STACK_MANDATORY = "edge-stack-mandatory"
+"""The policies, in Pulumi's sense, that run the rules."""
+
+
 def policy_of(rule: Entry) -> str:
     """The name of the policy, in Pulumi's sense, that reports what a rule finds.
 
     Rules about a whole stack have no advisory policy.
     """
-    return "edge-stack-mandatory" if isinstance(rule, StackRule) else f"edge-resources-{rule.level}"
+    if isinstance(rule, StackRule):
+        return STACK_MANDATORY
+    return RESOURCES_MANDATORY if rule.level == "mandatory" else RESOURCES_ADVISORY
 
 
 def rules_of(policies: Collection[str], catalogue: Catalogue = CATALOGUE) -> frozenset[str]:

@@ -47,7 +47,7 @@ RULES = (
 _COMPONENTS = PROJECT_ROOT / "components"
 SPECS = (
     *sorted(_COMPONENTS.rglob("spec.py")),
-    *(_COMPONENTS / name for name in ("types.py", "urls.py", "certificates.py")),
+    *(_COMPONENTS / name for name in ("types.py", "urls.py")),
     *(_COMPONENTS / "gitops" / "flux" / name for name in ("sources.py", "signers.py")),
 )
 

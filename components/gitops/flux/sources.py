@@ -12,10 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from components import git_names, ports, ssh_keys, version_range
-from components.certificates import Certificates
 from components.gitops.flux.signers import ArtifactSignatures, CommitSignatures
 from components.specs import Spec
-from components.types import NonEmpty
+from components.types import Certificates, NonEmpty
 from components.urls import UrlOf, parse
 from sitefile.problems import Finding, Unfit
 

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.certificates import Certificates
 from components.specs import Spec
-from components.types import DnsLabel, HttpsUrl, Labels
+from components.types import Certificates, DnsLabel, HttpsUrl, Labels
 
 
 class RancherSpec(Spec):
