@@ -125,8 +125,7 @@ def recorded(file: Path, secrets: Mapping[str, str]) -> Recording:
     """The site's steps; ``secrets`` by their keys."""
     spec = load_site(file)
     config = {f"edge:{key}": value for key, value in secrets.items()}
-    recording, _ = program.recorded(spec, Configuration(config, frozenset(config)))
-    return recording
+    return program.recorded(spec, Configuration(config, frozenset(config)))
 
 
 def levels(recording: Recording) -> list[list[Recorded]]:

@@ -49,7 +49,7 @@ def run(
     from stacks.catalogue import catalogue
 
     root = project_root()
-    spec, recording, _ = recorded_site(site, root)
+    spec, recording = recorded_site(site, root)
     outcome = None
     if preview or rehearse:
         with opened(site, rehearse=rehearse, root=root, against=against) as session:

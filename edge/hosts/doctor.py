@@ -80,7 +80,7 @@ def _packages(specs: list[SiteSpec], root: Path) -> Iterator[Item]:
 
 def _providers(spec: SiteSpec, root: Path) -> set[str]:
     """Providers that the site's resources need, explicit ones included."""
-    recording, _ = recorded(spec, rehearsed(spec, {}, site_file(root, spec.site), root), root)
+    recording = recorded(spec, rehearsed(spec, {}, site_file(root, spec.site), root), root)
     types = (resource.type for resource in recording.resources)
     packages = {kind.removeprefix("pulumi:providers:").partition(":")[0] for kind in types}
     return packages - _BUILT_IN

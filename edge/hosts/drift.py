@@ -196,10 +196,11 @@ def expectations(
 ) -> Mapping[str, Sequence[Expected]]:
     """What each host of a site should hold, by its name, according to the program that `up` runs."""
     file = file or site_file(root, spec.site)
-    _, site = recorded(spec, rehearsed(spec, config, file, root), root)
-    if site is None:
+    made: list[EdgeSite] = []
+    recorded(spec, rehearsed(spec, config, file, root), root, built=made.append)
+    if not made:
         raise OperationError(f"{root / '__main__.py'} does not build the site: it must call `build`.")
-    return planned(site, file).expected
+    return planned(made[0], file).expected
 
 
 def _planned(file: Path, root: Path) -> Planned | SiteDrift:

@@ -69,7 +69,7 @@ class Before:
             what = f"{site} is not a valid site at that revision: what was applied is not known.\n{error}"
             raise OperationError(what, ("compare with the stack's state: `pulumi stack export`",)) from error
         file = site_file(self.files, site)
-        recording, _ = recorded(spec, rehearsed(spec, {}, file, self.root), self.root)
+        recording = recorded(spec, rehearsed(spec, {}, file, self.root), self.root)
         return Applied.of(
             Held(one.urn, one.inputs, one.outputs, one.parent) for one in recording.resources if one.type != STACK_TYPE
         )

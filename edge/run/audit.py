@@ -175,7 +175,7 @@ def planned(file: Path, root: Path) -> Planned | SiteAudit:
     policies = policies_of(root)
     try:
         plain = read_settings(root, spec.site).plain
-        recording, _ = recorded(spec, rehearsed(spec, plain, file, root), root)
+        recording = recorded(spec, rehearsed(spec, plain, file, root), root)
     except OperationError as error:
         return SiteAudit(spec.site, file, failure=error)
     except Exception as error:

@@ -90,7 +90,7 @@ class Bill:
 
 def bill_of(site: str, root: Path) -> Bill:
     """The bill of a site, by id or file. Raises ``FileError``, and what its program raises."""
-    spec, recording, _ = recorded_site(site, root)
+    spec, recording = recorded_site(site, root)
     resources = [resource_of(one) for one in recording.resources]
     return Bill(spec.site, _merged(_items(spec, resources, root)))
 

@@ -309,7 +309,7 @@ def recording_of(file: Path, root: Path) -> Recording | None:
         return None
     settings, _ = _settings(root, spec.site)
     try:
-        return recorded(spec, rehearsed(spec, settings.plain, file, root), root)[0]
+        return recorded(spec, rehearsed(spec, settings.plain, file, root), root)
     except Exception:
         # The check of the file says what stops it.
         return None
@@ -347,9 +347,11 @@ def _check_site(file: Path, root: Path, before: str | None) -> SiteCheck:
         return SiteCheck(file.stem, file, problems=tuple(checked.problems), plan=plan)
     settings, unreadable = _settings(root, spec.site)
     recording, stopped, plan = None, unreadable, ""
+    builds: list[bool] = []
     try:
-        recording, built = recorded(spec, rehearsed(spec, settings.plain, file, root), root)
-        if built is None:
+        rehearsal = rehearsed(spec, settings.plain, file, root)
+        recording = recorded(spec, rehearsal, root, built=lambda _site: builds.append(True))
+        if not builds:
             stopped = (*stopped, GraphProblem("", "__main__.py", "does not build the site: it must call `build`"))
         if before is not None:
             plan = fingerprint.fingerprint(recording)

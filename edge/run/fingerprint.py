@@ -85,7 +85,7 @@ def _plans(root: Path) -> Callable[[Path], str]:
             raise ValueError(f"{problem.file}:{problem.line}:{problem.column}: {problem.what}")
         spec = checked.model
         settings = read_settings(root, spec.site)
-        return fingerprint(recorded(spec, rehearsed(spec, settings.plain, file, root), root)[0])
+        return fingerprint(recorded(spec, rehearsed(spec, settings.plain, file, root), root))
 
     return plan
 

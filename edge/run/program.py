@@ -23,7 +23,6 @@ from engine.environment import PROJECT_ROOT
 from engine.rehearsal.in_process import Recording, record
 from engine.rehearsal.world import World
 from stacks.configuration import ALLOW_DESTROY, NAMESPACE, full_key
-from stacks.edge_site import EdgeSite
 from stacks.loader import load_site
 from stacks.parts import entries
 from stacks.program import Built, observed
@@ -79,27 +78,25 @@ def main_program(
 
 
 def recorded(
-    spec: SiteSpec, configuration: Configuration, root: Path = PROJECT_ROOT
-) -> tuple[Recording, EdgeSite | None]:
-    """Run the program of a site without an engine.
+    spec: SiteSpec, configuration: Configuration, root: Path = PROJECT_ROOT, built: Built = lambda _site: None
+) -> Recording:
+    """Run the program of a site without an engine. Returns what it registered. Raises what the program raises.
 
-    Returns what it registered, and the site that it built (None where `__main__.py` built none). Raises what the
-    program raises.
+    ``built`` gets the site, where `__main__.py` builds one. It refers to every resource and task of the run: whoever
+    keeps it keeps them all.
     """
     import_sdks(spec)
-    made: list[EdgeSite] = []
-    recording = record(
-        main_program(root, spec, built=made.append),
+    return record(
+        main_program(root, spec, built=built),
         project=project_name(root),
         stack=spec.site,
         config=configuration.values,
         secret_keys=configuration.secret_keys,
         world=world_of(spec),
     )
-    return recording, made[0] if made else None
 
 
-def recorded_site(site: str, root: Path) -> tuple[SiteSpec, Recording, EdgeSite | None]:
+def recorded_site(site: str, root: Path, built: Built = lambda _site: None) -> tuple[SiteSpec, Recording]:
     """As ``recorded``, with the site as its file and the settings of its stack have it. ``site`` is an id or a path.
 
     No setting that holds a secret is read. Raises ``FileError``, and what the program raises.
@@ -107,7 +104,7 @@ def recorded_site(site: str, root: Path) -> tuple[SiteSpec, Recording, EdgeSite 
     spec = load_site(site, root=root)
     file = Path(site) if site != spec.site else site_file(root, spec.site)
     settings = read_settings(root, spec.site)
-    return spec, *recorded(spec, rehearsed(spec, settings.plain, file, root), root)
+    return spec, recorded(spec, rehearsed(spec, settings.plain, file, root), root, built)
 
 
 def world_of(spec: SiteSpec) -> World:

@@ -38,8 +38,8 @@ def rendered(site: str, root: Path) -> dict[str, str]:
 
     Raises ``FileError``, and what the program raises.
     """
-    _, recording, built = recorded_site(site, root)
-    hosts = built.hosts if built is not None else []
+    hosts: list[Host] = []
+    _, recording = recorded_site(site, root, built=lambda made: hosts.extend(made.hosts))
     nodes = {host.spec.address: host.node for host in hosts}
     files: dict[str, str] = {}
     for resource in recording.resources:

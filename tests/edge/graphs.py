@@ -19,7 +19,7 @@ SITE = "edge:index:EdgeSite::demo"
 
 @functools.cache
 def recorded(name: str) -> tuple[SiteSpec, Recording]:
-    spec, recording, _ = recorded_site(name, PROJECT_ROOT)
+    spec, recording = recorded_site(name, PROJECT_ROOT)
     return spec, recording
 
 

@@ -180,9 +180,9 @@ def test_a_changed_site_is_recorded_once_and_found_as_by_a_check_of_all(
     files = [sites / f"{name}.yaml" for name in names]
     runs: list[str] = []
 
-    def counted(spec: SiteSpec, *others: Any) -> Any:
+    def counted(spec: SiteSpec, *others: Any, **named: Any) -> Any:
         runs.append(spec.site)
-        return recorded(spec, *others)
+        return recorded(spec, *others, **named)
 
     monkeypatch.setattr(check, "recorded", counted)
     found, checks = check.check_changed("HEAD", files, clone.root)

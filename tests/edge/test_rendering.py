@@ -24,7 +24,7 @@ def prod() -> dict[str, str]:
 def test_every_script_and_object_of_the_site_is_there_once(prod: dict[str, str]) -> None:
     spec = load_site("prod")
     file = PROJECT_ROOT / "stacks" / "sites" / "prod.yaml"
-    recording, _ = recorded(spec, rehearsed(spec, {}, file, PROJECT_ROOT))
+    recording = recorded(spec, rehearsed(spec, {}, file, PROJECT_ROOT))
     commands = [one for one in recording.resources if one.type == "command:remote:Command"]
     scripts = sum(when in one.inputs for one in commands for when in ("create", "update", "delete"))
     assert sum(path.startswith("hosts/") and path.endswith(".sh") for path in prod) == scripts

@@ -94,7 +94,7 @@ def test_a_host_has_its_role_its_hardware_and_what_was_added_to_it() -> None:
 
 
 def test_two_runs_of_the_program_give_the_same_document() -> None:
-    spec, recording, _ = recorded_site("plant-osaka", PROJECT_ROOT)
+    spec, recording = recorded_site("plant-osaka", PROJECT_ROOT)
     again = graph_of(spec, catalogue(), resources_of(reversed(recording.resources)))
     assert again.as_dict() == graph("plant-osaka").as_dict()
 

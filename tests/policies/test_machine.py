@@ -124,7 +124,7 @@ def test_a_host_says_what_its_models_take_of_it() -> None:
     site, data = load_site("prod"), catalogue()
     demands = parts.demands(site, data)
     assert any(demand.watts > 0 and demand.accelerators for demand in demands.values())
-    _, recording, _ = recorded_site("prod", PROJECT_ROOT)
+    _, recording = recorded_site("prod", PROJECT_ROOT)
     hosts = {resource.name: resource.inputs for resource in recording.resources if resource.type == "edge:index:Host"}
     assert len(hosts) == len(site.hosts)
     for host in site.hosts:

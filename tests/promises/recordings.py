@@ -36,7 +36,7 @@ def recorded(site: str) -> Recording:
 def recorded_site(spec: SiteSpec, secrets: Mapping[str, str] | None = None) -> Recording:
     """The same of a site that is none of the project's own, with other ``secrets`` where a test needs them."""
     config = {f"edge:{need.key}": SECRET_MARK + need.key for need in required(spec)} | dict(secrets or {})
-    return program.recorded(spec, Configuration(config, frozenset(config)))[0]
+    return program.recorded(spec, Configuration(config, frozenset(config)))
 
 
 def all_resources() -> Iterator[tuple[str, Recorded]]:

@@ -37,7 +37,7 @@ def spec_of(content: Content, folder: Path) -> SiteSpec:
 
 def applied(spec: SiteSpec, settings: Mapping[str, str] | None = None) -> Applied:
     secrets = {full_key(key): value for key, value in placeholders(spec).items()}
-    recording, _ = recorded(spec, Configuration({**secrets, **(settings or {})}, frozenset(secrets)))
+    recording = recorded(spec, Configuration({**secrets, **(settings or {})}, frozenset(secrets)))
     return Applied.of(
         Held(one.urn, one.inputs, {}, one.parent) for one in recording.resources if one.type != "pulumi:pulumi:Stack"
     )

@@ -16,8 +16,7 @@ from tests.components.registration.registration_parts import arc
 
 def recorded(spec: SiteSpec) -> Recording:
     config = {f"edge:{need.key}": f"placeholder-{need.key}" for need in required(spec)}
-    recording, _ = program.recorded(spec, Configuration(config, frozenset(config)))
-    return recording
+    return program.recorded(spec, Configuration(config, frozenset(config)))
 
 
 def test_an_instance_on_an_outpost_boots_with_what_its_own_system_reads() -> None:

@@ -19,8 +19,7 @@ from tests.registered import is_the_engines, of_recording, of_state
 
 def recorded(spec: SiteSpec) -> Recording:
     config = {f"edge:{need.key}": PLACEHOLDER + need.key for need in required(spec)}
-    recording, _ = program.recorded(spec, Configuration(config, frozenset(config)))
-    return recording
+    return program.recorded(spec, Configuration(config, frozenset(config)))
 
 
 @pytest.mark.engine

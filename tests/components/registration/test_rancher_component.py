@@ -31,7 +31,7 @@ def recording() -> Recording:
 
 def recorded() -> Recording:
     config = {f"edge:{key}": value for key, value in placeholders(SPEC).items()}
-    return program.recorded(SPEC, Configuration(config, frozenset(config)))[0]
+    return program.recorded(SPEC, Configuration(config, frozenset(config)))
 
 
 def one(recording: Recording, name: str) -> Recorded:
