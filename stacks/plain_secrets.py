@@ -60,6 +60,10 @@ def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str
         return expected, "remove it here and replace it, and write the certificate of the new one alone"
     if path[:2] == ("k3s", "registries"):
         key = "registry-login-NAME"
+    if path[:2] == ("gitops", "alerts"):
+        key = "flux-alert-NAME"
+    if path[:2] == ("gitops", "commit_status"):
+        key = "git-status-token"
     if key is None:
         return expected, "remove it here and revoke it"
     command = f"pulumi config set --secret {full_key(key)} -s {stem or 'STACK'}"

@@ -43,6 +43,9 @@ KEYS = (
     "github-app-key",
     "source-proxy-password",
     "oci-password",
+    "flux-alert-chat",
+    "flux-alert-board",
+    "git-status-token",
 )
 MARKERS = {key: f"marker-of-{key}-5f1c9a" for key in KEYS}
 VALUES = {key: f"user:{marker}" if "login" in key else marker for key, marker in MARKERS.items()}
@@ -57,7 +60,14 @@ def most_secrets(folder: Path) -> Path:
         "site": "most-secrets",
         "k3s": {"datastore": {"kind": "external", "engine": "postgresql"}},
         "mesh": prod["mesh"],
-        "gitops": prod["gitops"],
+        "gitops": {
+            **prod["gitops"],
+            "alerts": {
+                "chat": {"kind": "slack"},
+                "board": {"kind": "grafana", "address": "https://grafana.example.com/api/annotations"},
+            },
+            "commit_status": {"kind": "github", "address": "https://github.com/acme/edge-configs"},
+        },
         "registrations": [{"kind": "rancher", "api_url": "https://rancher.example.com"}],
         "inference": {
             "triton": {

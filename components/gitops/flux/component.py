@@ -109,6 +109,10 @@ class Flux(EdgeComponent):
             flux_instance = flux.patched(planned.instance, patch)
         instance = make("instance", flux_instance, *needed_by_instance)
 
+        tokens, _ = held(*credentials.of_reports(spec))
+        for role, manifest in planned.reports.items():
+            make(role, manifest, instance, *tokens)
+
         public = credentials.of_source(spec)
         logins, mark = held(*public)
         needed_by_source = [instance, *logins]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components import urls
+from components.gitops.flux.receivers import WEBHOOKS, WITH_TOKEN, AlertSpec
 from components.gitops.flux.sources import GitSource
 from components.gitops.flux.spec import FluxSpec
 from components.manifests import Manifest
@@ -22,6 +23,7 @@ LOGIN = "edge-configs-credentials"
 CA = "edge-configs-ca"
 PROXY = "edge-configs-proxy"
 AGE_KEY = "sops-age"
+COMMIT_STATUS = "edge-commit-status"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,31 @@ def of_decryption(spec: FluxSpec) -> tuple[Credentials, ...]:
     return ()
 
 
+def of_alert(name: str, alert: AlertSpec) -> Credentials | None:
+    """What a receiver is reached with; None for one that has no secret."""
+    key = f"flux-alert-{name}"
+    if alert.kind in WEBHOOKS:
+        private = {"address": key}
+    elif alert.kind in WITH_TOKEN:
+        private = {"token": key}
+    else:
+        return None
+    return Credentials(f"alert-{name}-login", f"edge-alert-{name}", private=private)
+
+
+def of_commit_status(spec: FluxSpec) -> Credentials | None:
+    """What the status of a commit is written with."""
+    if spec.commit_status is None:
+        return None
+    return Credentials("commit-status-login", COMMIT_STATUS, private={"token": "git-status-token"})
+
+
+def of_reports(spec: FluxSpec) -> tuple[Credentials, ...]:
+    """What all reports are sent with."""
+    found = [*(of_alert(name, spec.alerts[name]) for name in sorted(spec.alerts)), of_commit_status(spec)]
+    return tuple(one for one in found if one is not None)
+
+
 def _git(source: GitSource) -> Credentials:
     if source.ssh:
         return Credentials("credentials", LOGIN, {"known_hosts": source.known_hosts or ""}, {"identity": "git-ssh-key"})
@@ -86,7 +113,9 @@ def _git(source: GitSource) -> Credentials:
 
 def required_secrets(spec: FluxSpec) -> tuple[str, ...]:
     """Config keys without which the site cannot be brought up."""
-    return tuple(key for one in (*of_source(spec), *of_decryption(spec)) for key in one.private.values())
+    return tuple(
+        key for one in (*of_source(spec), *of_decryption(spec), *of_reports(spec)) for key in one.private.values()
+    )
 
 
 def mark(site: str, secrets: Mapping[str, str]) -> str:

@@ -29,6 +29,7 @@ _REASONS = {
     "oci-password": "password or token at the registry of the source",
     "source-proxy-password": "password at the proxy on the way to the source",
     "sops-age-key": "decrypts the repository's SOPS files",
+    "git-status-token": "may write the status of commits of the repository",
 }
 
 
@@ -63,7 +64,7 @@ class FluxPart(Part[FluxSpec]):
         return ("proxy", "trusted_cas")
 
     def secrets(self, spec: FluxSpec) -> Sequence[SecretNeed]:
-        return [SecretNeed(key, _REASONS[key]) for key in required_secrets(spec)]
+        return [SecretNeed(key, _REASONS.get(key) or _of_receiver(key)) for key in required_secrets(spec)]
 
     def outputs(self, spec: FluxSpec, site: Site) -> Mapping[str, Any]:
         return {"flux_version": spec.distribution.version}
@@ -146,6 +147,10 @@ class FluxPart(Part[FluxSpec]):
         self, before: Applied, pairs: Sequence[Pair], spec: FluxSpec | None, site: Site
     ) -> Iterator[Consequence]:
         return consequences(before, spec, site)
+
+
+def _of_receiver(key: str) -> str:
+    return f"address or token of the receiver {key.removeprefix('flux-alert-')}"
 
 
 def _as_yaml(value: str) -> Any:

@@ -15,7 +15,17 @@ from typing import Any
 
 from components import egress_of_pods, ports, urls
 from components.egress import Egress
-from components.gitops.flux.credentials import AGE_KEY, CA, LOGIN, NAMESPACE, PROXY, of_source, secret
+from components.gitops.flux.credentials import (
+    AGE_KEY,
+    CA,
+    COMMIT_STATUS,
+    LOGIN,
+    NAMESPACE,
+    PROXY,
+    of_alert,
+    of_source,
+    secret,
+)
 from components.gitops.flux.sources import GitSource, OciSource
 from components.gitops.flux.spec import FluxSpec, TenancySpec, seconds
 from components.manifests import Manifest
@@ -47,6 +57,8 @@ class FluxPlan:
     variables: Manifest
     source: Manifest
     kustomization: Manifest
+    reports: Mapping[str, Manifest]
+    """Who is told what Flux does, by role: a Provider and an Alert for each."""
 
 
 def wait_s(spec: FluxSpec) -> int | None:
@@ -96,6 +108,7 @@ def plan(
         if isinstance(spec.source, GitSource)
         else _oci_repository(spec, spec.source),
         kustomization=_kustomization(spec),
+        reports=_reports(spec, {"site": site, "tier": tier, "region": region}),
     )
 
 
@@ -147,6 +160,8 @@ def _allowed(spec: FluxSpec, egress: Egress) -> Manifest:
     reached = [urls.parse(source.git if isinstance(source, GitSource) else source.oci).port]
     reached += [urls.parse(source.proxy.url).port] if source.proxy else []
     reached += [egress.proxy.port] if egress.proxy else []
+    told = [one.address for one in (*spec.alerts.values(), spec.commit_status) if one]
+    reached += [urls.parse(address).port for address in told if address]
     return allow(
         NAMESPACE,
         {},
@@ -305,6 +320,58 @@ def _reached(spec: FluxSpec, url: str, reference: Mapping[str, str]) -> dict[str
     return body
 
 
+def _reports(spec: FluxSpec, of: Mapping[str, str]) -> dict[str, Manifest]:
+    found: dict[str, Manifest] = {}
+    for name in sorted(spec.alerts):
+        alert, login = spec.alerts[name], of_alert(name, spec.alerts[name])
+        receiver: dict[str, Any] = {"type": alert.kind}
+        receiver |= {field: value for field in ("address", "channel") if (value := getattr(alert, field))}
+        if login:
+            receiver["secretRef"] = {"name": login.name}
+        told = {
+            "eventSeverity": alert.severity,
+            # Flux lets an alert look at its own namespace only.
+            "eventSources": [
+                {"kind": _source_kind(spec), "name": SOURCE},
+                {"kind": "Kustomization", "name": "*"},
+                {"kind": "HelmRelease", "name": "*"},
+            ],
+            "eventMetadata": dict(of),
+        }
+        found |= _report(f"alert-{name}", f"edge-alert-{name}", receiver, told)
+    if status := spec.commit_status:
+        assert isinstance(spec.source, GitSource), "refused otherwise"
+        receiver = {
+            "type": status.kind,
+            "address": status.address or spec.source.git,
+            "secretRef": {"name": COMMIT_STATUS},
+            # By default, the name is the same for all sites that follow the repository, but for an id.
+            "commitStatusExpr": f"'edge/{of['site']}'",
+        }
+        told = {"eventSeverity": "info", "eventSources": [{"kind": "Kustomization", "name": KUSTOMIZATION}]}
+        found |= _report("commit-status", COMMIT_STATUS, receiver, told)
+    return found
+
+
+def _report(role: str, name: str, receiver: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Manifest]:
+    def manifest(kind: str, spec: Mapping[str, Any]) -> Manifest:
+        return {
+            "apiVersion": "notification.toolkit.fluxcd.io/v1beta3",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": dict(spec),
+        }
+
+    return {
+        f"{role}-receiver": manifest("Provider", receiver),
+        role: manifest("Alert", {"providerRef": {"name": name}, **told}),
+    }
+
+
+def _source_kind(spec: FluxSpec) -> str:
+    return "GitRepository" if isinstance(spec.source, GitSource) else "OCIRepository"
+
+
 def _source(kind: str, body: Mapping[str, Any]) -> Manifest:
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
@@ -320,7 +387,7 @@ def _kustomization(spec: FluxSpec) -> Manifest:
         "path": spec.path,
         "prune": True,
         "sourceRef": {
-            "kind": "GitRepository" if isinstance(spec.source, GitSource) else "OCIRepository",
+            "kind": _source_kind(spec),
             "name": SOURCE,
         },
         # The controller's own: the site's Kustomization may apply anything.

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.gitops.flux.receivers import AlertSpec, CommitStatusSpec
 from components.gitops.flux.sources import GitSource, OciUrl, Source
 from components.specs import Spec
 from components.types import DnsLabel, ImageRef, SemVer
@@ -140,7 +141,14 @@ class FluxSpec(Spec):
     says what the controller says. By default, 15 s longer than `source.timeout`. `never` does not wait: for a site that
     cannot reach its Git server or registry yet."""
 
+    alerts: dict[DnsLabel, AlertSpec] = Field(default={}, examples=[{"chat": {"kind": "slack"}}])
+    """Name -> a receiver that Flux tells what fails at this site."""
+
+    commit_status: CommitStatusSpec | None = None
+    """Where a commit shows whether this site could apply it, as `edge/<site>`."""
+
     def conflicts(self) -> Iterator[Finding]:
+        yield from self._reports()
         if self.variables and not self.substitute:
             yield Finding(
                 ("variables",),
@@ -157,4 +165,30 @@ class FluxSpec(Spec):
                 f"`path` {self.path} is in none of the folders that are read",
                 "a folder that holds `path`",
                 f"add `{path.partition('/')[0]}`, with everything that the kustomization refers to",
+            )
+
+    def _reports(self) -> Iterator[Finding]:
+        for field in ("alerts", "commit_status"):
+            if getattr(self, field) and "notification-controller" not in self.distribution.components:
+                yield Finding(
+                    (field,),
+                    f"`{field}` without notification-controller: nobody would be told anything",
+                    "notification-controller among `distribution.components`",
+                    f"add it, or remove `{field}`",
+                )
+        if (status := self.commit_status) is None:
+            return
+        if not isinstance(self.source, GitSource):
+            yield Finding(
+                ("commit_status",),
+                "`commit_status` beside an OCI source, which has no commits",
+                "a Git source",
+                "remove `commit_status`",
+            )
+        elif not status.address and not self.source.git.startswith("https://"):
+            yield Finding(
+                ("commit_status",),
+                f"the API of {status.kind} is not where {self.source.git} is",
+                "the https:// address of the repository",
+                "add `address`, such as https://git.example.com/edge/configs",
             )

@@ -92,6 +92,15 @@ REGISTRY: dict[str, Any] = {
     "ca": CA,
     "proxy": {"url": "http://proxy.example.com:3128"},
 }
+REPORTS: dict[str, Any] = {
+    "alerts": {
+        "chat": {"kind": "slack", "channel": "edge"},
+        "on-call": {"kind": "alertmanager", "address": "https://alerts.example.com:9443/api/v2/alerts/"},
+        "board": {"kind": "grafana", "address": "https://grafana.example.com/api/annotations", "severity": "info"},
+    },
+    "commit_status": {"kind": "gitea", "address": "https://git.example.com:3443/edge/configs"},
+}
+"""Receivers of each kind, and the status of commits."""
 SITE: dict[str, Any] = {
     "site": "warehouse-berlin-01",
     "tier": "near",

@@ -14,7 +14,7 @@ from components.gitops.flux.component import Flux, FluxArgs
 from components.gitops.flux.spec import FluxSpec
 from engine.rehearsal.in_process import Recording, Secret, record
 from engine.rehearsal.values import reveal
-from tests.components.gitops.sources import APP, AZURE, ECR, ENTERPRISE, HTTPS, OCI, REGISTRY, SSH, VIEW, flux
+from tests.components.gitops.sources import APP, AZURE, ECR, ENTERPRISE, HTTPS, OCI, REGISTRY, REPORTS, SSH, VIEW, flux
 
 SECRETS = {
     "git-ssh-key": "SSH-MARKER",
@@ -23,6 +23,9 @@ SECRETS = {
     "oci-password": "OCI-MARKER",
     "github-app-key": "APP-MARKER",
     "source-proxy-password": "PROXY-MARKER",
+    "flux-alert-chat": "CHAT-MARKER",
+    "flux-alert-board": "BOARD-MARKER",
+    "git-status-token": "STATUS-MARKER",
 }
 
 
@@ -50,7 +53,11 @@ def waits_for(recording: Recording, name: str) -> set[str]:
 
 def test_the_rehearsal_finds_nothing_wrong() -> None:
     sources = (HTTPS, OCI, ENTERPRISE, APP, AZURE, ECR, REGISTRY)
-    for spec in (flux(SSH, decryption="sops-age"), *(flux(source) for source in sources)):
+    for spec in (
+        flux(SSH, decryption="sops-age"),
+        flux(SSH, **REPORTS),
+        *(flux(source) for source in sources),
+    ):
         assert run(spec, **SECRETS).problems == ()
 
 
@@ -156,3 +163,19 @@ def _opened_nowhere(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _opened_nowhere(item) for key, item in value.items()}
     return value
+
+
+def test_receivers_come_after_the_definitions_and_their_secrets_and_hold_the_source_up_in_nothing() -> None:
+    recording = run(flux(SSH, **REPORTS), **SECRETS)
+    assert waits_for(recording, "alert-chat-receiver") >= {"instance", "alert-chat-login"}
+    assert waits_for(recording, "commit-status") >= {"instance", "commit-status-login"}
+    assert not {role for role in waits_for(recording, "kustomization") if role.startswith(("alert", "commit"))}
+
+
+def test_addresses_and_tokens_of_receivers_are_secret_in_the_state() -> None:
+    recording = run(flux(SSH, **REPORTS), **SECRETS)
+    logins = [one for one in recording.resources if one.name.endswith(("-chat-login", "-board-login", "status-login"))]
+    assert len(logins) == 3
+    for login in logins:
+        assert "MARKER" not in str(login.inputs)
+        assert "MARKER" in str(reveal(login.inputs))

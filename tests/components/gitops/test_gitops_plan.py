@@ -25,6 +25,7 @@ from tests.components.gitops.sources import (
     OCI,
     PGP_KEY,
     REGISTRY,
+    REPORTS,
     SITE,
     SSH,
     flux,
@@ -45,6 +46,7 @@ SPECS = {
     "oci-of-a-cloud": flux(ECR),
     "oci-private-registry": flux(REGISTRY),
     "git-with-exceptions": flux(SSH, tenancy={"cross_namespace_refs": True}),
+    "git-with-reports": flux(SSH, **REPORTS),
 }
 
 
@@ -58,6 +60,7 @@ def manifests(spec: FluxSpec) -> list[Manifest]:
         planned.variables,
         planned.source,
         planned.kustomization,
+        *planned.reports.values(),
     ]
 
 
@@ -147,6 +150,7 @@ def test_two_labels_that_would_be_one_variable_are_refused() -> None:
         (flux(APP), ("github-app-key",)),
         (flux(AZURE), ()),
         (flux(REGISTRY), ("oci-password",)),
+        (flux(SSH, **REPORTS), ("git-ssh-key", "flux-alert-board", "flux-alert-chat", "git-status-token")),
     ],
 )
 def test_secrets_are_asked_for_only_where_they_are_used(spec: FluxSpec, keys: tuple[str, ...]) -> None:
@@ -314,3 +318,88 @@ def test_an_exception_is_advised_against() -> None:
     found = findings(gitops.plan(flux(SSH, tenancy={"remote_bases": True}), **SITE).instance)
     assert [one for one in found if "flux-locked-down" in one]
     assert not findings(gitops.plan(flux(SSH), **SITE).instance)
+
+
+def reported(spec: FluxSpec) -> dict[str, dict[str, Any]]:
+    """What each object that reports says, by its role."""
+    return {role: manifest["spec"] for role, manifest in gitops.plan(spec, **SITE).reports.items()}
+
+
+def test_a_receiver_hears_of_failures_with_the_site_in_it() -> None:
+    found = reported(flux(SSH, alerts={"chat": {"kind": "slack", "channel": "edge"}}))
+    assert found["alert-chat-receiver"] == {
+        "type": "slack",
+        "channel": "edge",
+        "secretRef": {"name": "edge-alert-chat"},
+    }
+    alert = found["alert-chat"]
+    assert (alert["eventSeverity"], alert["providerRef"]) == ("error", {"name": "edge-alert-chat"})
+    assert alert["eventMetadata"] == {"site": "warehouse-berlin-01", "tier": "near", "region": "eu-central"}
+
+
+@pytest.mark.parametrize(("source", "kind"), [(SSH, "GitRepository"), (OCI, "OCIRepository")])
+def test_a_receiver_hears_of_the_source_as_it_is_and_of_all_that_flux_applies_beside_it(source: Any, kind: str) -> None:
+    found = reported(flux(source, alerts={"chat": {"kind": "slack"}}))["alert-chat"]["eventSources"]
+    assert [(one["kind"], one["name"]) for one in found] == [
+        (kind, "edge-configs"),
+        ("Kustomization", "*"),
+        ("HelmRelease", "*"),
+    ]
+    # Another namespace would be refused by the lock-down.
+    assert not [one for one in found if "namespace" in one]
+
+
+def test_the_address_of_a_webhook_and_every_token_come_from_the_stacks_secrets() -> None:
+    private = {one.name: dict(one.private) for one in credentials.of_reports(flux(SSH, **REPORTS))}
+    assert private == {
+        "edge-alert-board": {"token": "flux-alert-board"},
+        "edge-alert-chat": {"address": "flux-alert-chat"},
+        "edge-commit-status": {"token": "git-status-token"},
+    }
+
+
+def test_a_commit_shows_each_site_under_its_own_name() -> None:
+    receiver = reported(flux(SSH, **REPORTS))["commit-status-receiver"]
+    assert receiver["commitStatusExpr"] == "'edge/warehouse-berlin-01'"
+    alert = reported(flux(SSH, **REPORTS))["commit-status"]
+    # Success has the severity `info`: a commit that is only told of failures stays pending.
+    assert alert["eventSeverity"] == "info"
+    assert alert["eventSources"] == [{"kind": "Kustomization", "name": "edge-inference-stack"}]
+
+
+def test_the_status_goes_to_the_repository_of_the_source_unless_another_address_is_given() -> None:
+    found = reported(flux(HTTPS, commit_status={"kind": "gitlab"}))
+    assert found["commit-status-receiver"]["address"] == HTTPS["git"]
+
+
+def test_the_ports_of_receivers_are_open_to_the_controllers() -> None:
+    policy = gitops.plan(flux(SSH, **REPORTS), **SITE).network_policies[1]
+    open_ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule.get("ports", [])}
+    assert open_ports >= {9443, 3443}
+
+
+def test_a_site_without_receivers_tells_nobody() -> None:
+    assert gitops.plan(flux(SSH), **SITE).reports == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "message"),
+    [
+        (SSH, {"alerts": {"chat": {"kind": "slack", "address": "https://hooks.example.com/x"}}}, "it is a secret"),
+        (SSH, {"alerts": {"mail": {"kind": "generic"}}}, "`generic` without an `address`"),
+        (SSH, {"alerts": {"Chat": {"kind": "slack"}}}, "Chat"),
+        (SSH, {"commit_status": {"kind": "github"}}, "is not where ssh://git@git.example.com/edge.git is"),
+        (OCI, {"commit_status": {"kind": "github"}}, "an OCI source, which has no commits"),
+        (
+            SSH,
+            {
+                "alerts": {"chat": {"kind": "slack"}},
+                "distribution": {"version": "2.9.4", "components": ["source-controller", "kustomize-controller"]},
+            },
+            "`alerts` without notification-controller",
+        ),
+    ],
+)
+def test_a_report_that_would_reach_nobody_is_refused(source: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        flux(source, **changes)
