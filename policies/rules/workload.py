@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from policies.rules import pod_security
 from policies.rules.frameworks import NETWORK_CHAPTER, POD_CHAPTER, cis_kubernetes, top_ten
-from policies.rules.images import parse_image
 from policies.rules.kinds import Kind
 from policies.rules.model import HiddenError, Violation
 from policies.rules.pod_security import in_user_namespace
@@ -35,9 +34,6 @@ def _requests_and_limits(pod: Pod, container: Container) -> Iterator[Violation]:
 
 
 _FIRST_HIGH_USER = 10_000
-_USERS_OF_IMAGES: Mapping[str, int] = {"nvidia/tritonserver": 1000}
-"""The one exception: the files of Triton's image belong to its own user, as whom the program runs it. Another one would
-restart the models of every live site."""
 
 
 def _high_user(subject: Subject) -> Iterator[Violation]:
@@ -56,9 +52,7 @@ def _users_of(pod: Pod) -> Iterator[Violation]:
         own = container.security.get("runAsUser")
         if own.present or shared.present:
             user = own if own.present else shared
-            image = container.node.peek("image")
-            if not (isinstance(image, str) and _user_of_image(image) == user.number()):
-                users[user.path] = user
+            users[user.path] = user
         elif not pod.patch and not container.patch:
             yield Violation(own.path, "is not set, neither here nor for the pod: the image decides")
     if not pod.containers:
@@ -67,11 +61,6 @@ def _users_of(pod: Pod) -> Iterator[Violation]:
         # Root is refused by `workload/non-root`.
         if 0 < (user.number() or 0) < _FIRST_HIGH_USER:
             yield Violation(path, f"is below {_FIRST_HIGH_USER}, where the accounts of a host are")
-
-
-def _user_of_image(image: str) -> int | None:
-    repository = parse_image(image).repository
-    return next((user for name, user in _USERS_OF_IMAGES.items() if repository.endswith(f"/{name}")), None)
 
 
 def _disk_limit(pod: Pod, container: Container) -> Iterator[Violation]:

@@ -18,6 +18,7 @@ import pytest
 from components.inference.placement import Placement
 from components.inference.spec import InferenceSpec
 from components.inference.triton import plan as inference
+from components.inference.triton.contract import model_configuration
 from components.inference.triton.spec import catalogue
 from components.view import Demand
 from lab.hosts.system import LabError, require_root, wait_until
@@ -43,7 +44,15 @@ class Server:
 
     def probe(self, probe: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         """What a probe of the container comes to; raises TimeoutExpired when it takes longer than it may."""
-        inside = ("--mount", "--net", "--pid", "--root", "--wd=/", "--setuid=1000", "--setgid=1000")
+        inside = (
+            "--mount",
+            "--net",
+            "--pid",
+            "--root",
+            "--wd=/",
+            f"--setuid={inference.USER}",
+            f"--setgid={inference.USER}",
+        )
         enter = ["nsenter", f"--target={self.first_process}", *inside, *probe["exec"]["command"]]
         limit = probe["timeoutSeconds"]
         return subprocess.run(enter, capture_output=True, text=True, timeout=limit, check=False)
@@ -82,8 +91,9 @@ def plan() -> inference.TritonPlan:
 
 
 @contextmanager
-def started(plan: inference.TritonPlan, folder: Path) -> Iterator[Server]:
-    """A server that is ready; ``folder`` takes its volumes and its log."""
+def started(plan: inference.TritonPlan, folder: Path, configuration: str = "") -> Iterator[Server]:
+    """A server that is ready; ``folder`` takes its volumes and its log. ``configuration`` is one that lies beside the
+    model."""
     try:
         require_root()
     except LabError as error:
@@ -94,6 +104,8 @@ def started(plan: inference.TritonPlan, folder: Path) -> Iterator[Server]:
     version = folder / "versions" / site.MODEL / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_bytes(site.MODEL_FILE.read_bytes())
+    if configuration:
+        (version.parent / "config.pbtxt").write_text(configuration)
     pod = plan.deployment["spec"]["template"]["spec"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -148,7 +160,7 @@ def test_it_has_no_power_and_writes_nowhere_but_in_its_volumes(running: Server) 
     pid = running.first_process
     status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert status["Name"] == "tritonserver"
-    assert status["Uid"].split() == ["1000"] * 4
+    assert status["Uid"].split() == [str(inference.USER)] * 4
     assert int(status["CapEff"], 16) == 0
     mounts = [line.split()[4:6] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
     writable = {place for place, options in mounts if options.split(",")[0] == "rw"}
@@ -201,6 +213,19 @@ def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_r
             running.infer("grpc", inference_answers.picture())
         running.get(f"/v2/models/{site.MODEL}/ready")
         assert running.probe(probe).returncode == 1
+
+
+def test_a_model_with_a_configuration_of_its_own_is_served_by_it(tmp_path: Path) -> None:
+    block = site.block()
+    block["triton"]["models"][0]["configuration"] = "repository"
+    spec = InferenceSpec.model_validate(block).triton
+    assert spec is not None
+    placement = Placement(platform="server", hosts=("a",), demands={"a": Demand()})
+    own = model_configuration(spec.contracts[0], on_gpu=False).replace("count: 1", "count: 2")
+    with started(inference.plan(spec, placement, scraper=None), tmp_path, own) as running:
+        served = json.loads(running.get(f"/v2/models/{site.MODEL}/config"))
+        assert [group["count"] for group in served["instance_group"]] == [2]
+        assert running.infer("grpc", inference_answers.picture())
 
 
 def _states(process: int) -> set[str]:

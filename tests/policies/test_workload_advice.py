@@ -46,22 +46,6 @@ def test_in_a_user_namespace_the_number_means_nothing_on_the_host() -> None:
     assert advice(**{"securityContext.runAsUser": 500, "hostUsers": False}) == {}
 
 
-@pytest.mark.parametrize(
-    ("image", "user", "advised"),
-    [
-        ("nvcr.io/nvidia/tritonserver", 1000, False),
-        ("registry.k8s.io/mirror/nvidia/tritonserver", 1000, False),
-        ("nvcr.io/nvidia/tritonserver", 1001, True),
-        ("nvcr.io/nvidia/tritonserver-lookalike", 1000, True),
-        ("registry.k8s.io/busybox", 1000, True),
-    ],
-)
-def test_tritons_own_user_is_the_one_exception(image: str, user: int, advised: bool) -> None:
-    place = "containers[0].securityContext.runAsUser"
-    found = advice(**{"containers[0].image": f"{image}@{DIGEST}", place: user})
-    assert found == ({place: "workload/high-user"} if advised else {})
-
-
 LIMIT = "containers[0].resources.limits.ephemeral-storage"
 MOUNT = {"containers[0].volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}]}
 

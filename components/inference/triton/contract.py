@@ -9,8 +9,9 @@ from components.inference.triton.spec import Model, Tensor
 
 
 def model_files(models: Sequence[Model], *, on_gpu: bool) -> dict[str, str]:
-    """File name -> ``config.pbtxt`` of each model."""
-    return {f"{model.name}.pbtxt": model_configuration(model, on_gpu=on_gpu) for model in models}
+    """File name -> ``config.pbtxt`` of each model that does not bring its own."""
+    ours = [model for model in models if model.configuration == "generated"]
+    return {f"{model.name}.pbtxt": model_configuration(model, on_gpu=on_gpu) for model in ours}
 
 
 def model_configuration(model: Model, *, on_gpu: bool) -> str:

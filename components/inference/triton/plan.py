@@ -21,6 +21,7 @@ from components.inference.triton.spec import (
     ClaimRepository,
     ImageRepository,
     Model,
+    Repository,
     S3Repository,
     TritonSpec,
 )
@@ -70,7 +71,8 @@ done 2>/dev/null
 """
 """For bash, without which the Python backend starts no model: is the server alive, and a process there for each one?"""
 
-_USER = 1000
+USER = 10_001
+"""The image's own user is 1000, who is a person on many hosts: `core` on Fedora CoreOS, the first user on Ubuntu."""
 _LABELS = {"app.kubernetes.io/name": "triton", "app.kubernetes.io/component": "inference-server"}
 _REPOSITORY = "/models"
 
@@ -102,7 +104,7 @@ def server(spec: TritonSpec) -> Server:
     on_gpu = spec.device == "gpu"
     return Server(
         title="Triton",
-        memory_mib=SERVER_MEMORY_MIB,
+        memory_mib=SERVER_MEMORY_MIB + (spec.shared_memory_mib or 0),
         loads=tuple(Load(model.name, model.gpu if on_gpu else model.cpu) for model in spec.contracts),
         device=spec.device,
         replicas=spec.replicas,
@@ -248,7 +250,7 @@ def _deployment(triton: TritonSpec, platform: Platform, image: str) -> Manifest:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "nodeSelector": {HOST_LABEL: platform},
-        "securityContext": pod_security(_USER),
+        "securityContext": pod_security(USER),
         "terminationGracePeriodSeconds": 60,
         "containers": [_container(triton, image)],
         "volumes": _volumes(triton),
@@ -296,7 +298,8 @@ def _checksum(files: Mapping[str, str]) -> str:
 
 def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
     needs = _needs(triton.contracts, on_gpu=triton.device == "gpu")
-    memory = f"{int(needs['memory_mib'])}Mi"
+    # What lies in /dev/shm counts as the container's memory.
+    memory = f"{int(needs['memory_mib']) + (triton.shared_memory_mib or 0)}Mi"
     milli_cores = max(100, int(needs["cores"] * 1000))
     limits = {"cpu": f"{2 * milli_cores}m", "memory": memory}
     if triton.device == "gpu":
@@ -342,6 +345,7 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": "scratch", "mountPath": "/tmp"},
+            *([{"name": "shared-memory", "mountPath": "/dev/shm"}] if triton.shared_memory_mib else []),
             *([] if from_s3 else _model_mounts(triton)),
         ],
     }
@@ -371,11 +375,15 @@ def _model_mounts(triton: TritonSpec) -> list[dict[str, Any]]:
     """One model folder from two places: the contract from here, the version from an image or a claim.
 
     A mount point cannot be made inside a volume that is read-only, so the repository itself is an empty, writable
-    one; the runtime makes `<model>/config.pbtxt` and `<model>/<version>` in it to mount on.
+    one; the runtime makes `<model>/config.pbtxt` and `<model>/<version>` in it to mount on. A model with a contract of
+    its own is mounted whole.
     """
     mounts: list[dict[str, Any]] = [{"name": "repository", "mountPath": _REPOSITORY}]
     for model in triton.contracts:
         folder = f"{_REPOSITORY}/{model.name}"
+        if model.configuration == "repository":
+            mounts.append({"name": "versions", "mountPath": folder, "subPath": model.name, "readOnly": True})
+            continue
         mounts += [
             {
                 "name": "contracts",
@@ -394,7 +402,13 @@ def _model_mounts(triton: TritonSpec) -> list[dict[str, Any]]:
 
 
 def _volumes(triton: TritonSpec) -> list[dict[str, Any]]:
-    repository = triton.repository
+    found = _repository_volumes(triton.repository)
+    if size := triton.shared_memory_mib:
+        found.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": f"{size}Mi"}})
+    return found
+
+
+def _repository_volumes(repository: Repository) -> list[dict[str, Any]]:
     if isinstance(repository, S3Repository):
         # Triton copies what it loads to its temporary folder.
         return [{"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}}]

@@ -19,6 +19,7 @@ from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty
 from sitefile.entries import Entries, read_entries
 from sitefile.problems import Finding
+from sitefile.spec_shape import UNIT
 
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", examples=["yolov9-spatial"])]
 Count = Annotated[int, Field(ge=0)]
@@ -43,8 +44,14 @@ class ModelContract(Spec):
     source: Annotated[NonEmpty, Field(examples=["measured on the bench, 2026-10"])]
     """Where the contract and the figures come from, and what is assumed."""
 
-    backend: Literal["onnxruntime", "tensorrt", "python", "pytorch", "openvino"]
-    """Triton backend. TensorRT plans fit the device that they were built on."""
+    backend: Literal["onnxruntime", "tensorrt", "python", "pytorch", "openvino", "ensemble"]
+    """Triton backend. TensorRT plans fit the device that they were built on. An ensemble is described by its own
+    configuration only, and Triton loads the models that it is made of with it."""
+
+    configuration: Literal["generated", "repository"] = "generated"
+    """Where `config.pbtxt` comes from: made from this contract, or the one that lies beside the model in its
+    repository, with batching, warm-up, instance groups and all else that is in it. Models in S3 have their own in any
+    case."""
 
     version: Annotated[int, Field(ge=1)] = 1
     """Version folder that is served."""
@@ -68,6 +75,8 @@ class ModelContract(Spec):
     def _runs_somewhere(self) -> ModelContract:
         if self.gpu is None and self.cpu is None:
             raise ValueError("expected `gpu` or `cpu`: a model without either cannot be placed")
+        if self.backend == "ensemble" and self.configuration == "generated":
+            raise ValueError("expected `configuration: repository`: only its own configuration says what it is made of")
         return self
 
 
@@ -181,6 +190,12 @@ class TritonSpec(Spec):
         Field(min_length=1, examples=[{"server": "nvcr.io/nvidia/tritonserver:26.07-py3@sha256:..."}]),
     ]
     """Platform -> Triton image. A Jetson takes an `-igpu` image up to 26.02, and the server image from 26.03 on."""
+
+    shared_memory_mib: (
+        Annotated[int, Field(ge=64, le=262_144, examples=[1024], json_schema_extra={UNIT: "MiB"})] | None
+    ) = None
+    """Size of `/dev/shm`, by which Python models exchange tensors with the server, in MiB. It is part of the server's
+    memory. By default containers have 64 MiB, which larger tensors exceed."""
 
     device_plugin: DevicePluginSpec | None = None
     """Device plugin to install; null where the cluster has one already."""

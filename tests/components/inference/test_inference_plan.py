@@ -47,6 +47,11 @@ def spec(**fields: Any) -> TritonSpec:
     )
 
 
+OWN: dict[str, Any] = {
+    **CAPTION,
+    "configuration": "repository",
+    "gpu": {**CAPTION["cpu"], "accelerator_memory_mib": 64, "tops_int8": 1},
+}
 CASES: dict[str, tuple[TritonSpec, Placement, Scraper | None]] = {
     "gpu-image": (spec(device_plugin={"version": "0.20.0", "image": image("plugin")}), SERVER, SCRAPER),
     "gpu-replicas-s3": (
@@ -245,3 +250,40 @@ def test_a_platform_without_image_is_refused_with_the_ones_there_are() -> None:
 def test_a_spec_that_cannot_be_served_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spec(**wrong)
+
+
+def pod_of(triton: TritonSpec) -> dict[str, Any]:
+    pod: dict[str, Any] = inference.plan(triton, SERVER, scraper=None).deployment["spec"]["template"]["spec"]
+    return pod
+
+
+def test_the_server_is_nobody_who_has_an_account_on_a_host() -> None:
+    security = pod_of(spec())["securityContext"]
+    assert min(security[name] for name in ("runAsUser", "runAsGroup", "fsGroup")) >= 10_000
+
+
+def test_shared_memory_is_a_part_of_the_servers_memory() -> None:
+    plain, more = spec(), spec(shared_memory_mib=2048)
+    before, after = (pod_of(one)["containers"][0]["resources"] for one in (plain, more))
+    for kind in ("requests", "limits"):
+        assert int(after[kind]["memory"][:-2]) - int(before[kind]["memory"][:-2]) == 2048
+    assert inference.server(more).memory_mib - inference.server(plain).memory_mib == 2048
+    (volume,) = [one for one in pod_of(more)["volumes"] if one["name"] == "shared-memory"]
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "2048Mi"}
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in pod_of(more)["containers"][0]["volumeMounts"]
+    assert "shared-memory" not in str(pod_of(plain))
+
+
+def test_a_model_with_a_configuration_of_its_own_keeps_it() -> None:
+    planned = inference.plan(spec(models=["yolov9-spatial", OWN]), SERVER, scraper=None)
+    assert list(planned.models["data"]) == ["yolov9-spatial.pbtxt"]
+    mounts = planned.deployment["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert [one for one in mounts if "caption" in one["mountPath"]] == [
+        {"name": "versions", "mountPath": "/models/caption", "subPath": "caption", "readOnly": True}
+    ]
+
+
+def test_an_ensemble_is_described_by_its_own_configuration_alone() -> None:
+    with pytest.raises(ValidationError, match="configuration: repository"):
+        spec(models=[{**OWN, "backend": "ensemble", "configuration": "generated"}])
+    assert spec(models=[{**OWN, "backend": "ensemble"}]).contracts[0].backend == "ensemble"
