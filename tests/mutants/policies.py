@@ -85,11 +85,11 @@ POLICIES: tuple[Mutant, ...] = (
         ("tests/policies/test_image_rewrites.py",),
     ),
     Mutant(
-        "only Triton's own user may be below 10000",
-        "policies/rules/workload.py",
-        "_user_of_image(image) == user.number()",
-        "_user_of_image(image)",
-        ("tests/policies/test_workload_advice.py",),
+        "the server of models is nobody who has an account on a host",
+        "components/inference/triton/plan.py",
+        "USER = 10_001",
+        "USER = 1_000",
+        ("tests/components/inference/test_inference_plan.py",),
     ),
     Mutant(
         "a registry is allowed by whole segments of its path",
