@@ -339,9 +339,12 @@ def resource_of(args: ResourceValidationArgs | PolicyResource) -> Resource:
     )
 
 
+_OUTPUTS_OF = ("edge:", "aws:ec2/managedPrefixList:")
+
+
 def _with_outputs(seen: Resource, found: PolicyResource) -> Resource:
-    """What the program's own components have registered in the end. Of other resources no rule reads outputs."""
-    return replace(seen, outputs=_object(found.props)) if seen.type.startswith("edge:") else seen
+    """What the program's own components have registered in the end, and ids of prefix lists. No rule reads others."""
+    return replace(seen, outputs=_object(found.props)) if seen.type.startswith(_OUTPUTS_OF) else seen
 
 
 def _object(proxy: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from policies.rules import aws_account, buckets, iam
+from policies.rules import aws_account, buckets, iam, prefix_lists
 from policies.rules.addresses import world
 from policies.rules.frameworks import cis_aws, nist
 from policies.rules.iam import service_of
@@ -38,7 +38,7 @@ _INGRESS: Mapping[_Service, str] = {
 """Where each kind keeps its rules for incoming traffic; nothing: it is one rule itself."""
 
 _PREFIX_LISTS: frozenset[_Service] = frozenset((("ec2", "ManagedPrefixList"), ("ec2", "ManagedPrefixListEntry")))
-"""Networks by name. A rule has the list's id, which no preview knows, so the list itself is judged."""
+"""Networks by name. A rule has the list's id only, so the list is judged; `aws/prefix-list-seen` asks for it."""
 
 _EGRESS: Mapping[_Service, str] = {
     ("ec2", "SecurityGroup"): "egress",
@@ -336,4 +336,4 @@ RULES = (
     *aws_account.RULES,
 )
 
-STACK_RULES = (*aws_account.STACK_RULES, *buckets.STACK_RULES)
+STACK_RULES = (*aws_account.STACK_RULES, *buckets.STACK_RULES, *prefix_lists.STACK_RULES)

@@ -111,30 +111,48 @@ def _stable_api(subject: Subject) -> Iterator[Violation]:
 
 
 def _no_open_ingress(subject: Subject) -> Iterator[Violation]:
-    if subject.kind.name == "NetworkSecurityGroup":
-        for rule in subject.get("securityRules").each():
-            yield from attempt(_security_rule(rule))
-    elif subject.kind.name == "FirewallRule":
+    if subject.kind.name == "FirewallRule":
         yield from _address_range(subject)
-    else:
-        yield from _security_rule(subject.root)
-
-
-def _security_rule(rule: Node) -> Iterator[Violation]:
-    # The ARM API keeps a rule's settings below `properties`, the SDK beside its name.
-    rule = rule.get("properties") if rule.get("properties").present else rule
-    if (rule.get("access").text() or "").lower() == "deny":
         return
-    if (rule.get("direction").text() or "").lower() == "outbound":
+    for rule in _security_rules(subject):
+        yield from attempt(_open(rule, "inbound", "source", "admits"))
+
+
+def _no_open_egress(subject: Subject) -> Iterator[Violation]:
+    rules = _security_rules(subject)
+    for rule in rules:
+        yield from attempt(_open(rule, "outbound", "destination", "leads to"))
+    if rules and subject.kind.name == "NetworkSecurityGroup" and not any(map(_keeps_inside, rules)):
+        yield Violation("securityRules", "deny nothing that leaves, and the last rule of Azure itself lets it all out")
+
+
+def _security_rules(subject: Subject) -> list[Node]:
+    """The rules of a security group, or the one rule that it is."""
+    group = subject.kind.name == "NetworkSecurityGroup"
+    rules = subject.get("securityRules").each() if group else (subject.root,)
+    # The ARM API keeps a rule's settings below `properties`, the SDK beside its name.
+    return [rule.get("properties") if rule.peek("properties") is not None else rule for rule in rules]
+
+
+def _open(rule: Node, way: str, end: str, does: str) -> Iterator[Violation]:
+    direction = (rule.get("direction").text() or way).lower()
+    if direction != way or (rule.get("access").text() or "").lower() == "deny":
         return
     networks: list[Node] = []
-    for source in (rule.get("sourceAddressPrefix"), *rule.get("sourceAddressPrefixes").each()):
-        text = (source.text() or "").strip()
+    for place in (rule.get(f"{end}AddressPrefix"), *rule.get(f"{end}AddressPrefixes").each()):
+        text = (place.text() or "").strip()
         if text.lower() in _ANYONE:
-            yield Violation(source.path, "admits the whole Internet")
+            yield Violation(place.path, f"{does} the whole Internet")
         elif text[:1].isdigit() or ":" in text:
-            networks.append(source)
-    yield from world(networks)
+            networks.append(place)
+    yield from world(networks, does)
+
+
+def _keeps_inside(rule: Node) -> bool:
+    """Whether a rule denies whatever leaves for the Internet."""
+    wanted = (("access", "deny"), ("direction", "outbound"), ("protocol", "*"), ("destinationPortRange", "*"))
+    said = {name: str(rule.peek(name)).lower() for name in (*dict(wanted), "destinationAddressPrefix")}
+    return said.pop("destinationAddressPrefix") in _ANYONE and said == dict(wanted)
 
 
 def _address_range(subject: Subject) -> Iterator[Violation]:
@@ -231,6 +249,10 @@ def _filters_traffic(kind: Kind) -> bool:
         "DefaultSecurityRule",
         "FirewallRule",
     )
+
+
+def _filters_what_leaves(kind: Kind) -> bool:
+    return _native(kind) and kind.name in ("NetworkSecurityGroup", "SecurityRule", "DefaultSecurityRule")
 
 
 def _may_be_public(kind: Kind) -> bool:
@@ -341,6 +363,21 @@ RULES = (
         applies=_filters_traffic,
         check=_no_open_ingress,
         about="NetworkSecurityGroup, SecurityRule, FirewallRule",
+        references=microsoft("NS-1"),
+    ),
+    Rule(
+        id="azure/no-open-egress",
+        level="advisory",
+        severity="medium",
+        title="No security group lets a machine reach the whole Internet.",
+        why="A program that was broken into fetches its tools and sends away what it has found, to wherever it likes. "
+        "Azure lets out whatever no rule denies.",
+        remedy="Name the networks or service tags that the machines need, and let the last outbound rule deny all "
+        "protocols and ports to `Internet`. A group whose rules are all SecurityRule resources is not asked for it.",
+        url=f"{_LEARN}/virtual-network/network-security-groups-overview",
+        applies=_filters_what_leaves,
+        check=_no_open_egress,
+        about="NetworkSecurityGroup, SecurityRule",
         references=microsoft("NS-1"),
     ),
     Rule(

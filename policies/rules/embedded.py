@@ -37,6 +37,10 @@ from policies.rules.tree import Node
 _UNKNOWN_YET = "is not known before deployment"
 
 
+_NAMES_TO_WATCH = ("image.toolkit.fluxcd.io",)
+"""API groups whose `image` is a repository that is watched, and runs nowhere."""
+
+
 class Manifest(NamedTuple):
     """An object inside another one, to be judged as if it stood alone."""
 
@@ -69,7 +73,7 @@ def find(kind: Kind, root: Node) -> Found:
     template = pod_template(kind, root)
     if template is not None:
         return Found(pods=(Pod(kind, template),))
-    if not may_hold_manifests(kind) or not isinstance(root.value, dict):
+    if not may_hold_manifests(kind) or not isinstance(root.value, dict) or kind.group in _NAMES_TO_WATCH:
         return NOTHING
     walk = _Walk(kind)
     if kind.is_a("core", "ConfigMap", "Secret"):

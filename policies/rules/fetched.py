@@ -32,7 +32,9 @@ def _fetched(place: Node) -> Iterator[Violation]:
 
 
 def _is_source(kind: Kind) -> bool:
-    return kind.is_a("source.toolkit.fluxcd.io", "GitRepository", "OCIRepository", "Bucket")
+    return kind.is_a("source.toolkit.fluxcd.io", "GitRepository", "OCIRepository", "Bucket") or kind.is_a(
+        "image.toolkit.fluxcd.io", "ImageRepository"
+    )
 
 
 RULES = (
@@ -47,7 +49,7 @@ RULES = (
         url="https://fluxcd.io/flux/components/source/gitrepositories/#url",
         applies=_is_source,
         check=_source_encrypted,
-        about="GitRepository, OCIRepository, Bucket",
+        about="GitRepository, OCIRepository, Bucket, ImageRepository",
         references=top_ten("K02"),
     ),
 )

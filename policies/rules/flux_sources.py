@@ -20,13 +20,15 @@ from sitefile import signer_expression
 SOURCES = "source.toolkit.fluxcd.io"
 OPERATOR = "fluxcd.controlplane.io"
 APPLIED = "kustomize.toolkit.fluxcd.io"
+AUTOMATED = "image.toolkit.fluxcd.io"
 _FLUX = "flux-system"
 _VERIFY = ("spec", "verify")
 _VERIFIABLE = ("GitRepository", "OCIRepository")
 _REMEDY = (
     "In a site file, add `verify:` below `gitops.source`, with `keys:` (for OCI: or `identities:`). "
     "A site whose commits nobody signs needs a waiver of this rule. "
-    "In your own code, set `spec.verify` with a `secretRef` to public keys or an OIDC identity."
+    "In your own code, set `spec.verify` with a `secretRef` to public keys or an OIDC identity; let an "
+    "ImageUpdateAutomation push to a branch of its own, which a person merges."
 )
 
 
@@ -34,6 +36,8 @@ def _verified(subject: Subject) -> Iterator[Violation]:
     kind = subject.kind
     if kind.is_a(OPERATOR, "FluxInstance"):
         yield from _instance(subject)
+    elif kind.is_a(AUTOMATED, "ImageUpdateAutomation"):
+        yield from _automation(subject)
     elif kind.is_a(APPLIED, "Kustomization"):
         yield from _patches(subject.get("spec", "patches"))
     elif kind.name == "Bucket":
@@ -214,6 +218,24 @@ def _patches(patches: Node) -> Iterator[Violation]:
             yield Violation(text.path, "takes the verification of a source away")
 
 
+def _automation(subject: Subject) -> Iterator[Violation]:
+    """What a cluster commits by itself nobody has looked at, and a key that lies in the cluster is none of a person."""
+    git = subject.get("spec", "git")
+    if subject.kind.patch and not git.present:
+        return
+    applied, branch, refspec = (
+        git.get("checkout", "ref", "branch"),
+        git.get("push", "branch"),
+        git.get("push", "refspec"),
+    )
+    if not applied.text():
+        yield Violation(applied.path, "is not set, so nothing says whether commits go to another branch")
+    elif branch.text() in (None, "", applied.text()):
+        yield Violation(branch.path, "is no other branch than the one that sites apply: nobody has signed the commits")
+    if refspec.text():
+        yield Violation(refspec.path, "may push to the branch that sites apply, and nobody has signed the commits")
+
+
 def _locked_down(subject: Subject) -> Iterator[Violation]:
     flag = subject.get("spec", "cluster", "multitenant")
     if flag.flag() is not True and (flag.present or not subject.kind.patch):
@@ -242,6 +264,7 @@ def _is_source(kind: Kind) -> bool:
         kind.is_a(SOURCES, *_VERIFIABLE, "Bucket")
         or kind.is_a(OPERATOR, "FluxInstance")
         or kind.is_a(APPLIED, "Kustomization")
+        or kind.is_a(AUTOMATED, "ImageUpdateAutomation")
     )
 
 
@@ -264,7 +287,7 @@ RULES = (
         url="https://fluxcd.io/flux/components/source/gitrepositories/#verification",
         applies=_is_source,
         check=_verified,
-        about="GitRepository, OCIRepository, Bucket, FluxInstance, Kustomization",
+        about="GitRepository, OCIRepository, Bucket, FluxInstance, Kustomization, ImageUpdateAutomation",
         references=top_ten("K02"),
     ),
     Rule(

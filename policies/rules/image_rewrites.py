@@ -1,5 +1,5 @@
-"""What makes a cluster pull another image than the one that is named: images of a kustomization, registries of Flux and
-K3s, annotations for proxies beside a workload.
+"""What makes a cluster pull another image than the one that is named: images of a kustomization, of Argo CD and of
+Flux' image automation, registries of Flux and K3s, annotations for proxies beside a workload.
 
 Patches are judged as the objects that they change (``embedded``), mirrors on hosts by ``image_mirrors``.
 """
@@ -23,6 +23,8 @@ _APPLIED = "kustomize.toolkit.fluxcd.io"
 _BUILT = "kustomize.config.k8s.io"
 _RELEASES = "helm.toolkit.fluxcd.io"
 _OPERATOR = "fluxcd.controlplane.io"
+_ARGO = "argoproj.io"
+_SCANNED = "image.toolkit.fluxcd.io"
 
 _ANNOTATIONS: Mapping[str, bool] = {
     "sidecar.istio.io/proxyImage": True,
@@ -39,6 +41,16 @@ def _image_rewrite(subject: Subject) -> Iterator[Violation]:
         yield from _entries(subject.get("spec", "images"), allowed)
     elif kind.is_a(_BUILT, "Kustomization", "Component"):
         yield from _entries(subject.get("images"), allowed)
+    elif kind.is_a(_ARGO, "Application", "ApplicationSet"):
+        for source in _argo_sources(subject.root):
+            for image in source.get("kustomize", "images").each():
+                yield from attempt(_of_argo(image, allowed))
+    elif kind.is_a(_SCANNED, "ImageRepository"):
+        yield from _named(subject.get("spec", "image"), allowed)
+    elif kind.is_a(_SCANNED, "ImagePolicy"):
+        digest = subject.get("spec", "digestReflectionPolicy")
+        if digest.text() not in ("Always", "IfNotPresent") and (digest.present or not kind.patch):
+            yield Violation(digest.path, "is neither Always nor IfNotPresent: Flux writes a tag without its digest")
     elif kind.is_a(_OPERATOR, "FluxInstance"):
         yield from _place(subject.get("spec", "distribution", "registry"), allowed)
         yield from _place(subject.get("spec", "distribution", "artifact"), allowed)
@@ -68,6 +80,23 @@ def _entry(entry: Node, allowed: Iterable[str]) -> Iterator[Violation]:
     for name in ("newTag", "tagSuffix"):
         if entry.get(name).present:
             yield Violation(entry.get(name).path, "takes the digest of the image away, and sets none")
+
+
+def _argo_sources(root: Node) -> Iterator[Node]:
+    """Each source of an Application, and of the template in an ApplicationSet; not of templates in its generators."""
+    for holder in (root.get("spec"), root.get("operation", "sync"), root.get("spec", "template", "spec")):
+        yield holder.get("source")
+        yield from holder.get("sources").each()
+
+
+def _of_argo(image: Node, allowed: Iterable[str]) -> Iterator[Violation]:
+    """An image as `kustomize edit set image` takes it: `[old=]new[:tag][@digest]`."""
+    before, equals, after = (image.text() or "").partition("=")
+    new = parse_image(after if equals else before)
+    if not is_allowed(new.repository, allowed):
+        yield Violation(image.path, ELSEWHERE)
+    if not new.pinned and (new.tag or new.digest or not equals):
+        yield Violation(image.path, "takes the digest of the image away, and sets none")
 
 
 def _named(name: Node, allowed: Iterable[str]) -> Iterator[Violation]:
@@ -127,13 +156,15 @@ RULES = (
         severity="high",
         title="What rewrites an image names an allowed registry, and takes no digest away.",
         why="The image in a manifest is judged where it is written. What is put in its place later would pass unseen.",
-        remedy="Write `digest` beside `newTag`, and a `newName` in an allowed registry; or add the registry to "
+        remedy="Write `digest` beside `newTag` (Argo CD: `new:tag@sha256:...`), and a `newName` in an allowed "
+        "registry; in an ImagePolicy, `digestReflectionPolicy: Always` with an `interval`. Or add the registry to "
         "`more_registries` in the pack's configuration. In a site file, `gitops.distribution.registry` says where the "
         "images of Flux are.",
         url="https://fluxcd.io/flux/components/kustomize/kustomizations/#images",
         applies=_rewrites,
         check=_image_rewrite,
-        about="Kustomization, HelmRelease, FluxInstance, annotations of pods and namespaces, edge:index:K3s",
+        about="Kustomization, HelmRelease, FluxInstance, ImageRepository, ImagePolicy, Application and ApplicationSet "
+        "of Argo CD, annotations of pods and namespaces, edge:index:K3s",
         references=(*cis_kubernetes("5.5.1"), *top_ten("K02")),
     ),
 )

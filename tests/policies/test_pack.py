@@ -324,6 +324,22 @@ def test_what_a_host_has_shown_is_compared_with_what_it_is_said_to_be() -> None:
     )
 
 
+def test_the_id_of_a_prefix_list_is_known_by_its_output() -> None:
+    offices, group = base("prefix-list"), base("security-group")
+    rules = [{"prefixListIds": ["pl-0123456789abcdef0"]}]
+    group = dataclasses.replace(group, props={**group.props, "ingress": rules})
+    provider = Resource("pulumi:providers:aws", "aws", "urn:aws", {"defaultTags": {"tags": {"edge-site": "x"}}})
+
+    def judged(list_id: Any) -> list[str]:
+        made = dataclasses.replace(offices, props={**offices.props, "id": list_id})
+        found = stack_violations([provider, offices, group], [provider, made, group])
+        return [message for _, message in found if message.startswith("aws/prefix-list-seen")]
+
+    assert judged("pl-0123456789abcdef0") == []
+    (message,) = judged("pl-0fedcba9876543210")
+    assert "ingress[0].prefixListIds[0] cannot be judged: it is no prefix list of this stack" in message
+
+
 def test_only_what_is_still_in_the_stack_counts() -> None:
     assert stack_violations([NAMESPACE, DENY, ACCOUNT], [NAMESPACE, DENY, ACCOUNT]) == []
     assert [urn for urn, _ in stack_violations([NAMESPACE, DENY, ACCOUNT], [NAMESPACE, ACCOUNT])] == [NAMESPACE.urn]
