@@ -142,6 +142,7 @@ RULES = (
         applies=_is_foreign,
         check=_judged_provider,
         about="aws-native, awsx",
+        references=nist("CM-6(1)"),
     ),
 )
 

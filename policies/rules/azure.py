@@ -431,5 +431,6 @@ RULES = (
         applies=_is_foreign,
         check=_judged_provider,
         about="azure (classic), azapi",
+        references=microsoft("PV-2"),
     ),
 )
