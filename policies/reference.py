@@ -84,8 +84,9 @@ rules here:
 |---|---|
 {standards}
 
-`--sarif FILE` writes SARIF 2.1.0, for sites too. A waived finding is in it as suppressed, with the waiver's words. The
-document of `--json` has the same findings.
+`--sarif FILE` writes SARIF 2.1.0, for sites too. A waived finding is in it as suppressed, with the waiver's words.
+GitHub refuses a log of more than 25,000 findings: then the gravest are kept, and the log says how many are left out.
+The document of `--json` has all findings.
 """
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"mandatory": "error", "advisory": "warning", "waived": "error"}
 """A waived finding keeps its level, and has a suppression with the waiver's words."""
+_MOST_RESULTS, _MOST_TAGS = 25_000, 20
+"""GitHub refuses a log with more (docs.github.com, "SARIF support for code scanning")."""
 _SCORES = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0"}
 """Severities as the numbers by which code hosts sort."""
 
@@ -67,9 +69,15 @@ class Result:
 
 def document(results: Sequence[Result], rules: Iterable[Entry], problems: Sequence[str] = ()) -> dict[str, Any]:
     """A SARIF log with one run. ``problems`` are what could not be read, and so was not judged."""
+    found = len(results)
+    if found > _MOST_RESULTS:
+        results = sorted(results, key=_grave)[:_MOST_RESULTS]
     listed = [_rule(rule) for rule in rules]
     index = {rule["id"]: number for number, rule in enumerate(listed)}
     notified = [{"level": "error", "message": {"text": problem}} for problem in problems]
+    if found > len(results):
+        left = f"{found - len(results)} of {found} findings are left out, the lightest ones: check fewer sites at once"
+        notified.append({"level": "warning", "message": {"text": left}})
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -83,6 +91,11 @@ def document(results: Sequence[Result], rules: Iterable[Entry], problems: Sequen
             }
         ],
     }
+
+
+def _grave(result: Result) -> int:
+    """What stops a run first; what a waiver allows last."""
+    return ("mandatory", "advisory", "waived").index(result.level)
 
 
 def of_manifests(report: ManifestReport) -> dict[str, Any]:
@@ -149,10 +162,14 @@ def _rule(rule: Entry) -> dict[str, Any]:
         "helpUri": rule.url,
         "defaultConfiguration": {"level": _LEVELS[rule.level]},
         "properties": {
-            "tags": ["security", rule.group, *(f"{one.framework} {one.section}" for one in rule.references)],
+            "tags": ["security", rule.group, *_framework_tags(rule)],
             "security-severity": _SCORES[rule.severity],
         },
     }
+
+
+def _framework_tags(rule: Entry) -> list[str]:
+    return [f"{one.framework} {one.section}" for one in rule.references][: _MOST_TAGS - 2]
 
 
 def _message(name: str, path: str, message: str, remedy: str) -> str:

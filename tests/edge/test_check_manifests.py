@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
 from edge.cli import app
+from edge.run import sarif
 from edge.run.kustomize import manifests
 from engine.obtain.pin import EngineError
 from lab.gitops.build import kustomize
+from lab.sarif import schema
 from policies.rules import CATALOGUE
 from policies.rules.selection import STANDARDS
 from tests.edge.sites import broken_site, refused_site
@@ -248,8 +253,10 @@ def test_rules_need_manifests_and_manifests_exclude_sites(edge: Any, monkeypatch
 
 
 def results_of(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The one run of a log that is valid by the schema of OASIS, and its results."""
     log = json.loads(file.read_text())
-    assert log["version"] == "2.1.0"
+    check = jsonschema.FormatChecker()
+    jsonschema.Draft4Validator(schema(), format_checker=check).validate(log)
     (run,) = log["runs"]
     return run, run["results"]
 
@@ -301,6 +308,47 @@ def test_sarif_of_sites_has_errors_in_files_by_line_and_findings_of_policies(tmp
     assert "refused-a-telemetry" in refused["locations"][0]["logicalLocations"][0]["fullyQualifiedName"]
     tier = next(result for result in results if result["ruleId"].startswith("site-file/"))
     assert tier["locations"][0]["physicalLocation"]["region"]["startLine"] > 1
+
+
+def findings(levels: dict[str, int]) -> list[sarif.Result]:
+    return [
+        sarif.Result("workload/no-privileged", level, f"finding {n}", "stacks/sites/a.yaml", 1, 1)
+        for level, count in levels.items()
+        for n in range(count)
+    ]
+
+
+def test_a_log_that_a_code_host_would_refuse_keeps_its_gravest_results_and_says_what_is_left_out() -> None:
+    (run,) = sarif.document(findings({"waived": 20_000, "advisory": 10_000, "mandatory": 3}), CATALOGUE)["runs"]
+    assert len(run["results"]) == 25_000
+    kept = Counter((one["level"], "suppressions" in one) for one in run["results"])
+    assert kept == {("error", False): 3 + 14_997, ("warning", False): 10_000}
+    assert [one["level"] for one in run["results"][:4]] == ["error", "error", "error", "warning"]
+    (said,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert said["message"]["text"].startswith("5003 of 30003 findings are left out")
+    assert run["invocations"][0]["executionSuccessful"] is True
+
+
+def test_a_log_within_the_limits_keeps_its_order() -> None:
+    (run,) = sarif.document(findings({"advisory": 1, "mandatory": 1}), CATALOGUE)["runs"]
+    assert [one["level"] for one in run["results"]] == ["warning", "error"]
+    assert run["invocations"][0]["toolExecutionNotifications"] == []
+
+
+def test_rules_are_within_the_limits_of_a_code_host() -> None:
+    (run,) = sarif.document([], CATALOGUE)["runs"]
+    for rule in run["tool"]["driver"]["rules"]:
+        assert len(rule["properties"]["tags"]) <= 20, rule["id"]
+        assert len(rule["shortDescription"]["text"]) <= 1024, rule["id"]
+        assert len(rule["fullDescription"]["text"]) <= 1024, rule["id"]
+        assert len(rule["id"]) <= 255
+
+
+def test_a_rule_with_many_references_keeps_twenty_tags() -> None:
+    rule = next(rule for rule in CATALOGUE if rule.references)
+    many = dataclasses.replace(rule, references=rule.references[:1] * 30)
+    (run,) = sarif.document([], [many])["runs"]
+    assert len(run["tool"]["driver"]["rules"][0]["properties"]["tags"]) == 20
 
 
 def test_a_sarif_file_that_cannot_be_written_is_bad_input(edge: Any, tmp_path: Path) -> None:
