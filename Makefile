@@ -112,6 +112,10 @@ format: setup ## Rewrite the code as `make check` wants it
 bench: setup ## A preview of prod against an empty program, and `edge check` over all sites
 	@$(BIN)/python -m bench
 
+.PHONY: bench-policies
+bench-policies: setup ## What the policy pack costs: 100 resources, in a real preview and in process
+	@$(BIN)/python -m bench.policies
+
 .PHONY: bench-fleet
 bench-fleet: setup ## `edge check` over 50 and 500 generated sites
 	@$(BIN)/python -m bench.fleet
