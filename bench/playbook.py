@@ -126,5 +126,8 @@ def _task(one: Expected) -> dict[str, Any]:
             }
         case "active":
             return {"name": name, "ansible.builtin.systemd_service": {"name": one.name, "state": "started"}}
+        case "one active":
+            argv = ["systemctl", "is-active", "--quiet", *one.name.split()]
+            return {"name": name, "ansible.builtin.command": {"argv": argv}, "changed_when": False}
         case "enabled":
             return {"name": name, "ansible.builtin.systemd_service": {"name": one.name, "enabled": True}}

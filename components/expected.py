@@ -12,7 +12,7 @@ from typing import Literal
 
 from components.shell import render, written
 
-Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled"]
+Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled", "one active"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Expected:
 
     kind: Kind
     name: str
-    """Path, kernel setting or systemd unit."""
+    """Path, kernel setting or systemd unit; of `one active` several units, with blanks between."""
     value: str
     """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state."""
     called: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -47,6 +47,11 @@ def download(path: str, mode: str, sha256: str, releases: Mapping[str, str] | No
 def unit(name: str) -> tuple[Expected, ...]:
     """A systemd unit of ours: active now, and enabled for the next boot."""
     return Expected("active", name, "active"), Expected("enabled", name, "enabled")
+
+
+def one_active(*names: str) -> Expected:
+    """One of several units is active: those of programs that exclude each other."""
+    return Expected("active" if len(names) == 1 else "one active", " ".join(names), "active")
 
 
 def probe() -> str:

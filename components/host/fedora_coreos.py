@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.host.operating_system import HostFile, OperatingSystem, TrustStore
+from components.host.operating_system import (
+    UPDATE_CA_TRUST,
+    HostFile,
+    OperatingSystem,
+    TimeService,
+    chrony_conf,
+)
 from components.host.spec import UpdateWindow
 
 
 def _chrony(servers: Sequence[str]) -> HostFile:
-    lines = "".join(f"server {server} iburst\n" for server in servers)
-    return HostFile("/etc/chrony.conf", f"{lines}driftfile /var/lib/chrony/drift\nmakestep 1.0 3\nrtcsync\n")
+    return HostFile("/etc/chrony.conf", chrony_conf(servers))
 
 
 def _zincati(updates: UpdateWindow) -> HostFile:
@@ -27,12 +32,9 @@ SYSTEM = OperatingSystem(
     name="fedora-coreos",
     title="Fedora CoreOS",
     ids=("fedora", "fcos"),
-    time_unit="chronyd",
-    time_config=_chrony,
+    time=(TimeService("chronyd", _chrony),),
     first_boot="ignition",
-    trust_store=TrustStore(
-        "/etc/pki/ca-trust/source/anchors", ".pem", ("update-ca-trust", "extract"), "the package ca-certificates"
-    ),
+    trust_store=UPDATE_CA_TRUST,
     update_unit="zincati",
     update_config=_zincati,
     # Clevis runs in the initramfs. Source: Fedora CoreOS' documentation on storage.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import HostFile, OperatingSystem, TrustStore, timesyncd
+from components.host.operating_system import TIMESYNCD, HostFile, OperatingSystem, TrustStore
 from components.host.spec import UpdateWindow
 
 
@@ -20,8 +20,7 @@ SYSTEM = OperatingSystem(
     name="flatcar",
     title="Flatcar",
     ids=("flatcar",),
-    time_unit="systemd-timesyncd",
-    time_config=timesyncd,
+    time=(TIMESYNCD,),
     first_boot="ignition",
     # Source: Flatcar's documentation, "Custom certificate authorities".
     trust_store=TrustStore("/etc/ssl/certs", ".pem", ("update-ca-certificates",), "a current image of Flatcar"),

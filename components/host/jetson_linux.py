@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import UPDATE_CA_CERTIFICATES, OperatingSystem, timesyncd
+from components.host.operating_system import TIMESYNCD_OR_CHRONY, UPDATE_CA_CERTIFICATES, OperatingSystem
 
 SYSTEM = OperatingSystem(
     name="jetson-linux",
     title="Jetson Linux",
     ids=("ubuntu",),
-    time_unit="systemd-timesyncd",
-    time_config=timesyncd,
+    time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
     trust_store=UPDATE_CA_CERTIFICATES,
     only_on="nvidia-igpu",

@@ -16,6 +16,9 @@ class HostFile:
 
     path: str
     text: str
+    replaces: bool = False
+    """Whether the distribution has a file of its own there. It is kept beside
+    ours as `PATH.before-edge`, and put back when the host leaves."""
 
     @property
     def body(self) -> str:
@@ -40,6 +43,17 @@ class TrustStore:
         return f"{self.folder}/edge-ca-{name}{self.suffix}"
 
 
+@dataclass(frozen=True)
+class TimeService:
+    """What keeps the clock right."""
+
+    unit: str
+    """systemd unit, without `.service`."""
+
+    config: Callable[[Sequence[str]], HostFile]
+    """Its configuration for a site's own time servers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatingSystem:
     """How one operating system does things."""
@@ -51,13 +65,13 @@ class OperatingSystem:
     """As its publisher writes it."""
 
     ids: tuple[str, ...]
-    """Values of `ID` in /etc/os-release."""
+    """Values of `ID` in /etc/os-release: the system's own, and those of its kin, alike in all that is here."""
 
-    time_unit: str
-    """systemd unit of the time service, without `.service`."""
+    releases: tuple[str, ...] = ()
+    """Values of `VERSION_ID` there, or their beginning before a dot: `9` stands for 9.6 too. Empty: any."""
 
-    time_config: Callable[[Sequence[str]], HostFile]
-    """The time service's configuration for a site's own time servers."""
+    time: tuple[TimeService, ...]
+    """Time services that it may have, of which a host has one."""
 
     first_boot: Literal["ignition", "cloud-init"]
     """What reads the configuration of a cloud instance at its first boot."""
@@ -93,7 +107,32 @@ UPDATE_CA_CERTIFICATES = TrustStore(
 )
 """Debian's, and that of all its kin."""
 
+UPDATE_CA_TRUST = TrustStore(
+    folder="/etc/pki/ca-trust/source/anchors",
+    suffix=".pem",
+    command=("update-ca-trust", "extract"),
+    package="the package ca-certificates",
+)
+"""Fedora's, and that of RHEL and its kin."""
 
-def timesyncd(servers: Sequence[str]) -> HostFile:
-    """Time servers of systemd-timesyncd."""
+
+def _timesyncd(servers: Sequence[str]) -> HostFile:
     return HostFile("/etc/systemd/timesyncd.conf.d/50-edge.conf", f"[Time]\nNTP={' '.join(servers)}\n")
+
+
+def _sources(servers: Sequence[str]) -> HostFile:
+    # Read beside chrony.conf, whose own servers stay as a fallback.
+    lines = "".join(f"server {server} iburst prefer\n" for server in servers)
+    return HostFile("/etc/chrony/sources.d/50-edge.sources", lines)
+
+
+TIMESYNCD = TimeService("systemd-timesyncd", _timesyncd)
+
+TIMESYNCD_OR_CHRONY = (TIMESYNCD, TimeService("chrony", _sources))
+"""Those of Debian and its kin: the packages exclude each other."""
+
+
+def chrony_conf(servers: Sequence[str]) -> str:
+    """A whole chrony.conf with these servers and no others, as Fedora and RHEL have it."""
+    lines = "".join(f"server {server} iburst\n" for server in servers)
+    return f"{lines}driftfile /var/lib/chrony/drift\nmakestep 1.0 3\nrtcsync\n"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from components.expected import Expected, file
+from components.expected import Expected, file, one_active
 from components.host.machine import Machine
 from components.shell import here_document, render
 
@@ -118,23 +118,25 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
         "/etc/sysctl.d/91-edge.conf": sysctl_file(SITE_SYSCTLS),
         "/etc/modules-load.d/edge.conf": "br_netfilter\noverlay\n",
     }
-    time_file = system.time_config(os.ntp_servers) if os.ntp_servers else None
+    time_units = [service.unit for service in system.time]
+    time_files = [service.config(os.ntp_servers) for service in system.time] if os.ntp_servers else []
     update_file = system.update_config(os.updates) if system.update_config else None
-    configured = [(system.time_unit, time_file), (system.update_unit, update_file)]
-    own = {file.path: file.text for _, file in configured if file}
-    services = [system.time_unit, *([system.update_unit] if system.update_unit else [])]
+    own = [*time_files, *([update_file] if update_file else [])]
+    configured = [*(time_units if time_files else []), *([system.update_unit] if update_file else [])]
     expected: dict[str, Any] = {
         "node": machine.node,
         "kubernetes_node": machine.kubernetes_node,
         "arch": hardware.arch,
-        "cores": hardware.cores,
-        "memory_mib": int(hardware.memory_mib * _MEMORY_TOLERANCE),
+        "cores": hardware.shows.cores or hardware.cores,
+        "memory_mib": hardware.shows.memory_mib or int(hardware.memory_mib * _MEMORY_TOLERANCE),
         "disk_gib": int(hardware.disk_gib * _DISK_TOLERANCE),
         "profile": machine.spec.hardware,
         "tpm": hardware.tpm,
         "luks": os.disk == "luks-tpm2",
         "secure_boot": os.secure_boot,
         "os_ids": system.ids,
+        "os_releases": system.releases,
+        "time_units": time_units,
         "distribution": system.name,
         "checks": checks,
     }
@@ -157,8 +159,8 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             site=machine.site,
             owner=OWNER,
             files={path: here_document(text) for path, text in files.items()},
-            time_file=time_file,
-            time_unit=system.time_unit,
+            time_files=time_files,
+            time_units=time_units,
             update_file=update_file,
             update_unit=system.update_unit,
             earliest_s=int(_EARLIEST.timestamp()),
@@ -169,16 +171,22 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             node=machine.node,
             kubernetes_node=machine.kubernetes_node,
             owner=OWNER,
-            paths=[*files, *own],
-            units=[unit for unit, file in configured if file],
+            paths=[*files, *(one.path for one in own if not one.replaces)],
+            replaced=[one.path for one in own if one.replaces],
+            units=configured,
         ),
         identity=identity_of(machine.spec.host_key),
         expected=(
             *file(OWNER, "0644", None),
-            *(one for path, text in (files | own).items() for one in file(path, "0644", text)),
+            *(
+                one
+                for path, text in (files | {one.path: one.text for one in own}).items()
+                for one in file(path, "0644", text)
+            ),
             *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),
             Expected("sysctl", "kernel.hostname", machine.node),
             # Whether these are enabled is the distribution's business: some are started from below /usr.
-            *(Expected("active", f"{service}.service", "active") for service in services),
+            one_active(*(f"{unit}.service" for unit in time_units)),
+            *([Expected("active", f"{system.update_unit}.service", "active")] if system.update_unit else []),
         ),
     )

@@ -25,7 +25,7 @@ from components.types import (
 from sitefile.problems import Finding, any_of
 
 AcceleratorKind = Literal["nvidia-gpu", "nvidia-igpu", "qualcomm-ai", "intel-gaudi", "google-coral"]
-Distribution = Literal["flatcar", "fedora-coreos", "jetson-linux", "debian"]
+Distribution = Literal["flatcar", "fedora-coreos", "jetson-linux", "debian", "ubuntu", "rhel", "sle"]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -64,6 +64,16 @@ class Envelope(Spec):
     """What CPU, memory, disk and network draw under load, without accelerators, in W."""
 
 
+class Shown(Spec):
+    """What a good machine shows of its hardware, where that is less than firmware and kernel usually leave."""
+
+    cores: Annotated[int, Field(gt=0)] | None = None
+    """Fewest CPU cores that are on, such as in a power mode that turns the others off."""
+
+    memory_mib: Annotated[int, Field(gt=0)] | None = None
+    """Least RAM that the kernel has, in MiB."""
+
+
 class HardwareProfile(Spec):
     """A kind of host, from ``stacks/profiles/hardware/<name>.yaml``. Each figure has its source."""
 
@@ -97,6 +107,9 @@ class HardwareProfile(Spec):
     virtual: bool = False
     """Whether it is a virtual machine: whoever runs it decides on the encryption of its disk."""
 
+    shows: Shown = Shown()
+    """What a good machine shows at least, where that is less than usual."""
+
     envelope: Envelope
     """Thermal and power limits."""
 
@@ -104,7 +117,8 @@ class HardwareProfile(Spec):
     """Source of each figure, by field name (``envelope`` stands for all of its fields)."""
 
     def conflicts(self) -> Iterator[Finding]:
-        figures = ("cores", "memory_mib", "disk_gib", "tpm", "secure_boot", "envelope")
+        figures = ["cores", "memory_mib", "disk_gib", "tpm", "secure_boot", "envelope"]
+        figures += ["shows"] if self.shows != Shown() else []
         if missing := [figure for figure in figures if figure not in self.sources]:
             yield Finding(
                 ("sources",),
@@ -141,10 +155,12 @@ class UpdateWindow(Spec):
 
 
 class OsSpec(Spec):
-    """The operating system that the hosts run: immutable, updated by image, checked rather than installed."""
+    """The operating system that the hosts run: checked rather than installed."""
 
     distribution: Distribution = "flatcar"
-    """Which system; decides writable paths, the time service, and how updates are held to the window."""
+    """Which system; decides writable paths, the time service, and how updates are held to the window. `debian` is also
+    Raspberry Pi OS; `ubuntu` is 22.04 or 24.04; `rhel` is also AlmaLinux, CentOS Stream, Oracle Linux and Rocky Linux,
+    9 or 10; `sle` is SUSE Linux Enterprise Server or openSUSE Leap, 15 or 16."""
 
     updates: UpdateWindow = UpdateWindow()
     """Reboot window of automatic updates."""

@@ -32,7 +32,7 @@ _SYSCTLS: Mapping[str, str] = {
 }
 """What the kubelet needs with `protect-kernel-defaults`. Source: K3s' hardening guide."""
 
-_WITHOUT_UPDATES = ("debian", "jetson-linux")
+_WITHOUT_UPDATES = ("debian", "jetson-linux", "ubuntu", "rhel", "sle")
 """Systems without a service that reboots into updates by itself: the program sets no window there. Nothing is asked of
 them that it could not set; `host/os-updates` names them as advice."""
 
@@ -222,8 +222,9 @@ RULES = (
         level="advisory",
         severity="medium",
         title="The program sets the updates of the operating system.",
-        why="On Debian and Jetson Linux it does not: a host there has the updates that its image was set up with.",
-        remedy="Set up unattended-upgrades with a reboot time on the image, or use `distribution: flatcar` or "
+        why="On Debian, Ubuntu, Jetson Linux, RHEL and SUSE it does not: a host there has the updates that its "
+        "image was set up with.",
+        remedy="Set up unattended-upgrades, dnf-automatic or the like on the image, or use `distribution: flatcar` or "
         "`fedora-coreos`.",
         references=nist("SI-2"),
     ),

@@ -26,8 +26,12 @@ _SYSTEMCTL = f"""
 is() {{ [ -e "$SANDBOX/$1-${{2%.service}}" ] && echo "$1" || echo "$3"; }}
 unit=${{!#}}
 case $* in
+  is-active*)
+    for unit in "$@"; do [ ! -e "$SANDBOX/active-${{unit%.service}}" ] || exit 0; done
+    exit 3 ;;
   is-enabled*) [ "$(is enabled "$unit" no)" = enabled ] ;;
   enable*) touch "$SANDBOX/enabled-$unit" ;;
+  show*LoadState*) echo loaded ;;
   show*.service*)
     for unit in "$@"; do
       case $unit in *.service) printf 'ActiveState=%s\\nUnitFileState=%s\\n\\n' \\

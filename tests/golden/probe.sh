@@ -11,7 +11,7 @@ given=()
 exec </dev/null
 
 # Reads lines of kind, tab, name from standard input. Prints kind, tab, name, tab, value for each. Changes nothing.
-contents=() modes=() links=() sysctls=() units=()
+contents=() modes=() links=() sysctls=() units=() either=()
 while IFS=$'\t' read -r kind name; do
   case $kind in
     content) contents+=("$name") ;;
@@ -19,6 +19,7 @@ while IFS=$'\t' read -r kind name; do
     link) links+=("$name") ;;
     sysctl) sysctls+=("$name") ;;
     active) units+=("$name") ;;
+    'one active') either+=("$name") ;;
   esac
 done < <(printf '%s\n' "${given[@]}")
 
@@ -48,5 +49,13 @@ if [ "${#units[@]}" -gt 0 ]; then
       UnitFileState) printf 'enabled\t%s\t%s\n' "${units[number]}" "$value" ;;
       *) number=$((number + 1)) ;; # an empty line between two units
     esac
+  done
+fi
+if [ "${#either[@]}" -gt 0 ]; then
+  for name in "${either[@]}"; do
+    read -ra names <<<"$name"
+    # True for one that is.
+    systemctl is-active --quiet -- "${names[@]}" && state=active || state=inactive
+    printf 'one active\t%s\t%s\n' "$name" "$state"
   done
 fi

@@ -100,7 +100,7 @@ def test_what_was_changed_by_hand_is_named_in_one_session_for_each_host_and_left
         "sysctl kernel.hostname": "elsewhere",
         "mode /etc/sysctl.d/91-edge.conf": "0600",
         "content /etc/sysctl.d/90-kubelet.conf": None,
-        "active systemd-timesyncd.service": "inactive",
+        "one active systemd-timesyncd.service chrony.service": "inactive",
     }
 
 

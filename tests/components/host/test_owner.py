@@ -19,7 +19,7 @@ MINE, OTHER = "0123456789abcdef", "fedcba9876543210"
 
 @pytest.fixture
 def box(tmp_path: Path) -> Sandbox:
-    commands = {"systemctl": "", "sysctl": "", "modprobe": "", "hostnamectl": ""}
+    commands = {"systemctl": "echo loaded", "sysctl": "", "modprobe": "", "hostnamectl": ""}
     return Sandbox(tmp_path / "box", commands)
 
 

@@ -57,6 +57,7 @@ def box(tmp_path: Path) -> Sandbox:
         {
             "uname": 'case $1 in -m) echo x86_64 ;; *) PATH=${PATH#*/usr/local/sbin:} exec uname "$@" ;; esac',
             "modprobe": "exit 1",
+            "systemctl": "echo loaded",
             "ip": _IP,
             "stat": 'case "$*" in --file-system*) cat "$SANDBOX/cgroup" ;; *) exec /usr/bin/stat "$@" ;; esac',
         },

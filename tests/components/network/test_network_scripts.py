@@ -24,7 +24,7 @@ printf '%s\\n' "$http_proxy" >"$SANDBOX/asked"
 [ -f "$SANDBOX/code" ] && cat "$SANDBOX/code"
 """
 _COMMANDS = {"curl": _CURL, "update-ca-certificates": '[ ! -f "$SANDBOX/broken" ]'}
-_SYSTEMS = ("flatcar", "fedora-coreos", "debian")
+_SYSTEMS = ("flatcar", "fedora-coreos", "debian", "rhel", "sle")
 
 
 class Host:

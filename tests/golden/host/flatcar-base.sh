@@ -86,22 +86,33 @@ if [ "$(cat /proc/sys/kernel/hostname)" != site-a ]; then
   say "changed the host name to site-a"
 fi
 
+time_service() { # UNIT ...: prints the one that the host has; fails where it has none
+  local unit
+  for unit; do
+    if [ "$(systemctl show --property=LoadState --value "$unit.service")" = loaded ]; then
+      printf '%s' "$unit"
+      return 0
+    fi
+  done
+  return 1
+}
 changed=0
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet systemd-timesyncd; then
-  systemctl enable --quiet systemd-timesyncd
-  systemctl restart systemd-timesyncd
-  say "started systemd-timesyncd"
+time_unit=$(time_service systemd-timesyncd) || fail "site-a has no time service: expected one of systemd-timesyncd"
+if [ "$changed" = 1 ] || ! systemctl is-active --quiet "$time_unit"; then
+  systemctl enable --quiet "$time_unit"
+  systemctl restart "$time_unit"
+  say "started $time_unit"
 fi
 
 # A board without a battery boots with a clock that is years behind, and certificates made or checked then are useless.
 early() { [ "$(date +%s)" -lt 1767225600 ]; }
 if early; then
-  say "the clock says $(date -u +%F): waiting for systemd-timesyncd to set it"
+  say "the clock says $(date -u +%F): waiting for $time_unit to set it"
   for ((waited = 0; waited < 60; waited++)); do
     early || break
     sleep 1
   done
-  ! early || fail "the clock of site-a says $(date -u +%F), and systemd-timesyncd has not set it for 60 s:" \
+  ! early || fail "the clock of site-a says $(date -u +%F), and $time_unit has not set it for 60 s:" \
     "name time servers that the host reaches (os.ntp_servers), or set the clock"
 fi
 

@@ -34,6 +34,9 @@ for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/module
   # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
-systemctl try-restart locksmithd
+units=(locksmithd)
+for unit in "${units[@]}"; do
+  ! systemctl is-active --quiet "$unit" || systemctl restart "$unit"
+done
 rm -f -- /var/lib/edge/owner /var/lib/edge/consents
 say "removed the files that prepared site-a"

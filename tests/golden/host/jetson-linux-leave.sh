@@ -30,10 +30,13 @@ acts_on_own_name() {
   fi
 }
 acts_on_own_name
-for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/systemd/timesyncd.conf.d/50-edge.conf; do
+for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/systemd/timesyncd.conf.d/50-edge.conf /etc/chrony/sources.d/50-edge.sources; do
   # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
-systemctl try-restart systemd-timesyncd
+units=(systemd-timesyncd chrony)
+for unit in "${units[@]}"; do
+  ! systemctl is-active --quiet "$unit" || systemctl restart "$unit"
+done
 rm -f -- /var/lib/edge/owner /var/lib/edge/consents
 say "removed the files that prepared site-a"

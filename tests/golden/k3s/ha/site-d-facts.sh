@@ -60,6 +60,20 @@ case $os in
   flatcar) ;;
   *) expect "operating system" flatcar "$os" ;;
 esac
+# shellcheck source=/dev/null
+release=$(. /etc/os-release && printf '%s' "${VERSION_ID:-unknown}")
+
+time_service() { # UNIT ...: prints the one that the host has; fails where it has none
+  local unit
+  for unit; do
+    if [ "$(systemctl show --property=LoadState --value "$unit.service")" = loaded ]; then
+      printf '%s' "$unit"
+      return 0
+    fi
+  done
+  return 1
+}
+time_service systemd-timesyncd >/dev/null || lack "there is no time service" "install one of systemd-timesyncd, and unmask it"
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"
@@ -158,4 +172,4 @@ if [ "${#problems[@]}" -gt 0 ]; then
   printf '%s\n' "${problems[@]}" >&2
   fail "this is not the host that the site file describes; correct the file or the host"
 fi
-say "arch=$arch os=$os threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"
+say "arch=$arch os=$os release=$release threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"

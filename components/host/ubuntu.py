@@ -1,0 +1,16 @@
+"""Ubuntu Server, on anything but a Jetson."""
+
+from __future__ import annotations
+
+from components.host.operating_system import TIMESYNCD_OR_CHRONY, UPDATE_CA_CERTIFICATES, OperatingSystem
+
+SYSTEM = OperatingSystem(
+    name="ubuntu",
+    title="Ubuntu",
+    ids=("ubuntu",),
+    # 20.04 and older boot with cgroup v1.
+    releases=("22.04", "24.04"),
+    time=TIMESYNCD_OR_CHRONY,
+    first_boot="cloud-init",
+    trust_store=UPDATE_CA_CERTIFICATES,
+)
