@@ -166,7 +166,7 @@ class OsSpec(Spec):
     """Reboot window of automatic updates."""
 
     disk: Literal["luks-tpm2", "none"] = "luks-tpm2"
-    """Disk encryption that the hosts must have: LUKS bound to the TPM, or none."""
+    """Disk encryption that the hosts must have: LUKS with a key slot of the TPM, or none."""
 
     secure_boot: bool = False
     """Whether a host without Secure Boot is refused. Flatcar's images are unsigned: use fedora-coreos."""

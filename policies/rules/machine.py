@@ -146,7 +146,7 @@ def _disagreements(subject: Subject) -> Iterator[Violation]:
         return
     disk, secure_boot = subject.get("disk"), subject.get("secure_boot")
     if disk.text() == ENCRYPTED:
-        for fact, expected in (("luks", "yes"), ("tpm", "2.0")):
+        for fact, expected in (("luks", "tpm2"), ("tpm", "2.0")):
             yield from _proved(facts, fact, expected, disk.path, f"claims {ENCRYPTED}")
     if secure_boot.flag():
         yield from _proved(facts, "secure_boot", "on", secure_boot.path, "claims Secure Boot")

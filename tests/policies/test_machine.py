@@ -30,7 +30,7 @@ LOOKED_FOR = {
 }
 """What the gate's script says of each thing that it looks for."""
 
-FACTS = "arch=amd64 os=fedora threads=16 memory_mib=1000 disk_gib=100 tpm=2.0 secure_boot=on luks=yes"
+FACTS = "arch=amd64 os=fedora threads=16 memory_mib=1000 disk_gib=100 tpm=2.0 secure_boot=on luks=tpm2"
 
 
 @pytest.mark.parametrize("site", site_names())
@@ -42,7 +42,7 @@ def test_a_host_attests_what_its_gate_looks_for_and_nothing_else(site: str) -> N
 
 
 def test_facts_are_what_the_gate_prints_last() -> None:
-    assert facts_of(f"changed nothing\n{FACTS}\n")["luks"] == "yes"
+    assert facts_of(f"changed nothing\n{FACTS}\n")["luks"] == "tpm2"
     assert facts_of(FACTS) == dict(pair.split("=") for pair in FACTS.split())
     assert facts_of(None) == facts_of("rehearsed") == {}
 

@@ -307,7 +307,7 @@ def test_a_stack_is_judged_by_its_outputs_where_no_inputs_were_seen() -> None:
 
 def test_what_a_host_has_shown_is_compared_with_what_it_is_said_to_be() -> None:
     claimed = base("host")
-    proved = {"luks": "yes", "tpm": "2.0", "secure_boot": "on"}
+    proved = {"luks": "tpm2", "tpm": "2.0", "secure_boot": "on"}
 
     def judged(facts: Any) -> list[tuple[str | None, str]]:
         outputs = dataclasses.replace(claimed, props={"node": "x", "facts": facts})

@@ -104,10 +104,56 @@ for variable in /sys/firmware/efi/efivars/SecureBoot-*; do
   [ "$(od -An -t u1 -j 4 -N 1 "$variable" | tr -d ' ')" = 1 ] && secure_boot=on
 done
 
+# What unlocks the disk below $state_dir. tpm2: each LUKS container under it has a key slot of the TPM; other: one has none;
+# no: not encrypted; unknown: nothing here can list the slots. That a disk is encrypted tells nothing of its keys.
+tpm_unlocks() { # DEVICE: 0 for yes, 1 for no, 2 for unknown
+  local said told=2
+  if said=$(systemd-cryptenroll "$1" 2>/dev/null); then
+    ! grep -qE '^ *[0-9]+ tpm2$' <<<"$said" || return 0
+    # `other` is a slot of another program.
+    grep -qE '^ *[0-9]+ other$' <<<"$said" || told=1
+  fi
+  if said=$(cryptsetup luksDump "$1" 2>/dev/null); then
+    ! awk '
+      /^[A-Z]/ { part = $1 }
+      part == "Keyslots:" && $1 ~ /^[0-9]+:$/ { slots[$1] }
+      part == "Tokens:" && $1 ~ /^[0-9]+:$/ { token = $2 }
+      part == "Tokens:" && token == "systemd-tpm2" && $1 == "Keyslot:" && ($2 ":") in slots { found = 1 }
+      END { exit !found }
+    ' <<<"$said" || return 0
+    grep -qE '^ *[0-9]+: clevis$' <<<"$said" || told=1
+  fi
+  if said=$(clevis luks list -d "$1" 2>/dev/null) && [ -n "$said" ]; then
+    ! grep -qE '^[0-9]+: tpm2 ' <<<"$said" || return 0
+    told=1
+  fi
+  return "$told"
+}
 luks=no
 device=$(findmnt --noheadings --output SOURCE --target "$state_dir" | sed 's/\[.*//')
-if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | grep -qx 'crypt'; then luks=yes; fi
-[ "$luks" = yes ] || expect "disk encryption (LUKS) below $state_dir" yes "$luks"
+# Not grep -q, which makes a slow lsblk fail.
+if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | grep -x crypt >/dev/null; then
+  mapfile -t containers < <(lsblk --noheadings --inverse --list --paths --output NAME,FSTYPE "$device" |
+    sed -n 's/ *crypto_LUKS *$//p' | sort -u)
+  luks=tpm2
+  [ "${#containers[@]}" -gt 0 ] || luks=unknown
+  for container in "${containers[@]}"; do
+    told=0
+    tpm_unlocks "$container" || told=$?
+    [ "$told" != 1 ] || luks=other
+    [ "$told" != 2 ] || [ "$luks" = other ] || luks=unknown
+  done
+fi
+case $luks in
+  tpm2) ;;
+  no) expect "disk encryption (LUKS) below $state_dir" yes no ;;
+  other)
+    lack "the disk below $state_dir is encrypted, and no key slot is the TPM's" "install the host with the disk bound to the TPM, or bind it (systemd-cryptenroll --tpm2-device=auto DEVICE, and crypttab)"
+    ;;
+  *)
+    lack "whether the TPM unlocks the disk below $state_dir cannot be told" "install systemd-cryptenroll or cryptsetup, and clevis if that has bound the disk"
+    ;;
+esac
 
 if [ "${#problems[@]}" -gt 0 ]; then
   printf '%s\n' "${problems[@]}" >&2
