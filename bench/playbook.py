@@ -126,6 +126,10 @@ def _task(one: Expected) -> dict[str, Any]:
             }
         case "active":
             return {"name": name, "ansible.builtin.systemd_service": {"name": one.name, "state": "started"}}
+        case "setting":
+            path, _, key = one.name.rpartition(" ")
+            argv = ["grep", "--quiet", "--line-regexp", "--fixed-strings", f"{key}={one.value}", path]
+            return {"name": name, "ansible.builtin.command": {"argv": argv}, "changed_when": False}
         case "one active":
             argv = ["systemctl", "is-active", "--quiet", *one.name.split()]
             return {"name": name, "ansible.builtin.command": {"argv": argv}, "changed_when": False}

@@ -12,7 +12,7 @@ from typing import Literal
 
 from components.shell import render, written
 
-Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled", "one active"]
+Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled", "one active", "setting"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Expected:
 
     kind: Kind
     name: str
-    """Path, kernel setting or systemd unit; of `one active` several units, with blanks between."""
+    """Path, kernel setting or systemd unit; of `one active` several units, with blanks between; of
+    `setting` a path and a key, with a blank between."""
     value: str
     """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state."""
     called: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -37,6 +38,15 @@ def file(path: str, mode: str, text: str | None) -> tuple[Expected, ...]:
     whole = written(text)
     sha256 = hashlib.sha256(whole.encode()).hexdigest()
     return Expected("content", path, sha256, text=whole), Expected("mode", path, mode)
+
+
+def settings(path: str, mode: str, text: str) -> tuple[Expected, ...]:
+    """A file written by ``put_settings``: our lines `KEY=VALUE`, beside those of others."""
+    lines = (line.partition("=") for line in text.splitlines())
+    return (
+        *(Expected("setting", f"{path} {key}", value) for key, _, value in lines),
+        Expected("mode", path, mode, text=written(text)),
+    )
 
 
 def download(path: str, mode: str, sha256: str, releases: Mapping[str, str] | None = None) -> tuple[Expected, ...]:

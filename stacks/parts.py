@@ -162,6 +162,7 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
         hardware,
         accelerators,
         jump_node=next((site.node(other) for other in site.hosts if other.name == host.via), None),
+        part_of_window=site.reboots.get(host.name),
     )
 
 

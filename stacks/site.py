@@ -5,11 +5,13 @@ Owns shape only. Rules between fields are in ``stacks.rules``; reading, defaults
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from components.gitops.spec import GitOps, NoGitOps
+from components.host.reboots import RebootWindow, shared
 from components.host.spec import HostSpec, OsSpec, SshSpec
 from components.inference.spec import InferenceSpec
 from components.k3s.spec import K3sSpec
@@ -126,6 +128,12 @@ class SiteSpec(Spec):
         if own is None:
             return self.os
         return self.os.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
+    @property
+    def reboots(self) -> Mapping[str, RebootWindow]:
+        """By name of a server, its part of the window in which it may reboot: servers with one window share it."""
+        windows = shared([self.os_of(host).updates for host in self.servers])
+        return {host.name: window for host, window in zip(self.servers, windows, strict=True)}
 
     def node(self, host: HostSpec) -> str:
         """The host's one name outside its site: host name, node name, name in the mesh."""

@@ -11,20 +11,19 @@ from components.host.operating_system import (
     TimeService,
     chrony_conf,
 )
-from components.host.spec import UpdateWindow
+from components.host.reboots import RebootWindow
 
 
 def _chrony(servers: Sequence[str]) -> HostFile:
     return HostFile("/etc/chrony.conf", chrony_conf(servers))
 
 
-def _zincati(updates: UpdateWindow) -> HostFile:
-    day, start = updates.window.split()
+def _zincati(window: RebootWindow) -> HostFile:
     return HostFile(
         "/etc/zincati/config.d/55-edge-window.toml",
         '[updates]\nstrategy = "periodic"\n\n[updates.periodic]\ntime_zone = "localtime"\n\n'
-        f'[[updates.periodic.window]]\ndays = ["{day}"]\nstart_time = "{start}"\n'
-        f"length_minutes = {updates.hours * 60}\n",
+        f'[[updates.periodic.window]]\ndays = ["{window.day}"]\nstart_time = "{window.time}"\n'
+        f"length_minutes = {window.minutes}\n",
     )
 
 

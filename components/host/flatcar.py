@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from components.host.operating_system import TIMESYNCD, HostFile, OperatingSystem, TrustStore
-from components.host.spec import UpdateWindow
+from components.host.reboots import RebootWindow
 
 
-def _locksmith(updates: UpdateWindow) -> HostFile:
-    day, start = updates.window.split()
+def _locksmith(window: RebootWindow) -> HostFile:
+    hours, odd = divmod(window.minutes, 60)
     return HostFile(
         "/etc/flatcar/update.conf",
         "REBOOT_STRATEGY=reboot\n"
-        f'LOCKSMITHD_REBOOT_WINDOW_START="{day} {start}"\n'
-        f"LOCKSMITHD_REBOOT_WINDOW_LENGTH={updates.hours}h\n",
+        f'LOCKSMITHD_REBOOT_WINDOW_START="{window.day} {window.time}"\n'
+        f"LOCKSMITHD_REBOOT_WINDOW_LENGTH={f'{window.minutes}m' if odd else f'{hours}h'}\n",
+        # An image may name the group and the server of its updates there.
+        keeps_others=True,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from components.host.reboots import RebootWindow, whole
 from components.host.spec import Accelerator, Envelope, HardwareProfile, HostSpec, OsSpec
 from components.host.systems import system_of
 from components.types import Arch
@@ -45,6 +46,8 @@ class Machine:
     """By name: those of the box, then those that were added to it."""
     jump_node: str | None = None
     """Name outside the site of the host through which SSH reaches this one."""
+    part_of_window: RebootWindow | None = None
+    """Its part of a window that it shares with other servers."""
 
     @property
     def name(self) -> str:
@@ -89,6 +92,11 @@ class Machine:
     def is_server(self) -> bool:
         """Whether it is part of the control plane."""
         return self.spec.role == "server"
+
+    @property
+    def reboots(self) -> RebootWindow:
+        """When it may reboot into updates."""
+        return self.part_of_window or whole(self.os.updates)
 
     @property
     def system(self) -> OperatingSystem:

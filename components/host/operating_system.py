@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.host.spec import UpdateWindow
+from components.expected import Expected, file, settings
+from components.host.reboots import RebootWindow
 from components.shell import here_document
 
 
@@ -19,6 +20,19 @@ class HostFile:
     replaces: bool = False
     """Whether the distribution has a file of its own there. It is kept beside
     ours as `PATH.before-edge`, and put back when the host leaves."""
+
+    keeps_others: bool = False
+    """Whether it holds lines `KEY=VALUE`, and those of other keys stay as they are."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its lines `KEY=VALUE`."""
+        return tuple(line.partition("=")[0] for line in self.text.splitlines())
+
+    @property
+    def expected(self) -> tuple[Expected, ...]:
+        """What is there once it has been written."""
+        return (settings if self.keeps_others else file)(self.path, "0644", self.text)
 
     @property
     def body(self) -> str:
@@ -82,7 +96,7 @@ class OperatingSystem:
     update_unit: str | None = None
     """systemd unit that reboots into updates, without `.service`; None where nothing of the system does."""
 
-    update_config: Callable[[UpdateWindow], HostFile] | None = None
+    update_config: Callable[[RebootWindow], HostFile] | None = None
     """The update service's reboot window, in its own format."""
 
     trust_store: TrustStore | None = None

@@ -120,7 +120,7 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
     }
     time_units = [service.unit for service in system.time]
     time_files = [service.config(os.ntp_servers) for service in system.time] if os.ntp_servers else []
-    update_file = system.update_config(os.updates) if system.update_config else None
+    update_file = system.update_config(machine.reboots) if system.update_config else None
     own = [*time_files, *([update_file] if update_file else [])]
     configured = [*(time_units if time_files else []), *([system.update_unit] if update_file else [])]
     expected: dict[str, Any] = {
@@ -171,18 +171,16 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             node=machine.node,
             kubernetes_node=machine.kubernetes_node,
             owner=OWNER,
-            paths=[*files, *(one.path for one in own if not one.replaces)],
+            paths=[*files, *(one.path for one in own if not one.replaces and not one.keeps_others)],
+            update_file=update_file,
             replaced=[one.path for one in own if one.replaces],
             units=configured,
         ),
         identity=identity_of(machine.spec.host_key),
         expected=(
             *file(OWNER, "0644", None),
-            *(
-                one
-                for path, text in (files | {one.path: one.text for one in own}).items()
-                for one in file(path, "0644", text)
-            ),
+            *(one for path, text in files.items() for one in file(path, "0644", text)),
+            *(one for mine in own for one in mine.expected),
             *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),
             Expected("sysctl", "kernel.hostname", machine.node),
             # Whether these are enabled is the distribution's business: some are started from below /usr.

@@ -145,7 +145,7 @@ class SshSpec(Spec):
 
 
 class UpdateWindow(Spec):
-    """When hosts may reboot into a new image of their operating system."""
+    """When hosts may reboot into updates of their operating system. Servers with one window have it one by one."""
 
     window: Annotated[str, Field(pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01]\d|2[0-3]):[0-5]\d$")] = "Sun 02:00"
     """Weekday and start in the host's local time, such as `Sun 02:00`."""

@@ -118,7 +118,7 @@ def _of_host(host: Host) -> Iterator[tuple[str, str]]:
     downloads = []
     for one in host.expected:
         if one.kind == "mode" and one.name not in contents:
-            yield f"{folder}/files{one.name}", _ON_HOST_ONLY
+            yield f"{folder}/files{one.name}", _ON_HOST_ONLY if one.text is None else one.text
         elif one.kind == "content" and one.text is not None:
             yield f"{folder}/files{one.name}", one.text
         elif one.kind == "content":

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.host.spec import HostSpec, UpdateWindow
+from components.host.reboots import DAYS, NEEDED, whole
+from components.host.spec import UpdateWindow
 from components.host.systems import SYSTEMS, system_of
 from sitefile.problems import DataPath, Finding, Problem, any_of, near_miss
 from stacks.catalogue import Catalogue
@@ -217,51 +218,54 @@ def _disks(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
 
 
 def _windows(spec: SiteSpec) -> Iterator[Finding]:
-    """Advice about servers that may restart at the same time: nothing makes one of them wait for another."""
-    if len(spec.servers) < 2:
-        return
-    taken = [spec.os_of(host).updates for host in spec.servers]
-    earlier: list[HostSpec] = []
+    """Advice about servers that may restart at the same time, or that have too little time one after the other."""
+    reboots = spec.reboots
+    sharing: dict[UpdateWindow, list[int]] = {}
     for index, host in enumerate(spec.hosts):
         if host.role != "server":
             continue
-        other = next((one for one in earlier if _overlap(spec.os_of(one).updates, spec.os_of(host).updates)), None)
-        earlier.append(host)
-        if other is None:
-            continue
-        window = spec.os_of(host).updates
-        own = host.os is not None and "updates" in host.os.model_fields_set
-        free = next((day for day in _other_days(window) if not any(_overlap(day, one) for one in taken)), window)
-        taken.append(free)
-        yield Finding(
-            ("hosts", index, "os", "updates") if own else ("hosts", index),
-            f"`{host.name}` may restart at the same time as `{other.name}` ({window.window}, {window.hours} h): without"
-            " a majority of its servers the cluster stands still",
-            "windows of servers that do not overlap",
-            f'write `os: {{updates: {{window: "{free.window}", hours: {free.hours}}}}}` for this host',
-            advice=True,
+        updates = spec.os_of(host).updates
+        at = (
+            ("hosts", index, "os", "updates") if host.os is not None and "updates" in host.os.model_fields_set else None
         )
+        other = next(
+            (
+                spec.hosts[earlier].name
+                for window, indices in sharing.items()
+                for earlier in indices
+                if window != updates and reboots[spec.hosts[earlier].name].overlaps(reboots[host.name])
+            ),
+            None,
+        )
+        sharing.setdefault(updates, []).append(index)
+        if other is not None:
+            free = next((day for day in _other_days(updates) if not _taken(spec, day)), updates)
+            yield Finding(
+                at or ("hosts", index),
+                f"`{host.name}` may restart at the same time as `{other}` ({updates.window}, {updates.hours} h):"
+                " without a majority of its servers the cluster stands still",
+                "windows of servers that do not overlap, or one that all share",
+                f'write `os: {{updates: {{window: "{free.window}", hours: {free.hours}}}}}` for this host',
+                advice=True,
+            )
+    for updates, indices in sharing.items():
+        each, needed = updates.hours * 60 // len(indices), -(-len(indices) * NEEDED // 60)
+        if len(indices) > 1 and each < NEEDED:
+            yield Finding(
+                ("hosts", indices[0]),
+                f"{len(indices)} servers restart one after the other in {updates.hours} h: each has {each} minutes",
+                f"{NEEDED} minutes or more for each",
+                f"write `hours: {needed}` below `os.updates`, or give some of them windows of their own",
+                advice=True,
+            )
 
 
-def _overlap(one: UpdateWindow, other: UpdateWindow) -> bool:
-    """Whether two weekly windows have a minute in common."""
-    ahead = (_minutes(other) - _minutes(one)) % _WEEK
-    return ahead < one.hours * 60 or _WEEK - ahead < other.hours * 60
+def _taken(spec: SiteSpec, updates: UpdateWindow) -> bool:
+    return any(whole(updates).overlaps(whole(spec.os_of(host).updates)) for host in spec.servers)
 
 
-def _minutes(window: UpdateWindow) -> int:
-    """Minutes from the beginning of the week."""
-    day, time = window.window.split()
-    hours, minutes = time.split(":")
-    return _DAYS.index(day) * 24 * 60 + int(hours) * 60 + int(minutes)
-
-
-def _other_days(window: UpdateWindow) -> Iterator[UpdateWindow]:
+def _other_days(updates: UpdateWindow) -> Iterator[UpdateWindow]:
     """The same time of the next days."""
-    day, time = window.window.split()
-    for later in range(1, len(_DAYS)):
-        yield window.model_copy(update={"window": f"{_DAYS[(_DAYS.index(day) + later) % len(_DAYS)]} {time}"})
-
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_WEEK = 7 * 24 * 60
+    day, time = updates.window.split()
+    for later in range(1, len(DAYS)):
+        yield updates.model_copy(update={"window": f"{DAYS[(DAYS.index(day) + later) % len(DAYS)]} {time}"})

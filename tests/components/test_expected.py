@@ -143,6 +143,12 @@ def test_a_node_is_as_expected_once_k3s_has_been_installed(box: Box, node: Machi
         ("echo >>/etc/sysctl.d/91-edge.conf", "content", "/etc/sysctl.d/91-edge.conf", "*"),
         ("rm /etc/modules-load.d/edge.conf", "content", "/etc/modules-load.d/edge.conf", None),
         ("chmod 0600 /etc/flatcar/update.conf", "mode", "/etc/flatcar/update.conf", "0600"),
+        (
+            "sed -i s/Sun/Mon/ /etc/flatcar/update.conf",
+            "setting",
+            "/etc/flatcar/update.conf LOCKSMITHD_REBOOT_WINDOW_START",
+            '"Mon 02:00"',
+        ),
         ("rm $SANDBOX/active-systemd-timesyncd", "active", "systemd-timesyncd.service", "inactive"),
         ("rm $SANDBOX/active-locksmithd", "active", "locksmithd.service", "inactive"),
     ],

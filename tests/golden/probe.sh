@@ -11,7 +11,7 @@ given=()
 exec </dev/null
 
 # Reads lines of kind, tab, name from standard input. Prints kind, tab, name, tab, value for each. Changes nothing.
-contents=() modes=() links=() sysctls=() units=() either=()
+contents=() modes=() links=() sysctls=() units=() either=() settings=()
 while IFS=$'\t' read -r kind name; do
   case $kind in
     content) contents+=("$name") ;;
@@ -19,6 +19,7 @@ while IFS=$'\t' read -r kind name; do
     link) links+=("$name") ;;
     sysctl) sysctls+=("$name") ;;
     active) units+=("$name") ;;
+    setting) settings+=("$name") ;;
     'one active') either+=("$name") ;;
   esac
 done < <(printf '%s\n' "${given[@]}")
@@ -57,5 +58,11 @@ if [ "${#either[@]}" -gt 0 ]; then
     # True for one that is.
     systemctl is-active --quiet -- "${names[@]}" && state=active || state=inactive
     printf 'one active\t%s\t%s\n' "$name" "$state"
+  done
+fi
+if [ "${#settings[@]}" -gt 0 ]; then
+  for name in "${settings[@]}"; do
+    # Of two lines with one key, the last one counts.
+    [ ! -f "${name% *}" ] || printf 'setting\t%s\t%s\n' "$name" "$(sed -n "s/^${name##* }=//p" "${name% *}" | tail -n 1)"
   done
 fi

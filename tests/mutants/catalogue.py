@@ -103,6 +103,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "found and not",
         (_LOADER,),
     ),
+    # Machines.
+    Mutant(
+        "servers with one window have it one after the other",
+        "components/host/reboots.py",
+        "windows[:index].count(updates) * length",
+        "0 * length",
+        ("tests/promises/test_reboots.py",),
+    ),
+    Mutant(
+        "a disk that only a password opens is not bound to the TPM",
+        "components/host/luks.sh.j2",
+        '  return "$told"\n',
+        "  return 0\n",
+        ("tests/components/host/test_luks.py",),
+    ),
+    Mutant(
+        "a token whose key slot is gone is no proof",
+        "components/host/luks.sh.j2",
+        ' && $1 == "Keyslot:"',
+        "",
+        ("tests/components/host/test_luks.py",),
+    ),
     *ONBOARDING,
     *PREVIEW,
     *COMPANY,

@@ -40,11 +40,11 @@ class Box(Sandbox):
         self.path("/etc").mkdir(parents=True, exist_ok=True)
         self.path("/etc/os-release").write_text("ID=flatcar\n")
 
-    def header(self, name: str, *, real: bool = False, dump: bool = False, clevis: str | None = None) -> None:
+    def header(self, name: str, tool: str = "", *, clevis: str | None = None) -> None:
         (self.home / "header").write_bytes(gzip.decompress((HEADERS / f"{name}.header.gz").read_bytes()))
-        if real:
+        if tool == "real":
             self.install("/usr/local/sbin/systemd-cryptenroll", f'exec {REAL} "$@"')
-        if dump:
+        if tool == "dump":
             (self.home / "dump").write_bytes((HEADERS / f"{name}.luksDump").read_bytes())
             self.install("/usr/local/sbin/cryptsetup", '[ "$1" = luksDump ] && cat "$SANDBOX/dump"')
         if clevis is not None:
@@ -69,7 +69,7 @@ TOOLS = [
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_disk_with_a_key_slot_of_the_tpm_is_bound_to_it(box: Box, tool: str) -> None:
-    box.header("tpm2", **{tool: True})
+    box.header("tpm2", tool)
     done = box.asked()
     assert done.code == 0, done.stderr
     assert done.stdout.strip().endswith("luks=tpm2")
@@ -78,7 +78,7 @@ def test_a_disk_with_a_key_slot_of_the_tpm_is_bound_to_it(box: Box, tool: str) -
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("header", ["password", "tpm2-slot-gone"])
 def test_an_encrypted_disk_that_only_a_password_opens_is_refused(box: Box, header: str, tool: str) -> None:
-    box.header(header, **{tool: True})
+    box.header(header, tool)
     done = box.asked()
     assert done.code != 0
     assert "is encrypted, and no key slot is the TPM's" in done.stderr
@@ -96,7 +96,7 @@ def test_encryption_of_which_nobody_can_list_the_keys_is_no_proof(box: Box) -> N
 @pytest.mark.parametrize("tool", TOOLS)
 def test_clevis_is_asked_what_it_has_bound_the_disk_to(box: Box, tool: str) -> None:
     """As on Fedora CoreOS. Its slot is `other` for systemd, and its token in the header names no TPM."""
-    box.header("clevis", **{tool: True})
+    box.header("clevis", tool)
     assert "cannot be told" in box.asked().stderr
     box.header("clevis", clevis="""1: tpm2 '{"hash":"sha256","key":"ecc"}'""")
     done = box.asked()
@@ -106,7 +106,7 @@ def test_clevis_is_asked_what_it_has_bound_the_disk_to(box: Box, tool: str) -> N
 
 
 def test_one_container_without_the_tpm_is_enough_to_refuse_a_mirrored_disk(box: Box) -> None:
-    box.header("tpm2", dump=True)
+    box.header("tpm2", "dump")
     box.install(
         "/usr/local/sbin/lsblk",
         _LSBLK.replace('"$SANDBOX/header crypto_LUKS"', '"$SANDBOX/header crypto_LUKS" "$SANDBOX/other crypto_LUKS"'),

@@ -184,3 +184,31 @@ def test_what_good_machines_show_of_their_hardware_is_taken(
     assert done.code == 0, done.stderr
     refused(shown(cores - 1, memory_mib), "CPU cores")
     refused(shown(cores, memory_mib * 3 // 4), "RAM in MiB")
+
+
+@needs_root
+def test_group_and_server_of_flatcars_updates_stay_as_the_image_has_them(box: Box) -> None:
+    box.has("flatcar-4459.0.0", *units_of("flatcar"))
+    config = box.path("/etc/flatcar/update.conf")
+    config.parent.mkdir(parents=True)
+    config.write_text("GROUP=lts\nREBOOT_STRATEGY=off\nSERVER=https://updates.example.com/v1/update/\n")
+    planned = scripts("flatcar")
+    for _ in range(2):
+        done = box.run(planned.base, stdin=STACK)
+        assert done.code == 0, done.stderr
+        assert config.read_text() == (
+            "GROUP=lts\nSERVER=https://updates.example.com/v1/update/\nREBOOT_STRATEGY=reboot\n"
+            'LOCKSMITHD_REBOOT_WINDOW_START="Sun 02:00"\nLOCKSMITHD_REBOOT_WINDOW_LENGTH=2h\n'
+        )
+    assert "systemctl restart locksmithd" not in done.calls, "a second run changes nothing"
+    assert box.run(planned.leave).code == 0
+    assert config.read_text() == "GROUP=lts\nSERVER=https://updates.example.com/v1/update/\n"
+
+
+@needs_root
+def test_nothing_is_left_of_a_file_that_held_no_settings_of_others(box: Box) -> None:
+    box.has("flatcar-4459.0.0", *units_of("flatcar"))
+    planned = scripts("flatcar")
+    assert box.run(planned.base, stdin=STACK).code == 0
+    assert box.run(planned.leave).code == 0
+    assert not box.path("/etc/flatcar/update.conf").exists()

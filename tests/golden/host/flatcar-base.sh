@@ -36,6 +36,14 @@ put_file() {
   say "changed $path"
 }
 
+# put_settings PATH MODE < LINES: as put_file, with lines KEY=VALUE; what the file has of other keys stays.
+put_settings() {
+  local ours others=''
+  ours=$(cat)
+  [ ! -f "$1" ] || others=$(grep -vE "^($(sed 's/=.*//' <<<"$ours" | paste -sd '|'))=" "$1" || true)
+  put_file "$1" "$2" <<<"${others:+$others$'\n'}$ours"
+}
+
 # read_secret NAME: takes the next base64 line of standard input into the variable NAME.
 read_secret() {
   [ "${#given[@]}" -gt 0 ] || fail "a secret ($1) was expected on standard input"
@@ -117,7 +125,7 @@ if early; then
 fi
 
 changed=0
-put_file /etc/flatcar/update.conf 0644 <<'EDGE_FILE'
+put_settings /etc/flatcar/update.conf 0644 <<'EDGE_FILE'
 REBOOT_STRATEGY=reboot
 LOCKSMITHD_REBOOT_WINDOW_START="Sun 02:00"
 LOCKSMITHD_REBOOT_WINDOW_LENGTH=2h

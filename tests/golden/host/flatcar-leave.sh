@@ -13,6 +13,24 @@ exec </dev/null
 # One message has at most 32 KiB: a line of 64 KiB hangs Pulumi's command plugin.
 say() { printf '%.32768s\n' "$*"; }
 
+# put_file PATH MODE < CONTENT: writes the file only when content or mode differ, whole or not at all.
+put_file() {
+  local path=$1 mode=$2 dir tmp
+  dir=$(dirname -- "$path")
+  [ -d "$dir" ] || install -d -m 0755 -- "$dir"
+  rm -f -- "$dir"/.edge.?????? # of a run that was killed
+  tmp=$(mktemp -- "$dir/.edge.XXXXXX")
+  cat >"$tmp"
+  chmod "$mode" "$tmp"
+  if [ -f "$path" ] && cmp -s -- "$tmp" "$path" && [ "$(stat -c %a -- "$path")" = "$((10#$mode))" ]; then
+    rm -f -- "$tmp"
+    return 0
+  fi
+  mv -f -- "$tmp" "$path"
+  changed=1
+  say "changed $path"
+}
+
 # site-a: removes the files that prepared it. Kernel settings stay in force until the next boot; the host name stays.
 # A clean-up acts on a host that carries its own name, and on no other: the host may have been renamed since, or
 # belong to another site.
@@ -30,10 +48,14 @@ acts_on_own_name() {
   fi
 }
 acts_on_own_name
-for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/flatcar/update.conf; do
+for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf; do
   # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
+if [ -f /etc/flatcar/update.conf ]; then
+  others=$(grep -vE "^(REBOOT_STRATEGY|LOCKSMITHD_REBOOT_WINDOW_START|LOCKSMITHD_REBOOT_WINDOW_LENGTH)=" /etc/flatcar/update.conf || true)
+  if [ -n "$others" ]; then put_file /etc/flatcar/update.conf 0644 <<<"$others"; else rm -f -- /etc/flatcar/update.conf; fi
+fi
 units=(locksmithd)
 for unit in "${units[@]}"; do
   ! systemctl is-active --quiet "$unit" || systemctl restart "$unit"
