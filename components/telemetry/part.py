@@ -35,7 +35,7 @@ class TelemetryPart(Part[TelemetrySpec]):
     told = {"telemetry_endpoint": "Gateway that metrics are sent to."}
     removal = REMOVAL
     per_host = True
-    belongs_to = {"instance_id": "gateway"}
+    belongs_to = {"instance_id": "gateway", "out_of_order_hours": "gateway"}
 
     def build(self, spec: TelemetrySpec, building: Building) -> None:
         from components.telemetry.component import Telemetry, TelemetryArgs
@@ -75,6 +75,8 @@ class TelemetryPart(Part[TelemetrySpec]):
                 "a queue that each host has room for",
                 "lower `offline_hours`, or `rate`",
             )
+        if spec.lost_hours:
+            yield _too_late(spec, at)
         for machine in site.machines:
             if len(machine.name) > _LONGEST_HOST:
                 yield Finding(
@@ -87,6 +89,25 @@ class TelemetryPart(Part[TelemetrySpec]):
 
     def scraper(self, spec: TelemetrySpec) -> Scraper:
         return Scraper(namespace=NAMESPACE, service_account=NAME)
+
+
+def _too_late(spec: TelemetrySpec, at: DataPath) -> Finding:
+    """The queue endures a longer outage than the gateway takes metrics of."""
+    window = spec.window_hours
+    return Finding(
+        (*at, "offline_hours") if "offline_hours" in spec.model_fields_set else at,
+        f"the queue keeps {_hours(spec.offline_hours)}, and the gateway takes metrics that are at most {window} h older"
+        f" than its newest: after the longest outage it refuses the oldest {_hours(spec.lost_hours)} of metrics",
+        f"a gateway that takes metrics of {_hours(spec.offline_hours)}, by `out_of_order_hours`",
+        "ask for its out-of-order window to be raised (Grafana Cloud: a ticket), then write"
+        f" `out_of_order_hours: {spec.offline_hours}`; or accept the loss, which"
+        " `otelcol_exporter_send_failed_metric_points` counts",
+        advice=True,
+    )
+
+
+def _hours(count: int) -> str:
+    return f"{count} hour{'s' * (count != 1)}"
 
 
 PART = TelemetryPart()

@@ -6,9 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from components import urls
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef
 from sitefile.spec_shape import UNIT
+
+_GRAFANA_CLOUD = ".grafana.net"
+_GRAFANA_CLOUD_HOURS = 2
+"""Out-of-order window of a tenant whose limit nobody has raised (Grafana Cloud's page on usage limits, 2026)."""
 
 KibPerSecond = Annotated[float, Field(gt=0, le=10240, json_schema_extra={UNIT: "KiB/s"})]
 
@@ -39,6 +44,11 @@ class TelemetrySpec(Spec):
     offline_hours: Annotated[int, Field(ge=1, le=720)] = 24
     """How long the uplink may be away before the newest data is refused, in hours."""
 
+    out_of_order_hours: Annotated[int, Field(ge=1, le=720, examples=[24])] | None = None
+    """How much older than its newest sample the gateway still takes metrics, in hours. The newest one may be another
+    site's, so that a site which was away for longer loses the rest. Grafana Cloud: 2 without this field; its support
+    raises it. Other gateways: no limit without this field (Prometheus: `out_of_order_time_window`)."""
+
     rate: DataRate = DataRate()
     """Expected data rate of one host."""
 
@@ -47,3 +57,15 @@ class TelemetrySpec(Spec):
 
     storage_class: DnsLabel = "local-path"
     """Storage class of the queue's volume. K3s' own keeps it on the host's disk."""
+
+    @property
+    def window_hours(self) -> int | None:
+        """How much older than its newest sample the gateway takes metrics, in hours; None where no limit is known."""
+        if self.out_of_order_hours is None and urls.parse(self.gateway).host.endswith(_GRAFANA_CLOUD):
+            return _GRAFANA_CLOUD_HOURS
+        return self.out_of_order_hours
+
+    @property
+    def lost_hours(self) -> int:
+        """How many hours of metrics, the oldest, it refuses after the longest outage that the queue endures."""
+        return 0 if self.window_hours is None else max(0, self.offline_hours - self.window_hours)

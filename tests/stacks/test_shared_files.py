@@ -72,12 +72,12 @@ def test_the_projects_own_files_are_right() -> None:
         ("profiles/tiers/near.yaml", "max: 5", "max: 1", "3:27 rule"),
         ("profiles/tiers/near.yaml", "latency_ms", "latency", "3:1 unknown-key"),
         ("profiles/tiers/near.yaml", "latency_ms", "defaults: {os: {disk: luks}}\nlatency_ms", "3:23 unknown-choice"),
-        ("sites/_defaults.yaml", "    arc:", "    arcs:", "20:5 unknown-kind"),
+        ("sites/_defaults.yaml", "    arc:", "    arcs:", "21:5 unknown-kind"),
         ("sites/_defaults.yaml", "  telemetry:", "  telemetri:", "9:3 unknown-key"),
-        ("sites/_defaults.yaml", "chart_version: 1.33.0", "chart_version: latest", "21:22 invalid-value"),
-        ("sites/_defaults.yaml", "when_kind:", "when_kinds:", "18:1 unknown-key"),
+        ("sites/_defaults.yaml", "chart_version: 1.33.0", "chart_version: latest", "22:22 invalid-value"),
+        ("sites/_defaults.yaml", "when_kind:", "when_kinds:", "19:1 unknown-key"),
         ("sites/_defaults.yaml", 'instance_id: "123456"', "instance_id: 123456", "11:18 wrong-type"),
-        ("sites/_defaults.yaml", "    version: v1.36.3+k3s1", "    version: 1.36", "17:14 wrong-type"),
+        ("sites/_defaults.yaml", "    version: v1.36.3+k3s1", "    version: 1.36", "18:14 wrong-type"),
     ],
 )
 def test_each_fault_is_reported_at_its_position_with_a_remedy(

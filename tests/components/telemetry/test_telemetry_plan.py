@@ -151,6 +151,30 @@ def test_the_queues_hold_the_stated_rate_for_the_stated_hours() -> None:
     assert collector.volume_mib(spec(offline_hours=24)) == 2304
 
 
+@pytest.mark.parametrize(
+    ("gateway", "written", "offline", "window", "lost"),
+    [
+        (GRAFANA, None, 24, 2, 22),
+        (GRAFANA, None, 2, 2, 0),
+        (GRAFANA, 24, 24, 24, 0),
+        (GRAFANA, 12, 24, 12, 12),
+        ("https://OTLP-GATEWAY.GRAFANA.NET:443/otlp", None, 3, 2, 1),
+        ("https://grafana.net.example.com", None, 24, None, 0),
+        ("https://prometheus.example.com", None, 720, None, 0),
+        ("https://prometheus.example.com", 6, 24, 6, 18),
+    ],
+)
+def test_metrics_older_than_the_gateways_window_are_lost(
+    gateway: str, written: int | None, offline: int, window: int | None, lost: int
+) -> None:
+    written_spec = spec(gateway=gateway, offline_hours=offline, out_of_order_hours=written)
+    assert (written_spec.window_hours, written_spec.lost_hours) == (window, lost)
+
+
+def test_the_window_of_the_defaults_gateway_is_not_taken_for_another_gateways() -> None:
+    assert PART.belongs_to["out_of_order_hours"] == "gateway"
+
+
 rates = st.floats(min_value=0.01, max_value=10240)
 
 
