@@ -248,7 +248,7 @@ from collections.abc import Iterator
 
 from policies.rules import Container, Pod, Rule, Subject, Violation, each_container, may_hold_pods
 
-APPROVED = ("docker.io/otel/", "nvcr.io/nvidia/", "registry.example.com/")
+APPROVED = ("docker.io/otel/", "docker.io/rancher/", "nvcr.io/nvidia/", "registry.example.com/")
 
 
 def approved(pod: Pod, container: Container) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from components import ports
+from components.telemetry import tools
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape
 
@@ -71,7 +72,7 @@ def configuration(
     """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
     document = {
         "extensions": _extensions(spec),
-        "receivers": _receivers(scrapes),
+        "receivers": _receivers(spec, scrapes),
         "processors": {
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
             "resource": {"attributes": _attributes(site=site, tier=tier, region=region, labels=labels)},
@@ -115,7 +116,7 @@ def _extensions(spec: TelemetrySpec) -> dict[str, Any]:
     }
 
 
-def _receivers(scrapes: Sequence[Scrape]) -> dict[str, Any]:
+def _receivers(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> dict[str, Any]:
     own = {
         "job_name": "otel-collector",
         "scrape_interval": "30s",
@@ -126,6 +127,13 @@ def _receivers(scrapes: Sequence[Scrape]) -> dict[str, Any]:
                 "|receiver_refused|process_(memory_rss|uptime)).*"
             )
         ],
+    }
+    host = {
+        "job_name": "host-metrics",
+        "scrape_interval": "30s",
+        "metrics_path": tools.METRICS_PATH,
+        "static_configs": [{"targets": [f"127.0.0.1:{tools.PORT}"]}],
+        "metric_relabel_configs": [_keep("edge_.*")],
     }
     return {
         # What a pod without host mounts sees of the whole host: /proc is shared, its network and mounts are not.
@@ -152,7 +160,9 @@ def _receivers(scrapes: Sequence[Scrape]) -> dict[str, Any]:
             "metric_groups": ["node"],
             "collect_all_network_interfaces": {"node": True},
         },
-        "prometheus": {"config": {"scrape_configs": [*map(_scrape, scrapes), own]}},
+        "prometheus": {
+            "config": {"scrape_configs": [*map(_scrape, scrapes), own, *([host] if spec.tools_image else [])]}
+        },
         "otlp": {
             "protocols": {
                 "grpc": {"endpoint": f"${{env:POD_IP}}:{OTLP_GRPC_PORT}"},

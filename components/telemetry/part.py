@@ -60,6 +60,8 @@ class TelemetryPart(Part[TelemetrySpec]):
 
     def downloads(self, spec: TelemetrySpec, at: DataPath) -> Iterator[Download]:
         yield Download.of_image((*at, "image"), "the collector's image", spec.image)
+        if spec.tools_image:
+            yield Download.of_image((*at, "tools_image"), "the image beside the collector", spec.tools_image)
 
     def volumes(self, spec: TelemetrySpec, at: DataPath) -> Iterator[Volume]:
         yield Volume((*at, "storage_class"), spec.storage_class)
@@ -78,13 +80,17 @@ class TelemetryPart(Part[TelemetrySpec]):
         if spec.lost_hours:
             yield _too_late(spec, at)
         for machine in site.machines:
-            if len(machine.name) > _LONGEST_HOST:
+            # A host that was renamed keeps the name of its collector.
+            name = machine.installed_name
+            if len(name) > _LONGEST_HOST:
                 yield Finding(
-                    ("hosts", machine.index, "name"),
-                    f"`{machine.name}` has {len(machine.name)} characters, and Kubernetes could not make the pod of its"
-                    f" collector, `{NAME}-{machine.name}`",
+                    ("hosts", machine.index, "renamed_from" if machine.spec.renamed_from else "name"),
+                    f"`{name}` has {len(name)} characters, and Kubernetes could not make the pod of its"
+                    f" collector, `{NAME}-{name}`",
                     f"at most {_LONGEST_HOST} characters for the name of a host with telemetry",
-                    "shorten the name of the host",
+                    "replace the host by one with a shorter name"
+                    if machine.spec.renamed_from
+                    else "shorten the name of the host",
                 )
 
     def scraper(self, spec: TelemetrySpec) -> Scraper:

@@ -26,7 +26,7 @@ from components.restricted import (
     service_account,
     tcp,
 )
-from components.telemetry import collector
+from components.telemetry import collector, tools
 from components.telemetry.collector import QUEUE_DIRECTORY, Queue
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape, Site
@@ -37,6 +37,8 @@ NAME = "otel"
 CONFIG = "otel-config"
 CREDENTIALS = "otel-credentials"
 
+_CONFIG_FILE = "config.yaml"
+_QUEUE = {"name": "queue", "mountPath": QUEUE_DIRECTORY}
 _USER = 10001
 _SMALL_HOST_MIB = 1024
 _LABELS = {"app.kubernetes.io/name": "otel-collector", "app.kubernetes.io/part-of": "edge-telemetry"}
@@ -92,7 +94,7 @@ def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": CONFIG, "namespace": NAMESPACE},
-            "data": {"config.yaml": text},
+            "data": {_CONFIG_FILE: text, **(tools.scripts() if spec.tools_image else {})},
         },
         service=_service(),
         configuration=text,
@@ -117,7 +119,7 @@ def collector_of(
 ) -> Manifest:
     """The StatefulSet of one host, held to its node; its volume follows from the claim template. With another ``mark``
     the collector starts anew (``HeldEgress.mark``)."""
-    annotations = {"checksum/config": _checksum(shared.configuration)}
+    annotations = {"checksum/config": _checksum("".join(shared.config_map["data"].values()))}
     if mark is not None:
         annotations[egress_of_pods.MARK] = mark
     labels = {**_LABELS, "app.kubernetes.io/instance": machine.installed_name}
@@ -143,8 +145,16 @@ def collector_of(
                     "tolerations": [{"operator": "Exists"}],
                     "securityContext": pod_security(_USER),
                     "terminationGracePeriodSeconds": 60,
-                    "containers": [_container(spec, egress, request_mib=request_mib, limit_mib=limit_mib)],
-                    "volumes": [*_volumes(), *egress_of_pods.volumes(egress)],
+                    **({"initContainers": [tools.checks_queue(spec.tools_image, _QUEUE)]} if spec.tools_image else {}),
+                    "containers": [
+                        _container(spec, egress, request_mib=request_mib, limit_mib=limit_mib),
+                        *([tools.measures_host(spec.tools_image, _QUEUE)] if spec.tools_image else []),
+                    ],
+                    "volumes": [
+                        *_volumes(),
+                        *([tools.volume(CONFIG)] if spec.tools_image else []),
+                        *egress_of_pods.volumes(egress),
+                    ],
                 },
             },
             "volumeClaimTemplates": [
@@ -240,7 +250,7 @@ def _container(spec: TelemetrySpec, egress: Egress, *, request_mib: int, limit_m
             {"name": "config", "mountPath": "/etc/otelcol", "readOnly": True},
             {"name": "credentials", "mountPath": "/etc/otelcol-credentials", "readOnly": True},
             {"name": "api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
-            {"name": "queue", "mountPath": QUEUE_DIRECTORY},
+            _QUEUE,
             *way_out.pop("volumeMounts", ()),
         ],
         **way_out,

@@ -55,6 +55,10 @@ class TelemetrySpec(Spec):
     image: ImageRef
     """The collector: a distribution with the Kubernetes components (contrib or k8s), by digest."""
 
+    tools_image: ImageRef | None = None
+    """An image with busybox, by digest: it moves damaged queue files aside before the collector starts, and reads the
+    host's sensors (temperature, power, wear of eMMC). Without it neither is done. K3s has one for its volumes."""
+
     storage_class: DnsLabel = "local-path"
     """Storage class of the queue's volume. K3s' own keeps it on the host's disk."""
 

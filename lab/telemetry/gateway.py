@@ -72,8 +72,8 @@ class Gateway:
         return f"https://{self._address}:{self._port}"
 
     def site_block(self, image: str, **changes: Any) -> dict[str, Any]:
-        """The site's `telemetry`; the token is its secret `telemetry-token`."""
-        return {"gateway": self.url, "image": image, "instance_id": self._user or None, **changes}
+        """The site's `telemetry`; the token is its secret `telemetry-token`. No registry of the lab has busybox."""
+        return {"gateway": self.url, "image": image, "instance_id": self._user or None, "tools_image": None, **changes}
 
     def start(self) -> None:
         """Returns when it answers."""

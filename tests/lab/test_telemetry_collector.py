@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from components.telemetry import tools
 from components.telemetry.collector import configuration
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape
 from engine.obtain.pin import EngineError
 from lab.authority import Authority
-from lab.hosts.system import LabError, require_root
+from lab.hosts.system import LabError, require_root, wait_until
 from lab.telemetry import collector
 
 IMAGE = "docker.io/otel/opentelemetry-collector-contrib:0.159.0@sha256:" + "0" * 64
@@ -31,6 +40,7 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
     "bearer token": ({}, ()),
     "basic authentication": ({"instance_id": "123456"}, ()),
     "with Triton": ({}, TRITON),
+    "with tools": ({"tools_image": IMAGE}, ()),
     "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, ()),
     "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, ()),
 }
@@ -103,3 +113,127 @@ def test_the_builds_pins_are_those_of_the_builders_configuration() -> None:
     pins = [part["gomod"] for kind in ("receivers", "processors", "exporters", "extensions") for part in told[kind]]
     required = (folder / "go.mod").read_text().splitlines()
     assert [pin for pin in (*pins, f"module {told['dist']['module']}") if pin not in map(str.strip, required)] == []
+
+
+@dataclass
+class Queueing:
+    """A collector with a queue and without a gateway, on this machine."""
+
+    program: Path
+    folder: Path
+    port: int
+
+    @property
+    def queue(self) -> Path:
+        """The file of the logs' queue."""
+        return self.folder / "queue" / "exporter_otlp_http_logs_logs"
+
+    def configure(self) -> None:
+        """As the component renders it, with nothing to measure and nowhere to send to."""
+        document = yaml.safe_load(rendered({"offline_hours": 1}, ()))
+        queue = str(self.folder / "queue")
+        storage = document["extensions"]["file_storage"]
+        exporter = document["exporters"]["otlp_http/logs"]
+        del exporter["auth"]
+        made = {
+            "extensions": {
+                "file_storage": {
+                    **storage,
+                    "directory": queue,
+                    "compaction": {**storage["compaction"], "directory": queue},
+                }
+            },
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{self.port}"}}}},
+            "exporters": {"otlp_http/logs": {**exporter, "endpoint": "http://127.0.0.1:9"}},
+            "service": {
+                "extensions": ["file_storage"],
+                "pipelines": {"logs": {"receivers": ["otlp"], "exporters": ["otlp_http/logs"]}},
+                "telemetry": {"metrics": {"level": "none"}},
+            },
+        }
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(made))
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """From when it answers, or has ended. Killed at the end, as by a power cut."""
+        with (self.folder / "log").open("wb") as log:
+            command = [str(self.program), f"--config={self.folder / 'config.yaml'}"]
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            wait_until(
+                lambda: process.poll() is not None or self.accepts(), "the collector answers or ends", deadline_s=60
+            )
+            yield process
+        finally:
+            process.kill()
+            process.wait(30)
+
+    def accepts(self) -> bool:
+        """Whether it takes a log record into its queue."""
+        record = {"body": {"stringValue": "x" * 2000}}
+        body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/logs",
+            json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def check(self) -> str:
+        """What the script says that runs before the collector."""
+        script = self.folder / "check-queue"
+        script.write_text(tools.scripts()["check-queue"])
+        command = ["sh", str(script), str(self.folder / "queue")]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.fixture
+def queueing(tmp_path: Path) -> Queueing:
+    try:
+        program = collector.program()
+    except EngineError as error:
+        pytest.skip(str(error))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        made = Queueing(program, tmp_path, free.getsockname()[1])
+    made.configure()
+    with made.running():
+        assert all(made.accepts() for _ in range(300))
+    return made
+
+
+def test_a_queue_of_the_real_collector_that_was_killed_is_whole(queueing: Queueing) -> None:
+    before = queueing.queue.read_bytes()
+    assert len(before) > 300 * 2000
+    assert queueing.check() == ""
+    assert queueing.queue.read_bytes() == before
+
+
+def cut_short(queue: Path) -> None:
+    os.truncate(queue, 20480)
+
+
+def without_meta_pages(queue: Path) -> None:
+    with queue.open("r+b") as file:
+        file.write(bytes(8192))
+
+
+@pytest.mark.parametrize("damage", [cut_short, without_meta_pages])
+def test_a_collector_that_its_damaged_queue_stops_starts_once_that_is_moved_aside(
+    queueing: Queueing, damage: Callable[[Path], None]
+) -> None:
+    damage(queueing.queue)
+    for _ in range(2):
+        with queueing.running() as process:
+            assert process.poll() is not None, "this damage does not stop it any more: is the script still needed?"
+            assert process.returncode in (1, 2, -signal.SIGBUS)
+    assert "is damaged: moved aside" in queueing.check()
+    with queueing.running() as process:
+        assert process.poll() is None
+        assert queueing.accepts()
+    assert queueing.check() == ""
+    assert (queueing.folder / "queue" / ".damaged").read_text() == "1\n"

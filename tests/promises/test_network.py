@@ -147,7 +147,7 @@ def test_every_controller_of_flux_goes_out_as_the_site_does(resources: list[Reco
 def test_the_collector_trusts_the_authorities_of_the_site(resources: list[Recorded]) -> None:
     for _, body in objects(resources, ":StatefulSet", "edge-telemetry"):
         pod = body["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
+        (container,) = [each for each in pod["containers"] if each["name"] == "collector"]
         assert container["envFrom"] == [{"secretRef": {"name": "edge-egress"}}]
         assert {"name": "edge-trusted-cas", "mountPath": "/etc/edge-trusted-cas", "readOnly": True} in container[
             "volumeMounts"

@@ -68,6 +68,7 @@ GATEWAY_AT_SITE = spec(gateway="https://collect.example.com:4318", instance_id=N
 CASES: dict[str, tuple[TelemetrySpec, tuple[Scrape, ...]]] = {
     "grafana-with-triton": (spec(), OF_TRITON),
     "own-gateway-without-triton": (GATEWAY_AT_SITE, ()),
+    "with-tools": (spec(tools_image=image("busybox")), ()),
 }
 
 
@@ -255,3 +256,21 @@ def test_the_collector_may_read_node_statistics_and_nothing_else_of_the_cluster(
 def test_a_spec_that_would_lose_data_or_leak_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         spec(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "renamed_from", "refused"),
+    [
+        ("h" * 47, None, None),
+        ("h" * 48, None, "name"),
+        ("short", "h" * 48, "renamed_from"),
+        ("h" * 48, "short", None),
+    ],
+)
+def test_a_host_whose_collector_kubernetes_could_not_make_is_refused(
+    name: str, renamed_from: str | None, refused: str | None
+) -> None:
+    host = machine(name, site=NAME, renamed_from=renamed_from)
+    found = [finding.path for finding in PART.rules(spec(out_of_order_hours=24), ("telemetry",), berlin(host))]
+    assert found == ([("hosts", 0, refused)] if refused else [])
+    assert (len(f"{telemetry.NAME}-{host.installed_name}") > 52) == bool(refused)
