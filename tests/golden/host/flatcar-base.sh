@@ -40,7 +40,7 @@ put_file() {
 put_settings() {
   local ours others=''
   ours=$(cat)
-  [ ! -f "$1" ] || others=$(grep -vE "^($(sed 's/=.*//' <<<"$ours" | paste -sd '|'))=" "$1" || true)
+  [ ! -f "$1" ] || others=$(grep -vE "^($(cut -d= -f1 <<<"$ours" | paste -sd '|'))=" "$1" || true)
   put_file "$1" "$2" <<<"${others:+$others$'\n'}$ours"
 }
 
