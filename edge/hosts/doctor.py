@@ -22,8 +22,7 @@ from edge.run.stack_settings import read_settings
 from engine.environment import PROJECT_ROOT, backend_of, environment, file_backend
 from engine.obtain.cli import PulumiCli, locate
 from engine.obtain.pin import EngineError
-from engine.obtain.setup import official_host
-from engine.obtain.shim import is_our_shim
+from engine.obtain.shim import is_our_shim, official_host
 from stacks.configuration import full_key
 from stacks.loader import load_all, load_site
 from stacks.project import site_file

@@ -31,7 +31,8 @@ from edge.run.judging import pack_folder, require_usable
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
 from edge.run.stack_settings import StackSettings, placeholders, read_settings
 from engine.environment import PROJECT_ROOT, backend_of, environment
-from engine.obtain.cli import PulumiCli, automation_command, locate
+from engine.obtain.cli import PulumiCli, automation_command, installed_path, locate
+from engine.obtain.shim import require_host
 from stacks.catalogue import catalogue
 from stacks.configuration import ALLOW_DESTROY, full_key
 from stacks.consequences import answers, held, in_any, of_destroy
@@ -461,6 +462,7 @@ def opened_stack(
     cli, name = locate(), Path(site).stem
     settings = read_settings(root, name)
     if spec is not None:
+        require_host(cli.path, installed_path())
         require_usable(root)
         _require_settings(settings, spec, rehearse)
     with ExitStack() as resources:

@@ -16,17 +16,7 @@ from engine.obtain import cli
 from engine.obtain.cli import PulumiCli
 from engine.obtain.pin import EngineError
 from engine.obtain.progress import say
-from engine.obtain.shim import HOST, SHIM, is_our_shim
-
-
-def official_host(pulumi: Path) -> Path | None:
-    """The official language host that the engine would find: beside this `pulumi`, or on PATH."""
-    folders = [pulumi.resolve().parent, *map(Path, filter(None, os.environ.get("PATH", "").split(os.pathsep)))]
-    for folder in folders:
-        host = folder / HOST
-        if os.access(host, os.X_OK) and not is_our_shim(host):
-            return host
-    return None
+from engine.obtain.shim import HOST, SHIM, is_our_shim, official_host
 
 
 def install(found: PulumiCli, folder: Path) -> None:

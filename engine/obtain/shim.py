@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from engine.obtain.pin import EngineError
 
 HOST = "pulumi-language-python"
 _MARK = "edge: thin language host"
@@ -19,3 +22,25 @@ def is_our_shim(path: Path) -> bool:
             return _MARK.encode() in file.read(len(SHIM) + 1)
     except OSError:
         return False
+
+
+def official_host(pulumi: Path) -> Path | None:
+    """The official language host that the engine would find: beside this `pulumi`, or on PATH."""
+    folders = [pulumi.resolve().parent, *map(Path, filter(None, os.environ.get("PATH", "").split(os.pathsep)))]
+    for folder in folders:
+        host = folder / HOST
+        if os.access(host, os.X_OK) and not is_our_shim(host):
+            return host
+    return None
+
+
+def require_host(pulumi: Path, installed: Path) -> None:
+    """Raises EngineError where neither ``installed``, which is that of setup, nor ``pulumi`` has a language host.
+
+    A CLI from the cache of another virtual environment has none, and the engine would ask for a plugin.
+    """
+    if not is_our_shim(installed.parent / HOST) and official_host(pulumi) is None:
+        raise EngineError(
+            f"{pulumi} runs no Python: it has no {HOST} beside it, and none is on PATH.\nRun `edge setup`, which puts "
+            f"both into {installed.parent}."
+        )

@@ -136,3 +136,18 @@ def test_the_thin_host_is_started_by_the_python_beside_it(machine: Machine) -> N
     write_executable(machine.venv_bin / "python", '#!/bin/sh\necho "$@"\n')
     said = subprocess.check_output([machine.venv_bin / shim.HOST, "127.0.0.1:1"], cwd=machine.root, text=True)
     assert said.split() == ["-P", "-m", "engine.stand_in.language_host", "127.0.0.1:1"]
+
+
+def test_a_pulumi_without_a_language_host_is_told_before_the_engine_asks_for_a_plugin(machine: Machine) -> None:
+    source = machine.pulumi("usr", PULUMI_VERSION)
+    installed = machine.venv_bin / "pulumi"
+    with pytest.raises(EngineError, match=r"runs no Python[^\n]*\nRun `edge setup`"):
+        shim.require_host(source, installed)
+    assert setup.main() == 0
+    shim.require_host(source, installed)
+
+
+def test_a_pulumi_with_an_official_language_host_is_taken_without_setup(machine: Machine) -> None:
+    source = machine.pulumi("usr", PULUMI_VERSION)
+    machine.official_host("usr")
+    shim.require_host(source, machine.venv_bin / "pulumi")
