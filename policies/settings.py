@@ -62,6 +62,9 @@ _SCHEMA = "$schema"
 """Where editors find the schema of the file."""
 
 
+_ABOUT = "What the rules of this pack allow: these settings count for all of its policies."
+
+
 def file_schema() -> dict[str, Any]:
     """The whole file, as JSON Schema."""
     levels = {"enum": list(_LEVELS), "description": "What a finding of this policy does to a run of Pulumi."}
@@ -77,6 +80,11 @@ def file_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {_SCHEMA: {"type": "string"}, **{name: policy(name) for name in (*POLICIES, _ALL)}},
     }
+
+
+def policies_in() -> dict[str, Any]:
+    """The settings of each policy in the file, as JSON Schema: those that take any beside their level."""
+    return {MANDATORY: {"type": "object", "description": _ABOUT, "properties": dict(SCHEMA)}}
 
 
 def _settings_of(policy: str) -> Mapping[str, dict[str, Any]]:

@@ -56,14 +56,16 @@ class SpecShape:
     The schema takes 0.1 s to derive and is only needed to explain errors, so it is derived when the first one occurs.
     """
 
-    def __init__(self, model: type[BaseModel]) -> None:
+    def __init__(self, model: type[BaseModel] | Schema) -> None:
+        """Of a model, or of a file for which there is a JSON Schema only."""
         self._model = model
-        self.fields = frozenset(_fields(model, set()))
+        self.fields = frozenset() if isinstance(model, Mapping) else frozenset(_fields(model, set()))
         """Every key that the model has anywhere."""
 
     @cached_property
     def schema(self) -> Schema:
-        return self._model.model_json_schema(schema_generator=_WithTags)
+        model = self._model
+        return model if isinstance(model, Mapping) else model.model_json_schema(schema_generator=_WithTags)
 
     @property
     def _definitions(self) -> Schema:

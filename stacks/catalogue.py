@@ -20,6 +20,7 @@ from components.types import DnsLabel, NonEmpty
 from sitefile.entries import Entries, read_entries, read_folder
 from sitefile.explanation import position_of
 from sitefile.problems import Finding, Problem, any_of, near_miss
+from sitefile.spec_shape import UNIT
 from sitefile.yaml_source import read
 from stacks.project import PROGRAM_ROOT, data_folder, policies_folder, shown
 
@@ -29,10 +30,10 @@ PROJECT_ROOT = PROGRAM_ROOT
 class LatencyRange(Spec):
     """Round trip between users and hosts that makes the tier, in ms."""
 
-    min: Annotated[float, Field(ge=0)]
+    min: Annotated[float, Field(ge=0, json_schema_extra={UNIT: "ms"})]
     """Lower bound, inclusive."""
 
-    max: Annotated[float, Field(gt=0)]
+    max: Annotated[float, Field(gt=0, json_schema_extra={UNIT: "ms"})]
     """Upper bound, exclusive."""
 
     def conflicts(self) -> Iterator[Finding]:

@@ -106,7 +106,7 @@ def run(
     checked: Iterable[SiteCheck] | None = None
     # Charts are rendered before anything is judged by them, so which sites have changed must be known first.
     if chosen.changed_since is not None and not charts:
-        checked = several.checks_of_changed(chosen, chosen.changed_since, root, jobs)
+        checked = several.checks_of_changed("check", chosen, root, jobs, quiet=as_json)
         files = [one.file for one in checked]
     else:
         files = several.files_with_fleet(chosen, root, jobs)
@@ -127,7 +127,7 @@ def run(
             checked = [compared(found, before) for found in checked]
             if table is not None:
                 edits(out, checked)
-        with counting("check", "sites checked") if not as_json else nullcontext(_untold) as tell:
+        with counting("check", "sites checked", quiet=as_json) as tell:
             for number, found in enumerate(checked, 1):
                 result.add(found, root)
                 tell(number, len(files))
@@ -187,7 +187,3 @@ def _manifests(
     else:
         report(console(), result, duration_s)
     return max(result.code, FAILED) if failed else result.code
-
-
-def _untold(_done: int, _all: int) -> None:
-    """No progress: standard output is a document."""

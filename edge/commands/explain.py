@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.options import Json, complete_fields, complete_sites
+from edge.commands.options import Json, complete_explained_files, complete_fields, complete_sites
 from edge.exit_codes import DONE
 
-EXAMPLES = "edge explain   |   edge explain k3s.datastore.kind   |   edge explain k3s.version --site prod"
+EXAMPLES = (
+    "edge explain   |   edge explain k3s.datastore.kind   |   edge explain k3s.version --site prod   |   "
+    "edge explain tailnet --in fleet"
+)
 
 
 def run(
@@ -31,29 +34,42 @@ def run(
             autocompletion=complete_sites,
         ),
     ] = None,
+    file: Annotated[
+        str,
+        typer.Option(
+            "--in",
+            metavar="FILE",
+            help="Another file than a site's: fleet, group, tier, hardware, accelerators, models, policies, waivers.",
+            autocompletion=complete_explained_files,
+        ),
+    ] = "site",
     as_json: Json = False,
 ) -> int:
     """Explain a field of site files: meaning, type, unit, default, choices, example, and the fields below it."""
-    from edge.run.explain import choices, explained, values_at
+    from edge.run.explain import FILES, SITE, choices, explained, values_at
     from edge.run.project import project_root
     from edge.show.document import print_json
     from edge.show.explain import explanation, values
     from edge.show.render import console
+    from sitefile.layers import Layers
     from stacks.loader import site_layers
 
-    found = explained(field)
+    if site and file != SITE:
+        raise typer.BadParameter("--site shows a value of a site file: it cannot go with --in")
+    found = explained(field, file)
     root = project_root()
     at = [values_at(one, site, root) for one in found] if site else []
     if as_json:
-        fields = [{**one.as_dict(), "choices": [choice.as_dict() for choice in choices(one, root)]} for one in found]
-        document = {"fields": fields, "site": Path(site).stem if site else None}
+        listed = [(one, choices(one, root) if file == SITE else []) for one in found]
+        fields = [{**one.as_dict(), "choices": [choice.as_dict() for choice in of]} for one, of in listed]
+        document = {"file": file, "fields": fields, "site": Path(site).stem if site else None}
         print_json({**document, "values": [value.as_dict() for values in at for value in values], "exit": DONE})
         return DONE
-    out, layers = console(), site_layers(root)
+    out, layers = console(), site_layers(root) if file == SITE else Layers()
     for number, one in enumerate(found):
         if number:
             out.print()
-        explanation(out, one, layers, choices(one, root))
+        explanation(out, one, layers, choices(one, root) if file == SITE else [], FILES[file][0])
         if site:
             values(out, Path(site).stem, one, at[number], root)
     return DONE

@@ -28,6 +28,13 @@ def complete_fields(incomplete: str) -> list[str]:
     return [path for path in fields if path.startswith(incomplete) and path.count(".") == depth]
 
 
+def complete_explained_files(incomplete: str) -> list[str]:
+    """The files that `edge explain` knows, for the shell."""
+    from edge.run.explain import FILES
+
+    return [name for name in FILES if name.startswith(incomplete)]
+
+
 def complete_bases(incomplete: str) -> list[str]:
     """What a new site can be made from, for the shell."""
     from edge.run.project import project_root

@@ -45,7 +45,11 @@ def run(
     # What is wrong with them would otherwise be said once for each site.
     policies_of(root)
     chosen = selection(sites, selector, everything, changed_since)
-    found = overview(several.files_with_fleet(chosen, root, jobs), root, jobs)
+    if chosen.changed_since is not None:
+        checked = several.checks_of_changed("report", chosen, root, jobs, quiet=as_json)
+        found = overview([one.file for one in checked], root, jobs, checked)
+    else:
+        found = overview(several.files_with_fleet(chosen, root, jobs), root, jobs)
     if html is not None:
         write_text(html, html_report(found))
     if as_json:

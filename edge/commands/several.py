@@ -26,11 +26,15 @@ def files_for(chosen: Selection, root: Path, jobs: int | None = None) -> list[Pa
     return list(found.files)
 
 
-def checks_of_changed(chosen: Selection, ref: str, root: Path, jobs: int | None = None) -> list[SiteCheck]:
-    """The checks of those that have changed since ``ref``, and on standard error how many."""
+def checks_of_changed(
+    command: str, chosen: Selection, root: Path, jobs: int | None = None, *, quiet: bool = False
+) -> list[SiteCheck]:
+    """The checks of those that have changed since a revision, and on standard error how many; with progress."""
     from edge.run.check import check_changed
+    from edge.show.progress import counting
 
-    found, checks = check_changed(ref, chosen.files(root), root, jobs)
+    with counting(command, "sites compared", quiet=quiet) as tell:
+        found, checks = check_changed(chosen.changed_since or "", chosen.files(root), root, jobs, tell)
     _say(found)
     return checks
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -237,17 +237,26 @@ def check_files(
 
 
 def check_changed(
-    ref: str, files: Sequence[Path], root: Path, jobs: int | None = None
+    ref: str,
+    files: Sequence[Path],
+    root: Path,
+    jobs: int | None = None,
+    tell: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> tuple[Changed, list[SiteCheck]]:
     """Which of ``files`` have changed since ``ref``, and what is found of those. Raises ``OperationError``.
 
-    The program of each site runs once: what it registers is compared, and judged where it differs.
+    The program of each site runs once: what it registers is compared, and judged where it differs. ``tell`` hears how
+    many sites are compared, of how many; first that none is, while the plans of ``ref`` are made.
     """
     checked: dict[Path, SiteCheck] = {}
 
     def present(plans: Mapping[Path, str]) -> dict[Path, str]:
-        checked.update((one.file, one) for one in check_files(list(plans), root, jobs, plans))
+        for number, one in enumerate(check_files(list(plans), root, jobs, plans), 1):
+            checked[one.file] = one
+            tell(number, len(plans))
         return {file: one.plan for file, one in checked.items()}
+
+    tell(0, len(files))
 
     changed = changed_since(ref, files, root, jobs, present)
     rest = [file for file in changed.files if file not in checked]

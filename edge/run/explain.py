@@ -1,20 +1,35 @@
-"""What a field of a site file means, and the value that a site has for it, with the file and line of it."""
+"""What a field of a site file means, and the value that a site has for it, with the file and line of it.
+
+The fields of the other files that people write are explained by the same words (``FILES``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components.host.spec import HardwareProfile
+from components.inference.triton.spec import ModelCatalogue
 from edge.exit_codes import BAD_INPUT
 from edge.run.failure import OperationError
 from edge.run.selection import selected
 from sitefile.fields import Field, Fields, Kind
 from sitefile.problems import DataPath, FileError, Position, any_of, dotted, shown
+from sitefile.spec_shape import SpecShape
 from sitefile.yaml_tree import MappingNode, ScalarNode, find
-from stacks.catalogue import accelerators_file, catalogue, group_file, profile_file
+from stacks.catalogue import (
+    Accelerators,
+    GroupProfile,
+    TierProfile,
+    accelerators_file,
+    catalogue,
+    group_file,
+    profile_file,
+)
+from stacks.fleet.spec import FleetSpec
 from stacks.loader import site_checker, site_shape
 from stacks.project import shown as shown_path
 
@@ -56,21 +71,63 @@ class Choice:
         return {"name": self.name, "file": self.file, "description": self.about}
 
 
-@cache
 def site_fields() -> Fields:
     """The fields of a site file."""
-    return Fields(site_shape())
+    return fields_of(SITE)
 
 
-def explained(name: str) -> tuple[Field, ...]:
-    """The fields that ``name`` means; the whole file for no name. Raises ``OperationError`` for one that is none."""
-    fields = site_fields()
+def _waivers() -> SpecShape:
+    # Only where they are asked for: a site is explained without the policies.
+    from policies.company_waivers import CompanyWaiversSpec
+
+    return SpecShape(CompanyWaiversSpec)
+
+
+def _settings() -> SpecShape:
+    from policies.settings import file_schema, policies_in
+
+    return SpecShape({**file_schema(), "properties": policies_in()})
+
+
+SITE = "site"
+FILES: Mapping[str, tuple[str, Callable[[], SpecShape]]] = {
+    SITE: ("Site file", site_shape),
+    "fleet": ("Fleet file", lambda: SpecShape(FleetSpec)),
+    "group": ("File of a group", lambda: SpecShape(GroupProfile)),
+    "tier": ("File of a tier", lambda: SpecShape(TierProfile)),
+    "hardware": ("Hardware profile", lambda: SpecShape(HardwareProfile)),
+    "accelerators": ("Accelerators", lambda: SpecShape(Accelerators)),
+    "models": ("Models", lambda: SpecShape(ModelCatalogue)),
+    "policies": ("Settings of the policies", _settings),
+    "waivers": ("Waivers of the company", _waivers),
+}
+"""The files that have fields of their own, by the word that `--in` takes: title and form. Files of defaults have the
+fields of a site.
+"""
+
+
+@cache
+def fields_of(file: str) -> Fields:
+    """The fields of one of ``FILES``."""
+    return Fields(FILES[file][1]())
+
+
+def explained(name: str, file: str = SITE) -> tuple[Field, ...]:
+    """The fields of ``file`` that ``name`` means; the whole file for no name.
+
+    Raises ``OperationError`` for a name or a file that is none.
+    """
+    if file not in FILES:
+        meant = any_of(tuple(FILES))
+        raise OperationError(f"--in {shown(file)}: there is no such file; expected {meant}.", code=BAD_INPUT)
+    fields = fields_of(file)
     if found := fields.named(name):
         return found
     near = fields.near(name)[:_SUGGESTED]
     what = f"There is no field {shown(name)}" + (f": did you mean {any_of(near)}?" if near else ".")
     above = next((at for at in _above(name) if fields.named(at)), "")
-    raise OperationError(what, (f"edge explain {above}".rstrip() + "     lists what there is",), code=BAD_INPUT)
+    again = " ".join(filter(None, ("edge explain", above, "" if file == SITE else f"--in {file}")))
+    raise OperationError(what, (f"{again}     lists what there is",), code=BAD_INPUT)
 
 
 def values_at(field: Field, site: str, root: Path) -> list[Value]:

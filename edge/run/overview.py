@@ -6,7 +6,7 @@ How they are shown is ``show``'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -134,10 +134,15 @@ class Overview:
         return document
 
 
-def overview(files: Sequence[Path], root: Path, jobs: int | None = None) -> Overview:
-    """Check ``files`` and gather what they say. Raises ``OperationError``."""
+def overview(
+    files: Sequence[Path], root: Path, jobs: int | None = None, checked: Iterable[SiteCheck] | None = None
+) -> Overview:
+    """Check ``files`` and gather what they say. ``checked``: their checks, where they are made already.
+
+    Raises ``OperationError``.
+    """
     report = Report()
-    for found in check_files(files, root, jobs):
+    for found in check_files(files, root, jobs) if checked is None else checked:
         report.add(found, root)
     whole = set(site_files(root=root)) <= {file for file in files if not is_fleet(file, root)}
     report.shared = (*check_shared(files, root), *check_waivers(report, root, everywhere=whole))

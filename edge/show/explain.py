@@ -20,10 +20,12 @@ from sitefile.yaml_tree import plain
 WIDTH = 80
 
 
-def explanation(out: Console, field: Field, layers: Layers, choices: Sequence[Choice] = ()) -> None:
-    """One field: what it means, and what is below it."""
+def explanation(
+    out: Console, field: Field, layers: Layers, choices: Sequence[Choice] = (), title: str = "Site file"
+) -> None:
+    """One field: what it means, and what is below it. ``title`` is that of the whole file."""
     width = min(out.width, WIDTH) if out.is_terminal else WIDTH
-    out.print(Text.assemble((field.path or "Site file", "bold"), f"  <{_type(field)}>"))
+    out.print(Text.assemble((field.path or title, "bold"), f"  <{_type(field)}>"))
     for line in _wrapped(field.description, width, "  "):
         out.print(Text(line))
     if field.about:

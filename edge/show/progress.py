@@ -35,8 +35,11 @@ def progress(title: str, *, quiet: bool = False, preview: bool = False) -> Itera
 
 
 @contextmanager
-def counting(title: str, things: str) -> Iterator[Callable[[int, int], None]]:
+def counting(title: str, things: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Progress of many things, such as `hosts probed`: how many are done, of how many. Shown after two seconds."""
+    if quiet:
+        yield lambda _done, _of: None
+        return
     if sys.stderr.isatty():
         from edge.show.live import LiveLine
 

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from edge.cli import app
+from edge.commands import several
 from edge.run import changed, check, revision
+from edge.run.overview import overview
 from edge.run.program import recorded
 from edge.run.program_at import program_of
 from stacks.site import SiteSpec
@@ -185,7 +189,9 @@ def test_a_changed_site_is_recorded_once_and_found_as_by_a_check_of_all(
         return recorded(spec, *others, **named)
 
     monkeypatch.setattr(check, "recorded", counted)
-    found, checks = check.check_changed("HEAD", files, clone.root)
+    told: list[tuple[int, int]] = []
+    found, checks = check.check_changed("HEAD", files, clone.root, tell=lambda done, of: told.append((done, of)))
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     # One that is no site is not recorded, and one that has not changed is not judged.
     assert runs == ["demo", "new", "prod"]
     assert [one.site for one in checks] == [file.stem for file in found.files] == ["new", "prod", "tower-oslo"]
@@ -195,3 +201,26 @@ def test_a_changed_site_is_recorded_once_and_found_as_by_a_check_of_all(
     for one in (*whole, *at_once):
         del one["duration_s"]
     assert at_once == whole
+    # A report takes the checks that are made.
+    runs.clear()
+    seen = overview([one.file for one in checks], clone.root, checked=checks)
+    assert (runs, seen.report.sites) == ([], checks)
+
+
+def test_a_report_is_about_the_sites_that_a_check_takes_for_changed(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.replace("stacks/sites/prod.yaml", "10.20.0.12", "10.20.0.22")
+    ran = clone.edge("report", *OWN, "--changed-since", "HEAD", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert {site["site"] for site in json.loads(ran.stdout)["sites"]} == changed_sites(clone) == {"prod"}
+    made: list[str] = []
+
+    def checks(command: str, *_: object, **__: object) -> list[check.SiteCheck]:
+        made.append(command)
+        return []
+
+    monkeypatch.setattr(several, "checks_of_changed", checks)
+    monkeypatch.chdir(clone.root)
+    assert CliRunner().invoke(app, ["report", "--all", "--changed-since", "HEAD", "--json"]).exit_code == 0
+    assert made == ["report"]

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from edge.run.explain import site_fields, values_at
-from sitefile.fields import NO_DEFAULT
+from edge.run.explain import FILES, SITE, fields_of, site_fields, values_at
+from sitefile.fields import NO_DEFAULT, Field
 from sitefile.problems import dotted
 from stacks.loader import PROGRAM_DEFAULTS, load_site
 from stacks.site import SiteSpec
@@ -19,9 +19,12 @@ _COUNTS = re.compile(
 )
 
 
-def test_every_field_of_a_site_file_is_described() -> None:
-    undescribed = [field.path for field in site_fields().root.below() if not field.description]
-    assert undescribed == []
+def every_field() -> list[Field]:
+    return [field for file in FILES for field in fields_of(file).root.below()]
+
+
+def test_every_field_is_described_in_every_file() -> None:
+    assert [field.path for field in every_field() if not field.description] == []
 
 
 def test_a_name_means_one_field_or_the_same_field_of_several_kinds() -> None:
@@ -49,7 +52,7 @@ def test_every_field_that_a_person_must_fill_in_has_an_example_or_choices() -> N
 def test_every_number_has_a_unit_or_is_a_count() -> None:
     lacking = [
         field.path
-        for field in site_fields().root.below()
+        for field in every_field()
         if "number" in field.type and not field.unit and not _COUNTS.search(field.name)
     ]
     assert lacking == []
@@ -78,6 +81,49 @@ def test_nothing_is_wider_than_80_columns_but_what_cannot_be_broken(project: Pro
     said = project.edge("explain", *([name] if name else []))
     assert said.code == 0, said.stderr
     assert [line for line in said.stdout.splitlines() if len(line) > 80 and " " in line.strip()] == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != SITE])
+def test_the_other_files_are_explained_by_their_own_word(project: Project, file: str) -> None:
+    said = project.edge("explain", "--in", file)
+    assert said.code == 0, said.stderr
+    assert said.stdout.startswith(f"{FILES[file][0]}  <")
+    for field in fields_of(file).root.fields:
+        assert re.search(rf"^  {re.escape(field.name)}  <", said.stdout, re.MULTILINE)
+    assert project.edge("explain", "--in", file, "--json").document["file"] == file
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "expected"),
+    [
+        ("tailnet.operators", "fleet", "list of text"),
+        ("envelope.max_ambient_c", "hardware", "degrees Celsius"),
+        ("latency_ms.max", "tier", "number, ms"),
+        ("watts", "accelerators", "number, W, required"),
+        ("edge-resources-mandatory.mesh_key_hours", "policies", "at most 2160"),
+        ("waivers.expires", "waivers", "required"),
+    ],
+)
+def test_a_field_of_another_file_is_explained(project: Project, name: str, file: str, expected: str) -> None:
+    said = project.edge("explain", name, "--in", file)
+    assert said.code == 0, said.stderr
+    assert said.stdout.startswith(f"{name}  <")
+    assert expected in said.stdout
+
+
+def test_an_unknown_field_of_another_file_says_where_to_look(project: Project) -> None:
+    said = project.edge("explain", "tailnet.operatros", "--in", "fleet")
+    assert said.code == 2
+    assert "did you mean `tailnet.operators`?" in said.stderr
+    assert "edge explain tailnet --in fleet" in said.stderr
+
+
+def test_a_file_that_has_no_fields_of_its_own_is_bad_input(project: Project) -> None:
+    said = project.edge("explain", "--in", "flete")
+    assert said.code == 2
+    assert "expected" in said.stderr
+    assert "`fleet`" in said.stderr
+    assert project.edge("explain", "tailnet", "--in", "fleet", "--site", "demo").code == 2
 
 
 def test_an_unknown_field_is_bad_input_and_what_is_near_is_named(project: Project) -> None:
