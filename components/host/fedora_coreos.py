@@ -36,6 +36,7 @@ SYSTEM = OperatingSystem(
     trust_store=UPDATE_CA_TRUST,
     update_unit="zincati",
     update_config=_zincati,
+    selinux=True,
     # Clevis runs in the initramfs. Source: Fedora CoreOS' documentation on storage.
     tpm_unlock_memory_mib=4096,
 )

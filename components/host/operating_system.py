@@ -105,6 +105,9 @@ class OperatingSystem:
     secure_boot: str | None = None
     """Why it cannot boot with Secure Boot; None where it can."""
 
+    selinux: bool = False
+    """Whether it confines programs by SELinux."""
+
     tpm_unlock_memory_mib: int = 0
     """RAM that it needs to unlock an encrypted disk by TPM, in MiB."""
 

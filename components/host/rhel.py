@@ -21,4 +21,5 @@ SYSTEM = OperatingSystem(
     time=(TimeService("chronyd", _chrony),),
     first_boot="cloud-init",
     trust_store=UPDATE_CA_TRUST,
+    selinux=True,
 )

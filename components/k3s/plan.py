@@ -264,6 +264,7 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         backend=spec.flannel_backend,
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
         ports=needed,
+        networks=[spec.pod_cidr, spec.service_cidr],
     )
 
 

@@ -36,6 +36,15 @@ esac
 """
 
 
+_SYSTEMCTL = """
+case $1 in
+  show) echo loaded ;;
+  *) [ -e "$SANDBOX/$1-${!#}" ] ;;
+esac
+"""
+"""Units are active or enabled that a file beside the sandbox names."""
+
+
 def listening(protocol: str, port: int, *, then: str = "") -> str:
     """Shell: a program that has the port, with its number in `$pid`, before ``then``."""
     kind, listen = ("STREAM", "s.listen();") if protocol == "tcp" else ("DGRAM", "")
@@ -57,7 +66,7 @@ def box(tmp_path: Path) -> Sandbox:
         {
             "uname": 'case $1 in -m) echo x86_64 ;; *) PATH=${PATH#*/usr/local/sbin:} exec uname "$@" ;; esac',
             "modprobe": "exit 1",
-            "systemctl": "echo loaded",
+            "systemctl": _SYSTEMCTL,
             "ip": _IP,
             "stat": 'case "$*" in --file-system*) cat "$SANDBOX/cgroup" ;; *) exec /usr/bin/stat "$@" ;; esac',
         },
@@ -249,3 +258,33 @@ def test_everything_that_is_missing_is_said_at_once(box: Sandbox) -> None:
     (box.home / "config").write_text("")
     cgroup(box, "cgroup2fs", "cpu")
     refused(asked(box), "WireGuard", "ip_set", "memory cgroup")
+
+
+def test_a_firewall_that_lets_the_clusters_networks_through_is_no_obstacle_and_any_other_is_refused(
+    box: Sandbox,
+) -> None:
+    """firewalld is on by default on RHEL and SUSE."""
+    (box.home / "is-active-firewalld").touch()
+    box.install("/usr/local/sbin/firewall-cmd", '[ "$*" = "--zone=trusted --query-source=10.42.0.0/16" ]')
+    done = asked(box)
+    refused(done, "firewalld does not let 10.43.0.0/16 of the cluster through", "--add-source=10.43.0.0/16")
+    assert "10.42.0.0/16 of the cluster" not in done.stderr
+    box.install("/usr/local/sbin/firewall-cmd", '[ "$*" = "--zone=trusted --query-interface=cni0" ]')
+    assert asked(box).code == 0
+
+
+def test_ufw_is_refused_unless_it_is_off_or_has_rules_for_the_clusters_networks(box: Sandbox) -> None:
+    def ufw(*lines: str) -> Run:
+        box.install("/usr/local/sbin/ufw", "".join(f"echo {line!r}\n" for line in lines))
+        return asked(box)
+
+    assert ufw("Status: inactive").code == 0
+    refused(ufw("Status: active"), "ufw does not let 10.42.0.0/16", "ufw does not let 10.43.0.0/16")
+    rules = [f"Anywhere                   ALLOW       {one}" for one in ("10.42.0.0/16", "10.43.0.0/16")]
+    assert ufw("Status: active", "", *rules).code == 0
+
+
+@pytest.mark.parametrize("unit", ["nm-cloud-setup.service", "nm-cloud-setup.timer"])
+def test_a_service_of_rhel_in_clouds_that_takes_away_routes_of_pods_is_refused(box: Sandbox, unit: str) -> None:
+    (box.home / f"is-enabled-{unit}").touch()
+    refused(asked(box), f"{unit} is enabled", f"systemctl disable {unit}")

@@ -95,7 +95,7 @@ for variable in /sys/firmware/efi/efivars/SecureBoot-*; do
   [ "$(od -An -t u1 -j 4 -N 1 "$variable" | tr -d ' ')" = 1 ] && secure_boot=on
 done
 
-# What unlocks the disk below $state_dir. tpm2: each LUKS container under it has a key slot of the TPM; other: one has none;
+# What unlocks a disk. tpm2: each LUKS container under it has a key slot of the TPM; other: one has none;
 # no: not encrypted; unknown: nothing here can list the slots. That a disk is encrypted tells nothing of its keys.
 tpm_unlocks() { # DEVICE: 0 for yes, 1 for no, 2 for unknown
   local said told=2
@@ -119,21 +119,26 @@ tpm_unlocks() { # DEVICE: 0 for yes, 1 for no, 2 for unknown
   fi
   return "$told"
 }
-luks=no
-device=$(findmnt --noheadings --output SOURCE --target "$state_dir" | sed 's/\[.*//')
-# Not grep -q, which makes a slow lsblk fail.
-if [ -b "$device" ] && lsblk --noheadings --inverse --output TYPE "$device" | grep -x crypt >/dev/null; then
+luks_below() { # DIRECTORY: prints which of these words is true of the disk that it is on
+  local device container told found=tpm2 containers
+  device=$(findmnt --noheadings --output SOURCE --target "$1" | sed 's/\[.*//')
+  # Not grep -q, which makes a slow lsblk fail.
+  if [ ! -b "$device" ] || ! lsblk --noheadings --inverse --output TYPE "$device" | grep -x crypt >/dev/null; then
+    printf no
+    return
+  fi
   mapfile -t containers < <(lsblk --noheadings --inverse --list --paths --output NAME,FSTYPE "$device" |
     sed -n 's/ *crypto_LUKS *$//p' | sort -u)
-  luks=tpm2
-  [ "${#containers[@]}" -gt 0 ] || luks=unknown
+  [ "${#containers[@]}" -gt 0 ] || found=unknown
   for container in "${containers[@]}"; do
     told=0
     tpm_unlocks "$container" || told=$?
-    [ "$told" != 1 ] || luks=other
-    [ "$told" != 2 ] || [ "$luks" = other ] || luks=unknown
+    [ "$told" != 1 ] || found=other
+    [ "$told" != 2 ] || [ "$found" = other ] || found=unknown
   done
-fi
+  printf '%s' "$found"
+}
+luks=$(luks_below "$state_dir")
 case $luks in
   tpm2) ;;
   no) expect "disk encryption (LUKS) below $state_dir" yes no ;;
