@@ -235,6 +235,10 @@ class Part(Generic[S]):
         """Metrics that it offers."""
         return ()
 
+    def alert_groups(self, spec: S, site: Site) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """By the name of its group, rules for a store like Prometheus. A group that several sites have is the same."""
+        return {}
+
     def scraper(self, spec: S) -> Scraper | None:
         """Who reads metrics, where this is the part that does."""
         return None

@@ -19,6 +19,8 @@ from components.view import Scrape
 
 QUEUE_DIRECTORY = "/var/lib/otelcol/queue"
 TOKEN_FILE = "/etc/otelcol-credentials/token"
+OWN_JOB = "otel-collector"
+"""Of the collectors' metrics about themselves. In a store like Prometheus the job is `<site>/otel-collector`."""
 HEALTH_PORT = 13133
 OTLP_GRPC_PORT = 4317
 OTLP_HTTP_PORT = 4318
@@ -26,8 +28,8 @@ OTLP_HTTP_PORT = 4318
 _SIGNALS = ("metrics", "logs", "traces")
 _KIB = 1024
 _MIB = 1024 * 1024
-_BATCH_MIN_BYTES = 256 * _KIB
-_BATCH_MAX_BYTES = 2 * _MIB
+_BATCH_BYTES = 256 * _KIB
+"""Prometheus refuses a request whole for one sample that is too old: so much more than what is too old is lost."""
 
 # The database grows by pages that are not all full, and a compaction writes the live data a second time beside it.
 _PAGE_OVERHEAD = 1.25
@@ -118,9 +120,10 @@ def _extensions(spec: TelemetrySpec) -> dict[str, Any]:
 
 def _receivers(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> dict[str, Any]:
     own = {
-        "job_name": "otel-collector",
+        "job_name": OWN_JOB,
         "scrape_interval": "30s",
         "static_configs": [{"targets": ["127.0.0.1:8888"]}],
+        "relabel_configs": [_instance()],
         "metric_relabel_configs": [
             _keep(
                 "otelcol_(exporter_(queue_size|queue_capacity|enqueue_failed|send_failed|sent)"
@@ -133,6 +136,7 @@ def _receivers(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> dict[str, Any]
         "scrape_interval": "30s",
         "metrics_path": tools.METRICS_PATH,
         "static_configs": [{"targets": [f"127.0.0.1:{tools.PORT}"]}],
+        "relabel_configs": [_instance()],
         "metric_relabel_configs": [_keep("edge_.*")],
     }
     return {
@@ -191,9 +195,16 @@ def _scrape(scrape: Scrape) -> dict[str, Any]:
                 "regex": str(scrape.port),
             },
             {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+            # Addresses of pods are the same at every site.
+            {"source_labels": ["__meta_kubernetes_pod_name"], **_instance("/$$1")},
         ],
         "metric_relabel_configs": [_keep(scrape.keep)],
     }
+
+
+def _instance(more: str = "") -> dict[str, str]:
+    """Which of all targets of all sites this is: the name of the node, and what is added to it."""
+    return {"target_label": "instance", "replacement": f"${{env:K8S_NODE_NAME}}{more}"}
 
 
 def _keep(names: str) -> dict[str, Any]:
@@ -213,6 +224,14 @@ def _attributes(*, site: str, tier: str, region: str, labels: Mapping[str, str])
     attributes += [
         {"key": key, "value": "${env:K8S_NODE_NAME}", "action": "upsert"} for key in ("host.name", "k8s.node.name")
     ]
+    # A store in the manner of Prometheus makes the labels `job` and `instance` of these three, and drops the others, or
+    # keeps them aside: without them the series of all hosts would be one. What says its own keeps it.
+    own = {
+        "service.namespace": _literal(site),
+        "service.name": "edge-host",
+        "service.instance.id": "${env:K8S_NODE_NAME}",
+    }
+    attributes += [{"key": key, "value": value, "action": "insert"} for key, value in own.items()]
     return attributes
 
 
@@ -242,8 +261,8 @@ def _exporter(spec: TelemetrySpec, queue: Queue, ca_file: str | None) -> dict[st
             "batch": {
                 "flush_timeout": "5s",
                 "sizer": "bytes",
-                "min_size": min(_BATCH_MIN_BYTES, queue.size_bytes),
-                "max_size": _BATCH_MAX_BYTES,
+                "min_size": min(_BATCH_BYTES, queue.size_bytes),
+                "max_size": _BATCH_BYTES,
             },
         },
     }

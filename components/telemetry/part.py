@@ -8,6 +8,7 @@ from typing import Any
 
 from components.consequence import Edit, Effect, Removal
 from components.part import Building, Part, Phase
+from components.telemetry import alerts
 from components.telemetry.collector import volume_mib
 from components.telemetry.plan import NAME, NAMESPACE
 from components.telemetry.spec import TelemetrySpec
@@ -92,6 +93,9 @@ class TelemetryPart(Part[TelemetrySpec]):
                     if machine.spec.renamed_from
                     else "shorten the name of the host",
                 )
+
+    def alert_groups(self, spec: TelemetrySpec, site: Site) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        return alerts.groups(spec, site)
 
     def scraper(self, spec: TelemetrySpec) -> Scraper:
         return Scraper(namespace=NAMESPACE, service_account=NAME)

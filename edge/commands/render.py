@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "edge render prod | less   |   edge render prod --out /tmp/prod   |   edge render prod --json | jq .files   |   "
-    "edge render --all --out /tmp/sites"
+    "edge render --all --out /tmp/sites   |   edge render --all --alerts > alerts.yaml"
 )
 
 
@@ -30,6 +30,9 @@ def run(
             "--out", "-o", help="Write the files into this folder, several sites into one each; printed when left out."
         ),
     ] = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Print the alert rules of these sites instead, for Prometheus or Mimir.")
+    ] = False,
     as_json: JsonLines = False,
     selector: Selector = None,
     everything: All = False,
@@ -38,6 +41,8 @@ def run(
 ) -> int:
     """Show every script, file and manifest of a site as it would arrive. Placeholders stand in for secrets."""
     chosen = selection(sites, selector, everything, changed_since, command="render")
+    if alerts:
+        return _alerts(chosen, out=out, as_json=as_json)
     if (site := chosen.single) is None:
         return _several(chosen, out=out, as_json=as_json, jobs=jobs)
     from edge.run.project import project_root
@@ -53,6 +58,17 @@ def run(
         typer.echo(f"{len(files)} files in {out}")
     else:
         _print(files)
+    return DONE
+
+
+def _alerts(chosen: Selection, *, out: Path | None, as_json: bool) -> int:
+    if out is not None or as_json:
+        raise typer.BadParameter("--alerts prints one file: `edge render --all --alerts > alerts.yaml`")
+    from edge.run.alerts import alert_rules
+    from edge.run.project import project_root
+
+    root = project_root()
+    typer.echo(alert_rules(several.files_for(chosen, root), root), nl=False)
     return DONE
 
 

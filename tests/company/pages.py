@@ -184,6 +184,11 @@ STORIES = {
         instead=(Instead("-s SITE ", "-s SITE < login ", "nobody is here to be asked"),),
         after="grep -q 'edge:proxy-login:' Pulumi.prod.yaml && ! grep -r user:password Pulumi.prod.yaml",
     ),
+    "docs/telemetry.md": Story(
+        start="company",
+        before=_THREE_SHOPS_WITH_TELEMETRY,
+        after="test $(grep -c 'alert: EdgeSiteOffline' alerts.yaml) -eq 3",
+    ),
     "README.md": Story(
         instead=(
             Instead("make demo ", 'make -C "$CHECKOUT" demo ', "the checkout that a reader stands in"),

@@ -108,3 +108,21 @@ def test_without_a_folder_everything_is_printed(project: Project) -> None:
 def test_a_broken_site_is_bad_input(project: Project) -> None:
     (project.sites / "demo.yaml").write_text("site: demo\n")
     assert project.edge("render", "demo").code == 2
+
+
+def test_alert_rules_of_the_selected_sites_are_one_file(project: Project) -> None:
+    ran = project.edge("render", "demo", "--alerts")
+    assert ran.code == 0
+    groups = yaml.safe_load(ran.stdout)["groups"]
+    assert [group["name"] for group in groups] == ["edge-telemetry", "edge-site-demo"]
+
+
+def test_a_site_without_telemetry_has_no_alert_rules(project: Project) -> None:
+    project.change("demo", lambda site: site.pop("telemetry"))
+    assert yaml.safe_load(project.edge("render", "demo", "--alerts").stdout) == {"groups": []}
+
+
+def test_alert_rules_go_to_standard_output_only(project: Project) -> None:
+    ran = project.edge("render", "demo", "--alerts", "--json")
+    assert ran.code == 2
+    assert "--alerts prints one file" in ran.stderr

@@ -274,3 +274,28 @@ def test_a_host_whose_collector_kubernetes_could_not_make_is_refused(
     found = [finding.path for finding in PART.rules(spec(out_of_order_hours=24), ("telemetry",), berlin(host))]
     assert found == ([("hosts", 0, refused)] if refused else [])
     assert (len(f"{telemetry.NAME}-{host.installed_name}") > 52) == bool(refused)
+
+
+def test_series_of_hosts_and_sites_differ_in_job_or_instance() -> None:
+    """Of a resource a store like Prometheus keeps these two only. The node's name begins with the site's."""
+    document = configuration(planned(spec(tools_image=image("busybox"))))
+    inserted = {
+        entry["key"]: entry["value"]
+        for entry in document["processors"]["resource"]["attributes"]
+        if entry["action"] == "insert"
+    }
+    assert inserted == {
+        "service.namespace": NAME,
+        "service.name": "edge-host",
+        "service.instance.id": "${env:K8S_NODE_NAME}",
+    }
+    for job in document["receivers"]["prometheus"]["config"]["scrape_configs"]:
+        instances = [each for each in job["relabel_configs"] if each.get("target_label") == "instance"]
+        assert [each["replacement"].partition("/")[0] for each in instances] == ["${env:K8S_NODE_NAME}"], job[
+            "job_name"
+        ]
+
+
+def test_a_request_that_is_refused_whole_is_small() -> None:
+    for exporter in configuration(planned(spec()))["exporters"].values():
+        assert exporter["sending_queue"]["batch"]["max_size"] <= 256 * 1024
