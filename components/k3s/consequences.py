@@ -16,6 +16,8 @@ from components.host.plan import identity_of
 from components.k3s import node_settings
 from components.k3s.plan import (
     CONFIG,
+    DATA,
+    DATA_MOUNT,
     REGISTRIES,
     DatastoreKind,
     datastore_kind,
@@ -38,6 +40,8 @@ _CONFIG = re.compile(
 _REGISTRIES = re.compile(_CONFIG.pattern.replace(re.escape(CONFIG), re.escape(REGISTRIES)), re.M | re.S)
 _REGISTRIES_MARK = re.compile(r"^# Registries with logins or authorities of their own: ([0-9a-f]{16})\.$", re.M)
 
+_DATA_DIR = re.compile(rf"^put_file {re.escape(DATA_MOUNT)} .*?^What=(\S+)$", re.M | re.S)
+
 _EXTERNAL = "read_secret datastore_endpoint"
 """What only the install script of a server with an external datastore does."""
 
@@ -59,6 +63,7 @@ GROWS = Edit(
     "k3s-sqlite-to-etcd", "One server becomes several (SQLite to etcd)", Effect.INTERRUPTS, "migrates in place"
 )
 NETWORKS = Edit("k3s-network-changed", "The pod or service network changes", Effect.IMPOSSIBLE, _REFUSED)
+DATA_DIR = Edit("k3s-data-dir-changed", "`k3s.data_dir` changes", Effect.IMPOSSIBLE, _REFUSED)
 DOWNGRADE = Edit("k3s-downgrade", "A server's K3s goes back to an older minor version", Effect.IMPOSSIBLE, _REFUSED)
 PATCH_BACK = Edit("k3s-patch-downgrade", "A server's K3s goes back within its minor version", Effect.DESTROYS, _REFUSED)
 SKIPS = Edit("k3s-skips-minors", "A server's K3s skips minor versions", Effect.IMPOSSIBLE, _REFUSED)
@@ -115,6 +120,7 @@ EDITS = (
     SHRINKS,
     GROWS,
     NETWORKS,
+    DATA_DIR,
     DOWNGRADE,
     PATCH_BACK,
     SKIPS,
@@ -144,6 +150,7 @@ class Installed:
     engine: str | None
     """Of an external datastore."""
     config: Mapping[str, Any]
+    data_dir: str | None = None
 
 
 def installed(before: Applied, node: str) -> Installed | None:
@@ -163,7 +170,8 @@ def installed(before: Applied, node: str) -> Installed | None:
         external = _EXTERNAL in script
         datastore = "external" if external else "etcd" if "etcd-snapshot-schedule-cron" in settings else "sqlite"
         engine = ("postgresql" if "postgres://" in script else "etcd") if external else None
-    return Installed(server, header["version"], datastore, engine, settings)
+    elsewhere = _DATA_DIR.search(script)
+    return Installed(server, header["version"], datastore, engine, settings, elsewhere and elsewhere[1])
 
 
 def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site) -> Iterator[Consequence]:
@@ -203,6 +211,16 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
         if one.server != machine.is_server:
             yield _role(one, machine)
             continue
+        if one.data_dir != spec.data_dir:
+            yield DATA_DIR.found(
+                PART,
+                f"the data of K3s on {machine.node} is in {one.data_dir or DATA}, and does not move to "
+                f"{spec.data_dir or DATA} by itself.",
+                "keep `data_dir` as it was; or describe a new site with the other one, move the workloads, then "
+                "destroy this one",
+                host=machine.name,
+                node=machine.node,
+            )
         yield from _release(one, machine, spec)
         if one.server:
             yield from _address(one, pair.before, machine, spec, len(servers))

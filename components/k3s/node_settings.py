@@ -8,7 +8,7 @@ from typing import Any
 from components.consequence import Consequence, Edit, Effect
 from components.host.machine import Machine
 from components.k3s import arguments
-from components.k3s.plan import taints_of
+from components.k3s.plan import labels_of, taints_of
 from components.k3s.spec import K3sSpec
 from components.view import Site
 
@@ -16,7 +16,16 @@ Was = tuple[bool, Mapping[str, Any], Machine]
 """A host that stays a node: whether it is a server, its `config.yaml` as it was installed, and what it is to be."""
 
 LABELS = Edit(
-    "k3s-labels-changed", "Labels of nodes change", Effect.HARMLESS, "restarts K3s; K3s adds labels, removes none"
+    "k3s-labels-changed",
+    "Labels of nodes change",
+    Effect.HARMLESS,
+    "restarts K3s; labels that are no longer written are taken off the Nodes",
+)
+SELINUX = Edit(
+    "k3s-selinux-changed",
+    "Confinement by SELinux begins or ends",
+    Effect.INTERRUPTS,
+    "restarts K3s host by host; containers that run stay as they are until they are made anew",
 )
 ARGUMENTS = Edit(
     "k3s-arguments-changed",
@@ -36,7 +45,7 @@ COMPONENTS = Edit(
     Effect.INTERRUPTS,
     "restarts K3s on the servers; what a disabled component has brought is removed from the cluster",
 )
-EDITS = (LABELS, ARGUMENTS, TAINTS, COMPONENTS)
+EDITS = (LABELS, ARGUMENTS, TAINTS, COMPONENTS, SELINUX)
 
 
 def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Consequence]:
@@ -54,8 +63,15 @@ def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Con
     if any(_labels_differ(config, machine, spec, site) for _, config, machine in were):
         yield LABELS.found(
             "k3s",
-            "labels of nodes change; K3s adds and changes them at a restart, and never removes one.",
-            "remove a label that is no longer written with `kubectl label node NODE KEY-`",
+            "labels of nodes change, and K3s restarts. Those that are no longer written are taken off the Nodes; pods "
+            "that run stay.",
+        )
+    if any(bool(config.get("selinux")) != spec.selinux for _, config, _ in were):
+        yield SELINUX.found(
+            "k3s",
+            f"confinement by SELinux {'begins' if spec.selinux else 'ends'}: K3s restarts. Containers that run stay as "
+            "they are until they are made anew.",
+            "restart the workloads after `up`; try it on a test site first" if spec.selinux else "",
         )
 
 
@@ -112,5 +128,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _labels_differ(was: Mapping[str, Any], machine: Machine, spec: K3sSpec, site: Site) -> bool:
-    now = {**site.node_labels, **spec.node_labels, **machine.spec.labels}
+    now = labels_of(spec, machine, site.node_labels)
     return sorted(f"{key}={value}" for key, value in now.items()) != sorted(was.get("node-label", ()))

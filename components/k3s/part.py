@@ -142,6 +142,7 @@ class K3sPart(Part[K3sSpec]):
         yield from taints.nowhere(site.taints, (*at, "taints") if spec.taints else ("hosts",))
         yield from arguments.findings({field: getattr(spec, field) for field in arguments.FIELDS}, at)
         yield from _registries(spec, at)
+        yield from _selinux(spec, at, site)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
@@ -313,6 +314,17 @@ def _disabled(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
                 "a storage class that the cluster has",
                 f"keep local-storage, or write another {dotted(volume.path)}",
             )
+
+
+def _selinux(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    without = [machine for machine in site.machines if not machine.system.selinux]
+    if spec.selinux and without:
+        yield Finding(
+            (*at, "selinux"),
+            f"{without[0].system.title} has no SELinux, and `{without[0].name}` runs it",
+            "hosts whose system has SELinux",
+            "remove `selinux`",
+        )
 
 
 def _minor(version: str) -> int:

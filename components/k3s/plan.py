@@ -34,6 +34,11 @@ CA_UNKNOWN = "-"
 CA_IS = "cluster CA: "
 """What a server prints before that hash."""
 NO_EGRESS = Egress()
+DATA = "/var/lib/rancher/k3s"
+"""Where K3s keeps everything; with ``data_dir``, that folder is mounted there."""
+DATA_MOUNT = "/etc/systemd/system/var-lib-rancher-k3s.mount"
+_DATA_MARK = ".edge-k3s"
+"""In ``data_dir``, what says that its disk is there."""
 _EGRESS_STAMP = "/var/lib/edge/k3s/egress"
 """Hash of the environment that K3s was started with."""
 _MUST_JOIN = "this host must join it"
@@ -93,6 +98,11 @@ def version_of(spec: K3sSpec, machine: Machine) -> str:
 def taints_of(spec: K3sSpec, machine: Machine) -> tuple[str, ...] | None:
     """The taints of one node; None where the site leaves them to others."""
     return taints.effective(spec.taints, machine.spec.taints)
+
+
+def labels_of(spec: K3sSpec, machine: Machine, site: Mapping[str, str]) -> dict[str, str]:
+    """The labels of one node; of two values for one key, that of the host counts, then that of the cluster."""
+    return {**site, **spec.node_labels, **machine.spec.labels}
 
 
 def kubernetes_of(spec: K3sSpec, servers: Sequence[Machine]) -> str:
@@ -181,7 +191,14 @@ def plan_node(
     base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
     airgap = spec.airgap_images.get(version, {}).get(arch)
     plain = files(spec, machine, servers, labels, psa_exempt, egress)
-    system_unit = unit_file(server, bin_dir, ENVIRONMENT if egress else None)
+    system_unit = unit_file(server, bin_dir, ENVIRONMENT if egress else None, on_other_disk=bool(spec.data_dir))
+    other_disk = {
+        "data": DATA,
+        "data_dir": spec.data_dir,
+        "mark": _DATA_MARK,
+        "mount_unit": DATA_MOUNT,
+    }
+    mount = mount_unit(spec.data_dir) if spec.data_dir else ""
     external = isinstance(spec.datastore, ExternalDatastore)
     install = render(
         "k3s/install.sh.j2",
@@ -203,6 +220,8 @@ def plan_node(
         api=in_url(spec.api_address or servers[0].node_address),
         pod_cidr=spec.pod_cidr,
         service_cidr=spec.service_cidr,
+        config=CONFIG,
+        label_keys=sorted(labels_of(spec, machine, labels)),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
         egress_stamp=_EGRESS_STAMP if egress else None,
@@ -210,6 +229,8 @@ def plan_node(
         mirrors=here_document(to_yaml({"mirrors": registries(spec)["mirrors"]})),
         registries_digest=registries_digest(spec),
         reasons=REASONS,
+        **other_disk,
+        mount_body=here_document(mount),
     )
     secret = ["agent-token", *(["token"] if server else [])]
     if server and isinstance(spec.datastore, ExternalDatastore):
@@ -225,6 +246,7 @@ def plan_node(
             unit=service,
             bin_dir=bin_dir,
             pod_cidr=spec.pod_cidr,
+            **other_disk,
         ),
         forget_old_node=render(
             "k3s/forget_old_node.sh.j2",
@@ -246,6 +268,8 @@ def plan_node(
             *(file(REGISTRIES, "0600", None) if logins(spec) else ()),
             *(file(_EGRESS_STAMP, "0600", None) if egress else ()),
             *unit(f"{service}.service"),
+            *(file(DATA_MOUNT, "0644", mount) if mount else ()),
+            *((Expected("active", DATA_MOUNT.rpartition("/")[2], "active"),) if mount else ()),
         ),
     )
 
@@ -262,6 +286,8 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
     return fragment(
         "k3s/host_checks.sh.j2",
         backend=spec.flannel_backend,
+        data_dir=spec.data_dir,
+        luks=machine.os.disk == "luks-tpm2",
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
         ports=needed,
         networks=[spec.pod_cidr, spec.service_cidr],
@@ -285,9 +311,7 @@ def files(
     """Files of one node that hold no secret: path -> (mode, text)."""
     server = machine.is_server
     config = server_config(spec, machine, servers, egress) if server else agent_config(spec, machine, servers)
-    config["node-label"] = [
-        f"{key}={value}" for key, value in sorted({**labels, **spec.node_labels, **machine.spec.labels}.items())
-    ]
+    config["node-label"] = [f"{key}={value}" for key, value in sorted(labels_of(spec, machine, labels).items())]
     if tainted := taints_of(spec, machine):
         config["node-taint"] = list(tainted)
     result = {
@@ -449,8 +473,24 @@ def _registry_ca(host: str) -> str:
     return f"/etc/rancher/k3s/registry-ca/{host.replace(':', '_').strip('[]')}.pem"
 
 
-def unit_file(server: bool, bin_dir: str, environment: str | None = None) -> str:
+def mount_unit(data_dir: str) -> str:
+    """The systemd unit that mounts ``data_dir`` where K3s keeps its data, and nothing in its place."""
+    return f"""[Unit]
+Description=Data of K3s
+RequiresMountsFor={data_dir}
+AssertPathExists={data_dir}/{_DATA_MARK}
+
+[Mount]
+What={data_dir}
+Where={DATA}
+Type=none
+Options=bind
+"""
+
+
+def unit_file(server: bool, bin_dir: str, environment: str | None = None, *, on_other_disk: bool = False) -> str:
     """The systemd unit, with the limits and restarts that K3s' own installer sets."""
+    mounts = f"RequiresMountsFor={DATA}\n" if on_other_disk else ""
     # A file that is not there must not keep K3s from starting.
     reads = f"EnvironmentFile=-{environment}\n" if environment else ""
     return f"""[Unit]
@@ -458,7 +498,7 @@ Description=Lightweight Kubernetes ({"server" if server else "agent"})
 Documentation=https://docs.k3s.io
 Wants=network-online.target
 After=network-online.target
-
+{mounts}
 [Service]
 Type={"notify" if server else "exec"}
 {reads}ExecStartPre=-/sbin/modprobe br_netfilter
@@ -494,6 +534,8 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
     config: dict[str, Any] = {"node-name": machine.kubernetes_node}
     if machine.spec.node_ip:
         config["node-ip"] = machine.spec.node_ip
+    if spec.selinux:
+        config["selinux"] = True
     return config | {
         "protect-kernel-defaults": True,
         "kubelet-arg": [*kubelet_args(spec, version_of(spec, machine)), *spec.kubelet_args],

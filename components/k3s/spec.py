@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -91,6 +92,42 @@ ServiceCidr = Annotated[Cidr, AfterValidator(_service_network), Field(examples=[
 CronSchedule = Annotated[NonEmpty, AfterValidator(_schedule)]
 PathOnHost = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$", examples=["/etc/ssl/datastore-ca.pem"])]
 """An absolute path."""
+
+
+_NOT_FOR_DATA = tuple(
+    map(
+        PurePosixPath,
+        (
+            *("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr"),
+            *(
+                "/var/lib/rancher",
+                "/var/lib/kubelet",
+                "/var/lib/edge",
+                "/var/lib/cni",
+                "/var/log",
+                "/var/tmp",
+                "/opt/bin",
+            ),
+        ),
+    )
+)
+
+
+def _data_dir(value: str) -> str:
+    path = PurePosixPath(value)
+    problem = None
+    if str(path) != value or ".." in path.parts:
+        problem = "it is not the shortest form of a path"
+    elif len(path.parts) < 3:
+        problem = "when K3s is removed, all in this folder is"
+    elif other := next((one for one in _NOT_FOR_DATA if path.is_relative_to(one) or one.is_relative_to(path)), None):
+        problem = f"{other} belongs to the system or to K3s"
+    if problem:
+        raise Unfit(problem, "a folder of its own, on a disk of the host", "write one such as `/data/k3s`")
+    return value
+
+
+DataDir = Annotated[PathOnHost, AfterValidator(_data_dir), Field(examples=["/data/k3s"])]
 
 
 class EmbeddedDatastore(Spec):
@@ -193,6 +230,10 @@ class K3sSpec(Spec):
     mirror: HttpsUrl = "https://github.com/k3s-io/k3s/releases/download"
     """Base URL that holds `<version>/k3s[-arm64]`; a site without internet names its own."""
 
+    data_dir: DataDir | None = None
+    """Folder on another disk for all that K3s keeps: datastore, images, volumes of `local-path`. It is mounted at
+    /var/lib/rancher/k3s, and cannot change while a host is installed."""
+
     api_address: SharedAddress | None = None
     """Address of the Kubernetes API that outlives any one server: a virtual IP, a load balancer or a name with several
     records. Required with more than one server; a single server's own address otherwise."""
@@ -221,6 +262,9 @@ class K3sSpec(Spec):
     pod_max_pids: Annotated[int, Field(ge=64, le=65536)] = 4096
     """Most processes that one pod may have."""
 
+    selinux: bool = False
+    """Whether containers are confined by SELinux. Needs a system that has it, with the package `k3s-selinux`."""
+
     fail_cgroup_v1: bool = True
     """Whether the kubelet refuses a host with cgroup v1, as Kubernetes 1.35 and newer do by default. `false` runs nodes
     on such hosts (older kernels, some vendors' images); Kubernetes no longer develops cgroup v1."""
@@ -245,7 +289,7 @@ class K3sSpec(Spec):
     """More names and addresses that the API's certificate is good for."""
 
     node_labels: NodeLabels = {}
-    """Labels of all nodes."""
+    """Labels of all nodes. One that is no longer written is taken off the Nodes."""
 
     taints: tuple[Taint, ...] | None = None
     """Taints of all nodes, as `kubectl taint` takes them; `[]` removes those that were here before. Left out, a node

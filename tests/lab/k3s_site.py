@@ -68,19 +68,19 @@ class Site:
     def cluster(self) -> ClusterPlan:
         return plan_cluster(self.spec, self.servers)
 
-    def plan(self, name: str) -> NodePlan:
-        return plan_node(self.spec, self.nodes[name], self.servers, labels={"site": "lab"})
+    def plan(self, name: str, **labels: str) -> NodePlan:
+        return plan_node(self.spec, self.nodes[name], self.servers, labels={"site": "lab", **labels})
 
     def host(self, name: str) -> LabHost:
         return self.lab[name]
 
-    def install(self, name: str, *, token: str = TOKEN, agent_token: str = AGENT_TOKEN) -> str:
+    def install(self, name: str, *, token: str = TOKEN, agent_token: str = AGENT_TOKEN, **labels: str) -> str:
         """Runs the rendered install.sh; what it said."""
         self._prepare(name)
         if name not in self.installed:
             self.installed.append(name)
         secrets = [token, agent_token] if self.roles[name] == "server" else [agent_token]
-        return self.script(name, self.plan(name).install, stdin=secret_lines([*secrets, self.ca_for(name)]))
+        return self.script(name, self.plan(name, **labels).install, stdin=secret_lines([*secrets, self.ca_for(name)]))
 
     def ca_for(self, name: str) -> str:
         """The hash of the cluster's CA, as another server tells it to a host that joins."""

@@ -83,6 +83,22 @@ def test_labels_are_added_and_changed_at_a_start_and_never_removed(one: Site) ->
     )
 
 
+@pytest.mark.parametrize("host", ["a", "b"])
+def test_labels_that_the_component_no_longer_writes_are_taken_off_the_node(one: Site, host: str) -> None:
+    """By the kubelet's own credential on an agent, which the API server lets it do."""
+
+    def labels() -> set[str]:
+        found = json.loads(one.kubectl("get", "node", f"lab-{host}", "--output", "jsonpath={.metadata.labels}"))
+        return set(found) & {"ring", "line"}
+
+    one.install(host, ring="canary", line="3")
+    assert labels() == {"ring", "line"}
+    one.install(host, ring="canary")
+    assert labels() == {"ring"}
+    one.install(host)
+    assert labels() == set()
+
+
 def test_an_agent_with_a_wrong_token_waits(one: Site) -> None:
     agent = Unit(one.host("b"), "k3s-agent")
     with agent.told({"token": "wrong", "token-file": ""}) as mark:

@@ -114,6 +114,11 @@ def _roles(site: Content) -> None:
     _set(3, role="server")(site)
 
 
+def _selinux(site: Content) -> None:
+    site["os"] = {"distribution": "fedora-coreos"}
+    _k3s(selinux=True)(site)
+
+
 def _repository(site: Content) -> None:
     site["gitops"]["source"]["git"] = "https://git.example.com/edge/other.git"
 
@@ -186,6 +191,7 @@ ROWS = (
     _row("etcd to SQLite", "plant", _one_server, "k3s-one-server-stays k3s-quorum-removed host-removed", _LOSES),
     _row("pod network", "shop", _k3s(pod_cidr="10.44.0.0/16"), "k3s-network-changed", _NO),
     _row("service network", "plant", _k3s(service_cidr="10.45.0.0/16"), "k3s-network-changed", _NO),
+    _row("K3s' data on another disk", "shop", _k3s(data_dir="/data/k3s"), "k3s-data-dir-changed", _NO),
     _row("flannel backend", "plant", _k3s(flannel_backend="vxlan"), "k3s-flannel-changed", _STOPS),
     _row("downgrade", "shop", _k3s(version="v1.35.3+k3s1"), "k3s-downgrade", _NO),
     _row("downgrade by two minors", "plant", _k3s(version="v1.34.3+k3s1"), "k3s-downgrade k3s-agent-downgrade", _NO),
@@ -274,6 +280,7 @@ ROWS = (
     _row("Triton is removed", "shop", _drop("inference"), "triton-removed", _STOPS),
     _row("labels", "shop", _put("labels", {"ring": "canary"}), "k3s-labels-changed", _SAFE),
     _row("taints", "plant", _set(3, taints=["dedicated=vision:NoExecute"]), "k3s-taints-changed", _STOPS),
+    _row("SELinux", "plant", _selinux, "k3s-selinux-changed", _STOPS),
     _row("components", "shop", _k3s(disable=["metrics-server"]), "k3s-components-changed", _STOPS),
     _row(
         "arguments",

@@ -154,6 +154,12 @@ if [ "$here" = external ]; then
   drop_file /etc/rancher/k3s/config.yaml.d/80-datastore.yaml
 fi
 
+data_here=$(sed -n 's/^What=//p' /etc/systemd/system/var-lib-rancher-k3s.mount 2>/dev/null || true)
+[ -n "$data_here" ] || [ "$here" = none ] || data_here=/var/lib/rancher/k3s
+[ -z "$data_here" ] || [ "$data_here" = /var/lib/rancher/k3s ] || refuse_change \
+  "the data of K3s is in $data_here here, and does not move to /var/lib/rancher/k3s by itself" \
+  "Keep \`data_dir\` as it was, or describe a new site"
+
 release_here=$(/opt/bin/k3s --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
 if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3+k3s1 ]; then
   # parts RELEASE: minor, patch and K3s' own number.
@@ -168,6 +174,7 @@ if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3
     agreed k3s-patch-downgrade "$back" "Keep $release_here"
   fi
 fi
+
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
@@ -266,6 +273,21 @@ done
 
 # The modes that K3s keeps: `put_file` would make these folders readable by everybody on a new host.
 install -d -m 0700 /var/lib/rancher/k3s/server /var/lib/rancher/k3s/server/manifests /var/lib/rancher/k3s/server/logs
+# K3s labels its Node and never takes a label away. Those that were written before and are no longer are kept in a file
+# until they are off the Node: a run that is killed in between forgets none.
+labels_gone=/var/lib/edge/k3s/labels-gone
+written=(region) gone=()
+for key in $({
+  cat "$labels_gone"
+  sed -n '/^node-label:/,/^[^-]/s/^- \([^=]*\)=.*/\1/p' /etc/rancher/k3s/config.yaml
+} 2>/dev/null | sort -u); do
+  [[ " ${written[*]} " == *" $key "* ]] || gone+=("$key")
+done
+if [ "${#gone[@]}" = 0 ]; then
+  rm -f -- "$labels_gone"
+else
+  put_file "$labels_gone" 0600 < <(printf '%s\n' "${gone[@]}")
+fi
 put_file /etc/rancher/k3s/config.yaml 0600 <<'EDGE_FILE'
 node-name: site-a
 protect-kernel-defaults: true
@@ -708,6 +730,11 @@ until ready; do
   fi
   sleep 2
 done
+if [ "${#gone[@]}" -gt 0 ]; then
+  kubectl label node site-a "${gone[@]/%/-}" >/dev/null || fail "the labels ${gone[*]} could not be removed from the Node site-a"
+  rm -f -- "$labels_gone"
+  say "removed the labels ${gone[*]} from the Node"
+fi
 find /var/lib/rancher/k3s/server/tls -name '*.crt' -perm /077 -exec chmod 600 {} +
 # The datastore is here now, and says all that K3s needs. With `server` in its configuration, K3s would join again by
 # itself when its Node is deleted; with `cluster-init` it would start another cluster when its datastore is moved away.

@@ -125,6 +125,12 @@ fi
 here=none
 [ -f /etc/systemd/system/k3s-agent.service ] && here=agent
 
+data_here=$(sed -n 's/^What=//p' /etc/systemd/system/var-lib-rancher-k3s.mount 2>/dev/null || true)
+[ -n "$data_here" ] || [ "$here" = none ] || data_here=/var/lib/rancher/k3s
+[ -z "$data_here" ] || [ "$data_here" = /var/lib/rancher/k3s ] || refuse_change \
+  "the data of K3s is in $data_here here, and does not move to /var/lib/rancher/k3s by itself" \
+  "Keep \`data_dir\` as it was, or describe a new site"
+
 release_here=$(/opt/bin/k3s --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
 if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3+k3s1 ]; then
   # parts RELEASE: minor, patch and K3s' own number.
@@ -136,6 +142,7 @@ if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3
     agreed k3s-agent-downgrade "$back" "Keep $release_here"
   fi
 fi
+
 
 ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
 
@@ -234,6 +241,21 @@ for name in kubectl crictl ctr; do
   [ -e /opt/bin/"$name" ] || ln -s k3s /opt/bin/"$name"
 done
 
+# K3s labels its Node and never takes a label away. Those that were written before and are no longer are kept in a file
+# until they are off the Node: a run that is killed in between forgets none.
+labels_gone=/var/lib/edge/k3s/labels-gone
+written=(region) gone=()
+for key in $({
+  cat "$labels_gone"
+  sed -n '/^node-label:/,/^[^-]/s/^- \([^=]*\)=.*/\1/p' /etc/rancher/k3s/config.yaml
+} 2>/dev/null | sort -u); do
+  [[ " ${written[*]} " == *" $key "* ]] || gone+=("$key")
+done
+if [ "${#gone[@]}" = 0 ]; then
+  rm -f -- "$labels_gone"
+else
+  put_file "$labels_gone" 0600 < <(printf '%s\n' "${gone[@]}")
+fi
 put_file /etc/rancher/k3s/config.yaml 0600 <<'EDGE_FILE'
 server: https://10.0.0.11:6443
 node-name: site-d
@@ -447,4 +469,9 @@ until ready; do
   fi
   sleep 2
 done
+if [ "${#gone[@]}" -gt 0 ]; then
+  kubectl label node site-d "${gone[@]/%/-}" >/dev/null || fail "the labels ${gone[*]} could not be removed from the Node site-d"
+  rm -f -- "$labels_gone"
+  say "removed the labels ${gone[*]} from the Node"
+fi
 say "k3s-agent runs v1.36.3+k3s1"
