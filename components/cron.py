@@ -37,6 +37,27 @@ def check(text: str) -> None:
         raise NotASchedule("there is no such day in these months, so that it never comes")
 
 
+def timer(text: str) -> tuple[str, ...]:
+    """The settings of a systemd timer that elapses when a schedule of ``check`` does."""
+    if text.startswith("@every "):
+        every = re.sub(r"m(?=\d|$)", "min", text.removeprefix("@every "))
+        return (f"OnActiveSec={every}", f"OnUnitActiveSec={every}")
+    if text.startswith("@"):
+        return (f"OnCalendar={text.removeprefix('@').replace('midnight', 'daily')}",)
+    words = text.split()
+    minutes, hours, days, months, weekdays = (
+        "*" if word in ("*", "?") else ",".join(map(str, sorted(_values(word, *field))))
+        for word, field in zip(words, _FIELDS, strict=True)
+    )
+    names = ",".join(_DAYS[int(day)].title() for day in weekdays.split(",") if day != "*")
+    time = f"{hours}:{minutes}:00"
+    by_day, by_weekday = f"*-{months}-{days} {time}", f"{names} *-{months}-* {time}"
+    # As cron has it: with a day of the month and one of the week, either is enough.
+    if not names:
+        return (f"OnCalendar={by_day}",)
+    return (f"OnCalendar={by_weekday}", *([f"OnCalendar={by_day}"] if days != "*" else []))
+
+
 def _values(word: str, name: str, low: int, high: int, names: dict[str, int]) -> set[int]:
     """The numbers that one field stands for."""
     found: set[int] = set()

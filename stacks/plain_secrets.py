@@ -38,6 +38,7 @@ _NOTES = {
     "ssh-private-key": "; hosts are reached with a key, never with a password",
     "git-password": "; it needs `username:` below `source`",
     "registry-login-NAME": ", as `user:password`; it needs `login: NAME` below the registry",
+    "k3s-snapshot-keys": ", as `ACCESS_KEY_ID:SECRET_ACCESS_KEY`",
     "proxy-login": ", as `user:password`; it needs `login: true` below `proxy`",
 }
 _KNOWN = {
@@ -58,6 +59,8 @@ def advice(kind: str | None, path: DataPath, stem: str | None) -> tuple[str, str
         return expected, "remove it here and revoke it, and write the public key of a new one"
     if path[:2] == ("network", "trusted_cas"):
         return expected, "remove it here and replace it, and write the certificate of the new one alone"
+    if path[:3] == ("k3s", "datastore", "s3"):
+        key = "k3s-snapshot-keys"
     if path[:2] == ("k3s", "registries"):
         key = "registry-login-NAME"
     if path[:2] == ("gitops", "alerts"):

@@ -40,6 +40,7 @@ KEYS = (
     "rancher-token-key",
     "proxy-login",
     "registry-login-mirror",
+    "k3s-snapshot-keys",
     "github-app-key",
     "source-proxy-password",
     "oci-password",
@@ -48,7 +49,9 @@ KEYS = (
     "git-status-token",
 )
 MARKERS = {key: f"marker-of-{key}-5f1c9a" for key in KEYS}
-VALUES = {key: f"user:{marker}" if "login" in key else marker for key, marker in MARKERS.items()}
+VALUES = {
+    key: f"user:{marker}" if key.endswith(("login", "-mirror", "-keys")) else marker for key, marker in MARKERS.items()
+}
 
 
 def most_secrets(folder: Path) -> Path:
@@ -86,10 +89,11 @@ def git_password(folder: Path) -> Path:
 
 
 def behind_a_proxy(folder: Path) -> Path:
-    """A site whose way out, images and repository each ask for a login."""
+    """A site whose way out, images, snapshots and repository each ask for a login."""
     site = yaml.safe_load((PROJECT_ROOT / "tests/fixtures/sites/valid/behind-a-proxy.yaml").read_text())
     site["k3s"] = {
-        "registries": {"docker.io": {"endpoints": ["https://registry.plant.example.com"], "login": "mirror"}}
+        "registries": {"docker.io": {"endpoints": ["https://registry.plant.example.com"], "login": "mirror"}},
+        "datastore": {"kind": "embedded", "sqlite_snapshots": True, "s3": {"bucket": "snapshots"}},
     }
     site["gitops"]["source"] |= {
         "git": "https://github.com/example/configs.git",

@@ -54,6 +54,8 @@ class K3sArgs:
     """How the site goes out."""
     registry_logins: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """By name, the logins of registries. They become secrets if they are not yet."""
+    snapshot_keys: pulumi.Input[str] | None = None
+    """Keys of the storage for snapshots, where there is one. They become a secret if they are not yet."""
     environment: pulumi.Input[str] | None = None
     """The environment that K3s goes out with, where there is one: a secret. K3s starts anew when it changes."""
 
@@ -93,6 +95,7 @@ class K3s(EdgeComponent):
         if args.registry_logins:
             given = {name: pulumi.Output.secret(login) for name, login in args.registry_logins.items()}
             self._added.append(pulumi.Output.all(**given).apply(lambda logins: secret_registries(spec, logins)))
+        self._of_servers = [] if args.snapshot_keys is None else [pulumi.Output.secret(args.snapshot_keys)]
         self._servers, self._consents = servers, args.consents
         tokens = [pulumi.Output.secret(token) for token in (args.token, args.agent_token)]
         endpoint = [] if args.datastore_endpoint is None else [pulumi.Output.secret(args.datastore_endpoint)]
@@ -185,13 +188,16 @@ class K3s(EdgeComponent):
             )
             before = [*before, forgotten]
             ca = forgotten.stdout.apply(ca_of)
+        of_servers = self._of_servers if host.machine.is_server else []
         return host.command(
             self,
             "k3s",
             scripts.install,
             delete=scripts.uninstall,
             expected=scripts.expected,
-            stdin=self._with_consent(host, pulumi.Output.all(*secrets, ca, *self._added).apply(secret_lines)),
+            stdin=self._with_consent(
+                host, pulumi.Output.all(*secrets, ca, *self._added, *of_servers).apply(secret_lines)
+            ),
             depends_on=before,
         )
 

@@ -9,7 +9,8 @@ from components.consequence import Consequence, Edit, Effect
 from components.host.machine import Machine
 from components.k3s import arguments
 from components.k3s.plan import labels_of, taints_of
-from components.k3s.spec import K3sSpec
+from components.k3s.snapshots import etcd_config
+from components.k3s.spec import EmbeddedDatastore, K3sSpec
 from components.view import Site
 
 Was = tuple[bool, Mapping[str, Any], Machine]
@@ -45,7 +46,13 @@ COMPONENTS = Edit(
     Effect.INTERRUPTS,
     "restarts K3s on the servers; what a disabled component has brought is removed from the cluster",
 )
-EDITS = (LABELS, ARGUMENTS, TAINTS, COMPONENTS, SELINUX)
+SNAPSHOTS = Edit(
+    "k3s-snapshots-changed",
+    "Schedule or destination of etcd's snapshots changes",
+    Effect.INTERRUPTS,
+    "restarts K3s server by server; containers keep running. Snapshots that were made stay where they are",
+)
+EDITS = (LABELS, ARGUMENTS, TAINTS, COMPONENTS, SELINUX, SNAPSHOTS)
 
 
 def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Consequence]:
@@ -53,6 +60,7 @@ def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Con
     servers = [config for server, config, _ in were if server]
     if servers:
         yield from _components(servers[0], spec)
+        yield from _snapshots(servers[0], spec, site)
     yield from _arguments(were, spec)
     if tainted := [
         machine
@@ -121,6 +129,19 @@ def _components(was: Mapping[str, Any], spec: K3sSpec) -> Iterator[Consequence]:
         )
     if back:
         yield COMPONENTS.found("k3s", f"K3s brings {_listed(back)} to the cluster.")
+
+
+def _snapshots(was: Mapping[str, Any], spec: K3sSpec, site: Site) -> Iterator[Consequence]:
+    before = {key: value for key, value in was.items() if key.startswith(("etcd-snapshot-", "etcd-s3"))}
+    if not before or not isinstance(spec.datastore, EmbeddedDatastore) or len(site.servers) == 1:
+        return
+    if etcd_config(spec.datastore, site.name) != before:
+        yield SNAPSHOTS.found(
+            "k3s",
+            "schedule or destination of etcd's snapshots changes: K3s restarts on the servers. Snapshots that were "
+            "made stay where they are.",
+            "try it afterwards with `k3s etcd-snapshot save` on a server",
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

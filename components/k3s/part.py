@@ -10,7 +10,7 @@ from components import taints, urls
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
-from components.k3s import arguments
+from components.k3s import arguments, snapshots
 from components.k3s.consequences import EDITS, ROLE, consequences
 from components.k3s.plan import api_url, host_checks, logins, proof, taints_of, version_of
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec, RegistryMirror, host_of
@@ -58,6 +58,7 @@ class K3sPart(Part[K3sSpec]):
                 psa_exempt=site.exempt_namespaces,
                 egress=site.egress,
                 registry_logins={name: building.secret(_registry_login(name)) for name in logins(spec)},
+                snapshot_keys=building.secret(snapshots.KEYS) if snapshots.store(spec) else None,
                 environment=building.egress.environment if building.egress else None,
             ),
             building.child(),
@@ -79,6 +80,8 @@ class K3sPart(Part[K3sSpec]):
             SecretNeed(_registry_login(name), "user:password, for the registries that images come from")
             for name in logins(spec)
         ]
+        if snapshots.store(spec):
+            needs.append(SecretNeed(snapshots.KEYS, "ACCESS_KEY_ID:SECRET_ACCESS_KEY, for the storage of snapshots"))
         return needs
 
     def kubernetes(self, spec: K3sSpec, machine: Machine) -> str | None:
@@ -143,6 +146,7 @@ class K3sPart(Part[K3sSpec]):
         yield from arguments.findings({field: getattr(spec, field) for field in arguments.FIELDS}, at)
         yield from _registries(spec, at)
         yield from _selinux(spec, at, site)
+        yield from _snapshots(spec, at, site)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
@@ -325,6 +329,20 @@ def _selinux(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
             "hosts whose system has SELinux",
             "remove `selinux`",
         )
+
+
+def _snapshots(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    datastore = spec.datastore
+    if not isinstance(datastore, EmbeddedDatastore) or len(site.servers) != 1 or datastore.sqlite_snapshots:
+        return
+    for field in ("s3", "snapshot_dir"):
+        if getattr(datastore, field):
+            yield Finding(
+                (*at, "datastore", field),
+                "the site has one server and so SQLite, of which K3s makes no snapshots",
+                "`sqlite_snapshots: true` beside it",
+                "add it",
+            )
 
 
 def _minor(version: str) -> int:

@@ -17,7 +17,7 @@ from components.addresses import in_url
 from components.egress import ENVIRONMENT, Egress
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
-from components.k3s import hardening
+from components.k3s import hardening, snapshots
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec, host_of
 from components.shell import fragment, here_document, render
@@ -191,6 +191,12 @@ def plan_node(
     base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
     airgap = spec.airgap_images.get(version, {}).get(arch)
     plain = files(spec, machine, servers, labels, psa_exempt, egress)
+    datastore = datastore_kind(spec, len(servers))
+    timed = (
+        snapshots.sqlite_files(spec, node, machine.site, bool(egress))
+        if server and snapshots.of_sqlite(spec, datastore)
+        else {}
+    )
     system_unit = unit_file(server, bin_dir, ENVIRONMENT if egress else None, on_other_disk=bool(spec.data_dir))
     other_disk = {
         "data": DATA,
@@ -212,7 +218,7 @@ def plan_node(
         binary_sha256=spec.releases[version][arch],
         airgap_url=f"{base_url}/k3s-airgap-images-{arch}.tar.zst" if airgap else None,
         airgap_sha256=airgap,
-        datastore=datastore_kind(spec, len(servers)),
+        datastore=datastore,
         datastore_prefixes=_ENDPOINT_PREFIXES[spec.datastore.engine]
         if isinstance(spec.datastore, ExternalDatastore)
         else (),
@@ -229,10 +235,16 @@ def plan_node(
         mirrors=here_document(to_yaml({"mirrors": registries(spec)["mirrors"]})),
         registries_digest=registries_digest(spec),
         reasons=REASONS,
+        snapshot_keys=bool(snapshots.store(spec)) and server,
+        etcd_keys=snapshots.ETCD_KEYS,
+        etcd_snapshots=datastore == "etcd",
+        snapshots=snapshots.install(spec, datastore, node, machine.site, bool(egress)),
         **other_disk,
         mount_body=here_document(mount),
     )
     secret = ["agent-token", *(["token"] if server else [])]
+    if server and snapshots.store(spec) and datastore == "etcd":
+        secret.append("config.yaml.d/70-snapshots.yaml")
     if server and isinstance(spec.datastore, ExternalDatastore):
         secret.append("config.yaml.d/80-datastore.yaml")
     images = f"/var/lib/rancher/k3s/agent/images/k3s-airgap-images-{arch}.tar.zst"
@@ -246,6 +258,7 @@ def plan_node(
             unit=service,
             bin_dir=bin_dir,
             pod_cidr=spec.pod_cidr,
+            snapshots=f"{snapshots.UNIT}.timer" if timed else "",
             **other_disk,
         ),
         forget_old_node=render(
@@ -268,6 +281,8 @@ def plan_node(
             *(file(REGISTRIES, "0600", None) if logins(spec) else ()),
             *(file(_EGRESS_STAMP, "0600", None) if egress else ()),
             *unit(f"{service}.service"),
+            *(one for path, (mode, text) in timed.items() for one in file(path, mode, text)),
+            *(unit(f"{snapshots.UNIT}.timer") if timed else ()),
             *(file(DATA_MOUNT, "0644", mount) if mount else ()),
             *((Expected("active", DATA_MOUNT.rpartition("/")[2], "active"),) if mount else ()),
         ),
@@ -277,9 +292,10 @@ def plan_node(
 def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> str:
     """Looks for what K3s needs of a host, as a piece of the host's own gate (``Part.host_checks``)."""
     needed = [("tcp", ports.KUBELET, "")]
+    kind = datastore_kind(spec, len(servers))
     if machine.is_server:
         needed.append(("tcp", ports.KUBERNETES_API, ""))
-        if datastore_kind(spec, len(servers)) == "etcd":
+        if kind == "etcd":
             needed += [("tcp", port, "") for port in _ETCD_PORTS]
     if spec.flannel_backend in _TUNNELS:
         needed.append(("udp", *_TUNNELS[spec.flannel_backend]))
@@ -287,6 +303,8 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         "k3s/host_checks.sh.j2",
         backend=spec.flannel_backend,
         data_dir=spec.data_dir,
+        snapshot_dir=snapshots.folder(spec) if machine.is_server else None,
+        curl_signs=machine.is_server and snapshots.of_sqlite(spec, kind) and bool(snapshots.store(spec)),
         luks=machine.os.disk == "luks-tpm2",
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
         ports=needed,
@@ -325,7 +343,7 @@ def files(
             for endpoint in mirror.endpoints
         },
     }
-    return result | _server_files(("kube-system", *psa_exempt)) if server else result
+    return result | snapshots.ca_file(spec) | _server_files(("kube-system", *psa_exempt)) if server else result
 
 
 @functools.lru_cache(maxsize=64)
@@ -409,8 +427,7 @@ def server_config(
         if spec.datastore.ca_file:
             config["datastore-cafile"] = spec.datastore.ca_file
     elif len(servers) > 1:
-        config["etcd-snapshot-schedule-cron"] = spec.datastore.snapshot_schedule
-        config["etcd-snapshot-retention"] = spec.datastore.snapshot_retention
+        config |= snapshots.etcd_config(spec.datastore, machine.site)
     return config
 
 

@@ -94,6 +94,12 @@ PathOnHost = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$", examples=["/et
 """An absolute path."""
 
 
+def _without_path(value: str) -> str:
+    if parse(value).path.strip("/"):
+        raise Unfit("it has a path", "scheme, host and port", "write the bucket at `bucket` and the folder at `folder`")
+    return value
+
+
 _NOT_FOR_DATA = tuple(
     map(
         PurePosixPath,
@@ -130,6 +136,28 @@ def _data_dir(value: str) -> str:
 DataDir = Annotated[PathOnHost, AfterValidator(_data_dir), Field(examples=["/data/k3s"])]
 
 
+class SnapshotStore(Spec):
+    """S3-compatible storage for snapshots. Its keys are the secret `k3s-snapshot-keys`, as
+    `ACCESS_KEY_ID:SECRET_ACCESS_KEY`."""
+
+    endpoint: Annotated[HttpsUrl, AfterValidator(_without_path)] = "https://s3.amazonaws.com"
+    """Where the storage answers, without the bucket."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", examples=["edge-snapshots"])]
+    """Bucket, which must exist."""
+
+    region: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", examples=["eu-central-1"])] = "us-east-1"
+    """Region of the bucket."""
+
+    folder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")] | None = (
+        None
+    )
+    """Folder in the bucket; the site's name if left out."""
+
+    ca: Certificates | None = None
+    """Certificates in PEM of the storage's authority, where the host does not trust it."""
+
+
 class EmbeddedDatastore(Spec):
     """K3s keeps the state itself: SQLite with one server, etcd with three or more."""
 
@@ -137,10 +165,19 @@ class EmbeddedDatastore(Spec):
     """Selects this datastore."""
 
     snapshot_schedule: CronSchedule = "0 */6 * * *"
-    """Cron schedule of etcd snapshots (etcd only)."""
+    """Cron schedule of snapshots, in the hosts' local time."""
 
     snapshot_retention: Annotated[int, Field(ge=1, le=100)] = 12
     """How many snapshots a server keeps."""
+
+    sqlite_snapshots: bool = False
+    """Whether there are snapshots of SQLite too, which K3s does not make: a timer copies it. etcd always has them."""
+
+    snapshot_dir: PathOnHost | None = None
+    """Folder on the servers for snapshots, best on another disk; K3s' own, beside the datastore, if left out."""
+
+    s3: SnapshotStore | None = None
+    """Storage that snapshots are sent to."""
 
 
 class ExternalDatastore(Spec):

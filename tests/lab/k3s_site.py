@@ -38,13 +38,15 @@ class Site:
     release: Release
     roles: Mapping[str, str]
     installed: list[str] = field(default_factory=list)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of `k3s`, beside those that every site of the lab has."""
 
     @cached_property
     def spec(self) -> K3sSpec:
         several = {"api_address": self.lab["a"].address} if self.roles.get("b") == "server" else {}
         # A balancer in front of the servers is on this machine's side.
         names = {"tls_sans": (str(self.lab.layout.gateway),)}
-        return K3sSpec.model_validate({**self.mirror.site_block(self.release), **several, **names})
+        return K3sSpec.model_validate({**self.mirror.site_block(self.release), **several, **names, **self.settings})
 
     @cached_property
     def nodes(self) -> dict[str, Machine]:

@@ -281,6 +281,13 @@ ROWS = (
     _row("labels", "shop", _put("labels", {"ring": "canary"}), "k3s-labels-changed", _SAFE),
     _row("taints", "plant", _set(3, taints=["dedicated=vision:NoExecute"]), "k3s-taints-changed", _STOPS),
     _row("SELinux", "plant", _selinux, "k3s-selinux-changed", _STOPS),
+    _row(
+        "snapshots go to a storage",
+        "plant",
+        _k3s(datastore={"kind": "embedded", "s3": {"bucket": "snapshots"}}),
+        "k3s-snapshots-changed",
+        _STOPS,
+    ),
     _row("components", "shop", _k3s(disable=["metrics-server"]), "k3s-components-changed", _STOPS),
     _row(
         "arguments",

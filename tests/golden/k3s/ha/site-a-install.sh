@@ -495,6 +495,7 @@ spec:
 EDGE_FILE
 put_token /etc/rancher/k3s/token "$token"
 put_token /etc/rancher/k3s/agent-token "$agent_token"
+drop_file /etc/rancher/k3s/config.yaml.d/70-snapshots.yaml
 put_file /etc/systemd/system/k3s.service 0644 <<'EDGE_FILE'
 [Unit]
 Description=Lightweight Kubernetes (server)
@@ -740,4 +741,11 @@ find /var/lib/rancher/k3s/server/tls -name '*.crt' -perm /077 -exec chmod 600 {}
 # itself when its Node is deleted; with `cluster-init` it would start another cluster when its datastore is moved away.
 drop_file "$join"
 drop_file "$permit"
+if [ -e /etc/systemd/system/edge-k3s-snapshot.timer ]; then
+  systemctl disable --quiet --now edge-k3s-snapshot.timer
+  rm -f -- /etc/systemd/system/edge-k3s-snapshot.timer /etc/systemd/system/edge-k3s-snapshot.service /var/lib/edge/k3s/snapshot.sh /var/lib/edge/k3s/snapshot-keys
+  systemctl daemon-reload
+  say "removed edge-k3s-snapshot"
+fi
+
 say "k3s runs v1.36.3+k3s1"
