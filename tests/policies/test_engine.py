@@ -282,6 +282,26 @@ def test_a_network_policy_in_an_unknown_namespace_does_not_silence_the_stack_rul
     assert done.code != 0
 
 
+_FIREWALL = """
+import json, pulumi, pulumi_aws as aws
+tags = {"edge-site": "berlin-01"}
+offices = aws.ec2.ManagedPrefixList(
+    "offices", address_family="IPv4", max_entries=1, entries=[{"cidr": "10.60.0.0/16"}], tags=tags
+)
+for name in json.load(open('input.json')):
+    named = offices.id if name == "own" else name
+    rule = {"protocol": "tcp", "from_port": 22, "to_port": 22, "prefix_list_ids": [named]}
+    aws.ec2.SecurityGroup(name, ingress=[rule], tags=tags)
+"""
+
+
+def test_only_a_prefix_list_of_the_same_stack_may_be_admitted(preview: Run) -> None:
+    done = preview(["own", "pl-0123456789abcdef0"], program=_FIREWALL)
+    ((policy, level, message),) = done.violations
+    assert (policy, level) == ("edge-stack-mandatory", "mandatory"), done.output
+    assert "aws/prefix-list-seen: pl-0123456789abcdef0: ingress[0].prefixListIds[0] cannot be judged" in message
+
+
 _WORKFLOW = """
 import json, pulumi, pulumi_kubernetes as kubernetes
 provider = kubernetes.Provider("cluster", kubeconfig="{}", cluster_identifier="test")
