@@ -52,6 +52,10 @@ class TelemetrySpec(Spec):
     rate: DataRate = DataRate()
     """Expected data rate of one host."""
 
+    containers: bool = False
+    """Also measure each container (CPU, memory, file system) and the network of each pod, every minute. It takes no
+    further right, and about 0.02 KiB/s of `rate.metrics` for each container."""
+
     image: ImageRef
     """The collector: a distribution with the Kubernetes components (contrib or k8s), by digest."""
 

@@ -41,6 +41,7 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
     "basic authentication": ({"instance_id": "123456"}, ()),
     "with Triton": ({}, TRITON),
     "with tools": ({"tools_image": IMAGE}, ()),
+    "with containers": ({"containers": True}, ()),
     "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, ()),
     "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, ()),
 }

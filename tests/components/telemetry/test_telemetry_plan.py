@@ -69,6 +69,7 @@ CASES: dict[str, tuple[TelemetrySpec, tuple[Scrape, ...]]] = {
     "grafana-with-triton": (spec(), OF_TRITON),
     "own-gateway-without-triton": (GATEWAY_AT_SITE, ()),
     "with-tools": (spec(tools_image=image("busybox")), ()),
+    "with-containers": (spec(containers=True), ()),
 }
 
 
@@ -299,3 +300,23 @@ def test_series_of_hosts_and_sites_differ_in_job_or_instance() -> None:
 def test_a_request_that_is_refused_whole_is_small() -> None:
     for exporter in configuration(planned(spec()))["exporters"].values():
         assert exporter["sending_queue"]["batch"]["max_size"] <= 256 * 1024
+
+
+def test_containers_are_measured_only_where_a_site_asks_and_take_no_further_right() -> None:
+    plain, asked = planned(spec()), planned(spec(containers=True))
+    assert "kubelet_stats/containers" not in configuration(plain)["receivers"]
+    assert asked.cluster_role == plain.cluster_role
+    assert asked.network_policies == plain.network_policies
+
+
+def test_what_is_measured_of_containers_has_few_series_that_differ_in_labels_of_their_own() -> None:
+    document = configuration(planned(spec(containers=True)))
+    receiver = document["receivers"]["kubelet_stats/containers"]
+    assert receiver["metric_groups"] == ["pod", "container"]
+    assert not any(setting["enabled"] for setting in receiver["metrics"].values())
+    pipeline = document["service"]["pipelines"]["metrics/containers"]
+    assert pipeline["exporters"] == ["otlp_http/metrics"], "the queue that is sized for metrics"
+    assert pipeline["processors"].index("transform") < pipeline["processors"].index("resource")
+    (statements,) = (each["statements"] for each in document["processors"]["transform"]["metric_statements"])
+    for label in ("k8s.namespace.name", "k8s.pod.name", "k8s.container.name"):
+        assert any(f'set(attributes["{label}"]' in statement for statement in statements)
