@@ -61,7 +61,7 @@ class Site(Stack):
             "region": "lab",
             "hosts": hosts,
             "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
-            "os": {"distribution": "debian", "disk": "none"},
+            "os": {"distribution": "debian", "disk": "none", "updates": {"managed": False}},
         }
         waived = {"waivers": waivers_of(changes)} if "k3s" in changes else {}
         self.file.write_text(yaml.safe_dump({**site, **waived, **changes}, sort_keys=False))

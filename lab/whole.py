@@ -95,7 +95,7 @@ class Whole:
             "region": "lab",
             "hosts": hosts,
             "ssh": {"user": "root", "dial_attempts": 3, "dial_timeout_s": 2},
-            "os": {"distribution": "debian", "disk": "none"},
+            "os": {"distribution": "debian", "disk": "none", "updates": {"managed": False}},
             "waivers": waivers_of({**self.world.blocks, **changes}),
             **self.world.blocks,
             **changes,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from components.expected import Expected, file, settings
 from components.host.reboots import RebootWindow
-from components.shell import here_document
+from components.shell import Script, here_document
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,29 @@ class TimeService:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackageUpdates:
+    """How a system that is made of packages is brought up to date. The scripts are pieces of bash, run as root."""
+
+    program: str
+    """What installs the updates."""
+
+    package: str
+    """What has the program."""
+
+    install: Script
+    """Installs what is ready. Ends with success only where that was done."""
+
+    reboot_needed: Script
+    """A condition: whether what was installed needs a reboot."""
+
+    config: HostFile | None = None
+    """Keeps the program from rebooting by itself."""
+
+    check: Script | None = None
+    """A piece of the host's gate: calls ``lack`` for what else is missing, or would reboot by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatingSystem:
     """How one operating system does things."""
 
@@ -98,6 +121,9 @@ class OperatingSystem:
 
     update_config: Callable[[RebootWindow], HostFile] | None = None
     """The update service's reboot window, in its own format."""
+
+    packages: PackageUpdates | None = None
+    """How it is updated where no service of its own reboots it."""
 
     trust_store: TrustStore | None = None
     """Its store of certificate authorities; None where it is not known."""
@@ -131,6 +157,18 @@ UPDATE_CA_TRUST = TrustStore(
     package="the package ca-certificates",
 )
 """Fedora's, and that of RHEL and its kin."""
+
+
+UNATTENDED_UPGRADES = PackageUpdates(
+    program="unattended-upgrade",
+    package="unattended-upgrades",
+    # What it takes is said in /etc/apt/apt.conf.d/50unattended-upgrades.
+    install=Script("apt-get update\nunattended-upgrade"),
+    # Its package has a hook that kernels run.
+    reboot_needed=Script("[ -e /run/reboot-required ]"),
+    config=HostFile("/etc/apt/apt.conf.d/95-edge", 'Unattended-Upgrade::Automatic-Reboot "false";\n'),
+)
+"""Debian's, and that of all its kin."""
 
 
 def _timesyncd(servers: Sequence[str]) -> HostFile:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from components.expected import Expected, file, one_active
+from components.expected import Expected, file, one_active, unit
+from components.host import os_updates
 from components.host.machine import Machine
 from components.shell import here_document, render
 
@@ -92,7 +93,12 @@ def published(machine: Machine, demand_watts: float = 0, demand_accelerators: in
         "virtual": hardware.virtual,
         "secure_boot": os.secure_boot,
         "secure_boot_possible": {"system": system.secure_boot is None, "hardware": hardware.secure_boot},
-        "updates": {"window": os.updates.window, "hours": os.updates.hours, "unit": system.update_unit or ""},
+        "updates": {
+            "window": os.updates.window,
+            "hours": os.updates.hours,
+            "managed": os.updates.managed,
+            "unit": update_unit_of(machine),
+        },
         "sysctls": dict(KUBELET_SYSCTLS),
         "attests": looked_for,
         "power": {
@@ -102,6 +108,11 @@ def published(machine: Machine, demand_watts: float = 0, demand_accelerators: in
         },
         "accelerators": {"present": len(machine.accelerators), "asked_for": demand_accelerators},
     }
+
+
+def update_unit_of(machine: Machine) -> str:
+    """The systemd unit that reboots the host into updates, in its window."""
+    return os_updates.TIMER if machine.system.packages else machine.system.update_unit or ""
 
 
 def facts_of(printed: str | None) -> dict[str, str]:
@@ -120,9 +131,12 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
     }
     time_units = [service.unit for service in system.time]
     time_files = [service.config(os.ntp_servers) for service in system.time] if os.ntp_servers else []
-    update_file = system.update_config(machine.reboots) if system.update_config else None
+    managed = os.updates.managed
+    update_unit = system.update_unit if managed else None
+    update_file = system.update_config(machine.reboots) if system.update_config and managed else None
+    package_updates = os_updates.files(machine)
     own = [*time_files, *([update_file] if update_file else [])]
-    configured = [*(time_units if time_files else []), *([system.update_unit] if update_file else [])]
+    configured = [*(time_units if time_files else []), *([update_unit] if update_unit and update_file else [])]
     expected: dict[str, Any] = {
         "node": machine.node,
         "kubernetes_node": machine.kubernetes_node,
@@ -137,6 +151,8 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
         "os_ids": system.ids,
         "os_releases": system.releases,
         "time_units": time_units,
+        "update_unit": update_unit,
+        "packages": system.packages if managed else None,
         "distribution": system.name,
         "checks": checks,
     }
@@ -162,7 +178,11 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             time_files=time_files,
             time_units=time_units,
             update_file=update_file,
-            update_unit=system.update_unit,
+            update_unit=update_unit,
+            package_updates=[(path, mode, here_document(text)) for path, (mode, text) in package_updates.items()],
+            packages=system.packages is not None,
+            timer=os_updates.TIMER,
+            done=os_updates.DONE,
             earliest_s=int(_EARLIEST.timestamp()),
             patience_s=_CLOCK_PATIENCE_S,
         ),
@@ -173,6 +193,9 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             owner=OWNER,
             paths=[*files, *(one.path for one in own if not one.replaces and not one.keeps_others)],
             update_file=update_file,
+            package_updates=list(package_updates),
+            timer=os_updates.TIMER,
+            done=os_updates.DONE,
             replaced=[one.path for one in own if one.replaces],
             units=configured,
         ),
@@ -185,6 +208,8 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             Expected("sysctl", "kernel.hostname", machine.node),
             # Whether these are enabled is the distribution's business: some are started from below /usr.
             one_active(*(f"{unit}.service" for unit in time_units)),
-            *([Expected("active", f"{system.update_unit}.service", "active")] if system.update_unit else []),
+            *([Expected("active", f"{update_unit}.service", "active")] if update_unit else []),
+            *(one for path, (mode, text) in package_updates.items() for one in file(path, mode, text)),
+            *((*unit(os_updates.TIMER), Expected("enabled", os_updates.DONE, "enabled")) if package_updates else ()),
         ),
     )

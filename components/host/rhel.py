@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.host.operating_system import UPDATE_CA_TRUST, HostFile, OperatingSystem, TimeService, chrony_conf
+from components.host.operating_system import (
+    UPDATE_CA_TRUST,
+    HostFile,
+    OperatingSystem,
+    PackageUpdates,
+    TimeService,
+    chrony_conf,
+)
+from components.shell import Script
 
 
 def _chrony(servers: Sequence[str]) -> HostFile:
     # Its chrony.conf reads no folder in /etc.
     return HostFile("/etc/chrony.conf", chrony_conf(servers), replaces=True)
 
+
+_PACKAGES = PackageUpdates(
+    program="dnf-automatic",
+    package="dnf-automatic",
+    # What it takes is said in /etc/dnf/automatic.conf.
+    install=Script("dnf-automatic --installupdates"),
+    # Ends with 1 where a reboot is needed, and also where the plugin is missing: the gate has looked for that.
+    reboot_needed=Script("! dnf needs-restarting --reboothint >/dev/null"),
+    check=Script(
+        "dnf needs-restarting --help >/dev/null 2>&1 ||\n"
+        '  lack "dnf has no command needs-restarting" "install dnf-plugins-core"\n'
+        "! grep -qE '^ *reboot *= *when-' /etc/dnf/automatic.conf 2>/dev/null ||\n"
+        '  lack "dnf-automatic reboots by itself, in no window" "write reboot = never in /etc/dnf/automatic.conf"\n'
+    ),
+)
 
 SYSTEM = OperatingSystem(
     name="rhel",
@@ -21,5 +44,6 @@ SYSTEM = OperatingSystem(
     time=(TimeService("chronyd", _chrony),),
     first_boot="cloud-init",
     trust_store=UPDATE_CA_TRUST,
+    packages=_PACKAGES,
     selinux=True,
 )

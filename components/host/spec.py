@@ -153,6 +153,10 @@ class UpdateWindow(Spec):
     hours: Annotated[int, Field(ge=1, le=12)] = 2
     """Length of the window, in hours."""
 
+    managed: bool = True
+    """Whether this program sets the updates and their window. `false` where something else does, such as Landscape,
+    Satellite or an image that is replaced as a whole: nothing is set or promised then."""
+
 
 class OsSpec(Spec):
     """The operating system that the hosts run: checked rather than installed."""

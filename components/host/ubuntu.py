@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import TIMESYNCD_OR_CHRONY, UPDATE_CA_CERTIFICATES, OperatingSystem
+from components.host.operating_system import (
+    TIMESYNCD_OR_CHRONY,
+    UNATTENDED_UPGRADES,
+    UPDATE_CA_CERTIFICATES,
+    OperatingSystem,
+)
 
 SYSTEM = OperatingSystem(
     name="ubuntu",
@@ -13,4 +18,5 @@ SYSTEM = OperatingSystem(
     time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
     trust_store=UPDATE_CA_CERTIFICATES,
+    packages=UNATTENDED_UPGRADES,
 )

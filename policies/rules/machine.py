@@ -32,10 +32,6 @@ _SYSCTLS: Mapping[str, str] = {
 }
 """What the kubelet needs with `protect-kernel-defaults`. Source: K3s' hardening guide."""
 
-_WITHOUT_UPDATES = ("debian", "jetson-linux", "ubuntu", "rhel", "sle")
-"""Systems without a service that reboots into updates by itself: the program sets no window there. Nothing is asked of
-them that it could not set; `host/os-updates` names them as advice."""
-
 
 def _disk_encrypted(subject: Subject) -> Iterator[Violation]:
     disk = subject.get("disk")
@@ -94,7 +90,7 @@ def _secure_boot(subject: Subject) -> Iterator[Violation]:
 
 def _os_updates(subject: Subject) -> Iterator[Violation]:
     updates = subject.get("updates")
-    if subject.get("distribution").text() in _WITHOUT_UPDATES:
+    if updates.get("managed").flag() is False:
         return
     if not updates.get("unit").text():
         yield Violation(updates.get("unit").path, "names no service that updates the operating system")
@@ -106,9 +102,9 @@ def _os_updates(subject: Subject) -> Iterator[Violation]:
 
 
 def _os_updates_set(subject: Subject) -> Iterator[Violation]:
-    node = subject.get("distribution")
-    if node.text() in _WITHOUT_UPDATES:
-        yield Violation(node.path, "is a system whose updates this program does not set")
+    node = subject.get("updates", "managed")
+    if node.flag() is False:
+        yield Violation(node.path, "says that something else updates the host, which nothing here can judge")
 
 
 def _kubelet_sysctls(subject: Subject) -> Iterator[Violation]:
@@ -222,10 +218,8 @@ RULES = (
         level="advisory",
         severity="medium",
         title="The program sets the updates of the operating system.",
-        why="On Debian, Ubuntu, Jetson Linux, RHEL and SUSE it does not: a host there has the updates that its "
-        "image was set up with.",
-        remedy="Set up unattended-upgrades, dnf-automatic or the like on the image, or use `distribution: flatcar` or "
-        "`fedora-coreos`.",
+        why="With `managed: false` a host has the updates that its image or its own management brings, or none.",
+        remedy="Remove `managed: false` below `os.updates`, or see to it that what updates the host keeps a window.",
         references=nist("SI-2"),
     ),
     _rule(

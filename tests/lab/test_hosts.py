@@ -13,7 +13,7 @@ import pytest
 
 from components.host.machine import Machine
 from components.host.plan import KUBELET_SYSCTLS, plan
-from components.host.spec import Envelope, HardwareProfile, HostSpec, OsSpec
+from components.host.spec import Envelope, HardwareProfile, HostSpec, OsSpec, UpdateWindow
 from components.shell import as_root, secret_lines
 from lab.hosts.host import SSH_PORT, LabHost
 from lab.hosts.lab import Lab
@@ -340,7 +340,9 @@ def scripts_of(host: LabHost) -> dict[str, str]:
         }
     )
     spec = HostSpec(name=host.name, hardware="lab", address=host.address, host_key=host.host_key)
-    system = OsSpec(distribution="debian", disk="none", ntp_servers=(host.layout.gateway,))
+    system = OsSpec(
+        distribution="debian", disk="none", updates=UpdateWindow(managed=False), ntp_servers=(host.layout.gateway,)
+    )
     scripts = plan(Machine(index=0, node=f"shop-{host.name}", spec=spec, os=system, hardware=profile))
     return {"reachable": scripts.reachable, "facts": scripts.facts, "base": scripts.base}
 

@@ -112,6 +112,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/promises/test_reboots.py",),
     ),
     Mutant(
+        "a server reboots only while it holds the lock",
+        "components/host/os_updates.sh.j2",
+        "until lock && others_are_ready; do",
+        "until others_are_ready; do",
+        ("tests/components/host/test_os_updates.py",),
+    ),
+    Mutant(
+        "a server reboots only while the others are Ready",
+        "components/host/os_updates.sh.j2",
+        "until lock && others_are_ready; do",
+        "until lock; do",
+        ("tests/components/host/test_os_updates.py",),
+    ),
+    Mutant(
         "a disk that only a password opens is not bound to the TPM",
         "components/host/luks.sh.j2",
         '  return "$told"\n',

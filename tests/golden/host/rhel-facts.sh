@@ -83,6 +83,13 @@ time_service() { # UNIT ...: prints the one that the host has; fails where it ha
   return 1
 }
 time_service chronyd >/dev/null || lack "there is no time service" "install one of chronyd, and unmask it"
+command -v dnf-automatic >/dev/null ||
+  lack "there is no dnf-automatic, which installs its updates" "install dnf-automatic, or write \`managed: false\` below \`os.updates\` if something else updates the host"
+dnf needs-restarting --help >/dev/null 2>&1 ||
+  lack "dnf has no command needs-restarting" "install dnf-plugins-core"
+! grep -qE '^ *reboot *= *when-' /etc/dnf/automatic.conf 2>/dev/null ||
+  lack "dnf-automatic reboots by itself, in no window" "write reboot = never in /etc/dnf/automatic.conf"
+
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"

@@ -118,3 +118,125 @@ if early; then
   ! early || fail "the clock of site-a says $(date -u +%F), and $time_unit has not set it for 60 s:" \
     "name time servers that the host reaches (os.ntp_servers), or set the clock"
 fi
+
+changed=0
+put_file /usr/local/bin/edge-os-updates 0755 <<'EDGE_FILE'
+#!/bin/bash
+# Updates of the operating system of site-a, in its window; with the word `done`, what is left to do after the reboot.
+# Written by edge: changes here are lost.
+set -euo pipefail
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+node=site-a note=/var/lib/edge/rebooting
+say() { printf '%s\n' "$*"; }
+kubectl() { timeout 400 /usr/local/bin/k3s kubectl "$@"; }
+# Only a server holds a credential that may do this. Other hosts reboot without lock and drain.
+server() { [ -f /etc/rancher/k3s/k3s.yaml ]; }
+state() { # of each server, its name and whether it is Ready
+  kubectl get nodes --selector=node-role.kubernetes.io/control-plane \
+    --output=jsonpath='{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}'
+}
+others_are_ready() {
+  local servers
+  servers=$(state) && [ -z "$(grep -v "^$node " <<<"$servers" | grep -v ' True$')" ]
+}
+# The lock is an object, which only one can make. A server that does not come back keeps it, and the others wait.
+lock() {
+  kubectl create configmap edge-reboot --namespace=kube-system --from-literal=node="$node" >/dev/null 2>&1 || locked
+}
+locked() {
+  [ "$(kubectl get configmap edge-reboot --namespace=kube-system --output=jsonpath='{.data.node}' 2>/dev/null)" = "$node" ]
+}
+release() {
+  if [ -e "$note" ]; then
+    kubectl uncordon "$node"
+    rm -f -- "$note"
+  fi
+  ! locked || kubectl delete configmap edge-reboot --namespace=kube-system
+}
+
+if [ "${1:-}" = done ]; then
+  until servers=$(state) && grep -qx "$node True" <<<"$servers"; do sleep 10; done
+  release
+  exit 0
+fi
+
+reboot_needed() {
+  local code=0; zypper --quiet needs-rebooting >/dev/null || code=$?; [ "$code" = 102 ]
+}
+patch() {
+  local code=0
+  zypper --non-interactive patch --with-interactive --auto-agree-with-licenses || code=$?
+  case $code in 103) return 103 ;; 0 | 10[0-7]) return 0 ;; *) return "$code" ;; esac
+}
+patch || { [ "$?" = 103 ] && patch; }
+if ! reboot_needed; then
+  say "up to date: no reboot is needed"
+  exit 0
+fi
+too_late() { [ "$SECONDS" -ge 7200 ]; }
+give_up() {
+  ! server || release || true
+  say "$1: this host reboots in its next window"
+  exit 1
+}
+if server; then
+  until lock && others_are_ready; do
+    ! too_late || give_up "another server reboots or is not Ready, or the API does not answer"
+    sleep 15
+  done
+  others=$(kubectl get nodes --output=name | grep -vxc "node/$node" || true)
+  if [ "$others" -gt 0 ] && [ "$(kubectl get node "$node" --output=jsonpath='{.spec.unschedulable}')" != true ]; then
+    touch "$note"
+    kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout=300s ||
+      say "not all pods could be moved within 300 s: they end with the host"
+  fi
+fi
+! too_late || give_up "the window is over"
+systemctl reboot
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=Updates of the operating system, in its window
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/edge-os-updates
+# Packages that are being installed are not interrupted; the script begins no reboot after the window.
+TimeoutStartSec=infinity
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates-done.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=What is left to do after a reboot into updates
+ConditionPathExists=/etc/rancher/k3s/k3s.yaml
+After=k3s.service
+
+[Service]
+Type=exec
+ExecStart=/usr/local/bin/edge-os-updates done
+Restart=on-failure
+RestartSec=1min
+
+[Install]
+WantedBy=multi-user.target
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates.timer 0644 <<'EDGE_FILE'
+[Unit]
+Description=Window for updates of the operating system
+
+[Timer]
+OnCalendar=Sun *-*-* 02:00:00
+AccuracySec=1s
+# A host that was off does not catch up: its window is over.
+Persistent=false
+
+[Install]
+WantedBy=timers.target
+EDGE_FILE
+if [ "$changed" = 1 ] || ! systemctl is-active --quiet edge-os-updates.timer; then
+  systemctl daemon-reload
+  systemctl enable --quiet edge-os-updates.timer edge-os-updates-done.service
+  systemctl restart edge-os-updates.timer
+  say "updates are installed from $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
+fi

@@ -80,6 +80,8 @@ time_service() { # UNIT ...: prints the one that the host has; fails where it ha
   return 1
 }
 time_service chronyd >/dev/null || lack "there is no time service" "install one of chronyd, and unmask it"
+command -v zypper >/dev/null ||
+  lack "there is no zypper, which installs its updates" "install zypper, or write \`managed: false\` below \`os.updates\` if something else updates the host"
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"

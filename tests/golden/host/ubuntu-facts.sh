@@ -79,6 +79,8 @@ time_service() { # UNIT ...: prints the one that the host has; fails where it ha
   return 1
 }
 time_service systemd-timesyncd chrony >/dev/null || lack "there is no time service" "install one of systemd-timesyncd, chrony, and unmask it"
+command -v unattended-upgrade >/dev/null ||
+  lack "there is no unattended-upgrade, which installs its updates" "install unattended-upgrades, or write \`managed: false\` below \`os.updates\` if something else updates the host"
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"
