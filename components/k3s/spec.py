@@ -149,9 +149,15 @@ class SnapshotStore(Spec):
     region: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", examples=["eu-central-1"])] = "us-east-1"
     """Region of the bucket."""
 
-    folder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")] | None = (
-        None
-    )
+    folder: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", examples=["edge/plant-osaka"]
+            ),
+        ]
+        | None
+    ) = None
     """Folder in the bucket; the site's name if left out."""
 
     ca: Certificates | None = None

@@ -10,8 +10,8 @@ from lab.hosts.lab import Lab
 from tests.lab.k3s_site import Site, release_on_mirror, uninstalled_at_the_end, wait_for
 
 _SETTINGS = {
-    "data_dir": "/data/k3s",
-    "datastore": {"kind": "embedded", "sqlite_snapshots": True, "snapshot_dir": "/data/snapshots"},
+    "data_dir": "/var/disk/k3s",
+    "datastore": {"kind": "embedded", "sqlite_snapshots": True, "snapshot_dir": "/var/disk/snapshots"},
 }
 _TAKE = "systemctl start edge-k3s-snapshot.service"
 
@@ -23,8 +23,9 @@ ExecStart=/bin/bash -c "systemctl kill --signal=STOP k3s.service; kill -KILL $$$
 
 @pytest.fixture(scope="module")
 def one(lab: Lab) -> Iterator[Site]:
-    """A site of one server with a second disk at /data."""
-    lab["a"].run("mkdir --parents /data")
+    """A site of one server with its data in another folder of the disk: the lab's root is an overlay, which is no place
+    for those of containerd."""
+    lab["a"].run("mkdir --parents /var/disk")
     with (
         release_on_mirror(lab) as (authority, mirror, release),
         uninstalled_at_the_end(Site(lab, authority, mirror, release, {"a": "server"}, settings=_SETTINGS)) as site,
@@ -36,7 +37,7 @@ def one(lab: Lab) -> Iterator[Site]:
 
 
 def newest(site: Site) -> str:
-    return site.host("a").run("ls /data/snapshots/lab-a-*.tar.gz | tail --lines=1").stdout.strip()
+    return site.host("a").run("ls /var/disk/snapshots/lab-a-*.tar.gz | tail --lines=1").stdout.strip()
 
 
 def answers(site: Site) -> bool:
@@ -46,7 +47,7 @@ def answers(site: Site) -> bool:
 def test_all_data_is_on_the_other_disk_and_stays_there_over_a_boot(one: Site) -> None:
     host = one.host("a")
     one.kubectl("create", "configmap", "over-a-boot")
-    assert host.run("ls /data/k3s/server/db/state.db /data/k3s/agent/containerd").stdout
+    assert host.run("ls /var/disk/k3s/server/db/state.db /var/disk/k3s/agent/containerd").stdout
     host.power_off()
     host.power_on()
     wait_for("the API answers", lambda: answers(one))
@@ -56,19 +57,19 @@ def test_all_data_is_on_the_other_disk_and_stays_there_over_a_boot(one: Site) ->
 
 def test_k3s_does_not_start_while_the_disk_is_missing(one: Site) -> None:
     host = one.host("a")
-    host.run("systemctl stop k3s && systemctl stop var-lib-rancher-k3s.mount && mv /data/k3s /data/aside")
+    host.run("systemctl stop k3s && systemctl stop var-lib-rancher-k3s.mount && mv /var/disk/k3s /var/disk/aside")
     try:
         assert host.run("systemctl start k3s", check=False).returncode != 0
         assert host.run("ls -A /var/lib/rancher/k3s").stdout == ""
     finally:
-        host.run("rm -rf /data/k3s && mv /data/aside /data/k3s && systemctl start k3s")
+        host.run("rm -rf /var/disk/k3s && mv /var/disk/aside /var/disk/k3s && systemctl start k3s")
     wait_for("the API answers", lambda: answers(one))
 
 
 def test_the_first_snapshot_is_there_when_the_script_is_done_and_the_timer_waits(one: Site) -> None:
     assert newest(one)
     assert "edge-k3s-snapshot.timer" in one.host("a").run("systemctl list-timers --no-legend").stdout
-    assert one.host("a").run("stat --format=%a /data/snapshots").stdout.strip() == "700"
+    assert one.host("a").run("stat --format=%a /var/disk/snapshots").stdout.strip() == "700"
 
 
 def test_a_snapshot_is_the_way_back_for_what_was_deleted(one: Site) -> None:
@@ -103,6 +104,6 @@ def test_uninstalling_leaves_the_snapshots_and_nothing_else(one: Site) -> None:
     one.installed.clear()
     host = one.host("a")
     assert newest(one)
-    left = "ls -d /data/k3s /etc/systemd/system/*k3s* /var/lib/rancher 2>/dev/null | cat"
+    left = "ls -d /var/disk/k3s /etc/systemd/system/*k3s* /var/lib/rancher 2>/dev/null | cat"
     assert host.run(left).stdout == ""
     assert "rancher" not in host.run("cat /proc/self/mounts").stdout
