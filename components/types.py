@@ -248,6 +248,11 @@ LabelValue = Annotated[
 Labels = dict[LabelKey, LabelValue]
 NodeLabels = dict[Annotated[LabelKey, AfterValidator(_node_label)], LabelValue]
 """Labels that the site's nodes carry."""
+InterfaceName = Annotated[
+    str,
+    _Matching(_ascii(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}"), "the name of a network card, as `ip link` shows it"),
+    Field(examples=["eth1"]),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Date = Annotated[
     str,

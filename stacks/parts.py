@@ -161,6 +161,7 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
         site.os_of(host),
         hardware,
         accelerators,
+        interface=host.interface or (site.network.interface if site.network else None),
         jump_node=next((site.node(other) for other in site.hosts if other.name == host.via), None),
         part_of_window=site.reboots.get(host.name),
     )

@@ -48,6 +48,8 @@ class Machine:
     """Name outside the site of the host through which SSH reaches this one."""
     part_of_window: RebootWindow | None = None
     """Its part of a window that it shares with other servers."""
+    interface: str | None = None
+    """Network card that other nodes reach it by; None for that of the default route."""
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from components.types import (
     Address,
     Arch,
     DnsLabel,
+    InterfaceName,
     K3sVersion,
     MachineAddress,
     NodeAddress,
@@ -197,6 +198,9 @@ class HostSpec(Spec):
 
     node_ip: NodeAddress | None = None
     """Address that K3s uses between nodes, where it differs from `address`."""
+
+    interface: InterfaceName | None = None
+    """Network card that K3s' nodes reach this one by, where it differs from `network.interface`."""
 
     host_key: SshHostKey
     """The host's public SSH key, as `ssh-keyscan` prints it. A reimaged host has a new one: change it here."""

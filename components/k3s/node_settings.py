@@ -52,7 +52,13 @@ SNAPSHOTS = Edit(
     Effect.INTERRUPTS,
     "restarts K3s server by server; containers keep running. Snapshots that were made stay where they are",
 )
-EDITS = (LABELS, ARGUMENTS, TAINTS, COMPONENTS, SELINUX, SNAPSHOTS)
+INTERFACE = Edit(
+    "k3s-interface-changed",
+    "The network card between nodes changes",
+    Effect.INTERRUPTS,
+    "restarts K3s host by host; pods of different hosts do not reach each other until all hosts have it",
+)
+EDITS = (INTERFACE, LABELS, ARGUMENTS, TAINTS, COMPONENTS, SELINUX, SNAPSHOTS)
 
 
 def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Consequence]:
@@ -61,6 +67,14 @@ def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Con
     if servers:
         yield from _components(servers[0], spec)
         yield from _snapshots(servers[0], spec, site)
+    moved = [machine.node for _, config, machine in were if config.get("flannel-iface") != machine.interface]
+    if moved:
+        yield INTERFACE.found(
+            "k3s",
+            f"the network card that other nodes reach {_listed(moved)} by changes: K3s restarts, and pods of different "
+            "hosts do not reach each other until all hosts have it.",
+            "do it in a maintenance window; the address of an etcd server must stay the one that it joined with",
+        )
     yield from _arguments(were, spec)
     if tainted := [
         machine

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components import taints, urls
+from components.addresses import parsed
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
@@ -147,6 +148,7 @@ class K3sPart(Part[K3sSpec]):
         yield from _registries(spec, at)
         yield from _selinux(spec, at, site)
         yield from _snapshots(spec, at, site)
+        yield from _interfaces(site)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site
@@ -329,6 +331,18 @@ def _selinux(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
             "hosts whose system has SELinux",
             "remove `selinux`",
         )
+
+
+def _interfaces(site: Site) -> Iterator[Finding]:
+    for machine in site.machines:
+        if machine.interface and parsed(machine.node_address) is None:
+            yield Finding(
+                ("hosts", machine.index, "address"),
+                f"`{machine.node_address}` is a name, and {machine.interface} of `{machine.name}` may have several "
+                "addresses",
+                "the address that other nodes reach the host by",
+                "add `node_ip:` with its address on that card",
+            )
 
 
 def _snapshots(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:

@@ -302,6 +302,8 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
     return fragment(
         "k3s/host_checks.sh.j2",
         backend=spec.flannel_backend,
+        interface=machine.interface,
+        node_address=machine.node_address,
         data_dir=spec.data_dir,
         snapshot_dir=snapshots.folder(spec) if machine.is_server else None,
         curl_signs=machine.is_server and snapshots.of_sqlite(spec, kind) and bool(snapshots.store(spec)),
@@ -360,6 +362,7 @@ def _server_files(exempt: tuple[str, ...]) -> dict[str, tuple[str, str]]:
 _OF_ONE_NODE = (
     "node-name",
     "node-ip",
+    "flannel-iface",
     "tls-san",
     "node-label",
     "node-taint",
@@ -549,7 +552,10 @@ _ENDPOINT_PREFIXES = {"postgresql": ("postgres://", "postgresql://"), "etcd": ("
 
 def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
     config: dict[str, Any] = {"node-name": machine.kubernetes_node}
-    if machine.spec.node_ip:
+    if machine.interface:
+        # By itself K3s would take any address of the card, and flannel the card of the default route.
+        config |= {"node-ip": machine.node_address, "flannel-iface": machine.interface}
+    elif machine.spec.node_ip:
         config["node-ip"] = machine.spec.node_ip
     if spec.selinux:
         config["selinux"] = True

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from components.specs import Spec
-from components.types import Certificates, DnsLabel
+from components.types import Certificates, DnsLabel, InterfaceName
 from components.urls import UrlOf, parse
 from sitefile.problems import Unfit
 
@@ -69,6 +69,10 @@ class NetworkSpec(Spec):
     proxy: ProxySpec | None = None
     """The proxy of the site. A part that cannot use it yet is refused beside it. Updates of the operating system are
     the system's own business."""
+
+    interface: InterfaceName | None = None
+    """Network card of the hosts that K3s' nodes reach each other by, where it is not that of the default route; each
+    host may say another one. A host needs its address there as `address` or `node_ip`."""
 
     trusted_cas: dict[DnsLabel, Certificates] = {}
     """Private authorities by name, each with its certificates in PEM: for a proxy that inspects TLS, or for servers of

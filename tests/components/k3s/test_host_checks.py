@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from pathlib import Path
@@ -77,6 +78,30 @@ def box(tmp_path: Path) -> Sandbox:
     (made.home / "wireguard").touch()
     cgroup(made, "cgroup2fs", "cpu memory pids")
     return made
+
+
+_CARD = """export PATH=${PATH#*/usr/local/sbin:}
+/usr/sbin/ip link add edge1 type veth peer name edge2
+/usr/sbin/ip address add 10.0.0.11/24 dev edge1
+"""
+
+
+def of_card(box: Sandbox, card: str, address: str) -> str:
+    """What the gate says of a host whose nodes talk by ``card``. It has `edge1` with 10.0.0.11."""
+    which = machine("a", address, os=OsSpec(disk="none"), figures=host().hardware.model_dump() | {"tpm": False})
+    which = dataclasses.replace(which, interface=card)
+    return box.run(_CARD + plan(which, [host_checks(k3s(), which, [which])]).facts).stderr
+
+
+def test_a_network_card_that_is_not_there_is_told_with_those_that_are(box: Sandbox) -> None:
+    said = of_card(box, "eno2", "10.0.0.11")
+    assert "there is no network card eno2" in said
+    assert "edge1" in said.partition("there is no network card")[2]
+
+
+def test_an_address_that_another_card_has_is_told(box: Sandbox) -> None:
+    assert "does not have the address 10.0.0.1:" in of_card(box, "edge1", "10.0.0.1"), "and is no part of 10.0.0.11"
+    assert "network card" not in of_card(box, "edge1", "10.0.0.11")
 
 
 def cgroup(box: Sandbox, kind: str, controllers: str) -> None:

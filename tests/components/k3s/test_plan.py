@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -68,6 +69,12 @@ def test_uninstalling_does_not_kill_the_shell_that_runs_it() -> None:
 def test_traefik_and_servicelb_are_disabled_on_every_server() -> None:
     for server in SERVERS:
         assert config_of(HA, server, SERVERS)["disable"] == ["traefik", "servicelb"]
+
+
+def test_nodes_and_their_pods_talk_by_the_network_card_that_the_site_names() -> None:
+    config = config_of(HA, replace(SERVERS[0], interface="eno2"), SERVERS)
+    assert (config["flannel-iface"], config["node-ip"]) == ("eno2", "10.0.0.11")
+    assert "flannel-iface" not in config_of(HA, SERVERS[0], SERVERS)
 
 
 def test_settings_that_all_servers_must_share_are_equal() -> None:
