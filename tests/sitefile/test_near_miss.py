@@ -30,7 +30,7 @@ def test_a_slip_is_answered_with_the_word(written: str, meant: str) -> None:
     [
         ("node_taints", K3sSpec.model_fields),
         ("flannel_iface", K3sSpec.model_fields),
-        ("accept_routes", TailscaleSpec.model_fields),
+        ("accept_subnets", TailscaleSpec.model_fields),
         ("token", ["tokens_per_second", "kind", "source"]),
         ("x", ["a", "b"]),
         ("", ["near"]),

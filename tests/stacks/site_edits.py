@@ -281,6 +281,13 @@ ROWS = (
     _row("labels", "shop", _put("labels", {"ring": "canary"}), "k3s-labels-changed", _SAFE),
     _row("taints", "plant", _set(3, taints=["dedicated=vision:NoExecute"]), "k3s-taints-changed", _STOPS),
     _row("SELinux", "plant", _selinux, "k3s-selinux-changed", _STOPS),
+    _row(
+        "routes of the tailnet",
+        "plant",
+        lambda site: site["mesh"].update(accept_routes=True),
+        "tailscale-routes-accepted",
+        _STOPS,
+    ),
     _row("network card", "plant", _put("network", {"interface": "eno2"}), "k3s-interface-changed", _STOPS),
     _row(
         "snapshots go to a storage",

@@ -15,6 +15,7 @@ PART = "tailscale"
 ROLE = "tailscale"
 """Role of the command that joins a host, and of its leave script."""
 
+_ROUTES = "--accept-routes=true"
 _LOGIN = re.compile(r"--login-server=(\S+)")
 
 LOGIN_SERVER = Edit(
@@ -29,7 +30,13 @@ REMOVED = Edit(
     Effect.DESTROYS,
     "**logs the hosts out and removes Tailscale**; hosts that are only reached by the mesh are cut off",
 )
-EDITS = (LOGIN_SERVER, REMOVED)
+ROUTES = Edit(
+    "tailscale-routes-accepted",
+    "Hosts begin or cease to use the routes of a tailnet",
+    Effect.INTERRUPTS,
+    "sets it on each host; connections to these networks go another way from then on",
+)
+EDITS = (LOGIN_SERVER, REMOVED, ROUTES)
 
 
 def consequences(before: Applied, pairs: Sequence[Pair], spec: TailscaleSpec | None) -> Iterator[Consequence]:
@@ -46,6 +53,13 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: TailscaleSpec | N
             "make sure that every `address` is reachable without the mesh; then `--allow-destroy tailscale`",
         )
         return
+    if any((_ROUTES in one.script()) != spec.accept_routes for one in joined.values()):
+        yield ROUTES.found(
+            PART,
+            f"hosts {'use' if spec.accept_routes else 'no longer use'} the networks that other devices of the tailnet "
+            "advertise: connections to them go another way.",
+            "make sure that none of them covers the site's own network" if spec.accept_routes else "",
+        )
     now = (spec.login_server or TAILSCALE_URL).rstrip("/")
     for pair in pairs:
         if pair.before is None or pair.after is None or pair.before.node not in joined:

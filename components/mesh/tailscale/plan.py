@@ -114,6 +114,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | No
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
             tags=site_tags(site, spec),
             ssh=spec.ssh,
+            accept_routes=spec.accept_routes,
         ),
         leave=render(
             "mesh/tailscale/leave.sh.j2",
@@ -138,7 +139,7 @@ def _settings(node: str, spec: TailscaleSpec) -> tuple[str, ...]:
     return (
         f"--hostname={node}",
         f"--accept-dns={_flag(spec.accept_dns)}",
-        "--accept-routes=false",
+        f"--accept-routes={_flag(spec.accept_routes)}",
         f"--ssh={_flag(spec.ssh)}",
         f"--advertise-routes={routes}",
     )

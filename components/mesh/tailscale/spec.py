@@ -81,6 +81,10 @@ class TailscaleSpec(Spec):
     accept_dns: bool = False
     """Whether hosts resolve names through the tailnet. Off: a host must resolve its registries without the mesh."""
 
+    accept_routes: bool = False
+    """Whether hosts use the networks that other devices of the tailnet advertise. The site's own network must be none
+    of them: such a route goes before the host's own. A host that would lose its gateway so gives the routes up."""
+
     advertise_routes: tuple[Cidr, ...] = ()
     """Networks behind the hosts that the tailnet may reach through them."""
 

@@ -205,6 +205,31 @@ def test_changed_settings_are_set_without_joining_again(device: Device, spec: Ta
     assert not any(call.startswith("tailscale up") for call in run.calls)
 
 
+def routed(device: Device, card: str) -> None:
+    """A host whose gateway 10.0.0.1 is at eth0, and is reached by ``card``."""
+    device.sandbox.install(
+        "/usr/local/sbin/ip",
+        f'case $* in *"route get"*) echo "10.0.0.1 dev {card} src 10.0.0.11" ;; -6*) ;; *) '
+        "echo default via 10.0.0.1 dev eth0 ;; esac\n",
+    )
+
+
+def test_routes_of_others_are_used_where_the_site_says_so(device: Device, spec: TailscaleSpec) -> None:
+    routed(device, "eth0")
+    run = device.join(spec.model_copy(update={"accept_routes": True}))
+    assert run.code == 0, run.stderr
+    assert "--accept-routes=true" in next(call for call in run.calls if call.startswith("tailscale up"))
+
+
+def test_routes_that_would_take_the_hosts_own_network_are_given_up_again(device: Device, spec: TailscaleSpec) -> None:
+    assert device.join(spec).code == 0
+    routed(device, "tailscale0")
+    run = device.join(spec.model_copy(update={"accept_routes": True}))
+    assert run.code == 1
+    assert "10.0.0.1 at eth0" in run.stderr
+    assert [call for call in run.calls if "accept-routes" in call][-1] == "tailscale set --accept-routes=false"
+
+
 def test_a_joined_host_is_not_moved_to_another_control_server(device: Device, spec: TailscaleSpec) -> None:
     device.join(spec)
     run = device.join(spec.model_copy(update={"login_server": "https://headscale.example.com"}))
