@@ -30,11 +30,12 @@ case $* in
     for unit in "$@"; do [ ! -e "$SANDBOX/active-${{unit%.service}}" ] || exit 0; done
     exit 3 ;;
   is-enabled*) [ "$(is enabled "$unit" no)" = enabled ] ;;
-  enable*) touch "$SANDBOX/enabled-$unit" ;;
+  enable*)
+    for unit in "${{@:2}}"; do touch "$SANDBOX/enabled-${{unit%.service}}"; done ;;
   show*LoadState*) echo loaded ;;
   show*.service*)
     for unit in "$@"; do
-      case $unit in *.service) printf 'ActiveState=%s\\nUnitFileState=%s\\n\\n' \\
+      case $unit in *.service | *.timer) printf 'ActiveState=%s\\nUnitFileState=%s\\n\\n' \\
         "$(is active "$unit" inactive)" "$(is enabled "$unit" disabled)" ;; esac
     done ;;
   *) {SYSTEMCTL} ;;

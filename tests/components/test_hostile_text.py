@@ -81,7 +81,28 @@ def _everything() -> SiteSpec:
     site["hosts"][0] |= {"reapply": "again", "labels": {"example.com/rack": "1"}, "k3s_version": k3s["version"]}
     site["hosts"][1] |= {"via": site["hosts"][0]["name"], "node_ip": "10.77.0.9"}
     mesh = load_site("prod").mesh.model_dump(mode="json")
-    site["mesh"] = {**mesh, "login_server": "https://hs.example.com", "advertise_routes": ["10.99.0.0/24"]}
+    site["mesh"] = {
+        **mesh,
+        "login_server": "https://hs.example.com",
+        "advertise_routes": ["10.99.0.0/24"],
+        "accept_routes": True,
+    }
+    return SiteSpec.model_validate(site)
+
+
+def _one_server() -> SiteSpec:
+    """A site whose only server has its data on another disk, and snapshots."""
+    site = load_site("demo").model_dump(mode="json", exclude_unset=True)
+    storage = {
+        "endpoint": "https://s3.example.com",
+        "bucket": "snapshots",
+        "region": "eu",
+        "folder": "x",
+        "ca": SITE_CA,
+    }
+    datastore = {"kind": "embedded", "sqlite_snapshots": True, "snapshot_dir": "/data/snapshots", "s3": storage}
+    site["k3s"] = {**site.get("k3s", {}), "data_dir": "/data/k3s", "datastore": datastore}
+    site["hosts"][0] |= {"interface": "eno2"}
     return SiteSpec.model_validate(site)
 
 
@@ -92,6 +113,7 @@ def sites() -> tuple[SiteSpec, ...]:
     return (
         _everything(),
         external,
+        _one_server(),
         *(load_site(name) for name in ("demo", "plant-osaka", "shelf-lyon", "store-madrid")),
     )
 

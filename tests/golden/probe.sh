@@ -19,6 +19,7 @@ while IFS=$'\t' read -r kind name; do
     link) links+=("$name") ;;
     sysctl) sysctls+=("$name") ;;
     active) units+=("$name") ;;
+    enabled) [[ " ${units[*]} " == *" $name "* ]] || units+=("$name") ;;
     setting) settings+=("$name") ;;
     'one active') either+=("$name") ;;
   esac

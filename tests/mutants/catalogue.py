@@ -91,7 +91,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("a key is of the type that it says", _SSH_KEYS, "if own != kind:", "if False:", (_LOADER,)),
     Mutant("the checksum of a PGP key is compared", "components/openpgp.py", "_crc24(data) !=", "0 >", (_LOADER,)),
-    Mutant("a gateway gets no user name of another", _TELEMETRY_PART, '{"instance_id": "gateway"}', "{}", (_LOADER,)),
+    Mutant("a gateway gets no user name of another", _TELEMETRY_PART, '"instance_id": "gateway", ', "", (_LOADER,)),
     Mutant("a release is not compared with another's checksum", _MESH_PART, '{"sha256": "version"}', "{}", (_LOADER,)),
     Mutant(
         "a broken profile fails its own sites only", "sitefile/entries.py", "found.pop(name, None)", "pass", (_SHARED,)
