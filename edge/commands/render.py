@@ -33,6 +33,9 @@ def run(
     alerts: Annotated[
         bool, typer.Option("--alerts", help="Print the alert rules of these sites instead, for Prometheus or Mimir.")
     ] = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Print Grafana's dashboard of all sites instead, in JSON.")
+    ] = False,
     as_json: JsonLines = False,
     selector: Selector = None,
     everything: All = False,
@@ -40,6 +43,8 @@ def run(
     jobs: Jobs = None,
 ) -> int:
     """Show every script, file and manifest of a site as it would arrive. Placeholders stand in for secrets."""
+    if dashboard:
+        return _dashboard(alone=not (sites or selector or everything or changed_since or out or as_json or alerts))
     chosen = selection(sites, selector, everything, changed_since, command="render")
     if alerts:
         return _alerts(chosen, out=out, as_json=as_json)
@@ -69,6 +74,17 @@ def _alerts(chosen: Selection, *, out: Path | None, as_json: bool) -> int:
 
     root = project_root()
     typer.echo(alert_rules(several.files_for(chosen, root), root), nl=False)
+    return DONE
+
+
+def _dashboard(*, alone: bool) -> int:
+    if not alone:
+        raise typer.BadParameter("the dashboard is the same for all sites: `edge render --dashboard > dashboard.json`")
+    import json
+
+    from components.telemetry.dashboard import dashboard
+
+    typer.echo(json.dumps(dashboard(), indent=2))
     return DONE
 
 

@@ -187,7 +187,7 @@ STORIES = {
     "docs/telemetry.md": Story(
         start="company",
         before=_THREE_SHOPS_WITH_TELEMETRY,
-        after="test $(grep -c 'alert: EdgeSiteOffline' alerts.yaml) -eq 3",
+        after="test $(grep -c 'alert: EdgeSiteOffline' alerts.yaml) -eq 3 && grep -q edge-sites dashboard.json",
     ),
     "README.md": Story(
         instead=(

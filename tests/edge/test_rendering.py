@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -126,3 +127,8 @@ def test_alert_rules_go_to_standard_output_only(project: Project) -> None:
     ran = project.edge("render", "demo", "--alerts", "--json")
     assert ran.code == 2
     assert "--alerts prints one file" in ran.stderr
+
+
+def test_the_dashboard_is_one_for_all_sites(project: Project) -> None:
+    assert project.edge("render", "--dashboard", "--json").code == 2
+    assert json.loads(project.edge("render", "--dashboard").stdout)["uid"] == "edge-sites"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from components.telemetry import alerts
+from components.telemetry.dashboard import dashboard
 from components.telemetry.spec import TelemetrySpec
 from edge.run.alerts import alert_rules, rule_file
 from engine.obtain.pin import EngineError
@@ -47,6 +48,19 @@ def test_prometheus_accepts_the_rules_of_all_sites_of_the_project(promtool: Path
     file = tmp_path / "alerts.yaml"
     file.write_text(alert_rules(sites, PROJECT_ROOT))
     run(promtool, "check", "rules", "--lint=all", "--lint-fatal", file)
+
+
+def test_prometheus_accepts_every_query_of_the_dashboard(promtool: Path, tmp_path: Path) -> None:
+    values = {"$site": "(plant|prod)", "$instance": ".*", "$__rate_interval": "2m"}
+    rules = []
+    for panel in dashboard()["panels"]:
+        query = panel["targets"][0]["expr"]
+        for variable, value in values.items():
+            query = query.replace(variable, value)
+        assert "$" not in query
+        rules.append({"record": f"panel_{panel['id']}", "expr": query})
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    run(promtool, "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "rules.yaml")
 
 
 def up(host: str, values: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ out-of-order window of 2 hours, in which another site's newest samples are alrea
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -22,7 +23,8 @@ import pytest
 import yaml
 
 from components.telemetry import alerts
-from components.telemetry.collector import OWN_JOB, TOKEN_FILE, configuration
+from components.telemetry.collector import TOKEN_FILE, configuration
+from components.telemetry.dashboard import dashboard
 from components.telemetry.part import PART
 from components.telemetry.spec import TelemetrySpec
 from edge.run.alerts import rule_file
@@ -77,7 +79,8 @@ class Backlog:
         )
         document = yaml.safe_load(text.replace(TOKEN_FILE, str(self.folder / "token")))
         # There is no kubelet and no pod here; what leaves the site, and how, is as it is rendered, but for its haste.
-        del document["receivers"]["host_metrics"], document["receivers"]["kubelet_stats"]
+        del document["receivers"]["kubelet_stats"]
+        document["receivers"]["host_metrics"]["collection_interval"] = "5s"
         document["receivers"]["otlp"]["protocols"] = {"http": {"endpoint": f"127.0.0.1:{self.port}"}}
         (own,) = document["receivers"]["prometheus"]["config"]["scrape_configs"]
         own.update(scrape_interval="1s", static_configs=[{"targets": [f"127.0.0.1:{self.own_port}"]}])
@@ -87,7 +90,7 @@ class Backlog:
         service = document["service"]
         service["extensions"].remove("health_check")
         del document["extensions"]["health_check"]
-        service["pipelines"]["metrics"]["receivers"] = ["prometheus", "otlp"]
+        service["pipelines"]["metrics"]["receivers"] = ["host_metrics", "prometheus", "otlp"]
         service["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]["port"] = self.own_port
         (self.folder / "config.yaml").write_text(yaml.safe_dump(document))
 
@@ -157,6 +160,8 @@ class Story:
     arrived: int
     failed: float
     """As the collector counts it."""
+    names: set[str]
+    """Of the site's metrics, as the store has them."""
     before: list[dict[str, Any]]
     after: list[dict[str, Any]]
     """What fires."""
@@ -203,6 +208,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
                 sent=count * SERIES,
                 arrived=int(found[0]["value"][1]),
                 failed=backlog.counted(FAILED),
+                names={
+                    each["metric"]["__name__"]
+                    for each in store.query(f'count by (__name__) ({{job=~"{SITE}/.+"}})', time.time())
+                },
                 before=before,
                 after=store.alerts(),
             )
@@ -228,4 +237,12 @@ def test_the_loss_is_one_alert_that_names_site_and_host(story: Story) -> None:
 
 def test_a_site_that_is_back_is_not_offline(story: Story) -> None:
     assert "EdgeSiteOffline" not in {alert["alertname"] for alert in story.after}
-    assert OWN_JOB
+
+
+def test_the_dashboard_asks_for_metrics_by_the_names_that_they_have_in_the_store(story: Story) -> None:
+    queries = " ".join(panel["targets"][0]["expr"] for panel in dashboard()["panels"])
+    asked = set(re.findall(r"\b(?:system|otelcol)_\w+(?=\{)|\bup(?=\{)", queries))
+    assert {"up", "otelcol_exporter_queue_size", "system_memory_usage_bytes"} <= asked
+    assert asked <= story.names
+    patterns = re.findall(r'__name__=~"([^"]+)"', queries)
+    assert any(re.fullmatch(pattern, name) for pattern in patterns for name in story.names)

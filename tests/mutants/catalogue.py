@@ -92,6 +92,20 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a key is of the type that it says", _SSH_KEYS, "if own != kind:", "if False:", (_LOADER,)),
     Mutant("the checksum of a PGP key is compared", "components/openpgp.py", "_crc24(data) !=", "0 >", (_LOADER,)),
     Mutant("a gateway gets no user name of another", _TELEMETRY_PART, '"instance_id": "gateway", ', "", (_LOADER,)),
+    Mutant(
+        "a queue file that was cut short is moved aside",
+        "components/telemetry/check_queue.sh",
+        "page_size=$(($2 & 0xFFFFFFFF))\n    end=$(($6 * page_size))",
+        "page_size=$(($2 & 0xFFFFFFFF))\n    end=0",
+        ("tests/components/telemetry/test_telemetry_tools.py",),
+    ),
+    Mutant(
+        "a gateway's window is said where it is shorter than the queue",
+        "components/telemetry/spec.py",
+        "max(0, self.offline_hours - self.window_hours)",
+        "0",
+        (_LOADER, "tests/components/telemetry/test_telemetry_plan.py"),
+    ),
     Mutant("a release is not compared with another's checksum", _MESH_PART, '{"sha256": "version"}', "{}", (_LOADER,)),
     Mutant(
         "a broken profile fails its own sites only", "sitefile/entries.py", "found.pop(name, None)", "pass", (_SHARED,)
