@@ -153,6 +153,7 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
         "time_units": time_units,
         "update_unit": update_unit,
         "packages": system.packages if managed else None,
+        "selinux": system.selinux,
         "distribution": system.name,
         "checks": checks,
     }

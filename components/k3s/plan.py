@@ -308,6 +308,7 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         snapshot_dir=snapshots.folder(spec) if machine.is_server else None,
         curl_signs=machine.is_server and snapshots.of_sqlite(spec, kind) and bool(snapshots.store(spec)),
         luks=machine.os.disk == "luks-tpm2",
+        selinux=spec.selinux,
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
         ports=needed,
         networks=[spec.pod_cidr, spec.service_cidr],

@@ -6,6 +6,8 @@ The script runs for real; programs that would act on a machine are recording sta
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -284,3 +286,25 @@ def test_suses_patches_are_installed_again_when_zypper_itself_was_one_of_them(
     done = box.run(_PROGRAM)
     assert reboots(done) is reboot
     assert (box.home / "codes").read_text() == ""
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("distribution", ["debian", "rhel", "sle"])
+def test_systemd_itself_reads_the_units_and_knows_when_the_window_begins(distribution: str, tmp_path: Path) -> None:
+    files = os_updates.files(machine("a", distribution=distribution))
+    units = []
+    for path, (mode, text) in files.items():
+        local = tmp_path / Path(path).name
+        local.write_text(text.replace(_PROGRAM, str(tmp_path / Path(_PROGRAM).name)))
+        local.chmod(int(mode, 8))
+        units += [local] if local.suffix in (".service", ".timer") else []
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "edge-os-updates" in line]
+    assert (len(units), ours) == (3, [])
+    (calendar,) = [
+        line.removeprefix("OnCalendar=") for line in units[2].read_text().splitlines() if "OnCalendar" in line
+    ]
+    told = subprocess.run(["systemd-analyze", "calendar", calendar], capture_output=True, text=True, check=True).stdout
+    assert "Normalized form: Sun *-*-* 02:00:00" in told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.host.plan import HostPlan, plan
+from components.host.plan import HostPlan, facts_of, plan
 from components.host.spec import OsSpec
 from components.host.systems import SYSTEMS
 from components.shell import secret_lines
@@ -214,3 +214,24 @@ def test_nothing_is_left_of_a_file_that_held_no_settings_of_others(box: Box) -> 
     assert box.run(planned.base, stdin=STACK).code == 0
     assert box.run(planned.leave).code == 0
     assert not box.path("/etc/flatcar/update.conf").exists()
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("enforce", "package", "said"),
+    [
+        ("1", True, {"selinux": "enforcing", "selinux_package": "yes"}),
+        ("0", False, {"selinux": "permissive", "selinux_package": "no"}),
+        ("", False, {"selinux": "disabled", "selinux_package": "no"}),
+    ],
+)
+@pytest.mark.parametrize("release", ["rhel-9.6", "fedora-coreos-40"])
+def test_a_host_says_whether_selinux_confines_k3s(
+    box: Box, release: str, enforce: str, package: bool, said: dict[str, str]
+) -> None:
+    box.has(release, *units_of(RUNS[release]))
+    box.install("/usr/local/sbin/rpm", "" if package else "exit 1")
+    mode = f"mkdir /sys/fs/selinux; echo {enforce} >/sys/fs/selinux/enforce" if enforce else ":"
+    done = box.run(f"mount -t tmpfs tmpfs /sys/fs; {mode}\n{scripts(RUNS[release]).facts}")
+    assert done.code == 0, done.stderr
+    assert said.items() <= facts_of(done.stdout).items()

@@ -11,7 +11,7 @@ import pytest
 
 from components.host.machine import Machine
 from components.host.plan import plan
-from components.host.spec import OsSpec
+from components.host.spec import Distribution, OsSpec
 from components.k3s.plan import host_checks
 from tests.components.site_parts import k3s, machine
 from tests.sandbox import Run, Sandbox, needs_root
@@ -88,8 +88,7 @@ _CARD = """export PATH=${PATH#*/usr/local/sbin:}
 
 def of_card(box: Sandbox, card: str, address: str) -> str:
     """What the gate says of a host whose nodes talk by ``card``. It has `edge1` with 10.0.0.11."""
-    which = machine("a", address, os=OsSpec(disk="none"), figures=host().hardware.model_dump() | {"tpm": False})
-    which = dataclasses.replace(which, interface=card)
+    which = dataclasses.replace(host(address=address), interface=card)
     return box.run(_CARD + plan(which, [host_checks(k3s(), which, [which])]).facts).stderr
 
 
@@ -109,9 +108,9 @@ def cgroup(box: Sandbox, kind: str, controllers: str) -> None:
     (box.home / "controllers").write_text(controllers)
 
 
-def host(role: str = "server") -> Machine:
+def host(role: str = "server", address: str = "10.0.0.11", distribution: Distribution = "flatcar") -> Machine:
     small = {"arch": "amd64", "cores": 1, "memory_mib": 1, "disk_gib": 1, "tpm": False}
-    return machine("a", role=role, os=OsSpec(disk="none"), figures=small)
+    return machine("a", address, role=role, os=OsSpec(distribution=distribution, disk="none"), figures=small)
 
 
 def asked(box: Sandbox, before: str = "", *, role: str = "server", servers: int = 1, **k3s_fields: object) -> Run:
@@ -313,3 +312,32 @@ def test_ufw_is_refused_unless_it_is_off_or_has_rules_for_the_clusters_networks(
 def test_a_service_of_rhel_in_clouds_that_takes_away_routes_of_pods_is_refused(box: Sandbox, unit: str) -> None:
     (box.home / f"is-enabled-{unit}").touch()
     refused(asked(box), f"{unit} is enabled", f"systemctl disable {unit}")
+
+
+_SELINUX = """mount -t tmpfs tmpfs /sys/fs
+mkdir /sys/fs/selinux /sys/fs/cgroup
+cp "$SANDBOX/controllers" /sys/fs/cgroup/cgroup.controllers
+echo {mode} >/sys/fs/selinux/enforce
+rpm() {{ return {package}; }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "package", "wrong"),
+    [
+        (1, 0, ()),
+        (0, 0, ("SELinux is permissive",)),
+        (1, 1, ("the package k3s-selinux is not installed",)),
+    ],
+)
+def test_containers_are_confined_where_the_site_says_so_or_the_host_is_refused(
+    box: Sandbox, mode: int, package: int, wrong: tuple[str, ...]
+) -> None:
+    box.path("/etc/os-release").write_text('ID=rhel\nVERSION_ID="9.6"\n')
+    which = host(distribution="rhel")
+    facts = plan(which, [host_checks(k3s(selinux=True), which, [which])]).facts
+    said = box.run(f"set -e\n{BARE_KERNEL}{_SELINUX.format(mode=mode, package=package)}{facts}").stderr
+    found = [line for line in said.splitlines() if "SELinux is" in line or "k3s-selinux" in line]
+    assert len(found) == len(wrong)
+    for line, words in zip(found, wrong, strict=True):
+        assert words in line

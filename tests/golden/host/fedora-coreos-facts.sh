@@ -154,8 +154,17 @@ case $luks in
     ;;
 esac
 
+case $(cat /sys/fs/selinux/enforce 2>/dev/null || true) in
+  1) selinux=enforcing ;;
+  0) selinux=permissive ;;
+  *) selinux=disabled ;;
+esac
+# Without this package, K3s and its containers run unconfined.
+rpm --query k3s-selinux >/dev/null 2>&1 && selinux_package=yes || selinux_package=no
+
 if [ "${#problems[@]}" -gt 0 ]; then
   printf '%s\n' "${problems[@]}" >&2
   fail "this is not the host that the site file describes; correct the file or the host"
 fi
 say "arch=$arch os=$os release=$release threads=$threads memory_mib=$memory_mib disk_gib=$disk_gib tpm=$tpm secure_boot=$secure_boot luks=$luks"
+say "selinux=$selinux selinux_package=$selinux_package"
