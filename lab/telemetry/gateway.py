@@ -73,7 +73,9 @@ class Gateway:
 
     def site_block(self, image: str, **changes: Any) -> dict[str, Any]:
         """The site's `telemetry`; the token is its secret `telemetry-token`. No registry of the lab has busybox."""
-        return {"gateway": self.url, "image": image, "instance_id": self._user or None, "tools_image": None, **changes}
+        # Defaults of the project belong to its own gateway.
+        own = {"gateway": self.url, "instance_id": self._user or None, "out_of_order_hours": None}
+        return {**own, "image": image, "tools_image": None, **changes}
 
     def start(self) -> None:
         """Returns when it answers."""
