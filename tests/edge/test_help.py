@@ -78,7 +78,7 @@ def test_a_shell_completes_commands_sites_and_fields(project: Project) -> None:
     assert completed(project, "pre") == ["preview"]
     assert completed(project, "preview", "de") == ["demo", "depot"]
     assert completed(project, "check", "demo", "dep") == ["depot"]
-    assert completed(project, "explain", "k3s.dat") == ["k3s.datastore"]
+    assert completed(project, "explain", "k3s.datas") == ["k3s.datastore"]
     assert completed(project, "explain", "tier", "--site", "dep") == ["depot"]
     assert completed(project, "new", "x", "--from", "hpe") == ["hpe-el8000"]
 

@@ -129,7 +129,7 @@ def test_the_site_has_the_name_of_its_resource() -> None:
 
 
 def test_a_default_that_does_not_hold_is_removed_by_its_path() -> None:
-    inputs = {**written("demo"), "telemetry": {"gateway": "https://otlp.example.com"}}
+    inputs = {**written("demo"), "telemetry": {"gateway": "https://otlp.example.com", "out_of_order_hours": None}}
     said = _refusal(inputs)
     assert "telemetry.gateway: `telemetry.instance_id` would come from stacks/sites/_defaults.yaml" in said
     assert "list the path below `without`" in said

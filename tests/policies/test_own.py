@@ -155,7 +155,7 @@ def test_a_stack_rule_that_fails_to_apply_is_a_mandatory_finding(pack: Path) -> 
 
 
 OWNER = '        id="acme/owner",'
-LIST = 'APPROVED = ("docker.io/otel/", "nvcr.io/nvidia/", "registry.example.com/")'
+LIST = 'APPROVED = ("docker.io/otel/", "docker.io/rancher/", "nvcr.io/nvidia/", "registry.example.com/")'
 LINE = {text: number for number, text in enumerate(FILES["policies/own_rules.py"].splitlines(), 1)}
 
 

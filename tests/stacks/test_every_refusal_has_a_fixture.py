@@ -31,8 +31,8 @@ from stacks.rules import site as site_rules
 
 INVALID = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "invalid"
 ADVICE = INVALID.parent / "advice"
-_OF_SPECS = (".spec", ".flux.sources", ".flux.signers")
-"""Ends of the names of modules with specs. Flux' are in three."""
+_OF_SPECS = (".spec", ".flux.sources", ".flux.signers", ".flux.receivers")
+"""Ends of the names of modules with specs. Flux' are in four."""
 RULES = (
     *(address_rules, air_gap, between_sites, host_rules, inherited, network, site_rules, waiver_rules),
     *(module for part in PARTS if hasattr(module := sys.modules[type(part).__module__], "Finding")),
@@ -48,7 +48,7 @@ _COMPONENTS = PROJECT_ROOT / "components"
 SPECS = (
     *sorted(_COMPONENTS.rglob("spec.py")),
     *(_COMPONENTS / name for name in ("types.py", "urls.py")),
-    *(_COMPONENTS / "gitops" / "flux" / name for name in ("sources.py", "signers.py")),
+    *(_COMPONENTS / "gitops" / "flux" / name for name in ("sources.py", "signers.py", "receivers.py")),
 )
 
 SHOWN_ELSEWHERE = {
