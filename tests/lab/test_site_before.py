@@ -55,7 +55,7 @@ def write_as_then(cluster: Cluster) -> None:
     """The site file, without the fields that the earlier program does not know."""
     cluster.write("a", agents=("b",))
     site = yaml.safe_load(cluster.site.file.read_text())
-    del site["waivers"], site["k3s"]["fail_cgroup_v1"]
+    del site["waivers"], site["k3s"]["fail_cgroup_v1"], site["os"]["updates"]
     cluster.site.file.write_text(yaml.safe_dump(site, sort_keys=False))
 
 
