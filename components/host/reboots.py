@@ -12,7 +12,7 @@ _DAY = 24 * 60
 _WEEK = len(DAYS) * _DAY
 
 NEEDED = 20
-"""Minutes that a server should have of a window, in minutes: to begin, and to be back before the next one begins."""
+"""Minutes that a server should have of a window: to begin, and to be back before the next one begins."""
 
 _TO_BE_BACK = 10
 """Minutes at the end of a server's part in which it no longer begins, since the next one's begins then."""

@@ -219,7 +219,7 @@ def _patches(patches: Node) -> Iterator[Violation]:
 
 
 def _automation(subject: Subject) -> Iterator[Violation]:
-    """What a cluster commits by itself nobody has looked at, and a key that lies in the cluster is none of a person."""
+    """Nobody has reviewed what a cluster commits by itself, and a signing key in the cluster is not a person's."""
     git = subject.get("spec", "git")
     if subject.kind.patch and not git.present:
         return

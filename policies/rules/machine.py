@@ -219,7 +219,7 @@ RULES = (
         severity="medium",
         title="The program sets the updates of the operating system.",
         why="With `managed: false` a host has the updates that its image or its own management brings, or none.",
-        remedy="Remove `managed: false` below `os.updates`, or see to it that what updates the host keeps a window.",
+        remedy="Remove `managed: false` below `os.updates`, or make sure that what updates the host keeps a window.",
         references=nist("SI-2"),
     ),
     _rule(

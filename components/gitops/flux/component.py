@@ -71,12 +71,13 @@ class Flux(EdgeComponent):
             metadata = {**manifest["metadata"], "annotations": annotations}
             return make(role, {**manifest, "metadata": metadata}, *after, custom_timeouts=limit)
 
+        def secrets_of(*all_of: Credentials) -> list[pulumi.Resource]:
+            return [make(one.role, credentials.manifest(one, _values(one, args.secrets)), namespace) for one in all_of]
+
         def held(*all_of: Credentials) -> tuple[list[pulumi.Resource], pulumi.Output[str]]:
             """The Secrets, and a mark that changes with what they hold."""
             used = {key: args.secrets[key] for one in all_of for key in one.private.values()}
-            made: list[pulumi.Resource] = [
-                make(one.role, credentials.manifest(one, _values(one, args.secrets)), namespace) for one in all_of
-            ]
+            made = secrets_of(*all_of)
             if not used:
                 return made, pulumi.Output.from_input("")
             marks = pulumi.Output.all(**used).apply(lambda values: credentials.mark(site.name, values))
@@ -109,7 +110,7 @@ class Flux(EdgeComponent):
             flux_instance = flux.patched(planned.instance, patch)
         instance = make("instance", flux_instance, *needed_by_instance)
 
-        tokens, _ = held(*credentials.of_reports(spec))
+        tokens = secrets_of(*credentials.of_reports(spec))
         for role, manifest in planned.reports.items():
             make(role, manifest, instance, *tokens)
 
