@@ -10,13 +10,12 @@ Between two runs everything is removed from the hosts. Downloads, images and ser
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import playbook
@@ -30,12 +29,11 @@ from stacks.loader import load_site
 
 SCRIPT, FIRST = "shell script, same steps", "edge up, first"
 LOOK, APART = "edge up --drift, no change", "edge up, then edge drift"
-QUIET = "edge up --drift, without Pulumi's own log"
 PLAYBOOK = "ansible-playbook, equal checks"
 RECOVERY = "dead agent to model answering"
 _TABLES = {
     "a whole site from nothing": (SCRIPT, FIRST),
-    "no change, and a look": (LOOK, QUIET, APART, PLAYBOOK),
+    "no change, and a look": (LOOK, APART, PLAYBOOK),
     "loss": (RECOVERY,),
 }
 
@@ -124,23 +122,8 @@ def looked(site: Whole, times: dict[str, list[float]]) -> None:
         playbook.run(words, folder)
         for _ in range(3):
             times[LOOK].append(seconds(look))
-            with without_log(Path(site.variables["PULUMI_HOME"])):
-                times[QUIET].append(seconds(look))
             times[APART].append(seconds(apart))
             times[PLAYBOOK].append(seconds(lambda: playbook.run(words, folder)))
-
-
-@contextlib.contextmanager
-def without_log(home: Path) -> Iterator[None]:
-    """Within this context, Pulumi keeps no debug log of its runs, as `docs/operations.md` describes it."""
-    logs, kept = home / "logs", home / "logs.kept"
-    logs.rename(kept)
-    logs.touch()
-    try:
-        yield
-    finally:
-        logs.unlink()
-        kept.rename(logs)
 
 
 def recover(site: Whole) -> None:

@@ -11,12 +11,15 @@ from engine.environment import environment
 from engine.rehearsal.workspace import rehearsal_workspace
 from tests.engine.conftest import Machine
 
-_PRODUCTION_ONLY_BY_USER = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_HOME", "PULUMI_DEBUG_PROVIDERS"}
+_PRODUCTION_ONLY_BY_USER = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_DEBUG_PROVIDERS"}
 
 
 @pytest.fixture
 def project(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    monkeypatch.delenv("PULUMI_CREDENTIALS_PATH", raising=False)
+    monkeypatch.delenv("EDGE_DEBUG", raising=False)
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
     root = tmp_path / "project"
     root.mkdir()
     (root / "Pulumi.yaml").write_text(
@@ -69,6 +72,51 @@ def test_a_real_run_takes_nothing_from_rehearsal(project: Path) -> None:
     variables = environment(project_root=project)
     assert not _PRODUCTION_ONLY_BY_USER & variables.keys()
     assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in variables
+
+
+def test_a_real_run_finds_all_of_the_users_home_and_keeps_no_log(project: Path, tmp_path: Path) -> None:
+    home = tmp_path / "pulumi"
+    (home / "logs").mkdir(parents=True)
+    (home / "logs" / "theirs.log").touch()
+    (home / "credentials.json").write_text("theirs")
+    seen = Path(environment(project_root=project)["PULUMI_HOME"])
+    assert (seen / "credentials.json").read_text() == "theirs"
+    assert (seen / "logs").is_file()
+    assert [entry.name for entry in (home / "logs").iterdir()] == ["theirs.log"]
+
+
+def test_what_a_real_run_makes_at_home_is_the_users(project: Path, tmp_path: Path) -> None:
+    variables = environment(project_root=project)
+    (Path(variables["PULUMI_HOME"]) / "plugins" / "resource-command-v1.2.1").mkdir()
+    assert (tmp_path / "pulumi" / "plugins" / "resource-command-v1.2.1").is_dir()
+    assert variables["PULUMI_CREDENTIALS_PATH"] == str(tmp_path / "pulumi")
+
+
+def test_the_home_of_real_runs_follows_the_users(project: Path, tmp_path: Path) -> None:
+    seen = Path(environment(project_root=project)["PULUMI_HOME"])
+    (tmp_path / "pulumi" / "config.json").touch()
+    environment(project_root=project)
+    assert (seen / "config.json").is_file()
+    (tmp_path / "pulumi" / "config.json").unlink()
+    environment(project_root=project)
+    assert not (seen / "config.json").is_symlink()
+
+
+def test_a_run_inside_a_run_has_the_same_home(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = environment(project_root=project)
+    for name in ("PULUMI_HOME", "PULUMI_CREDENTIALS_PATH"):
+        monkeypatch.setenv(name, variables[name])
+    assert "PULUMI_HOME" not in environment(project_root=project)
+
+
+def test_whoever_debugs_gets_the_log_at_home(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_DEBUG", "1")
+    assert "PULUMI_HOME" not in environment(project_root=project)
+
+
+def test_a_home_that_takes_no_folder_is_used_as_it_is(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "pulumi").write_text("no folder")
+    assert "PULUMI_HOME" not in environment(project_root=project)
 
 
 def test_a_real_run_keeps_state_in_the_checkout_by_default(project: Path) -> None:
