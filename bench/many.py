@@ -68,8 +68,9 @@ def main() -> int:
         _edge(root, "preview", *names, "--rehearse")
         together = measured(lambda: _edge(root, "preview", *names, "--rehearse"))
         figures[f"{len(names)} previews, edge"] = together
-        alone = _plain(root, names)
+        alone = _plain(root, names, logged=True)
         figures[f"{len(names)} previews, pulumi one after the other"] = alone
+        figures["the same, pulumi without its debug log"] = _plain(root, names, logged=False)
     rows = [[name, f"{found.seconds:.1f}", f"{found.cpu_seconds:.1f}"] for name, found in figures.items()]
     print(table(["", "seconds", "CPU seconds"], rows))
     print(f"the component is in the plans of {len(touched)} of {options.sites} sites, and they were found")
@@ -129,21 +130,25 @@ def _edge(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def _plain(root: Path, names: Sequence[str]) -> Measured:
-    """`pulumi preview` with the policies of each site, one after the other."""
-    found = [_plain_preview(root, name) for name in names]
+def _plain(root: Path, names: Sequence[str], *, logged: bool) -> Measured:
+    """`pulumi preview` with the policies of each site, one after the other; ``logged`` as anybody has it."""
+    found = [_plain_preview(root, name, logged=logged) for name in names]
     return Measured(sum(one.seconds for one in found), sum(one.cpu_seconds for one in found))
 
 
-def _plain_preview(root: Path, name: str) -> Measured:
+def _plain_preview(root: Path, name: str, *, logged: bool) -> Measured:
     spec = load_site(name, root=root)
     settings = {full_key(key): value for key, value in placeholders(spec).items()}
     paths = rehearsal_workspace(name, root, settings)
     with RehearsalServer(World.of(spec.model_dump(mode="json"))) as server:
         variables = {**os.environ, **environment(rehearsal=server.debug_providers, project_root=root)}
         # A state of its own: that of `edge` has nothing of these stacks either.
-        (root / ".edge" / "plain").mkdir(parents=True, exist_ok=True)
-        variables["PULUMI_BACKEND_URL"] = f"file://{root / '.edge' / 'plain'}?metadata=skip"
+        state = root / ".edge" / ("plain" if logged else "plain-without-log")
+        state.mkdir(parents=True, exist_ok=True)
+        variables["PULUMI_BACKEND_URL"] = f"file://{state}?metadata=skip"
+        if logged:
+            variables["PULUMI_HOME"] = str(root / ".edge" / "plain-home")
+            del variables["GOGC"]
 
         def pulumi(*arguments: str) -> None:
             command = [str(locate().path), "--non-interactive", "--color", "never", *arguments]

@@ -40,7 +40,7 @@ def run(
     found = []
     with counting("pr", "sites previewed") as tell:
         for one in previews(changed.files, base, root, jobs):
-            found.append(SiteChange(one.site, one.nodes, one.document or {}, one.error, one.cost_before))
+            found.append(SiteChange(one.site, one.nodes, one.document or {}, one.error, one.cost_before, one.uplink))
             tell(len(found), len(changed.files))
     unchanged = changed.asked - len(changed.files)
     whole = PullRequest(base, changed.commit, found, unchanged, changed.removed if chosen.nothing else ())

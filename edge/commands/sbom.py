@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "edge sbom prod   |   edge sbom prod --json > prod.cdx.json   |   edge sbom --all --out boms   |   "
-    "edge sbom --all --runs k3s   |   edge sbom --all --osv osv.zip"
+    "edge sbom --all --runs k3s   |   edge sbom --all --osv osv.zip   |   edge sbom --all --sizes"
 )
 
 
@@ -38,13 +39,19 @@ def run(
         Path | None,
         typer.Option("--osv", metavar="PATH", help="Match with vulnerabilities: OSV file, folder or ZIP. No network."),
     ] = None,
+    sizes: Annotated[
+        bool,
+        typer.Option(
+            "--sizes", help="Ask for the size of each, and keep it for `edge pr`. Needs crane and the network."
+        ),
+    ] = False,
     selector: Selector = None,
     everything: All = False,
     jobs: Jobs = None,
 ) -> int:
     """List what sites run: every binary, image, chart and model, with version and digest."""
-    if runs is not None and osv is not None:
-        raise typer.BadParameter("--runs and --osv are two questions: ask one of them")
+    if (runs is not None) + (osv is not None) + sizes > 1:
+        raise typer.BadParameter("--runs, --osv and --sizes are different questions: ask one of them")
     from edge.run.osv import entries_in, matches
     from edge.run.project import project_root
     from edge.show import sbom as shown
@@ -53,13 +60,15 @@ def run(
 
     root = project_root()
     files = several.files_for(selection(sites, selector, everything, command="sbom"), root)
-    if as_json and len(files) != 1 and not (out or runs or osv):
+    if as_json and len(files) != 1 and not (out or runs or osv or sizes):
         raise typer.BadParameter(f"--json is a document of one site, and these are {len(files)}: add `--out FOLDER`")
     # Read before anything is built: what cannot be read is said at once.
     entries = list(entries_in(osv)) if osv is not None else []
     bills = _bills(files, root, jobs)
     if out is not None:
         _write(bills, out)
+    if sizes:
+        return _sizes(bills, root, as_json)
     if osv is not None:
         found = matches(bills, iter(entries))
         code = FAILED if found else DONE
@@ -83,6 +92,30 @@ def run(
     else:
         typer.echo(f"{len(bills)} document{'s' * (len(bills) != 1)} in {out}")
     return DONE
+
+
+def _sizes(bills: Sequence[Bill], root: Path, as_json: bool) -> int:
+    from edge.run.sizes import asked_for, renew
+    from edge.show import sbom as shown
+    from edge.show.document import print_json
+    from edge.show.progress import counting
+    from edge.show.render import console
+
+    wanted = sorted(
+        {
+            (replace(item, where=(), everywhere=False), arch)
+            for bill in bills
+            for item, arch in asked_for(bill.items, bill.archs)
+        }
+    )
+    with counting("sbom", "sizes asked for") as tell:
+        renewal = renew(wanted, root, tell)
+    code = FAILED if renewal.problems else DONE
+    if as_json:
+        print_json({"sizes": renewal.sizes, "asked": renewal.asked, "problems": renewal.problems, "exit": code})
+    else:
+        shown.sizes(console(), renewal)
+    return code
 
 
 def _bills(files: Sequence[Path], root: Path, jobs: int | None) -> list[Bill]:

@@ -23,7 +23,7 @@ from policies.rules.charts import verdict_of
 from policies.rules.images import parse_image
 from policies.rules.subject import Subject, subjects
 from stacks.catalogue import catalogue
-from stacks.parts import software
+from stacks.parts import software, view
 from stacks.project import DISTRIBUTION
 from stacks.site import SiteSpec
 
@@ -49,6 +49,8 @@ class Item:
     arch: str = ""
     packages: tuple[str, ...] = ()
     """Package URLs without version, its own first."""
+    everywhere: bool = False
+    """Whether each host runs it, as a DaemonSet does."""
 
     @property
     def purl(self) -> str:
@@ -81,6 +83,8 @@ class Bill:
 
     site: str
     items: tuple[Item, ...]
+    archs: tuple[str, ...] = ()
+    """Architectures of its hosts."""
 
     @property
     def unpinned(self) -> tuple[Item, ...]:
@@ -92,7 +96,17 @@ def bill_of(site: str, root: Path) -> Bill:
     """The bill of a site, by id or file. Raises ``FileError``, and what its program raises."""
     spec, recording = recorded_site(site, root)
     resources = [resource_of(one) for one in recording.resources]
-    return Bill(spec.site, _merged(_items(spec, resources, root)))
+    return Bill(spec.site, items_of(spec, resources, root), archs_of(spec, root))
+
+
+def archs_of(spec: SiteSpec, root: Path) -> tuple[str, ...]:
+    """The architectures of a site's hosts; that of most clouds' machines where it has none of its own."""
+    return tuple(sorted({machine.arch for machine in view(spec, catalogue(root)).machines})) or ("amd64",)
+
+
+def items_of(spec: SiteSpec, resources: Sequence[Resource], root: Path) -> tuple[Item, ...]:
+    """What a site with these ``resources`` runs, each thing once."""
+    return _merged(_items(spec, resources, root))
 
 
 def _items(spec: SiteSpec, resources: Sequence[Resource], root: Path) -> Iterator[Item]:
@@ -111,7 +125,7 @@ def _items(spec: SiteSpec, resources: Sequence[Resource], root: Path) -> Iterato
     for resource in resources:
         for subject in subjects(resource, settings):
             for image in subject.image_names:
-                yield _image(image, _place(subject))
+                yield _image(image, _place(subject), everywhere=subject.kind.name == "DaemonSet")
     yield from _charts(resources, settings)
 
 
@@ -131,9 +145,10 @@ def _charts(resources: Sequence[Resource], settings: Settings) -> Iterator[Item]
             yield _image(image, place)
 
 
-def _image(reference: str, place: str) -> Item:
+def _image(reference: str, place: str, *, everywhere: bool = False) -> Item:
     image = parse_image(reference)
-    return Item("image", image.repository, image.tag, image.digest.removeprefix("sha256:"), (place,))
+    digest = image.digest.removeprefix("sha256:")
+    return Item("image", image.repository, image.tag, digest, (place,), everywhere=everywhere)
 
 
 def _place(subject: Subject) -> str:
@@ -144,10 +159,19 @@ def _place(subject: Subject) -> str:
 
 def _merged(items: Iterable[Item]) -> tuple[Item, ...]:
     """Each thing once, with all places where it is."""
-    places: dict[Item, list[str]] = {}
+    found: dict[Item, list[Item]] = {}
     for item in items:
-        places.setdefault(replace(item, where=()), []).extend(item.where)
-    return tuple(sorted(replace(one, where=tuple(sorted(set(where)))) for one, where in places.items()))
+        found.setdefault(replace(item, where=(), everywhere=False), []).append(item)
+    return tuple(
+        sorted(
+            replace(
+                one,
+                where=tuple(sorted({place for item in of for place in item.where})),
+                everywhere=any(item.everywhere for item in of),
+            )
+            for one, of in found.items()
+        )
+    )
 
 
 def cyclonedx(bill: Bill) -> dict[str, Any]:

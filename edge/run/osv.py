@@ -62,7 +62,7 @@ class _Known:
 
     def add(self, bill: Bill) -> None:
         for item in bill.items:
-            bare = replace(item, where=(), source="", arch="")
+            bare = replace(item, where=(), source="", arch="", everywhere=False)
             for name in _names_of_item(item):
                 self.items.setdefault(name, {}).setdefault(bare, set()).add(bill.site)
 

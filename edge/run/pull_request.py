@@ -16,9 +16,13 @@ from edge.run.failure import OperationError
 from edge.run.many import ENGINE_MIB
 from edge.run.operation import cost_of, opened
 from edge.run.rehearsed_at import Base, checked_out, rehearsed_together
+from edge.run.sizes import load as load_sizes
+from edge.run.state_file import state_file
+from edge.run.uplink import Before, fetched
 from engine.obtain.pin import EngineError
 from sitefile.problems import FileError
 from stacks.loader import load_site
+from stacks.project import project_name
 from stacks.site import SiteSpec
 
 
@@ -33,6 +37,8 @@ class Previewed:
     """The document of `edge preview --json`."""
     error: str = ""
     cost_before: dict[str, Any] | None = None
+    uplink: dict[str, Any] | None = None
+    """What it fetches for the change, as ``Fetched.as_dict``; None where it changes nothing."""
 
 
 def previews(files: Sequence[Path], ref: str, root: Path, jobs: int | None = None) -> Iterator[Previewed]:
@@ -46,15 +52,19 @@ def previews(files: Sequence[Path], ref: str, root: Path, jobs: int | None = Non
 
 def _previewed(file: Path, *, base: Base, root: Path) -> Previewed:
     name = file.stem
-    before = _spec(name, base.checkout)
-    cost_before = cost_of(before) if before else None
+    spec = _spec(name, base.checkout)
+    cost_before = cost_of(spec) if spec else None
     try:
         with opened(name, rehearse=True, root=root, against=base) as session:
-            nodes = _nodes(before, session.spec)
+            nodes = _nodes(spec, session.spec)
             outcome = session.preview(lambda _step: None)
-        return Previewed(name, nodes, outcome.as_dict(), cost_before=cost_before)
+            changes = any(outcome.run.counts[op] for op in ("create", "update", "replace"))
+            state = state_file(name, session.process.variables, project_name(root))
+            before = Before(spec, base.checkout, state) if spec else None
+            uplink = fetched(name, root, before, load_sizes(root)).as_dict() if changes else None
+        return Previewed(name, nodes, outcome.as_dict(), cost_before=cost_before, uplink=uplink)
     except (FileError, OperationError, EngineError) as error:
-        return Previewed(name, _nodes(before), error=str(error), cost_before=cost_before)
+        return Previewed(name, _nodes(spec), error=str(error), cost_before=cost_before)
 
 
 def _spec(name: str, root: Path) -> SiteSpec | None:

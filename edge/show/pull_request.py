@@ -46,6 +46,8 @@ class SiteChange:
     """Why there is no preview."""
     cost_before: Mapping[str, Any] | None = None
     """The site's cost at the base, as `cost` in the document."""
+    uplink: Mapping[str, Any] | None = None
+    """What it fetches for the change: `known_bytes`, `seconds`, and names, `known` and `unknown`."""
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -98,7 +100,13 @@ class PullRequest:
         return {
             "base": {"ref": self.base, "commit": self.commit},
             "sites": [
-                {"site": one.site, "error": one.error, "cost_before": one.cost_before, "preview": one.document or None}
+                {
+                    "site": one.site,
+                    "error": one.error,
+                    "cost_before": one.cost_before,
+                    "uplink": one.uplink,
+                    "preview": one.document or None,
+                }
                 for one in self.changed
             ],
             "unchanged": self.unchanged + len(self.sites) - len(self.changed),
@@ -110,7 +118,8 @@ class PullRequest:
 
 def comment(found: PullRequest, limit: int = LIMIT) -> str:
     """The text, of at most ``limit`` bytes."""
-    head = [*_counts(found), *_serious(found), *_broken(found), *_findings(found), *_cost(found), *_next(found)]
+    head = [*_counts(found), *_serious(found), *_broken(found), *_findings(found), *_cost(found)]
+    head += [*_uplink(found), *_next(found)]
     text = "\n".join(head) + "\n"
     groups = _groups(found.changed)
     for number, group in enumerate(groups):
@@ -262,6 +271,33 @@ def _amount(cost: Mapping[str, Any] | None, key: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,.2f}" if key.endswith("usd_per_month") else str(value)
+
+
+def _uplink(found: PullRequest) -> Iterator[str]:
+    """What the sites fetch, those that wait longest first; sites that fetch alike are one row."""
+    rows: dict[tuple[Any, ...], list[str]] = {}
+    for one in found.changed:
+        if one.uplink and (one.uplink["known"] or one.uplink["unknown"]):
+            size, seconds, unknown = (one.uplink[key] for key in ("known_bytes", "seconds", "unknown"))
+            rows.setdefault((seconds or 0, size, tuple(unknown)), []).append(one.site)
+    if not rows:
+        return
+    ordered = sorted(rows.items(), reverse=True)
+    yield "#### Fetched over the uplink"
+    yield ""
+    yield "| sites | MB for each | minutes at its usual speed | size not recorded |"
+    yield "|---|---:|---:|---|"
+    for (seconds, size, unknown), sites in ordered[:_NAMED]:
+        minutes = f"{seconds / 60:,.0f}" if seconds >= 60 else "less than 1" if seconds else ""
+        yield f"| {_names(sites, 3)} | {size / 1e6:,.0f} | {minutes} | {_names(unknown, 3)} |"
+    if len(ordered) > _NAMED:
+        more = ordered[_NAMED:]
+        megabytes = sum(size * len(sites) for (_, size, _), sites in more) / 1e6
+        yield f"| {sum(len(sites) for _, sites in more)} more | {megabytes:,.0f} together | | |"
+    yield ""
+    if any(unknown for _, _, unknown in rows):
+        yield "`edge sbom --all --sizes` asks registries and publishers for the sizes that are not recorded."
+        yield ""
 
 
 def _next(found: PullRequest) -> Iterator[str]:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from edge.run.bill import Bill, Item
 from edge.run.osv import Match
+from edge.run.sizes import Renewal
 from edge.show.lines import paragraph, visible
 
 _DIGITS = 12
@@ -43,7 +44,7 @@ def who_runs(found: Sequence[Bill], text: str) -> list[tuple[Item, list[str]]]:
     for bill in found:
         for item in bill.items:
             if wanted in f"{item.name}@{item.version} sha256:{item.digest} {item.purl}".lower():
-                bare = replace(item, where=(), source="")
+                bare = replace(item, where=(), source="", everywhere=False)
                 if bill.site not in sites.setdefault(bare, []):
                     sites[bare].append(bill.site)
     return sorted(sites.items())
@@ -55,6 +56,15 @@ def running(out: Console, found: Sequence[tuple[Item, list[str]]], asked: str, o
         _item(out, item, ", ".join(_some(names)))
     number = len({name for _, names in found for name in names})
     out.print(Text(f"{number} of {of} site{'s' * (of != 1)} run{'s' * (number == 1)} {visible(asked)}", style="bold"))
+
+
+def sizes(out: Console, found: Renewal) -> None:
+    """What was learned of sizes, and what was not."""
+    for problem in found.problems:
+        out.print(Text(visible(problem)), soft_wrap=True)
+    learned = found.asked - len(found.problems)
+    said = f"{learned} of {found.asked} sizes learned" if found.asked else "all sizes are recorded already"
+    out.print(Text(said, style="bold"))
 
 
 def vulnerable(out: Console, found: Sequence[Match], entries: int, sites: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,45 @@ def test_cost_is_shown_before_and_after_where_it_changes() -> None:
     assert "| one | 100.00 → 400.00 | 300.00 | yes → no | 5 → never |" in text
     kept = SiteChange("two", (), {**updated("two").document, "cost": COST}, cost_before=COST)
     assert "Cost" not in comment(pull_request(kept))
+
+
+def test_what_is_fetched_over_each_uplink_is_said_the_longest_first_and_alike_sites_together() -> None:
+    def fetching(site: str, size: int, seconds: int | None, *unknown: str) -> SiteChange:
+        uplink = {"known_bytes": size, "seconds": seconds, "known": ["k3s 2"], "unknown": unknown}
+        return replace(updated(site), uplink=uplink)
+
+    text = comment(
+        pull_request(
+            fetching("fast", 80_000_000, 6),
+            *(fetching(f"store-{number}", 1_500_000_000, 1_200) for number in range(5)),
+            fetching("odd", 0, None, "triton 26.07"),
+        )
+    )
+    table = text.split("#### Fetched over the uplink")[1].split("\n\n")[1].splitlines()[2:]
+    assert table == [
+        "| store-0, store-1, store-2 and 2 more | 1,500 | 20 |  |",
+        "| fast | 80 | less than 1 |  |",
+        "| odd | 0 |  | triton 26.07 |",
+    ]
+    assert "`edge sbom --all --sizes`" in text
+
+
+def test_a_change_that_fetches_nothing_has_no_table_of_uplinks() -> None:
+    uplink = {"known_bytes": 0, "seconds": 0, "known": [], "unknown": []}
+    assert "uplink" not in comment(pull_request(replace(updated("one"), uplink=uplink), updated("two")))
+
+
+@pytest.mark.engine
+def test_a_new_image_is_fetched_once_by_hosts_that_share_theirs_and_nothing_else_is(clone: Clone) -> None:
+    old = "799dc6cf12c96192af37b5bdba804da8c10b3bc563b43cb90c3f3c58d9572ad6"
+    clone.replace("stacks/program_defaults.yaml", old, "f" * 64)
+    sizes = {digest: {"amd64": 70_000_000} for digest in (old, "f" * 64)}
+    (clone.root / "stacks" / "sizes.json").write_text(json.dumps(sizes))
+    done = clone.edge("pr", "--base", "HEAD", "--json", "prod")
+    (prod,) = json.loads(done.stdout)["sites"]
+    assert prod["uplink"]["known_bytes"] == 70_000_000
+    assert [name.rpartition("/")[2] for name in prod["uplink"]["known"]] == ["opentelemetry-collector-contrib 0.160.0"]
+    assert prod["uplink"]["unknown"] == []
 
 
 def test_a_site_that_cannot_be_previewed_is_said_with_its_reason() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.consequence import Edit, Effect, Removal
-from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, server
+from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, in_registry, server
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
 from components.part import Building, Part, Phase
@@ -57,7 +57,8 @@ class OllamaPart(Part[OllamaSpec]):
     def software(self, spec: OllamaSpec, site: Site) -> Iterator[Software]:
         for model in spec.models:
             name, _, tag = model.name.rpartition(":")
-            yield Software(name=name, version=tag, sha256=model.digest, kind="machine-learning-model")
+            source = f"oci://{in_registry(model.name)}"
+            yield Software(name=name, version=tag, sha256=model.digest, kind="machine-learning-model", source=source)
 
     def downloads(self, spec: OllamaSpec, at: DataPath) -> Iterator[Download]:
         yield Download.of_image((*at, "image"), "Ollama's image", spec.image)

@@ -160,6 +160,14 @@ def pinned(models: Sequence[OllamaModel]) -> str:
     return "\n".join(f"{model.name} {model.digest}" for model in models)
 
 
+def in_registry(name: str) -> str:
+    """Where Ollama pulls a model from, as registries are asked: its own one, unless the name says another."""
+    first, slash, _ = name.partition("/")
+    if not slash:
+        return f"registry.ollama.ai/library/{name}"
+    return name if "." in first or ":" in first else f"registry.ollama.ai/{name}"
+
+
 def set_of(models: Sequence[OllamaModel]) -> str:
     """Folder of these models on the volume: another one for every other set of names and digests."""
     return hashlib.sha256("\n".join(sorted(pinned(models).splitlines())).encode()).hexdigest()[:16]

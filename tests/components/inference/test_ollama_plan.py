@@ -210,3 +210,16 @@ def test_the_chosen_host_is_labelled_under_keys_of_ollamas_own() -> None:
     metadata = ollama.host_labels(CASES["gpu"][1], "site-a", "1f", on_gpu=True)["metadata"]
     assert metadata["labels"] == {"edge/ollama": "server", "nvidia.com/gpu.present": "true"}
     assert metadata["annotations"] == {"edge/ollama-installation": "1f"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("mistral:7b", "registry.ollama.ai/library/mistral:7b"),
+        ("acme/mistral:7b", "registry.ollama.ai/acme/mistral:7b"),
+        ("hf.co/acme/mistral:7b", "hf.co/acme/mistral:7b"),
+        ("localhost:5000/acme/mistral:7b", "localhost:5000/acme/mistral:7b"),
+    ],
+)
+def test_a_model_lies_where_its_name_says_and_otherwise_at_ollamas_registry(name: str, reference: str) -> None:
+    assert ollama.in_registry(name) == reference
