@@ -23,8 +23,8 @@ NOT_COMPILED := /(pulumi_azure_native|kubernetes_validate)/
 
 # One worker for each core; `make test PYTEST_FLAGS=` runs one test after the other.
 PYTEST_FLAGS ?= --numprocesses logical
-# Three labs beside each other: much of the time is waiting. A file's tests are one story, and stay together.
-LAB_FLAGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Four labs beside each other: much of the time is waiting. A file's tests are one story, and stay together.
+LAB_FLAGS ?= --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## List the targets
