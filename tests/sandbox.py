@@ -68,7 +68,8 @@ class Sandbox:
         self.answered = home / "answered"
         for folder in (self.mirror, self.answered):
             folder.mkdir(parents=True)
-        for name, body in {"curl": _CURL, **commands}.items():
+        # The gate of Flatcar, which hosts run where a test names no system, looks for the second.
+        for name, body in {"curl": _CURL, "update_engine_client": "", **commands}.items():
             self.install(f"/usr/local/sbin/{name}", body)
 
     def path(self, path: str) -> Path:

@@ -9,23 +9,66 @@ from components.host.operating_system import (
     HostFile,
     OperatingSystem,
     TimeService,
+    Updates,
     chrony_conf,
 )
-from components.host.reboots import RebootWindow
+from components.shell import Script
 
 
 def _chrony(servers: Sequence[str]) -> HostFile:
     return HostFile("/etc/chrony.conf", chrony_conf(servers))
 
 
-def _zincati(window: RebootWindow) -> HostFile:
-    return HostFile(
-        "/etc/zincati/config.d/55-edge-window.toml",
-        '[updates]\nstrategy = "periodic"\n\n[updates.periodic]\ntime_zone = "localtime"\n\n'
-        f'[[updates.periodic.window]]\ndays = ["{window.day}"]\nstart_time = "{window.time}"\n'
-        f"length_minutes = {window.minutes}\n",
-    )
+_FLEET_LOCK = 4781
+"""TCP port on loopback. Source of what is asked and answered there: the FleetLock protocol, version 1."""
 
+_SOCKET = f"""\
+[Unit]
+Description=Where Zincati asks whether it may reboot this host
+
+[Socket]
+ListenStream=127.0.0.1:{_FLEET_LOCK}
+Accept=yes
+
+[Install]
+WantedBy=sockets.target
+"""
+
+_ANSWERER = "/usr/local/bin/edge-fleet-lock"
+
+_SERVICE = f"""\
+[Unit]
+Description=Answers Zincati: edge-os-updates reboots this host
+CollectMode=inactive-or-failed
+
+[Service]
+ExecStart={_ANSWERER}
+StandardInput=socket
+StandardOutput=socket
+StandardError=journal
+DynamicUser=yes
+RuntimeMaxSec=60
+"""
+
+_UPDATES = Updates(
+    program="rpm-ostree",
+    package="an image of Fedora CoreOS",
+    # Follows the graph of releases, with the barriers in it, and stages the next one. What is staged under its lock is
+    # not taken by a mere reboot.
+    service="zincati",
+    install=Script(
+        'systemctl is-active --quiet zincati ||\n  { say "zincati does not run: nothing stages updates"; exit 1; }'
+    ),
+    reboot_needed=Script("[ -e /run/ostree/staged-deployment ]"),
+    reboot=Script("rpm-ostree finalize-deployment --allow-missing-checksum --allow-unlocked"),
+    config=HostFile(
+        "/etc/zincati/config.d/55-edge-window.toml",
+        f'[updates]\nstrategy = "fleet_lock"\n\n[updates.fleet_lock]\nbase_url = "http://127.0.0.1:{_FLEET_LOCK}/"\n',
+    ),
+    reads_config="zincati",
+    program_of_ours=(_ANSWERER, "host/fleet_lock.sh.j2"),
+    units={"edge-fleet-lock.socket": _SOCKET, "edge-fleet-lock@.service": _SERVICE},
+)
 
 SYSTEM = OperatingSystem(
     name="fedora-coreos",
@@ -34,8 +77,7 @@ SYSTEM = OperatingSystem(
     time=(TimeService("chronyd", _chrony),),
     first_boot="ignition",
     trust_store=UPDATE_CA_TRUST,
-    update_unit="zincati",
-    update_config=_zincati,
+    updates=_UPDATES,
     selinux=True,
     # Clevis runs in the initramfs. Source: Fedora CoreOS' documentation on storage.
     tpm_unlock_memory_mib=4096,

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import TIMESYNCD, HostFile, OperatingSystem, TrustStore
-from components.host.reboots import RebootWindow
+from components.host.operating_system import TIMESYNCD, HostFile, OperatingSystem, TrustStore, Updates
+from components.shell import Script
 
+_CURRENT = "a current image of Flatcar"
 
-def _locksmith(window: RebootWindow) -> HostFile:
-    hours, odd = divmod(window.minutes, 60)
-    return HostFile(
+_UPDATES = Updates(
+    program="update_engine_client",
+    package=_CURRENT,
+    # Puts each new image on the other partition as soon as it has found it.
+    service="update-engine",
+    # Without an answer of the engine it prints no status, and succeeds.
+    install=Script(
+        "said=$(update_engine_client -status 2>/dev/null) && grep -q '^CURRENT_OP=UPDATE_STATUS_' <<<\"$said\" ||\n"
+        '  { say "update-engine does not say whether there is an update"; exit 1; }'
+    ),
+    # The file is from what updates the system's extensions.
+    reboot_needed=Script(
+        '[ -e /run/reboot-required ] || grep -qx CURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT <<<"$said"'
+    ),
+    # locksmithd then ends as soon as it starts. An image may name the group and the server of its updates there.
+    config=HostFile(
         "/etc/flatcar/update.conf",
-        "REBOOT_STRATEGY=reboot\n"
-        f'LOCKSMITHD_REBOOT_WINDOW_START="{window.day} {window.time}"\n'
-        f"LOCKSMITHD_REBOOT_WINDOW_LENGTH={f'{window.minutes}m' if odd else f'{hours}h'}\n",
-        # An image may name the group and the server of its updates there.
+        "REBOOT_STRATEGY=off\n",
         keeps_others=True,
-    )
-
+        former_keys=("LOCKSMITHD_REBOOT_WINDOW_START", "LOCKSMITHD_REBOOT_WINDOW_LENGTH"),
+    ),
+    reads_config="locksmithd",
+)
 
 SYSTEM = OperatingSystem(
     name="flatcar",
@@ -25,10 +38,9 @@ SYSTEM = OperatingSystem(
     time=(TIMESYNCD,),
     first_boot="ignition",
     # Source: Flatcar's documentation, "Custom certificate authorities".
-    trust_store=TrustStore("/etc/ssl/certs", ".pem", ("update-ca-certificates",), "a current image of Flatcar"),
+    trust_store=TrustStore("/etc/ssl/certs", ".pem", ("update-ca-certificates",), _CURRENT),
     # /usr is read-only; /opt/bin is on root's PATH.
     bin_dir="/opt/bin",
-    update_unit="locksmithd",
-    update_config=_locksmith,
+    updates=_UPDATES,
     secure_boot="its images are unsigned",
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from components.expected import Expected, file, settings
-from components.host.reboots import RebootWindow
 from components.shell import Script, here_document
 
 
@@ -24,10 +23,13 @@ class HostFile:
     keeps_others: bool = False
     """Whether it holds lines `KEY=VALUE`, and those of other keys stay as they are."""
 
+    former_keys: tuple[str, ...] = ()
+    """Keys that earlier releases wrote there, and that are taken out."""
+
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys of its lines `KEY=VALUE`."""
-        return tuple(line.partition("=")[0] for line in self.text.splitlines())
+    def keys(self) -> str:
+        """The keys of its lines `KEY=VALUE`, and former ones, as alternatives of a regular expression."""
+        return "|".join((*(line.partition("=")[0] for line in self.text.splitlines()), *self.former_keys))
 
     @property
     def expected(self) -> tuple[Expected, ...]:
@@ -68,15 +70,21 @@ class TimeService:
     """Its configuration for a site's own time servers."""
 
 
+REBOOT = Script("systemctl reboot")
+
+
 @dataclass(frozen=True, kw_only=True)
-class PackageUpdates:
-    """How a system that is made of packages is brought up to date. The scripts are pieces of bash, run as root."""
+class Updates:
+    """How a system is brought up to date. The scripts are pieces of bash, run as root."""
 
     program: str
-    """What installs the updates."""
+    """What installs the updates, or tells whether they are installed."""
 
     package: str
     """What has the program."""
+
+    service: str | None = None
+    """systemd unit of the system that installs them by itself, at any time, without `.service`."""
 
     install: Script
     """Installs what is ready. Ends with success only where that was done."""
@@ -84,8 +92,20 @@ class PackageUpdates:
     reboot_needed: Script
     """A condition: whether what was installed needs a reboot."""
 
+    reboot: Script = REBOOT
+    """Reboots into what was installed."""
+
     config: HostFile | None = None
-    """Keeps the program from rebooting by itself."""
+    """Keeps the system from rebooting by itself."""
+
+    reads_config: str | None = None
+    """systemd unit that reads ``config`` when it starts."""
+
+    program_of_ours: tuple[str, str] | None = None
+    """Path of a program that the units need, and its template."""
+
+    units: Mapping[str, str] = field(default_factory=dict)
+    """systemd units of ours, by name. Those that can be enabled are."""
 
     check: Script | None = None
     """A piece of the host's gate: calls ``lack`` for what else is missing, or would reboot by itself."""
@@ -116,14 +136,8 @@ class OperatingSystem:
     bin_dir: str = "/usr/local/bin"
     """Folder for commands: writable, and on the PATH of root."""
 
-    update_unit: str | None = None
-    """systemd unit that reboots into updates, without `.service`; None where nothing of the system does."""
-
-    update_config: Callable[[RebootWindow], HostFile] | None = None
-    """The update service's reboot window, in its own format."""
-
-    packages: PackageUpdates | None = None
-    """How it is updated where no service of its own reboots it."""
+    updates: Updates
+    """How it is brought up to date."""
 
     trust_store: TrustStore | None = None
     """Its store of certificate authorities; None where it is not known."""
@@ -159,7 +173,7 @@ UPDATE_CA_TRUST = TrustStore(
 """Fedora's, and that of RHEL and its kin."""
 
 
-UNATTENDED_UPGRADES = PackageUpdates(
+UNATTENDED_UPGRADES = Updates(
     program="unattended-upgrade",
     package="unattended-upgrades",
     # What it takes is said in /etc/apt/apt.conf.d/50unattended-upgrades.

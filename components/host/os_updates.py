@@ -1,4 +1,4 @@
-"""Updates of a system that is made of packages: a timer that begins with the host's window, and what it runs. Pure."""
+"""Updates of the operating system: a timer that begins with the host's window, and what it runs. Pure."""
 
 from __future__ import annotations
 
@@ -56,24 +56,30 @@ DONE = "edge-os-updates-done.service"
 
 
 def files(machine: Machine) -> dict[str, tuple[str, str]]:
-    """Path -> mode and text of what the host needs for it. Empty where its updates are not ours, or no packages."""
-    packages, window = machine.system.packages, machine.reboots
-    if packages is None or not machine.os.updates.managed:
-        return {}
+    """Path -> mode and text of what the host needs for it, beside the system's own configuration."""
+    updates, window = machine.system.updates, machine.reboots
     program = f"{machine.system.bin_dir}/edge-os-updates"
     script = without_prelude(
         "host/os_updates.sh.j2",
         node=machine.node,
         kubernetes_node=machine.kubernetes_node,
         k3s=f"{machine.system.bin_dir}/k3s",
-        install=packages.install,
-        reboot_needed=packages.reboot_needed,
+        install=updates.install,
+        reboot_needed=updates.reboot_needed,
+        reboot=updates.reboot,
         seconds=window.minutes * 60,
     )
+    own = updates.program_of_ours
     return {
         program: ("0755", script),
         f"{_UNITS}/edge-os-updates.service": ("0644", _SERVICE.format(program=program)),
         f"{_UNITS}/{DONE}": ("0644", _DONE.format(program=program)),
         f"{_UNITS}/{TIMER}": ("0644", _TIMER.format(day=window.day, time=window.time)),
-        **({packages.config.path: ("0644", packages.config.text)} if packages.config else {}),
+        **({own[0]: ("0755", without_prelude(own[1]))} if own else {}),
+        **{f"{_UNITS}/{name}": ("0644", text) for name, text in updates.units.items()},
     }
+
+
+def started(machine: Machine) -> tuple[str, ...]:
+    """Units of ours that are active all the time."""
+    return (TIMER, *(name for name, text in machine.system.updates.units.items() if "[Install]" in text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -97,7 +97,7 @@ def published(machine: Machine, demand_watts: float = 0, demand_accelerators: in
             "window": os.updates.window,
             "hours": os.updates.hours,
             "managed": os.updates.managed,
-            "unit": update_unit_of(machine),
+            "unit": os_updates.TIMER,
         },
         "sysctls": dict(KUBELET_SYSCTLS),
         "attests": looked_for,
@@ -108,11 +108,6 @@ def published(machine: Machine, demand_watts: float = 0, demand_accelerators: in
         },
         "accelerators": {"present": len(machine.accelerators), "asked_for": demand_accelerators},
     }
-
-
-def update_unit_of(machine: Machine) -> str:
-    """The systemd unit that reboots the host into updates, in its window."""
-    return os_updates.TIMER if machine.system.packages else machine.system.update_unit or ""
 
 
 def facts_of(printed: str | None) -> dict[str, str]:
@@ -132,11 +127,18 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
     time_units = [service.unit for service in system.time]
     time_files = [service.config(os.ntp_servers) for service in system.time] if os.ntp_servers else []
     managed = os.updates.managed
-    update_unit = system.update_unit if managed else None
-    update_file = system.update_config(machine.reboots) if system.update_config and managed else None
-    package_updates = os_updates.files(machine)
-    own = [*time_files, *([update_file] if update_file else [])]
-    configured = [*(time_units if time_files else []), *([update_unit] if update_unit and update_file else [])]
+    updates = system.updates
+    update_files = os_updates.files(machine)
+    shared: dict[str, Any] = {
+        "node": machine.node,
+        "owner": OWNER,
+        "managed": managed,
+        "updates": updates,
+        "started": os_updates.started(machine),
+        "update_paths": list(update_files),
+        "timer": os_updates.TIMER,
+        "done": os_updates.DONE,
+    }
     expected: dict[str, Any] = {
         "node": machine.node,
         "kubernetes_node": machine.kubernetes_node,
@@ -151,8 +153,7 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
         "os_ids": system.ids,
         "os_releases": system.releases,
         "time_units": time_units,
-        "update_unit": update_unit,
-        "packages": system.packages if managed else None,
+        "updates": updates if managed else None,
         "selinux": system.selinux,
         "distribution": system.name,
         "checks": checks,
@@ -171,46 +172,46 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
         facts_of_known=render("host/facts.sh.j2", known=True, **expected),
         base=render(
             "host/base.sh.j2",
+            **shared,
             proofs=proofs,
-            node=machine.node,
             site=machine.site,
-            owner=OWNER,
             files={path: here_document(text) for path, text in files.items()},
             time_files=time_files,
             time_units=time_units,
-            update_file=update_file,
-            update_unit=update_unit,
-            package_updates=[(path, mode, here_document(text)) for path, (mode, text) in package_updates.items()],
-            packages=system.packages is not None,
-            timer=os_updates.TIMER,
-            done=os_updates.DONE,
+            update_files=[(path, mode, here_document(text)) for path, (mode, text) in update_files.items()],
             earliest_s=int(_EARLIEST.timestamp()),
             patience_s=_CLOCK_PATIENCE_S,
         ),
         leave=render(
             "host/leave.sh.j2",
-            node=machine.node,
+            **shared,
             kubernetes_node=machine.kubernetes_node,
-            owner=OWNER,
-            paths=[*files, *(one.path for one in own if not one.replaces and not one.keeps_others)],
-            update_file=update_file,
-            package_updates=list(package_updates),
-            timer=os_updates.TIMER,
-            done=os_updates.DONE,
-            replaced=[one.path for one in own if one.replaces],
-            units=configured,
+            paths=[*files, *(one.path for one in time_files if not one.replaces)],
+            replaced=[one.path for one in time_files if one.replaces],
+            units=time_units if time_files else [],
         ),
         identity=identity_of(machine.spec.host_key),
         expected=(
             *file(OWNER, "0644", None),
             *(one for path, text in files.items() for one in file(path, "0644", text)),
-            *(one for mine in own for one in mine.expected),
+            *(one for mine in time_files for one in mine.expected),
             *(Expected("sysctl", *setting) for setting in (KUBELET_SYSCTLS | SITE_SYSCTLS).items()),
             Expected("sysctl", "kernel.hostname", machine.node),
             # Whether these are enabled is the distribution's business: some are started from below /usr.
             one_active(*(f"{unit}.service" for unit in time_units)),
-            *([Expected("active", f"{update_unit}.service", "active")] if update_unit else []),
-            *(one for path, (mode, text) in package_updates.items() for one in file(path, mode, text)),
-            *((*unit(os_updates.TIMER), Expected("enabled", os_updates.DONE, "enabled")) if package_updates else ()),
+            *(_expected_of_updates(machine) if managed else ()),
         ),
     )
+
+
+def _expected_of_updates(machine: Machine) -> Iterator[Expected]:
+    updates = machine.system.updates
+    for path, (mode, text) in os_updates.files(machine).items():
+        yield from file(path, mode, text)
+    for name in os_updates.started(machine):
+        yield from unit(name)
+    yield Expected("enabled", os_updates.DONE, "enabled")
+    if updates.config:
+        yield from updates.config.expected
+    if updates.service:
+        yield Expected("active", f"{updates.service}.service", "active")

@@ -8,8 +8,8 @@ from components.host.operating_system import (
     UPDATE_CA_TRUST,
     HostFile,
     OperatingSystem,
-    PackageUpdates,
     TimeService,
+    Updates,
     chrony_conf,
 )
 from components.shell import Script
@@ -20,7 +20,7 @@ def _chrony(servers: Sequence[str]) -> HostFile:
     return HostFile("/etc/chrony.conf", chrony_conf(servers), replaces=True)
 
 
-_PACKAGES = PackageUpdates(
+_UPDATES = Updates(
     program="dnf-automatic",
     package="dnf-automatic",
     # What it takes is said in /etc/dnf/automatic.conf.
@@ -44,6 +44,6 @@ SYSTEM = OperatingSystem(
     time=(TimeService("chronyd", _chrony),),
     first_boot="cloud-init",
     trust_store=UPDATE_CA_TRUST,
-    packages=_PACKAGES,
+    updates=_UPDATES,
     selinux=True,
 )

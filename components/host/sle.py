@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from components.host.operating_system import (
     HostFile,
     OperatingSystem,
-    PackageUpdates,
     TimeService,
     TrustStore,
+    Updates,
 )
 from components.shell import Script
 
@@ -21,7 +21,7 @@ def _chrony(servers: Sequence[str]) -> HostFile:
     return HostFile("/etc/chrony.d/50-edge.conf", lines)
 
 
-_PACKAGES = PackageUpdates(
+_UPDATES = Updates(
     program="zypper",
     package="zypper",
     # Patches that need a reboot count as interactive. 100 to 107 tell of what was done; 103: zypper itself is new.
@@ -43,7 +43,7 @@ SYSTEM = OperatingSystem(
     releases=("15", "16"),
     time=(TimeService("chronyd", _chrony),),
     first_boot="cloud-init",
-    packages=_PACKAGES,
+    updates=_UPDATES,
     trust_store=TrustStore(
         "/etc/pki/trust/anchors", ".pem", ("update-ca-certificates",), "the package ca-certificates"
     ),

@@ -18,5 +18,5 @@ SYSTEM = OperatingSystem(
     time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
     trust_store=UPDATE_CA_CERTIFICATES,
-    packages=UNATTENDED_UPGRADES,
+    updates=UNATTENDED_UPGRADES,
 )

@@ -32,10 +32,12 @@ case $* in
   is-enabled*) [ "$(is enabled "$unit" no)" = enabled ] ;;
   enable*)
     for unit in "${{@:2}}"; do touch "$SANDBOX/enabled-${{unit%.service}}"; done ;;
+  restart*edge-*)
+    for unit in "${{@:2}}"; do touch "$SANDBOX/active-${{unit%.service}}"; done ;;
   show*LoadState*) echo loaded ;;
   show*.service*)
     for unit in "$@"; do
-      case $unit in *.service | *.timer) printf 'ActiveState=%s\\nUnitFileState=%s\\n\\n' \\
+      case $unit in *.service | *.timer | *.socket) printf 'ActiveState=%s\\nUnitFileState=%s\\n\\n' \\
         "$(is active "$unit" inactive)" "$(is enabled "$unit" disabled)" ;; esac
     done ;;
   *) {SYSTEMCTL} ;;
@@ -145,13 +147,14 @@ def test_a_node_is_as_expected_once_k3s_has_been_installed(box: Box, node: Machi
         ("rm /etc/modules-load.d/edge.conf", "content", "/etc/modules-load.d/edge.conf", None),
         ("chmod 0600 /etc/flatcar/update.conf", "mode", "/etc/flatcar/update.conf", "0600"),
         (
-            "sed -i s/Sun/Mon/ /etc/flatcar/update.conf",
+            "sed -i s/off/reboot/ /etc/flatcar/update.conf",
             "setting",
-            "/etc/flatcar/update.conf LOCKSMITHD_REBOOT_WINDOW_START",
-            '"Mon 02:00"',
+            "/etc/flatcar/update.conf REBOOT_STRATEGY",
+            "reboot",
         ),
         ("rm $SANDBOX/active-systemd-timesyncd", "active", "systemd-timesyncd.service", "inactive"),
-        ("rm $SANDBOX/active-locksmithd", "active", "locksmithd.service", "inactive"),
+        ("rm $SANDBOX/active-update-engine", "active", "update-engine.service", "inactive"),
+        ("rm $SANDBOX/active-edge-os-updates.timer", "active", "edge-os-updates.timer", "inactive"),
     ],
 )
 def test_what_was_changed_by_hand_is_found_and_the_script_puts_it_right(

@@ -1,4 +1,4 @@
-"""Updates of systems that are made of packages: what a host installs, and when it reboots.
+"""Updates of the operating system: what a host installs, and when it reboots.
 
 The script runs for real; programs that would act on a machine are recording stand-ins, and the cluster is a folder.
 """
@@ -6,7 +6,11 @@ The script runs for real; programs that would act on a machine are recording sta
 from __future__ import annotations
 
 import dataclasses
+import http.client
+import json
+import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from components.host import os_updates
 from components.host.plan import HostPlan, plan
 from components.host.reboots import RebootWindow
 from components.host.spec import OsSpec
+from components.host.systems import SYSTEMS
 from tests.components.host.test_systems import FIXTURES, STACK
 from tests.components.kernel import SYSCTL
 from tests.components.site_parts import machine
@@ -232,12 +237,15 @@ def test_a_host_whose_updates_are_no_longer_ours_loses_the_timer_and_one_that_le
         ("debian-12", "debian", "unattended-upgrade"),
         ("rocky-9.5", "rhel", "dnf-automatic"),
         ("sles-15.7", "sle", "zypper"),
+        ("flatcar-4459.0.0", "flatcar", "update_engine_client"),
+        ("fedora-coreos-40", "fedora-coreos", "rpm-ostree"),
     ],
 )
 def test_a_host_without_the_program_that_updates_it_is_refused(
     box: Box, release: str, distribution: str, program: str
 ) -> None:
     box.path("/etc/os-release").write_text((FIXTURES / f"{release}.os-release").read_text())
+    box.path("/usr/local/sbin/update_engine_client").unlink()
     done = box.run(planned_for(distribution).facts)
     assert done.code != 0
     assert f"there is no {program}, which installs its updates" in done.stderr
@@ -250,10 +258,10 @@ def test_a_host_without_the_program_that_updates_it_is_refused(
 
 def test_a_masked_update_service_is_refused(box: Box) -> None:
     box.path("/etc/os-release").write_text((FIXTURES / "flatcar-4459.0.0.os-release").read_text())
-    box.install("/usr/local/sbin/systemctl", 'case "$*" in *locksmithd*) echo masked ;; *) echo loaded ;; esac')
+    box.install("/usr/local/sbin/systemctl", 'case "$*" in *update-engine*) echo masked ;; *) echo loaded ;; esac')
     done = box.run(planned_for("flatcar").facts)
     assert done.code != 0
-    assert "its service for updates, locksmithd, is missing or masked" in done.stderr
+    assert "its service for updates, update-engine, is missing or masked" in done.stderr
 
 
 def test_dnf_automatic_that_reboots_in_no_window_is_refused(box: Box) -> None:
@@ -288,23 +296,165 @@ def test_suses_patches_are_installed_again_when_zypper_itself_was_one_of_them(
     assert (box.home / "codes").read_text() == ""
 
 
+_ENGINE = """\
+LAST_CHECKED_TIME=1764208612
+PROGRESS=0.000000
+CURRENT_OP=%s
+NEW_VERSION=4459.2.1
+NEW_SIZE=501219328
+"""
+"""What `update_engine_client -status` prints. Source: its code."""
+
+
+class Immutable(Box):
+    """A server of three with an image in place of packages."""
+
+    def of(self, distribution: str) -> Run:
+        """What its update script does, once its own script has prepared it."""
+        release = {"flatcar": "flatcar-4459.0.0", "fedora-coreos": "fedora-coreos-40"}[distribution]
+        self.path("/etc/os-release").write_text((FIXTURES / f"{release}.os-release").read_text())
+        (self.home / "active-zincati").touch()
+        done = self.run(planned_for(distribution).base, stdin=STACK)
+        assert done.code == 0, done.stderr
+        self.path("/etc/rancher/k3s").mkdir(parents=True, exist_ok=True)
+        self.path("/etc/rancher/k3s/k3s.yaml").write_text("")
+        self.servers("site-a True", "site-b True", "site-c True")
+        folder = SYSTEMS[distribution].bin_dir
+        self.install(f"{folder}/k3s", _K3S)
+        return self.run(f"{self.before}\n{folder}/edge-os-updates")
+
+    before = ":"
+
+    def engine(self, operation: str) -> None:
+        (self.home / "status").write_text(_ENGINE % operation)
+        self.install(
+            "/usr/local/sbin/update_engine_client", 'echo "[1127/020000:INFO] Querying" >&2; cat "$SANDBOX/status"'
+        )
+
+
+@pytest.fixture
+def immutable(tmp_path: Path) -> Immutable:
+    return Immutable(tmp_path / "box")
+
+
+@pytest.mark.parametrize(
+    ("operation", "reboot"),
+    [("UPDATE_STATUS_UPDATED_NEED_REBOOT", True), ("UPDATE_STATUS_IDLE", False), ("UPDATE_STATUS_DOWNLOADING", False)],
+)
+def test_flatcar_reboots_into_an_image_that_is_ready_under_the_lock_and_drained(
+    immutable: Immutable, operation: str, reboot: bool
+) -> None:
+    immutable.engine(operation)
+    done = immutable.of("flatcar")
+    assert done.code == 0, done.stderr
+    assert reboots(done) is reboot
+    assert bool([call for call in done.calls if "drain site-a" in call]) is reboot
+    assert (immutable.home / "lock").exists() is reboot
+
+
+def test_flatcar_reboots_into_an_extension_that_asks_for_it(immutable: Immutable) -> None:
+    immutable.engine("UPDATE_STATUS_IDLE")
+    immutable.before = "touch /run/reboot-required"
+    assert reboots(immutable.of("flatcar"))
+
+
+@pytest.mark.parametrize("said", ["exit 1", "echo CURRENT_OP=(null)"])
+def test_an_update_engine_that_does_not_answer_is_a_failure_and_not_nothing_to_do(
+    immutable: Immutable, said: str
+) -> None:
+    immutable.install("/usr/local/sbin/update_engine_client", said.replace("(", "\\(").replace(")", "\\)"))
+    done = immutable.of("flatcar")
+    assert done.code != 0
+    assert "update-engine does not say whether there is an update" in done.stdout
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_fedora_coreos_takes_what_zincati_has_staged_under_the_lock_and_drained(
+    immutable: Immutable, staged: bool
+) -> None:
+    immutable.install("/usr/local/sbin/rpm-ostree", "")
+    if staged:
+        immutable.before = (
+            "mkdir /run/ostree && touch /run/ostree/staged-deployment /run/ostree/staged-deployment-locked"
+        )
+    done = immutable.of("fedora-coreos")
+    assert done.code == 0, done.stderr
+    taken = "rpm-ostree finalize-deployment --allow-missing-checksum --allow-unlocked"
+    assert (taken in done.calls) is staged
+    assert (immutable.home / "lock").exists() is staged
+    assert not reboots(done), "a mere reboot leaves behind what is staged under its lock"
+
+
+def test_a_zincati_that_does_not_run_is_a_failure_and_not_nothing_to_do(immutable: Immutable) -> None:
+    immutable.before = 'rm "$SANDBOX/active-zincati"'
+    done = immutable.of("fedora-coreos")
+    assert done.code != 0
+    assert "zincati does not run" in done.stdout
+
+
+@pytest.mark.parametrize("distribution", ["flatcar", "fedora-coreos"])
+def test_an_image_that_is_no_longer_ours_to_update_has_its_own_way_again(
+    immutable: Immutable, distribution: str
+) -> None:
+    immutable.engine("UPDATE_STATUS_IDLE")
+    immutable.of(distribution)
+    config = SYSTEMS[distribution].updates.config
+    assert config
+    assert immutable.path(config.path).exists()
+    done = immutable.run(planned_for(distribution, updates={"managed": False}).base, stdin=STACK)
+    assert done.code == 0, done.stderr
+    assert not immutable.path(config.path).exists()
+    assert f"systemctl restart {SYSTEMS[distribution].updates.reads_config}" in done.calls
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kind"), [("/v1/steady-state", 200, None), ("/v1/pre-reboot", 409, "in_its_window")]
+)
+def test_zincati_may_stage_updates_and_never_reboots_by_itself(
+    path: str, status: int, kind: str | None, tmp_path: Path
+) -> None:
+    answerer = tmp_path / "answerer"
+    answerer.write_text(
+        os_updates.files(machine("a", distribution="fedora-coreos"))["/usr/local/bin/edge-fleet-lock"][1]
+    )
+    ours, theirs = socket.socketpair()
+    with (
+        theirs,
+        subprocess.Popen(
+            ["bash", str(answerer)], stdin=ours.fileno(), stdout=ours.fileno(), stderr=subprocess.PIPE
+        ) as process,
+    ):
+        ours.close()
+        client = http.client.HTTPConnection("loopback", timeout=20)
+        client.sock = theirs
+        body = json.dumps({"client_params": {"group": "default", "id": "c988d2509fdf5cdcbed39037c56406fb"}})
+        client.request("POST", path, body, {"fleet-lock-protocol": "true"})
+        answer = client.getresponse()
+        said = answer.read()
+        assert (answer.status, process.wait(20), process.stderr and process.stderr.read()) == (status, 0, b"")
+    assert (json.loads(said)["kind"] if said else None) == kind
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-@pytest.mark.parametrize("distribution", ["debian", "rhel", "sle"])
+@pytest.mark.parametrize("distribution", SYSTEMS)
 def test_systemd_itself_reads_the_units_and_knows_when_the_window_begins(distribution: str, tmp_path: Path) -> None:
     files = os_updates.files(machine("a", distribution=distribution))
     units = []
     for path, (mode, text) in files.items():
         local = tmp_path / Path(path).name
-        local.write_text(text.replace(_PROGRAM, str(tmp_path / Path(_PROGRAM).name)))
+        # `@` stands for an instance, which systemd-analyze asks for.
+        local.write_text(re.sub(r"(ExecStart=)\S+/", rf"\1{tmp_path}/", text))
         local.chmod(int(mode, 8))
-        units += [local] if local.suffix in (".service", ".timer") else []
+        units += [local] if local.suffix in (".service", ".timer", ".socket") else []
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True, check=False
     )
-    ours = [line for line in done.stderr.splitlines() if "edge-os-updates" in line]
-    assert (len(units), ours) == (3, [])
+    assert [line for line in done.stderr.splitlines() if "edge-" in line] == []
+    assert len(units) == len(set(files)) - sum(mode == "0755" for mode, _ in files.values())
     (calendar,) = [
-        line.removeprefix("OnCalendar=") for line in units[2].read_text().splitlines() if "OnCalendar" in line
+        line.removeprefix("OnCalendar=")
+        for line in (tmp_path / os_updates.TIMER).read_text().splitlines()
+        if "OnCalendar" in line
     ]
     told = subprocess.run(["systemd-analyze", "calendar", calendar], capture_output=True, text=True, check=True).stdout
     assert "Normalized form: Sun *-*-* 02:00:00" in told

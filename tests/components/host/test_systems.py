@@ -41,7 +41,7 @@ unit=${!#} unit=${unit%.service}
 case $* in
   *LoadState*) [ -e "$SANDBOX/unit-$unit" ] && echo loaded || echo not-found ;;
   is-active*) [ -e "$SANDBOX/active-$unit" ] ;;
-  *restart*edge-os-updates*) ;;
+  *restart*edge-*) ;;
   *restart*) [ -e "$SANDBOX/unit-$unit" ] && touch "$SANDBOX/active-$unit" ;;
 esac
 """
@@ -59,7 +59,7 @@ class Box(Sandbox):
                 "sysctl": SYSCTL,
                 "hostnamectl": 'hostname "$2"',
                 "systemctl": _SYSTEMCTL,
-                **dict.fromkeys(("unattended-upgrade", "dnf-automatic", "dnf", "zypper"), ""),
+                **dict.fromkeys(("unattended-upgrade", "dnf-automatic", "dnf", "zypper", "rpm-ostree"), ""),
             },
         )
         self.path("/etc").mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def scripts(distribution: str, **fields: object) -> HostPlan:
 def units_of(distribution: str) -> list[str]:
     """Units of a machine that is as its publisher installs it."""
     system = SYSTEMS[distribution]
-    return [system.time[0].unit, *([system.update_unit] if system.update_unit else [])]
+    return [system.time[0].unit, *filter(None, [system.updates.service, system.updates.reads_config])]
 
 
 def refused(done: Run, *words: str) -> None:
@@ -193,16 +193,12 @@ def test_group_and_server_of_flatcars_updates_stay_as_the_image_has_them(box: Bo
     box.has("flatcar-4459.0.0", *units_of("flatcar"))
     config = box.path("/etc/flatcar/update.conf")
     config.parent.mkdir(parents=True)
-    config.write_text("GROUP=lts\nREBOOT_STRATEGY=off\nSERVER=https://updates.example.com/v1/update/\n")
+    config.write_text("GROUP=lts\nREBOOT_STRATEGY=etcd-lock\nSERVER=https://updates.example.com/v1/update/\n")
     planned = scripts("flatcar")
     for _ in range(2):
         done = box.run(planned.base, stdin=STACK)
         assert done.code == 0, done.stderr
-        assert config.read_text() == (
-            "GROUP=lts\nSERVER=https://updates.example.com/v1/update/\nREBOOT_STRATEGY=reboot\n"
-            'LOCKSMITHD_REBOOT_WINDOW_START="Sun 02:00"\nLOCKSMITHD_REBOOT_WINDOW_LENGTH=2h\n'
-        )
-    assert "systemctl restart locksmithd" not in done.calls, "a second run changes nothing"
+        assert config.read_text() == ("GROUP=lts\nSERVER=https://updates.example.com/v1/update/\nREBOOT_STRATEGY=off\n")
     assert box.run(planned.leave).code == 0
     assert config.read_text() == "GROUP=lts\nSERVER=https://updates.example.com/v1/update/\n"
 

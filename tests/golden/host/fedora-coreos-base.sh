@@ -123,18 +123,181 @@ if early; then
 fi
 
 changed=0
+put_file /usr/local/bin/edge-os-updates 0755 <<'EDGE_FILE'
+#!/bin/bash
+# Updates of the operating system of site-a, in its window; with the word `done`, what is left to do after the reboot.
+# Written by edge: changes here are lost.
+set -euo pipefail
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+node=site-a note=/var/lib/edge/rebooting
+say() { printf '%s\n' "$*"; }
+kubectl() { timeout 400 /usr/local/bin/k3s kubectl "$@"; }
+# Only a server holds a credential that may do this. Other hosts reboot without lock and drain.
+server() { [ -f /etc/rancher/k3s/k3s.yaml ]; }
+state() { # of each server, its name and whether it is Ready
+  kubectl get nodes --selector=node-role.kubernetes.io/control-plane \
+    --output=jsonpath='{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}'
+}
+others_are_ready() {
+  local servers
+  servers=$(state) && [ -z "$(grep -v "^$node " <<<"$servers" | grep -v ' True$')" ]
+}
+# The lock is an object, which only one can make. A server that does not come back keeps it, and the others wait.
+lock() {
+  kubectl create configmap edge-reboot --namespace=kube-system --from-literal=node="$node" >/dev/null 2>&1 || locked
+}
+locked() {
+  [ "$(kubectl get configmap edge-reboot --namespace=kube-system --output=jsonpath='{.data.node}' 2>/dev/null)" = "$node" ]
+}
+release() {
+  if [ -e "$note" ]; then
+    kubectl uncordon "$node"
+    rm -f -- "$note"
+  fi
+  ! locked || kubectl delete configmap edge-reboot --namespace=kube-system
+}
+
+if [ "${1:-}" = done ]; then
+  until servers=$(state) && grep -qx "$node True" <<<"$servers"; do sleep 10; done
+  release
+  exit 0
+fi
+
+reboot_needed() {
+  [ -e /run/ostree/staged-deployment ]
+}
+systemctl is-active --quiet zincati ||
+  { say "zincati does not run: nothing stages updates"; exit 1; }
+if ! reboot_needed; then
+  say "up to date: no reboot is needed"
+  exit 0
+fi
+too_late() { [ "$SECONDS" -ge 7200 ]; }
+give_up() {
+  ! server || release || true
+  say "$1: this host reboots in its next window"
+  exit 1
+}
+if server; then
+  until lock && others_are_ready; do
+    ! too_late || give_up "another server reboots or is not Ready, or the API does not answer"
+    sleep 15
+  done
+  others=$(kubectl get nodes --output=name | grep -vxc "node/$node" || true)
+  if [ "$others" -gt 0 ] && [ "$(kubectl get node "$node" --output=jsonpath='{.spec.unschedulable}')" != true ]; then
+    touch "$note"
+    kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout=300s ||
+      say "not all pods could be moved within 300 s: they end with the host"
+  fi
+fi
+! too_late || give_up "the window is over"
+rpm-ostree finalize-deployment --allow-missing-checksum --allow-unlocked
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=Updates of the operating system, in its window
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/edge-os-updates
+# Packages that are being installed are not interrupted; the script begins no reboot after the window.
+TimeoutStartSec=infinity
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates-done.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=What is left to do after a reboot into updates
+ConditionPathExists=/etc/rancher/k3s/k3s.yaml
+After=k3s.service
+
+[Service]
+Type=exec
+ExecStart=/usr/local/bin/edge-os-updates done
+Restart=on-failure
+RestartSec=1min
+
+[Install]
+WantedBy=multi-user.target
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates.timer 0644 <<'EDGE_FILE'
+[Unit]
+Description=Window for updates of the operating system
+
+[Timer]
+OnCalendar=Sun *-*-* 02:00:00
+AccuracySec=1s
+# A host that was off does not catch up: its window is over.
+Persistent=false
+
+[Install]
+WantedBy=timers.target
+EDGE_FILE
+put_file /usr/local/bin/edge-fleet-lock 0755 <<'EDGE_FILE'
+#!/bin/bash
+# Answers Zincati by the FleetLock protocol: it may look for updates and stage them, and never reboots by itself.
+# edge-os-updates does that. Written by edge: changes here are lost.
+set -u
+export LC_ALL=C
+length=0
+read -r -t 10 _ path _ || exit 0
+while read -r -t 10 name value && name=${name%$'\r'} && [ -n "$name" ]; do
+  [ "${name,,}" != content-length: ] || length=${value%$'\r'}
+done
+# What is left unread would cut the answer off.
+[[ ! $length =~ ^[0-9]{1,4}$ ]] || read -r -t 10 -N "$length" _ || true
+status='200 OK' body=''
+case $path in
+  */v1/steady-state) ;;
+  *) status='409 Conflict' body='{"kind":"in_its_window","value":"edge-os-updates reboots this host, in its window"}' ;;
+esac
+printf 'HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' \
+  "$status" "${#body}" "$body"
+EDGE_FILE
+put_file /etc/systemd/system/edge-fleet-lock.socket 0644 <<'EDGE_FILE'
+[Unit]
+Description=Where Zincati asks whether it may reboot this host
+
+[Socket]
+ListenStream=127.0.0.1:4781
+Accept=yes
+
+[Install]
+WantedBy=sockets.target
+EDGE_FILE
+put_file /etc/systemd/system/edge-fleet-lock@.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=Answers Zincati: edge-os-updates reboots this host
+CollectMode=inactive-or-failed
+
+[Service]
+ExecStart=/usr/local/bin/edge-fleet-lock
+StandardInput=socket
+StandardOutput=socket
+StandardError=journal
+DynamicUser=yes
+RuntimeMaxSec=60
+EDGE_FILE
+started=(edge-os-updates.timer edge-fleet-lock.socket)
+for unit in "${started[@]}"; do
+  systemctl is-active --quiet "$unit" || changed=1
+done
+if [ "$changed" = 1 ]; then
+  systemctl daemon-reload
+  systemctl enable --quiet "${started[@]}" edge-os-updates-done.service
+  systemctl restart "${started[@]}"
+  say "the window for updates begins at $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
+fi
 put_file /etc/zincati/config.d/55-edge-window.toml 0644 <<'EDGE_FILE'
 [updates]
-strategy = "periodic"
+strategy = "fleet_lock"
 
-[updates.periodic]
-time_zone = "localtime"
-
-[[updates.periodic.window]]
-days = ["Sun"]
-start_time = "02:00"
-length_minutes = 120
+[updates.fleet_lock]
+base_url = "http://127.0.0.1:4781/"
 EDGE_FILE
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet zincati; then
+# Asked of the clock, since an earlier run may have been killed in between.
+if systemctl is-active --quiet zincati && [ "$(stat --format=%Y /etc/zincati/config.d/55-edge-window.toml)" -ge \
+  "$(date --date="$(TZ=UTC systemctl show --property=ActiveEnterTimestamp --value zincati)" +%s)" ]; then
   systemctl restart zincati
 fi
+systemctl is-active --quiet zincati || systemctl restart zincati

@@ -77,6 +77,8 @@ time_service() { # UNIT ...: prints the one that the host has; fails where it ha
 time_service chronyd >/dev/null || lack "there is no time service" "install one of chronyd, and unmask it"
 [ "$(systemctl show --property=LoadState --value zincati.service)" = loaded ] ||
   lack "its service for updates, zincati, is missing or masked" "unmask it, or write \`managed: false\` below \`os.updates\` if something else updates the host"
+command -v rpm-ostree >/dev/null ||
+  lack "there is no rpm-ostree, which installs its updates" "install an image of Fedora CoreOS, or write \`managed: false\` below \`os.updates\` if something else updates the host"
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"

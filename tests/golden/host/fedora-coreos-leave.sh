@@ -30,13 +30,18 @@ acts_on_own_name() {
   fi
 }
 acts_on_own_name
-for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/chrony.conf /etc/zincati/config.d/55-edge-window.toml; do
+for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf /etc/chrony.conf; do
   # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
-units=(chronyd zincati)
+units=(chronyd)
 for unit in "${units[@]}"; do
   ! systemctl is-active --quiet "$unit" || systemctl restart "$unit"
 done
+systemctl disable --now --quiet edge-os-updates.timer edge-fleet-lock.socket edge-os-updates-done.service 2>/dev/null || true
+rm -f -- /usr/local/bin/edge-os-updates /etc/systemd/system/edge-os-updates.service /etc/systemd/system/edge-os-updates-done.service /etc/systemd/system/edge-os-updates.timer /usr/local/bin/edge-fleet-lock /etc/systemd/system/edge-fleet-lock.socket /etc/systemd/system/edge-fleet-lock@.service /var/lib/edge/rebooting
+rm -f -- /etc/zincati/config.d/55-edge-window.toml
+systemctl daemon-reload
+systemctl restart zincati 2>/dev/null || true # which may be masked
 rm -f -- /var/lib/edge/owner /var/lib/edge/consents
 say "removed the files that prepared site-a"

@@ -36,11 +36,11 @@ put_file() {
   say "changed $path"
 }
 
-# put_settings PATH MODE < LINES: as put_file, with lines KEY=VALUE; what the file has of other keys stays.
+# put_settings PATH MODE KEY|KEY < LINES: as put_file, with lines KEY=VALUE; what the file has of other keys stays.
 put_settings() {
   local ours others=''
   ours=$(cat)
-  [ ! -f "$1" ] || others=$(grep -vE "^($(cut -d= -f1 <<<"$ours" | paste -sd '|'))=" "$1" || true)
+  [ ! -f "$1" ] || others=$(grep -vE "^($3)=" "$1" || true)
   put_file "$1" "$2" <<<"${others:+$others$'\n'}$ours"
 }
 
@@ -125,11 +125,132 @@ if early; then
 fi
 
 changed=0
-put_settings /etc/flatcar/update.conf 0644 <<'EDGE_FILE'
-REBOOT_STRATEGY=reboot
-LOCKSMITHD_REBOOT_WINDOW_START="Sun 02:00"
-LOCKSMITHD_REBOOT_WINDOW_LENGTH=2h
+put_file /opt/bin/edge-os-updates 0755 <<'EDGE_FILE'
+#!/bin/bash
+# Updates of the operating system of site-a, in its window; with the word `done`, what is left to do after the reboot.
+# Written by edge: changes here are lost.
+set -euo pipefail
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+node=site-a note=/var/lib/edge/rebooting
+say() { printf '%s\n' "$*"; }
+kubectl() { timeout 400 /opt/bin/k3s kubectl "$@"; }
+# Only a server holds a credential that may do this. Other hosts reboot without lock and drain.
+server() { [ -f /etc/rancher/k3s/k3s.yaml ]; }
+state() { # of each server, its name and whether it is Ready
+  kubectl get nodes --selector=node-role.kubernetes.io/control-plane \
+    --output=jsonpath='{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}'
+}
+others_are_ready() {
+  local servers
+  servers=$(state) && [ -z "$(grep -v "^$node " <<<"$servers" | grep -v ' True$')" ]
+}
+# The lock is an object, which only one can make. A server that does not come back keeps it, and the others wait.
+lock() {
+  kubectl create configmap edge-reboot --namespace=kube-system --from-literal=node="$node" >/dev/null 2>&1 || locked
+}
+locked() {
+  [ "$(kubectl get configmap edge-reboot --namespace=kube-system --output=jsonpath='{.data.node}' 2>/dev/null)" = "$node" ]
+}
+release() {
+  if [ -e "$note" ]; then
+    kubectl uncordon "$node"
+    rm -f -- "$note"
+  fi
+  ! locked || kubectl delete configmap edge-reboot --namespace=kube-system
+}
+
+if [ "${1:-}" = done ]; then
+  until servers=$(state) && grep -qx "$node True" <<<"$servers"; do sleep 10; done
+  release
+  exit 0
+fi
+
+reboot_needed() {
+  [ -e /run/reboot-required ] || grep -qx CURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT <<<"$said"
+}
+said=$(update_engine_client -status 2>/dev/null) && grep -q '^CURRENT_OP=UPDATE_STATUS_' <<<"$said" ||
+  { say "update-engine does not say whether there is an update"; exit 1; }
+if ! reboot_needed; then
+  say "up to date: no reboot is needed"
+  exit 0
+fi
+too_late() { [ "$SECONDS" -ge 7200 ]; }
+give_up() {
+  ! server || release || true
+  say "$1: this host reboots in its next window"
+  exit 1
+}
+if server; then
+  until lock && others_are_ready; do
+    ! too_late || give_up "another server reboots or is not Ready, or the API does not answer"
+    sleep 15
+  done
+  others=$(kubectl get nodes --output=name | grep -vxc "node/$node" || true)
+  if [ "$others" -gt 0 ] && [ "$(kubectl get node "$node" --output=jsonpath='{.spec.unschedulable}')" != true ]; then
+    touch "$note"
+    kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout=300s ||
+      say "not all pods could be moved within 300 s: they end with the host"
+  fi
+fi
+! too_late || give_up "the window is over"
+systemctl reboot
 EDGE_FILE
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet locksmithd; then
+put_file /etc/systemd/system/edge-os-updates.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=Updates of the operating system, in its window
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/opt/bin/edge-os-updates
+# Packages that are being installed are not interrupted; the script begins no reboot after the window.
+TimeoutStartSec=infinity
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates-done.service 0644 <<'EDGE_FILE'
+[Unit]
+Description=What is left to do after a reboot into updates
+ConditionPathExists=/etc/rancher/k3s/k3s.yaml
+After=k3s.service
+
+[Service]
+Type=exec
+ExecStart=/opt/bin/edge-os-updates done
+Restart=on-failure
+RestartSec=1min
+
+[Install]
+WantedBy=multi-user.target
+EDGE_FILE
+put_file /etc/systemd/system/edge-os-updates.timer 0644 <<'EDGE_FILE'
+[Unit]
+Description=Window for updates of the operating system
+
+[Timer]
+OnCalendar=Sun *-*-* 02:00:00
+AccuracySec=1s
+# A host that was off does not catch up: its window is over.
+Persistent=false
+
+[Install]
+WantedBy=timers.target
+EDGE_FILE
+started=(edge-os-updates.timer)
+for unit in "${started[@]}"; do
+  systemctl is-active --quiet "$unit" || changed=1
+done
+if [ "$changed" = 1 ]; then
+  systemctl daemon-reload
+  systemctl enable --quiet "${started[@]}" edge-os-updates-done.service
+  systemctl restart "${started[@]}"
+  say "the window for updates begins at $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
+fi
+put_settings /etc/flatcar/update.conf 0644 'REBOOT_STRATEGY|LOCKSMITHD_REBOOT_WINDOW_START|LOCKSMITHD_REBOOT_WINDOW_LENGTH' <<'EDGE_FILE'
+REBOOT_STRATEGY=off
+EDGE_FILE
+# Asked of the clock, since an earlier run may have been killed in between.
+if systemctl is-active --quiet locksmithd && [ "$(stat --format=%Y /etc/flatcar/update.conf)" -ge \
+  "$(date --date="$(TZ=UTC systemctl show --property=ActiveEnterTimestamp --value locksmithd)" +%s)" ]; then
   systemctl restart locksmithd
 fi
+systemctl is-active --quiet update-engine || systemctl restart update-engine

@@ -52,13 +52,13 @@ for path in /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/module
   # On ostree systems, /usr has the original file: it is put back.
   if [ -f "/usr$path" ]; then cp -- "/usr$path" "$path"; else rm -f -- "$path"; fi
 done
+systemctl disable --now --quiet edge-os-updates.timer edge-os-updates-done.service 2>/dev/null || true
+rm -f -- /opt/bin/edge-os-updates /etc/systemd/system/edge-os-updates.service /etc/systemd/system/edge-os-updates-done.service /etc/systemd/system/edge-os-updates.timer /var/lib/edge/rebooting
 if [ -f /etc/flatcar/update.conf ]; then
-  others=$(grep -vE "^(REBOOT_STRATEGY|LOCKSMITHD_REBOOT_WINDOW_START|LOCKSMITHD_REBOOT_WINDOW_LENGTH)=" /etc/flatcar/update.conf || true)
+  others=$(grep -vE '^(REBOOT_STRATEGY|LOCKSMITHD_REBOOT_WINDOW_START|LOCKSMITHD_REBOOT_WINDOW_LENGTH)=' /etc/flatcar/update.conf || true)
   if [ -n "$others" ]; then put_file /etc/flatcar/update.conf 0644 <<<"$others"; else rm -f -- /etc/flatcar/update.conf; fi
 fi
-units=(locksmithd)
-for unit in "${units[@]}"; do
-  ! systemctl is-active --quiet "$unit" || systemctl restart "$unit"
-done
+systemctl daemon-reload
+systemctl restart locksmithd 2>/dev/null || true # which may be masked
 rm -f -- /var/lib/edge/owner /var/lib/edge/consents
 say "removed the files that prepared site-a"

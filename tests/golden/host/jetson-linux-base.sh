@@ -234,12 +234,16 @@ Persistent=false
 [Install]
 WantedBy=timers.target
 EDGE_FILE
+started=(edge-os-updates.timer)
+for unit in "${started[@]}"; do
+  systemctl is-active --quiet "$unit" || changed=1
+done
+if [ "$changed" = 1 ]; then
+  systemctl daemon-reload
+  systemctl enable --quiet "${started[@]}" edge-os-updates-done.service
+  systemctl restart "${started[@]}"
+  say "the window for updates begins at $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
+fi
 put_file /etc/apt/apt.conf.d/95-edge 0644 <<'EDGE_FILE'
 Unattended-Upgrade::Automatic-Reboot "false";
 EDGE_FILE
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet edge-os-updates.timer; then
-  systemctl daemon-reload
-  systemctl enable --quiet edge-os-updates.timer edge-os-updates-done.service
-  systemctl restart edge-os-updates.timer
-  say "updates are installed from $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
-fi

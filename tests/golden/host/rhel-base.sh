@@ -234,9 +234,13 @@ Persistent=false
 [Install]
 WantedBy=timers.target
 EDGE_FILE
-if [ "$changed" = 1 ] || ! systemctl is-active --quiet edge-os-updates.timer; then
+started=(edge-os-updates.timer)
+for unit in "${started[@]}"; do
+  systemctl is-active --quiet "$unit" || changed=1
+done
+if [ "$changed" = 1 ]; then
   systemctl daemon-reload
-  systemctl enable --quiet edge-os-updates.timer edge-os-updates-done.service
-  systemctl restart edge-os-updates.timer
-  say "updates are installed from $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
+  systemctl enable --quiet "${started[@]}" edge-os-updates-done.service
+  systemctl restart "${started[@]}"
+  say "the window for updates begins at $(systemctl show --property=NextElapseUSecRealtime --value edge-os-updates.timer)"
 fi

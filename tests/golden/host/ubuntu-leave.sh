@@ -39,7 +39,8 @@ for unit in "${units[@]}"; do
   ! systemctl is-active --quiet "$unit" || systemctl restart "$unit"
 done
 systemctl disable --now --quiet edge-os-updates.timer edge-os-updates-done.service 2>/dev/null || true
-rm -f -- /usr/local/bin/edge-os-updates /etc/systemd/system/edge-os-updates.service /etc/systemd/system/edge-os-updates-done.service /etc/systemd/system/edge-os-updates.timer /etc/apt/apt.conf.d/95-edge /var/lib/edge/rebooting
+rm -f -- /usr/local/bin/edge-os-updates /etc/systemd/system/edge-os-updates.service /etc/systemd/system/edge-os-updates-done.service /etc/systemd/system/edge-os-updates.timer /var/lib/edge/rebooting
+rm -f -- /etc/apt/apt.conf.d/95-edge
 systemctl daemon-reload
 rm -f -- /var/lib/edge/owner /var/lib/edge/consents
 say "removed the files that prepared site-a"
