@@ -41,6 +41,7 @@ SYSTEM = OperatingSystem(
     trust_store=TrustStore("/etc/ssl/certs", ".pem", ("update-ca-certificates",), _CURRENT),
     # /usr is read-only; /opt/bin is on root's PATH.
     bin_dir="/opt/bin",
+    extensions=True,
     updates=_UPDATES,
     secure_boot="its images are unsigned",
 )

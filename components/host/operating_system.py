@@ -139,6 +139,9 @@ class OperatingSystem:
     updates: Updates
     """How it is brought up to date."""
 
+    extensions: bool = False
+    """Whether its publisher adds programs by images for systemd-sysext."""
+
     trust_store: TrustStore | None = None
     """Its store of certificate authorities; None where it is not known."""
 

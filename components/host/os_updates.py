@@ -63,7 +63,6 @@ def files(machine: Machine) -> dict[str, tuple[str, str]]:
         "host/os_updates.sh.j2",
         node=machine.node,
         kubernetes_node=machine.kubernetes_node,
-        k3s=f"{machine.system.bin_dir}/k3s",
         install=updates.install,
         reboot_needed=updates.reboot_needed,
         reboot=updates.reboot,

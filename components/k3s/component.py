@@ -85,6 +85,7 @@ class K3s(EdgeComponent):
             name,
             {
                 "sha256": dict(spec.releases[spec.version]),
+                **({"images_sha256": dict(spec.sysext.images)} if spec.sysext else {}),
                 "flannel_backend": spec.flannel_backend,
                 "kubernetes": kubernetes_of(spec, server_machines),
                 "configurations": configurations(spec, [host.machine for host in hosts], args.psa_exempt, args.egress),

@@ -21,6 +21,7 @@ from components.k3s.plan import (
     REGISTRIES,
     DatastoreKind,
     datastore_kind,
+    image_of,
     registries,
     registries_digest,
     version_of,
@@ -41,6 +42,8 @@ _REGISTRIES = re.compile(_CONFIG.pattern.replace(re.escape(CONFIG), re.escape(RE
 _REGISTRIES_MARK = re.compile(r"^# Registries with logins or authorities of their own: ([0-9a-f]{16})\.$", re.M)
 
 _DATA_DIR = re.compile(rf"^put_file {re.escape(DATA_MOUNT)} .*?^What=(\S+)$", re.M | re.S)
+
+_IMAGE = re.compile(r"^fetch \S+ [0-9a-f]{64} '?(/opt/extensions/k3s/[^' ]+)", re.M)
 
 _EXTERNAL = "read_secret datastore_endpoint"
 """What only the install script of a server with an external datastore does."""
@@ -115,6 +118,12 @@ REGISTRIES_CHANGED = Edit(
     Effect.INTERRUPTS,
     "restarts K3s host by host; containers keep running",
 )
+INSTALLED_OTHERWISE = Edit(
+    "k3s-sysext-changed",
+    "`k3s.sysext` is added or removed, or its images change",
+    Effect.INTERRUPTS,
+    "restarts K3s host by host; containers keep running. Removed, the image stays merged, unused",
+)
 EDITS = (
     NEW_CLUSTER,
     SHRINKS,
@@ -136,6 +145,7 @@ EDITS = (
     UNKNOWN,
     *node_settings.EDITS,
     REGISTRIES_CHANGED,
+    INSTALLED_OTHERWISE,
 )
 
 
@@ -151,6 +161,8 @@ class Installed:
     """Of an external datastore."""
     config: Mapping[str, Any]
     data_dir: str | None = None
+    image: str | None = None
+    """Path of the image that it came from, which tells its release and its checksum."""
 
 
 def installed(before: Applied, node: str) -> Installed | None:
@@ -170,8 +182,10 @@ def installed(before: Applied, node: str) -> Installed | None:
         external = _EXTERNAL in script
         datastore = "external" if external else "etcd" if "etcd-snapshot-schedule-cron" in settings else "sqlite"
         engine = ("postgresql" if "postgres://" in script else "etcd") if external else None
-    elsewhere = _DATA_DIR.search(script)
-    return Installed(server, header["version"], datastore, engine, settings, elsewhere and elsewhere[1])
+    elsewhere, image = _DATA_DIR.search(script), _IMAGE.search(script)
+    return Installed(
+        server, header["version"], datastore, engine, settings, elsewhere and elsewhere[1], image and image[1]
+    )
 
 
 def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site) -> Iterator[Consequence]:
@@ -222,6 +236,7 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
                 node=machine.node,
             )
         yield from _release(one, machine, spec)
+        yield from _installed_otherwise(one, machine, spec)
         if one.server:
             yield from _address(one, pair.before, machine, spec, len(servers))
         stay.append((one.server, one.config, machine))
@@ -357,6 +372,20 @@ def _release(was: Installed, machine: Machine, spec: K3sSpec) -> Iterator[Conseq
         )
     else:
         yield UPGRADE.found(PART, f"{change}: K3s restarts; containers keep running.", **at)
+
+
+def _installed_otherwise(was: Installed, machine: Machine, spec: K3sSpec) -> Iterator[Consequence]:
+    image = image_of(spec, machine)
+    if was.version != version_of(spec, machine) or was.image == (image.path if image else None):
+        return
+    what = "comes from another image" if was.image and image else f"becomes {'an image' if image else 'a file'}"
+    yield INSTALLED_OTHERWISE.found(
+        PART,
+        f"K3s on {machine.node} {what}: it restarts; containers keep running.",
+        "" if image else "afterwards, on the host: `rm /etc/extensions/k3s.raw && systemd-sysext refresh`",
+        host=machine.name,
+        node=machine.node,
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

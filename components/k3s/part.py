@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from components import taints, urls
+from components import sysext, taints, urls
 from components.addresses import parsed
 from components.consequence import Consequence
 from components.host.applied import Applied, Pair
@@ -111,6 +111,11 @@ class K3sPart(Part[K3sSpec]):
 
     def downloads(self, spec: K3sSpec, at: DataPath) -> Iterator[Download]:
         yield Download((*at, "mirror"), "K3s", urls.parse(spec.mirror).host, "name a `mirror` of your own")
+        if spec.sysext:
+            host = urls.parse(spec.sysext.mirror).host
+            yield Download(
+                (*at, "sysext", "mirror"), "K3s' images for systemd-sysext", host, "name a `mirror` of your own"
+            )
         if not spec.airgap_images:
             remedy = "add `airgap_images:`, or a mirror of `docker.io` (or `*`) to `registries`"
             yield Download((*at, "airgap_images"), "K3s' own images", "docker.io", remedy, of_cluster=True)
@@ -119,7 +124,9 @@ class K3sPart(Part[K3sSpec]):
         for machine in site.machines:
             version = version_of(spec, machine)
             packages = ("pkg:golang/github.com/k3s-io/k3s", "pkg:golang/k8s.io/kubernetes")
-            for name, sums in (("k3s", spec.releases), ("k3s-airgap-images", spec.airgap_images)):
+            images = spec.sysext.images if spec.sysext and machine.system.extensions else {}
+            of_images = (("k3s-sysext", images),) if images else ()
+            for name, sums in (("k3s", spec.releases), ("k3s-airgap-images", spec.airgap_images), *of_images):
                 if sha256 := sums.get(version, {}).get(machine.arch):
                     yield Software(
                         name=name,
@@ -127,7 +134,7 @@ class K3sPart(Part[K3sSpec]):
                         sha256=sha256,
                         hosts=(machine.name,),
                         arch=machine.arch,
-                        source=spec.mirror,
+                        source=spec.sysext.mirror if spec.sysext and name == "k3s-sysext" else spec.mirror,
                         packages=packages,
                     )
 
@@ -147,6 +154,7 @@ class K3sPart(Part[K3sSpec]):
         yield from arguments.findings({field: getattr(spec, field) for field in arguments.FIELDS}, at)
         yield from _registries(spec, at)
         yield from _selinux(spec, at, site)
+        yield from _images(spec, at, site)
         yield from _snapshots(spec, at, site)
         yield from _interfaces(site)
 
@@ -331,6 +339,29 @@ def _selinux(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
             "hosts whose system has SELinux",
             "remove `selinux`",
         )
+
+
+def _images(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    if spec.sysext is None:
+        return
+    taking = [machine for machine in site.machines if machine.system.extensions]
+    if site.machines and not taking:
+        yield Finding(
+            (*at, "sysext"),
+            f"no host has a system whose publisher adds programs by images ({site.machines[0].system.title} does not)",
+            "hosts with Flatcar",
+            "remove `sysext`",
+        )
+    asked = {(version_of(spec, machine), machine.arch): machine for machine in taking if machine.known}
+    for version, arch in asked:
+        if arch not in spec.sysext.images.get(version, {}):
+            yield Finding(
+                (*at, "sysext"),
+                f"k3s.sysext.images has no SHA-256 of {sysext.file_name('k3s', version, arch)}",
+                "a checksum of each image that is installed",
+                f"add the one that {sysext.sums('k3s', version)} has; where the bakery has no such release, bake it"
+                f" (`bakery.sh create k3s {version}`) and name your `mirror`",
+            )
 
 
 def _interfaces(site: Site) -> Iterator[Finding]:

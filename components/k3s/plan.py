@@ -21,6 +21,7 @@ from components.k3s import hardening, snapshots
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec, host_of
 from components.shell import fragment, here_document, render
+from components.sysext import Image
 from components.types import Arch
 from components.view import Proof
 
@@ -43,6 +44,10 @@ _EGRESS_STAMP = "/var/lib/edge/k3s/egress"
 """Hash of the environment that K3s was started with."""
 _MUST_JOIN = "this host must join it"
 _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
+
+
+_MERGED = "/usr/local/bin"
+"""Where an image has K3s, and links for its other names."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,14 @@ def datastore_kind(spec: K3sSpec, servers: int) -> DatastoreKind:
 def version_of(spec: K3sSpec, machine: Machine) -> str:
     """The release for one host."""
     return machine.spec.k3s_version or spec.version
+
+
+def image_of(spec: K3sSpec, machine: Machine) -> Image | None:
+    """The image that a host gets K3s from; None where it gets a file."""
+    if spec.sysext is None or not machine.system.extensions:
+        return None
+    version, arch = version_of(spec, machine), machine.arch
+    return Image("k3s", version, arch, spec.sysext.images[version][arch], spec.sysext.mirror)
 
 
 def taints_of(spec: K3sSpec, machine: Machine) -> tuple[str, ...] | None:
@@ -187,7 +200,8 @@ def plan_node(
     version = version_of(spec, machine)
     server = machine.is_server
     service = "k3s" if server else "k3s-agent"
-    bin_dir = machine.system.bin_dir
+    image = image_of(spec, machine)
+    bin_dir = _MERGED if image else machine.system.bin_dir
     base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
     airgap = spec.airgap_images.get(version, {}).get(arch)
     plain = files(spec, machine, servers, labels, psa_exempt, egress)
@@ -214,6 +228,8 @@ def plan_node(
         server_dir=hardening.SERVER_DIR,
         unit=service,
         bin_dir=bin_dir,
+        file_dir=machine.system.bin_dir,
+        image=image,
         binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[arch]}",
         binary_sha256=spec.releases[version][arch],
         airgap_url=f"{base_url}/k3s-airgap-images-{arch}.tar.zst" if airgap else None,
@@ -257,6 +273,7 @@ def plan_node(
             kubernetes_node=node,
             unit=service,
             bin_dir=bin_dir,
+            image=image,
             pod_cidr=spec.pod_cidr,
             snapshots=f"{snapshots.UNIT}.timer" if timed else "",
             **other_disk,
@@ -273,6 +290,7 @@ def plan_node(
         wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version, taints=taints_of(spec, machine)),
         remove=render("k3s/remove.sh.j2", node=node, external=external),
         expected=(
+            *(image.expected if image else ()),
             *download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases),
             *(download(images, "0644", airgap) if airgap else ()),
             *(one for path, (mode, text) in plain.items() for one in file(path, mode, text)),
@@ -310,6 +328,8 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         luks=machine.os.disk == "luks-tpm2",
         selinux=spec.selinux,
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
+        image=image_of(spec, machine),
+        field="k3s.sysext",
         ports=needed,
         networks=[spec.pod_cidr, spec.service_cidr],
     )

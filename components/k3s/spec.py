@@ -13,6 +13,7 @@ from components import cron
 from components.addresses import parsed
 from components.k3s.arguments import Argument
 from components.specs import Spec
+from components.sysext import MIRROR
 from components.taints import Taint
 from components.types import (
     Address,
@@ -113,6 +114,7 @@ _NOT_FOR_DATA = tuple(
                 "/var/log",
                 "/var/tmp",
                 "/opt/bin",
+                "/opt/extensions",
             ),
         ),
     )
@@ -259,6 +261,18 @@ class RegistryMirror(Spec):
                 )
 
 
+class K3sImages(Spec):
+    """K3s as images for systemd-sysext, as Flatcar's bakery publishes them."""
+
+    images: Annotated[
+        dict[K3sVersion, dict[Arch, Sha256]], Field(examples=[{"v1.36.3+k3s1": {"amd64": "7c1f0b..."}}])
+    ] = {}
+    """SHA-256 of `k3s-<version>-<x86-64|arm64>.raw` of each release and architecture that may be installed."""
+
+    mirror: HttpsUrl = MIRROR
+    """Base URL that holds the images; a site without internet names its own."""
+
+
 class K3sSpec(Spec):
     """K3s on the hosts of a site. The tokens are the secrets `k3s-token` and `k3s-agent-token`."""
 
@@ -272,6 +286,10 @@ class K3sSpec(Spec):
 
     mirror: HttpsUrl = "https://github.com/k3s-io/k3s/releases/download"
     """Base URL that holds `<version>/k3s[-arm64]`; a site without internet names its own."""
+
+    sysext: K3sImages | None = None
+    """Present, hosts with Flatcar get K3s as an image that systemd-sysext merges into /usr, in place of a file in
+    /opt/bin. The binary in it is still compared with `releases`. Hosts with another system keep the file."""
 
     data_dir: DataDir | None = None
     """Folder on another disk for all that K3s keeps: datastore, images, volumes of `local-path`. It is mounted at

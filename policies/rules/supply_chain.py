@@ -92,6 +92,7 @@ def _host_binary_checksum(subject: Subject) -> Iterator[Violation]:
     leaves = list(_leaves(sums))
     if not leaves:
         yield Violation(sums.path, "is not set: the hosts would install whatever the mirror sends")
+    leaves += _leaves(subject.get("images_sha256"))
     for leaf in leaves:
         if _SHA256.fullmatch(leaf.text() or "") is None:
             yield Violation(leaf.path, "is not a SHA-256")

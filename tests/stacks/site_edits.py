@@ -252,6 +252,13 @@ ROWS = (
         "k3s-registries-changed",
         _STOPS,
     ),
+    _row(
+        "K3s becomes an image",
+        "plant",
+        _k3s(sysext={"images": {"v1.36.3+k3s1": {"amd64": "ab" * 32}}}),
+        "k3s-sysext-changed",
+        _STOPS,
+    ),
     _row("the proxy goes", "kiosk", _drop("network"), "network-removed", _STOPS),
     _row(
         "a host in a network of the exceptions is added",

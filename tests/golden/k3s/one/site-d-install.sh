@@ -131,7 +131,9 @@ data_here=$(sed -n 's/^What=//p' /etc/systemd/system/var-lib-rancher-k3s.mount 2
   "the data of K3s is in $data_here here, and does not move to /var/lib/rancher/k3s by itself" \
   "Keep \`data_dir\` as it was, or describe a new site"
 
-release_here=$(/opt/bin/k3s --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
+# A file or a part of an image: the unit says which.
+k3s_here=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' /etc/systemd/system/k3s-agent.service 2>/dev/null || true)
+release_here=$("${k3s_here:-false}" --version 2>/dev/null | sed -n 's/^k3s version \(v[^ ]*\).*/\1/p' || true)
 if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3+k3s1 ]; then
   # parts RELEASE: minor, patch and K3s' own number.
   parts() { sed -n 's/^v1\.\([0-9]*\)\.\([0-9]*\).*+k3s\([0-9]*\).*/\1 \2 \3/p' <<<"$1"; }
