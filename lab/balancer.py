@@ -50,11 +50,11 @@ class _Passing(socketserver.BaseRequestHandler):
         for backend in self.server.backends:
             with contextlib.suppress(OSError), socket.create_connection(backend, _CONNECT_S) as onward:
                 onward.settimeout(None)
-                _pass_on(self.request, onward)
+                pass_on(self.request, onward)
                 return
 
 
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
+def pass_on(one: socket.socket, other: socket.socket) -> None:
     """Both ways, until either side has said all."""
     with selectors.DefaultSelector() as ready:
         ready.register(one, selectors.EVENT_READ, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import threading
 from collections.abc import Callable, Mapping
@@ -26,16 +27,24 @@ class Answer:
 class FileServer:
     """Answers GET and HEAD at ``address`` with what ``find`` gives for a path, until the block ends; else 404.
 
-    Raises OSError when the address is not this machine's or the port is taken.
+    With ``login`` (`user:password`) only to those who have it; others get 401. Raises OSError when the address is not
+    this machine's or the port is taken.
     """
 
     def __init__(
-        self, authority: Authority, address: str, find: Callable[[str], Answer | None], *, port: int = 0
+        self,
+        authority: Authority,
+        address: str,
+        find: Callable[[str], Answer | None],
+        *,
+        port: int = 0,
+        login: str | None = None,
     ) -> None:
         self._authority, self._address, self._port, self._find = authority, address, port, find
+        self._login = login
 
     def __enter__(self) -> FileServer:
-        self._server = _Server((self._address, self._port), _handler(self._find))
+        self._server = _Server((self._address, self._port), _handler(self._find, self._login))
         context = self._authority.server_context(self._address)
         # The handshake is in each connection's own thread: a client that hangs in it holds up nobody else.
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -49,9 +58,13 @@ class FileServer:
         self._thread.join()
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def host(self) -> str:
         """ADDRESS:PORT."""
-        return f"{self._address}:{self._server.server_port}"
+        return f"{self._address}:{self.port}"
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -59,7 +72,14 @@ class _Server(http.server.ThreadingHTTPServer):
         """A client that went away, or does not trust the authority, is its own affair."""
 
 
-def _handler(find: Callable[[str], Answer | None]) -> type[http.server.BaseHTTPRequestHandler]:
+def authorization(login: str) -> str:
+    """The header of a client with ``login`` (`user:password`)."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
+
+
+def _handler(find: Callable[[str], Answer | None], login: str | None) -> type[http.server.BaseHTTPRequestHandler]:
+    expected = authorization(login) if login else None
+
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 60
@@ -71,6 +91,12 @@ def _handler(find: Callable[[str], Answer | None]) -> type[http.server.BaseHTTPR
             self._answer(with_body=False)
 
         def _answer(self, *, with_body: bool) -> None:
+            if expected and self.headers.get("Authorization") != expected:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="lab"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             found = find(self.path)
             if found is None:
                 self.send_error(404)

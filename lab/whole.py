@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,13 @@ from components.inference.triton.plan import GRPC_PORT, NAMESPACE
 from components.inference.triton.plan import NAME as SERVICE
 from engine.environment import PROJECT_ROOT, environment, file_backend
 from engine.obtain.cli import locate
+from lab.cluster import Cluster
 from lab.hosts.lab import Lab
 from lab.inference import client
 from lab.inference import site as model
 from lab.kubernetes.build import PROBE_IMAGE
 from lab.outside import Outside, outside
+from lab.proxy import Proxy
 from lab.waivers import waivers_of
 
 SERVER, AGENTS = "a", ("b", "c")
@@ -50,6 +52,8 @@ class Whole:
     world: Outside
     root: Path
     variables: Mapping[str, str]
+    names: Sequence[str] = NAMES
+    """Of its hosts."""
 
     @property
     def file(self) -> Path:
@@ -58,6 +62,13 @@ class Whole:
 
     def edge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run([sys.executable, "-P", "-m", "edge.cli", *arguments])
+
+    def pulumi(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return self.run([str(locate().path), *arguments], stdin=stdin)
+
+    def secret(self, key: str, value: str) -> None:
+        """Keeps a secret of the site; it goes to `pulumi` by standard input."""
+        self.pulumi("config", "set", "--secret", f"edge:{key}", "--stack", "lab", stdin=value)
 
     def run(self, command: list[str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -87,7 +98,7 @@ class Whole:
                 "host_key": self.lab[name].host_key,
                 "role": "server" if name == SERVER else "agent",
             }
-            for name in NAMES
+            for name in self.names
         ]
         site = {
             "site": "lab",
@@ -133,6 +144,10 @@ class Whole:
                 if time.monotonic() > end:
                     raise
 
+    def held(self, name: str) -> set[str]:
+        """Files, enabled units and links of a host, without what was put there for K3s and goes with it."""
+        return set(Cluster.held(self.lab[name]).splitlines()) - {model.MANIFEST}
+
     def kubectl(self, *arguments: str) -> str:
         words = " ".join(f"'{argument}'" for argument in arguments)
         return self.lab[SERVER].run(f"k3s kubectl {words}").stdout
@@ -166,12 +181,13 @@ def put_model(lab: Lab) -> None:
 
 
 @contextmanager
-def whole_site(lab: Lab, home: Path) -> Iterator[Whole]:
-    """A site on the hosts of ``lab``, which are up: its file and secrets are set, nothing is on the hosts yet.
+def whole_site(lab: Lab, home: Path, *, names: Sequence[str] = NAMES, proxy: Proxy | None = None) -> Iterator[Whole]:
+    """A site on the hosts ``names`` of ``lab``, which are up: its file and secrets are set, nothing is on them yet.
 
+    Behind ``proxy`` the hosts do not trust the lab's authority by themselves: the site file names it.
     Raises what `outside` raises.
     """
-    with outside(lab) as around, providers(around.environment) as attached:
+    with outside(lab, proxy=proxy) as around, providers(around.environment) as attached:
         root = home / "fleet"
         shutil.copytree(PROJECT_ROOT, root, ignore=shutil.ignore_patterns(*_NOT_THE_PROGRAM))
         (home / "state").mkdir()
@@ -181,14 +197,14 @@ def whole_site(lab: Lab, home: Path) -> Iterator[Whole]:
             "PULUMI_HOME": str(home / "home"),
             "PYTHONPATH": str(root),
         }
-        made = Whole(lab, around, root, variables)
+        made = Whole(lab, around, root, variables, names)
         made.write()
-        pulumi = str(locate().path)
-        made.run([pulumi, "stack", "init", "lab"])
+        made.pulumi("stack", "init", "lab")
         for key, value in {**around.secrets, "ssh-private-key": lab.operator_key.read_text()}.items():
-            made.run([pulumi, "config", "set", "--secret", f"edge:{key}", "--stack", "lab"], stdin=value)
-        for name in NAMES:
-            lab[name].run(around.authority.trust_script())
+            made.secret(key, value)
+        if not proxy:
+            for name in names:
+                lab[name].run(around.authority.trust_script())
         put_model(lab)
         around.git.commit(source("first"))
         yield made

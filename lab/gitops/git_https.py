@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.server
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.authority import Authority
+from lab.https import authorization
 
 _LIMIT_S = 60
 
@@ -26,8 +26,8 @@ class GitHttps:
         self._password = password
 
     def __enter__(self) -> GitHttps:
-        login = base64.b64encode(f"{self.username}:{self._password}".encode()).decode()
-        self._server = _Server((self._address, 0), _handler(self._repository, f"Basic {login}"))
+        login = authorization(f"{self.username}:{self._password}")
+        self._server = _Server((self._address, 0), _handler(self._repository, login))
         context = self._authority.server_context(self._address)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -40,9 +40,13 @@ class GitHttps:
         self._thread.join()
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def url(self) -> str:
         """The site's `gitops.source.git`."""
-        return f"https://{self._address}:{self._server.server_port}/{self._repository.name}"
+        return f"https://{self._address}:{self.port}/{self._repository.name}"
 
 
 class _Server(http.server.ThreadingHTTPServer):

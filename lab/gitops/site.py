@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 from lab.authority import Authority
 from lab.gitops.build import FLUX_VERSION, Programs, operator_version
 from lab.gitops.content import CHART, CONTROLLERS, OPERATOR_IMAGE
+from lab.gitops.git_https import GitHttps
 from lab.gitops.git_server import GitServer
 from lab.oci.artifact import Artifact
 from lab.oci.registry import Registry
@@ -17,9 +20,18 @@ _ANY_REGISTRY = "registry.edge-lab"
 
 
 def gitops(
-    git: GitServer, registry: Registry, artifacts: Mapping[str, Mapping[str, Artifact]], *, interval: str = "5s"
+    git: GitServer,
+    registry: Registry,
+    artifacts: Mapping[str, Mapping[str, Artifact]],
+    *,
+    interval: str = "5s",
+    https: GitHttps | None = None,
 ) -> dict[str, Any]:
-    """The site file's `gitops`: Flux follows `main` of ``git`` and trusts the signer `release`."""
+    """The site file's `gitops`: Flux follows `main` of ``git`` and trusts the signer `release`.
+
+    It reads the repository by SSH, or by ``https``.
+    """
+    by_ssh = {"git": git.url, "known_hosts": git.known_hosts}
     number = operator_version()
     return {
         "kind": "flux",
@@ -34,8 +46,7 @@ def gitops(
             "components": ["source-controller", "kustomize-controller"],
         },
         "source": {
-            "git": git.url,
-            "known_hosts": git.known_hosts,
+            **({"git": https.url, "username": https.username} if https else by_ssh),
             "verify": {"keys": {"release": git.public_key()}},
         },
         "interval": interval,
@@ -47,9 +58,18 @@ def registries(registry: Registry) -> dict[str, Any]:
     return {"*": {"endpoints": [f"https://{registry.host}"]}}
 
 
-def helm_environment(programs: Programs, authority: Authority) -> dict[str, str]:
-    """Environment in which providers bring charts of the lab's registry: ``helm``, and whom programs in Go trust."""
+def helm_environment(
+    programs: Programs, authority: Authority, registry: str = "", login: str | None = None
+) -> dict[str, str]:
+    """Environment in which providers bring charts of the lab's registry: ``helm``, and whom programs in Go trust.
+
+    ``login`` (`user:password`) is for the registry at ``registry`` (host and port).
+    """
+    logins = {registry: {"auth": b64encode(login.encode()).decode()}} if login else {}
+    kept = authority.ca_file.parent / "registries.json"
+    kept.write_text(json.dumps({"auths": logins}))
     return {
+        "HELM_REGISTRY_CONFIG": str(kept),
         "EDGE_LAB_HELM": str(programs.helm),
         "SSL_CERT_FILE": str(authority.ca_file),
         # Charts are kept by name and version, and a lab's are not the world's.

@@ -28,6 +28,7 @@ FOLDER = "/var/lib/models"
 """On a host: `<model>/<version>/`."""
 
 _MANIFESTS = "/var/lib/rancher/k3s/server/manifests"
+MANIFEST = f"{_MANIFESTS}/models.yaml"
 
 
 def images() -> Mapping[str, Mapping[str, Artifact]]:
@@ -58,7 +59,7 @@ def prepare(host: LabHost, node: str, *, server: LabHost | None = None) -> None:
     """
     host.run(f"install -d {FOLDER}/{MODEL}/1 && cat >{FOLDER}/{MODEL}/1/model.py", stdin=MODEL_FILE.read_text())
     manifest = yaml.safe_dump_all([_volume(node), _CLAIMED])
-    (server or host).run(f"install -d -m 0700 {_MANIFESTS} && cat >{_MANIFESTS}/models.yaml", stdin=manifest)
+    (server or host).run(f"install -d -m 0700 {_MANIFESTS} && cat >{MANIFEST}", stdin=manifest)
 
 
 _READ_ONLY: dict[str, Any] = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}

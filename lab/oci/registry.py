@@ -19,10 +19,19 @@ _TAGS = re.compile(r"^/v2/(?P<repository>[a-z0-9._/-]+)/tags/list(\?.*)?$")
 
 
 class Registry(FileServer):
-    """Serves ``artifacts`` (repository, without the registry's name -> tag -> artifact) until the block ends."""
+    """Serves ``artifacts`` (repository, without the registry's name -> tag -> artifact) until the block ends.
+
+    With ``login`` (`user:password`) only to those who have it.
+    """
 
     def __init__(
-        self, authority: Authority, address: str, artifacts: Mapping[str, Mapping[str, Artifact]], *, port: int = 0
+        self,
+        authority: Authority,
+        address: str,
+        artifacts: Mapping[str, Mapping[str, Artifact]],
+        *,
+        port: int = 0,
+        login: str | None = None,
     ) -> None:
         blobs = {
             name: content
@@ -43,7 +52,7 @@ class Registry(FileServer):
                 return Answer(json.dumps(listed).encode(), "application/json")
             return None
 
-        super().__init__(authority, address, find, port=port)
+        super().__init__(authority, address, find, port=port, login=login)
 
     def __enter__(self) -> Registry:
         super().__enter__()

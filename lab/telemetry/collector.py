@@ -1,6 +1,6 @@
 """OpenTelemetry's collector, made of upstream modules by its own builder (`otelcol/builder.yaml`), and its image.
 
-The image is under the name of the official one, with the lab's authority among the authorities that it trusts.
+The image is under the name of the official one, with the lab's authority among those that it trusts, or with none.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ def program() -> Path:
     return go_program(_MODULE, ".", _NAME, environment={**STATIC, "GOFLAGS": flags})
 
 
-def images(authority: Authority) -> dict[str, dict[str, Artifact]]:
-    """For `lab.oci.registry.Registry`: repository -> tag -> the collector's image."""
-    files = [(_NAME, program().read_bytes(), 0o755)], [(_AUTHORITIES, authority.ca_file.read_bytes(), 0o644)]
+def images(authority: Authority | None) -> dict[str, dict[str, Artifact]]:
+    """For `lab.oci.registry.Registry`: repository -> tag -> the collector's image, which trusts ``authority``."""
+    trusted = authority.ca_file.read_bytes() if authority else b""
+    files = [(_NAME, program().read_bytes(), 0o755)], [(_AUTHORITIES, trusted, 0o644)]
     made = image([layer(each) for each in files], Program([f"/{_NAME}"], user=_USER))
     return {REPOSITORY: {VERSION: made}}
 

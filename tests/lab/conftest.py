@@ -6,8 +6,8 @@ A test that damages a host puts it right again. Runs at the same time get labs o
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from engine.obtain.pin import EngineError
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, require_root
+from lab.proxy import only_way_out
 from lab.whole import NAMES, Whole, whole_site
 
 _LABS = 32
@@ -47,12 +48,15 @@ def own_lab() -> Iterator[Lab]:
 
 
 @contextmanager
-def own_whole_site(home: Path) -> Iterator[Whole]:
+def own_whole_site(home: Path, *, names: Sequence[str] = NAMES, behind_proxy: bool = False) -> Iterator[Whole]:
     """A whole site on hosts of a lab of its own, not brought up yet. ``home`` is for its files."""
     with own_lab() as made:
-        made.up(NAMES)
+        made.up(names)
         try:
-            with whole_site(made, home) as site:
+            with (
+                only_way_out(made) if behind_proxy else nullcontext() as proxy,
+                whole_site(made, home, names=names, proxy=proxy) as site,
+            ):
                 yield site
         except EngineError as error:
             pytest.skip(str(error))
@@ -74,7 +78,13 @@ def other_lab() -> Iterator[Lab]:
 
 
 # Files that take minutes, the longest first: a worker that starts one of them last would work alone at the end.
-_LONG = ("test_site_servers.py", "test_whole_site.py", "test_site_trust.py", "test_uplink.py")
+_LONG = (
+    "test_site_servers.py",
+    "test_whole_site.py",
+    "test_site_behind_a_proxy.py",
+    "test_site_trust.py",
+    "test_uplink.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,19 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/sirupsen/logrus"
-	"gopkg.in/yaml.v3"
 
 	"edge/lab/kubernetes/k3s/internal/paths"
 	"edge/lab/kubernetes/k3s/internal/pki"
@@ -43,11 +39,12 @@ func HostProgram(name string) (string, error) {
 
 func (a *Agent) startContainerd(ctx context.Context) error {
 	hosts := filepath.Join(paths.AgentEtc, "containerd", "certs.d")
-	if err := writeRegistries(hosts); err != nil {
+	logins, err := writeRegistries(paths.Registries, hosts)
+	if err != nil {
 		return err
 	}
 	config := filepath.Join(paths.AgentEtc, "containerd", "config.toml")
-	if err := pki.Write(config, []byte(containerdConfig(hosts))); err != nil {
+	if err := pki.Write(config, []byte(containerdConfig(hosts)+logins)); err != nil {
 		return err
 	}
 	for _, folder := range []string{paths.ContainerdRun, paths.CNIConfig, agentPath("containerd")} {
@@ -155,58 +152,6 @@ state = %q
 [plugins."io.containerd.grpc.v1.cri".registry]
   config_path = %q
 `, agentPath("containerd"), paths.ContainerdRun, paths.ContainerdSock, pauseImage, paths.CNIBin, paths.CNIConfig, hosts)
-}
-
-type registries struct {
-	Mirrors map[string]struct {
-		Endpoint []string          `yaml:"endpoint"`
-		Rewrite  map[string]string `yaml:"rewrite"`
-	} `yaml:"mirrors"`
-}
-
-// registries.yaml in the form that containerd reads.
-func writeRegistries(folder string) error {
-	if err := os.RemoveAll(folder); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	file, err := os.Open(paths.Registries)
-	if os.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	told := registries{}
-	decoder := yaml.NewDecoder(file)
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&told); err != nil && err != io.EOF {
-		return fmt.Errorf("%s: the lab's k3s does not know that: %w", paths.Registries, err)
-	}
-	for _, registry := range slices.Sorted(maps.Keys(told.Mirrors)) {
-		mirror := told.Mirrors[registry]
-		if len(mirror.Rewrite) > 0 {
-			logrus.Warnf("registries.yaml: %s: in the lab, paths of images are not rewritten", registry)
-		}
-		text := ""
-		for _, endpoint := range mirror.Endpoint {
-			if _, err := url.Parse(endpoint); err != nil {
-				return fmt.Errorf("%s: %w", paths.Registries, err)
-			}
-			text += fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", endpoint)
-		}
-		name := registry
-		if name == "*" {
-			name = "_default"
-		}
-		if err := pki.Write(filepath.Join(folder, name, "hosts.toml"), []byte(text)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Every archive of images beside K3s goes into containerd before the first pod may want one.
