@@ -64,6 +64,22 @@ class HeldEgress:
 
 
 @dataclass(frozen=True)
+class Expiring:
+    """What a stack holds that ends by itself, and that must be alive when some of its resources are made or changed.
+
+    In all other runs it may be dead: it is made anew when it is needed, and not when it ends.
+    """
+
+    what: str
+    """What it is, for messages: `the auth key`."""
+    urn: pulumi.Output[str]
+    ends: pulumi.Output[str]
+    """RFC 3339."""
+    needed_by: Sequence[pulumi.Output[str]]
+    """URNs of the resources."""
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A Kubernetes cluster that parts can be put into."""
 
@@ -94,6 +110,7 @@ class Building:
     """By node, the changes that somebody has consented to."""
     egress: HeldEgress | None = None
     """How programs go out; None where the site says nothing about it."""
+    expiring: list[Expiring] = field(default_factory=list)
 
     def child(self) -> pulumi.ResourceOptions:
         """Options of a component that does not run in the cluster."""

@@ -42,7 +42,10 @@ class EdgeSiteArgs:
 
 
 class EdgeSite(EdgeComponent):
-    """``edge:index:EdgeSite``: a whole site. ``hosts`` are its machines, ``cluster`` is what runs on them."""
+    """``edge:index:EdgeSite``: a whole site. ``hosts`` are its machines, ``cluster`` is what runs on them.
+
+    ``expiring`` is what the stack holds that ends by itself.
+    """
 
     def __init__(self, name: str, args: EdgeSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.spec = spec = args.spec
@@ -73,7 +76,7 @@ class EdgeSite(EdgeComponent):
         build(Phase.ON_HOSTS, Phase.CLUSTER)
         if building.cluster is not None:
             build(Phase.IN_CLUSTER)
-        self.cluster = building.cluster
+        self.cluster, self.expiring = building.cluster, building.expiring
         self.register_outputs(self._told)
 
     @property

@@ -18,10 +18,11 @@ from sitefile.problems import FileError, Position, Problem, any_of, in_order, ne
 from sitefile.spec_shape import SpecShape
 from sitefile.yaml_tree import MappingNode, ScalarNode
 from stacks.catalogue import PROJECT_ROOT, catalogue, groups_folder, profiles_folders
+from stacks.fleet.load import fleet_if_sound
 from stacks.plain_secrets import advice
 from stacks.project import PROGRAM_ROOT, data_folder, site_file, sites_folder
 from stacks.project import shown as from_root
-from stacks.rules import inherited
+from stacks.rules import inherited, tailnet
 from stacks.rules import site as site_rules
 from stacks.rules.between_sites import between_sites
 from stacks.site import SiteSpec
@@ -107,12 +108,15 @@ def shared_problems(root: Path = PROJECT_ROOT, folders: Iterable[Path] = ()) -> 
 
 def site_checker(root: Path = PROJECT_ROOT, folder: Path | None = None) -> FileChecker[SiteSpec]:
     """Checks site files over the layers of a folder."""
+    fleet = functools.cache(lambda: fleet_if_sound(root))
     return FileChecker(
         SiteSpec,
         site_layers(root, folder),
         root,
         rules=lambda spec, tree: chain(
-            site_rules.findings(spec, catalogue(root)), inherited.findings(spec, tree, catalogue(root))
+            site_rules.findings(spec, catalogue(root)),
+            inherited.findings(spec, tree, catalogue(root)),
+            tailnet.findings(spec, fleet()),
         ),
         file_rules=_misnamed,
         shape=site_shape(),

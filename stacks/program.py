@@ -19,8 +19,9 @@ from sitefile.problems import FileError
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.configuration import ALLOW_DESTROY, NAMESPACE, full_key
 from stacks.edge_site import EdgeSite, EdgeSiteArgs
-from stacks.fleet import load as fleet
-from stacks.loader import load_site, site_names
+from stacks.fleet.load import STACK as FLEET
+from stacks.fleet.load import load_fleet
+from stacks.loader import load_all, load_site, site_names
 from stacks.parts import required
 from stacks.shared import program as shared
 from stacks.shared.settings import STACK as SHARED
@@ -64,8 +65,8 @@ def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
     config, observer = pulumi.Config(NAMESPACE), _observer.get()
     name = config.get("site") or pulumi.get_stack()
     try:
-        if observer.site is None and name == fleet.STACK:
-            fleet.build(root)
+        if observer.site is None and name == FLEET:
+            _build_fleet(root)
             return None
         if observer.site is None and name == SHARED:
             if name in site_names(root):
@@ -85,3 +86,14 @@ def build(root: Path = PROJECT_ROOT) -> EdgeSite | None:
         pulumi.export(output, value)
     observer.built(site)
     return site
+
+
+def _build_fleet(root: Path) -> None:
+    """Raises ``FileError`` if any site is wrong: rules made from half of the sites would lock the others out."""
+    from stacks.fleet.component import Fleet, FleetArgs
+
+    spec = load_fleet(root)
+    sites, problems = load_all(root)
+    if problems:
+        raise FileError(problems)
+    Fleet(FLEET, FleetArgs(spec, sites))

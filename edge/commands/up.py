@@ -157,7 +157,7 @@ def _apply(session: Session, planned: Outcome, plan: Path | None, *, consent: bo
     setting = entries(planned.consequences, nodes, secrets.token_hex(4)) if consent else ""
 
     with progress(f"up {session.site}", quiet=quiet) as shown:
-        done = session.up(shown.step, shown.interrupted, plan, setting, planned.renewal)
+        done = session.up(shown.step, shown.interrupted, plan, setting, planned.renewals)
     done.run.findings = done.run.findings or planned.run.findings
     done.consequences = planned.consequences
     return done
@@ -269,7 +269,7 @@ def one_of_several(job: Job) -> Result:
             return of_outcome(_refused(planned, _not_as_shown(session.site)))
         if refusal := None if job.rehearse else contact.refusal(planned):
             return of_outcome(_refused(planned, refusal))
-        done = session.up(steps.step, renewal=planned.renewal)
+        done = session.up(steps.step, renewals=planned.renewals)
         done.run.findings = done.run.findings or planned.run.findings
         done.consequences = planned.consequences
         return of_outcome(done)

@@ -20,6 +20,7 @@ import yaml
 
 from components import urls
 from components.k3s.credential import Credential, credential_of
+from edge.run.expiring import KUBECONFIG, Renewal
 from edge.run.surroundings import temporary_folder
 
 if TYPE_CHECKING:
@@ -32,19 +33,6 @@ _ANSWERS_WITHIN_S = 10
 
 class Refused(Exception):
     """The cluster answers, and does not take the credential, or is not the one of the kubeconfig."""
-
-
-@dataclass(frozen=True)
-class Renewal:
-    """That the kubeconfig is read again in a run, and why."""
-
-    urn: str
-    why: str
-
-    @property
-    def arguments(self) -> list[str]:
-        """Arguments of `pulumi` that bring it about. The resource has nothing to delete."""
-        return ["--replace", self.urn]
 
 
 @dataclass
@@ -80,13 +68,13 @@ class ClusterAccess:
             return None
         credential, now = self.credential, datetime.now(UTC)
         if credential is None:
-            return Renewal(self.urn, "its client certificate cannot be read")
+            return Renewal(KUBECONFIG, self.urn, "its client certificate cannot be read")
         if now >= credential.ends:
-            return Renewal(self.urn, f"it was valid until {credential.until}")
+            return Renewal(KUBECONFIG, self.urn, f"it was valid until {credential.until}")
         if now >= credential.due:
-            return Renewal(self.urn, f"it is valid until {credential.until}")
+            return Renewal(KUBECONFIG, self.urn, f"it is valid until {credential.until}")
         if reason := self.refused(said):
-            return Renewal(self.urn, reason)
+            return Renewal(KUBECONFIG, self.urn, reason)
         return None
 
     def refused(self, said: Iterable[Diagnostic]) -> str | None:

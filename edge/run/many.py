@@ -257,7 +257,7 @@ def first_line(said: str, site: str) -> str:
 def agreement(outcome: Outcome) -> str:
     """What a person sees of a preview before agreeing to it, as one hash. Two previews of the same have the same."""
     document = outcome.as_dict()
-    shown = ("resources", "output_changes", "consequences", "kubeconfig_renewed", "new_stack", "backend")
+    shown = ("resources", "output_changes", "consequences", "renewed", "new_stack", "backend")
     return hashlib.sha256(json.dumps([document[key] for key in shown], sort_keys=True).encode()).hexdigest()
 
 

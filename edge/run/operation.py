@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,9 +23,10 @@ from components.consequence import Consequence
 from components.host.applied import Applied
 from edge.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from edge.run import actor, failure, new_stack, plans, secrets_provider
-from edge.run.cluster_access import ClusterAccess, Renewal
+from edge.run.cluster_access import ClusterAccess
 from edge.run.consent import impossible
 from edge.run.events import Diagnostic, Run, Step
+from edge.run.expiring import KUBECONFIG, Held, Renewal, as_arguments
 from edge.run.failure import OperationError
 from edge.run.judging import pack_folder, require_usable
 from edge.run.pulumi_process import STACK_NOT_FOUND, Finished, PulumiProcess
@@ -77,8 +78,8 @@ class Outcome:
     backend: str = ""
     """Where the stack's state is."""
     against: Against | None = None
-    renewal: Renewal | None = None
-    """Why the kubeconfig that the stack holds is read again."""
+    renewals: tuple[Renewal, ...] = ()
+    """What the stack holds that is made anew, or read again, in this run."""
     judges: bool = False
     """Whether the policies were to judge this run: a destroy builds nothing that they could look at."""
 
@@ -99,7 +100,8 @@ class Outcome:
             "backend": self.backend,
             "new_stack": self.run.is_new,
             "against": self.against.as_dict() if self.against else None,
-            "kubeconfig_renewed": self.renewal.why if self.renewal else None,
+            "kubeconfig_renewed": next((one.why for one in self.renewals if one.what == KUBECONFIG), None),
+            "renewed": [{"what": one.what, "why": one.why} for one in self.renewals],
             "resources": [change.as_dict() for change in self.run.changes],
             "counts": self.run.counts,
             "output_changes": [change.as_dict() for change in self.run.output_changes],
@@ -141,6 +143,7 @@ class Session:
     against: Against | None = None
     """What a rehearsal starts from, if not from what was rehearsed last."""
     cluster: ClusterAccess = field(default_factory=ClusterAccess)
+    held: Held = field(default_factory=Held)
     secrets_provider: str = ""
     """What encrypts the stack, if it is made now; empty for Pulumi's default."""
 
@@ -163,14 +166,18 @@ class Session:
     def _preview(self, command: list[str], on_step: OnStep, on_interrupt: OnInterrupt | None) -> Outcome:
         outcome = self._build("preview", command, on_step, on_interrupt)
         assert self.spec is not None, "opened without its program"
-        if outcome.code != INTERRUPTED and (renewal := self.cluster.renewal(outcome.run.diagnostics)):
-            # Only now is it known. This happens once in nine months.
-            outcome = self._build("preview", [*command, *renewal.arguments], on_step, on_interrupt)
-            outcome.renewal = renewal
+        if outcome.code != INTERRUPTED and (renewals := self._renewals(outcome.run)):
+            # Only now is it known. This happens once in nine months, or when a host joins a mesh late.
+            outcome = self._build("preview", [*command, *as_arguments(renewals)], on_step, on_interrupt)
+            outcome.renewals = renewals
         outcome.consequences = in_any(self._applied(outcome.run), self.spec, catalogue(self.root))
         if outcome.code == DONE and (cannot := impossible(self.site, outcome.consequences)):
             outcome.code, outcome.failure = FAILED, cannot
         return outcome
+
+    def _renewals(self, run: Run) -> tuple[Renewal, ...]:
+        of_cluster = self.cluster.renewal(run.diagnostics)
+        return (*((of_cluster,) if of_cluster else ()), *self.held.renewals(run.changes))
 
     def up(
         self,
@@ -178,21 +185,20 @@ class Session:
         on_interrupt: OnInterrupt | None = None,
         plan: Path | None = None,
         consent: str = "",
-        renewal: Renewal | None = None,
+        renewals: Sequence[Renewal] = (),
     ) -> Outcome:
         """Bring the site up without another preview. The policies judge this run too.
 
         With a ``plan``, the engine previews again first, and does nothing that exceeds the plan. ``consent`` is a stack
         setting for the scripts on the hosts. It stays in the stack's settings until an `up` has succeeded, so that
-        plain `pulumi up` can go on with what was interrupted. ``renewal`` is what the preview has found.
+        plain `pulumi up` can go on with what was interrupted. ``renewals`` are what the preview has found.
         """
         command = ["up", "--yes", "--message", actor.message("up")]
         command += ["--skip-preview"] if plan is None else ["--plan", str(plan.resolve())]
         key = full_key(ALLOW_DESTROY)
         if consent:
             command += ["--config", f"{key}={consent}"]
-        if renewal:
-            command += renewal.arguments
+        command += as_arguments(renewals)
         outcome = self._build("up", command, on_step, on_interrupt, runs=1 if plan is None else 2)
         if plan is not None:
             if outcome.run.runs < 2:
@@ -200,7 +206,7 @@ class Session:
                 outcome.operation = "preview"
             exceeded = plans.explain(outcome.run, self.site, applied=outcome.operation == "up")
             outcome.failure = exceeded or outcome.failure
-        outcome.renewal = renewal
+        outcome.renewals = tuple(renewals)
         if consent and outcome.code == DONE:
             self._workspace().remove_config(self.site, key)
         return outcome
@@ -471,10 +477,11 @@ def opened_stack(
         else:
             folder, variables = root, environment(project_root=root)
         program: tuple[str, ...] = ()
-        cluster = ClusterAccess()
+        cluster, expiring = ClusterAccess(), Held()
 
         def learned(made: EdgeSite) -> None:
             cluster.learn(made)
+            expiring.learn(made)
             built(made)
 
         if spec is not None:
@@ -484,7 +491,9 @@ def opened_stack(
         mode: Mode = "rehearsal" if rehearse else "real"
         backend = backend_of(variables, root)
         provider = "" if rehearse else secrets_provider.for_new_stack(root, settings.secrets_provider)
-        yield Session(name, mode, cli, process, spec, program, root, settings, backend, None, cluster, provider)
+        yield Session(
+            name, mode, cli, process, spec, program, root, settings, backend, None, cluster, expiring, provider
+        )
 
 
 def _require_settings(settings: StackSettings, spec: SiteSpec, rehearse: bool) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from edge.exit_codes import DONE, INTERRUPTED
 from edge.run.events import STACK_TYPE, Diagnostic, PolicyFinding, ResourceChange, Run, name_of
+from edge.run.expiring import KUBECONFIG, Renewal
 from edge.run.failure import OperationError
 from edge.run.operation import Outcome
 from edge.show import difference
@@ -66,8 +67,8 @@ def remedies(out: Console, lines: Iterable[str]) -> None:
 def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
     """The result of a preview, `up` or `destroy`."""
     _headline(out, result)
-    if result.renewal:
-        paragraph(out, _renewed(result.renewal.why, done=result.operation == "up" and result.code == DONE), "yellow")
+    for renewal in result.renewals:
+        paragraph(out, _renewed(renewal, done=result.operation == "up" and result.code == DONE), "yellow")
     consequences(out, result.consequences)
     changed = [change for change in result.run.changes if change.op not in ("same", "refresh")]
     groups = by_component(changed, result.run)
@@ -94,11 +95,13 @@ def outcome(out: Console, result: Outcome, *, diff: bool = False) -> None:
         failure(out, result.failure)
 
 
-def _renewed(why: str, *, done: bool) -> str:
+def _renewed(one: Renewal, *, done: bool) -> str:
+    if one.what != KUBECONFIG:
+        return f"{one.what} {'was' if done else 'is'} made anew: {one.why}"
     if done:
-        return f"the kubeconfig of the stack was read again: {why}"
+        return f"the kubeconfig of the stack was read again: {one.why}"
     return (
-        f"the kubeconfig of the stack is read again: {why}. K3s on the first server restarts for it if its own"
+        f"the kubeconfig of the stack is read again: {one.why}. K3s on the first server restarts for it if its own"
         " certificate is as old; pods keep running"
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from components.base import EdgeComponent
-from stacks.fleet.plan import MeshSite, acl, mesh_sites
+from stacks.fleet.plan import MeshSite, mesh_sites
+from stacks.fleet.policy_file import OthersPolicy, written
 from stacks.fleet.spec import FleetSpec, TailnetSpec
 from stacks.site import SiteSpec
 
@@ -27,10 +27,10 @@ class Fleet(EdgeComponent):
     """``edge:index:Fleet``: the tailnet's policy file and the account's zone groups."""
 
     def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        spec, in_mesh = args.spec, mesh_sites(args.sites)
+        spec = args.spec
         super().__init__("Fleet", name, {}, opts)
         if spec.tailnet:
-            self._policy_file(name, spec.tailnet, in_mesh)
+            self._policy_file(name, spec.tailnet, mesh_sites(args.sites, spec.tailnet))
         if spec.zone_groups:
             self._zone_groups(name, spec)
         self.register_outputs({})
@@ -39,10 +39,13 @@ class Fleet(EdgeComponent):
         import pulumi_tailscale as tailscale
 
         provider = tailscale.Provider(f"{name}-tailnet", tailnet=tailnet.id, opts=self.under())
+        # The plugin looks at what is there before it makes its resource, and never again: so it is read in each run.
+        live = tailscale.get_acl_output(opts=pulumi.InvokeOutputOptions(parent=self, provider=provider))
         tailscale.Acl(
             f"{name}-acl",
-            acl=json.dumps(acl(tailnet, sites), indent=2, sort_keys=True),
-            overwrite_existing_content=tailnet.adopt,
+            acl=live.hujson.apply(lambda text: _written(tailnet, sites, text)),
+            # What others wrote is in the text then.
+            overwrite_existing_content=tailnet.adopt or tailnet.keep_others,
             # Tailscale's default policy lets everything reach everything: destroying this stack must not bring it back.
             reset_acl_on_destroy=False,
             opts=self.under(provider=provider),
@@ -68,3 +71,10 @@ class Fleet(EdgeComponent):
                 # Opting out takes a support case: forgetting the group is all that a deletion can do.
                 opts=self.under(provider=providers[zone.region], retain_on_delete=True),
             )
+
+
+def _written(tailnet: TailnetSpec, sites: Sequence[MeshSite], live: str) -> str:
+    try:
+        return written(tailnet, sites, live)
+    except OthersPolicy as error:
+        raise pulumi.RunError(str(error)) from None

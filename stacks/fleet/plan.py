@@ -8,7 +8,7 @@ from typing import Any
 
 from components import ports
 from components.mesh.tailscale.plan import site_tags
-from components.mesh.tailscale.spec import TailscaleSpec
+from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
 from components.types import Cidr
 from stacks.fleet.spec import TailnetSpec
 from stacks.parts import block_of
@@ -32,8 +32,8 @@ class MeshSite:
     """User of Tailscale SSH, where the site allows it."""
 
 
-def mesh_sites(sites: Iterable[SiteSpec]) -> tuple[MeshSite, ...]:
-    """Those of ``sites`` that are in the common tailnet, by name."""
+def mesh_sites(sites: Iterable[SiteSpec], tailnet: TailnetSpec) -> tuple[MeshSite, ...]:
+    """Those of ``sites`` that are in ``tailnet``, by name."""
     return tuple(
         MeshSite(
             site=spec.site,
@@ -42,7 +42,9 @@ def mesh_sites(sites: Iterable[SiteSpec]) -> tuple[MeshSite, ...]:
             ssh_user=spec.ssh.user if tailscale.ssh else None,
         )
         for spec in sorted(sites, key=lambda spec: spec.site)
-        if (tailscale := block_of(spec, TailscaleSpec)) and tailscale.login_server is None
+        if (tailscale := block_of(spec, TailscaleSpec))
+        and tailscale.login_server is None
+        and (not isinstance(tailscale.key, MadeKey) or tailnet.is_named(tailscale.key.tailnet))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from components.mesh.tailscale.spec import TagName
 from components.specs import Spec
 from components.types import NonEmpty
+from sitefile.problems import Finding
 
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
 
@@ -29,6 +31,23 @@ class TailnetSpec(Spec):
 
     adopt: bool = False
     """Whether to take over a policy file that somebody else wrote: it is overwritten. False refuses to."""
+
+    keep_others: bool = False
+    """Whether others edit the policy file too: what they wrote stays to the letter, and ours stands between marks. What
+    they grant is not judged here. False refuses to write where others have written."""
+
+    def is_named(self, tailnet: str) -> bool:
+        """Whether a key's ``tailnet`` is this one. `-` is the one that the credentials belong to."""
+        return "-" in (tailnet, self.id) or tailnet == self.id
+
+    def conflicts(self) -> Iterator[Finding]:
+        if self.adopt and self.keep_others:
+            yield Finding(
+                ("adopt",),
+                "`adopt` overwrites what others wrote, and `keep_others` keeps it",
+                "one of the two",
+                "remove `adopt` to keep what others wrote",
+            )
 
 
 class ZoneGroup(Spec):

@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from edge.run.cluster_access import ClusterAccess, Refused, contact
 from edge.run.events import Diagnostic
+from edge.run.expiring import as_arguments
 from edge.run.failure import cluster_refuses
 from tests.components.kubeconfigs import kubeconfig
 
@@ -110,7 +111,7 @@ def test_a_cluster_that_refuses_the_credential_is_not_offline(api: Api, status: 
     assert reason == f"https://127.0.0.1:{api.port} answers and does not take the kubeconfig: {word} ({status})"
     renewal = access.renewal([SKIPPED])
     assert renewal is not None
-    assert (renewal.arguments, renewal.why) == (["--replace", "urn"], reason)
+    assert (as_arguments([renewal]), renewal.why) == (["--replace", "urn"], reason)
 
 
 def test_another_cluster_at_the_address_is_not_an_offline_one(api: Api, tmp_path: Path) -> None:

@@ -58,7 +58,27 @@ KUBECONFIG: tuple[Mutant, ...] = (
         '(reason := "")',
         (_RENEWAL,),
     ),
-    Mutant("a renewed kubeconfig is read from the host", _ACCESS, '["--replace", self.urn]', "[]", (_RENEWAL,)),
+    Mutant(
+        "a renewed kubeconfig is read from the host",
+        "edge/run/expiring.py",
+        '("--replace", one.urn)',
+        "()",
+        (_RENEWAL,),
+    ),
+    Mutant(
+        "a host that joins late gets a key that is alive",
+        "edge/run/expiring.py",
+        "one.ends <= now + _RUN and",
+        "False and",
+        ("tests/edge/test_expiring.py",),
+    ),
+    Mutant(
+        "what others wrote in the policy file stops the run",
+        "stacks/fleet/policy_file.py",
+        "        if found:\n            raise",
+        "        if False:\n            raise",
+        ("tests/stacks/test_policy_file.py",),
+    ),
     Mutant("the CA stays pinned over the mesh", "edge/hosts/kubeconfig.py", "**renamed}", "}", (_COMMAND,)),
     Mutant(
         "somebody else's context is not taken", _FILE, 'if one.get("name") == context and', "if False and", (_COMMAND,)

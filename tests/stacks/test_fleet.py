@@ -107,7 +107,9 @@ def test_the_policy_stays_linear_in_the_number_of_sites() -> None:
 def test_only_sites_of_the_common_tailnet_are_in_the_policy() -> None:
     headscale = _site("osaka", login_server="https://headscale.example.com")
     without = SiteSpec(site="plain", tier="near", region="eu-central")
-    assert [site.site for site in mesh_sites([_site("lyon"), headscale, without, _site("berlin")])] == [
+    elsewhere = _site("turin", key={"source": "tailscale-provider", "tailnet": "example.net"})
+    sites = [_site("lyon"), headscale, without, elsewhere, _site("berlin")]
+    assert [site.site for site in mesh_sites(sites, TAILNET)] == [
         "berlin",
         "lyon",
     ]
@@ -117,7 +119,7 @@ def test_the_policy_is_written_once_and_outlives_the_stack() -> None:
     recording = _record(FleetSpec(tailnet=TAILNET), (_site("berlin"),))
     (policy,) = (resource for resource in recording.resources if "acl" in resource.type)
     assert policy.name == "fleet-acl"
-    assert json.loads(policy.inputs["acl"]) == acl(TAILNET, mesh_sites([_site("berlin")]))
+    assert json.loads(policy.inputs["acl"]) == acl(TAILNET, mesh_sites([_site("berlin")], TAILNET))
     assert policy.inputs["resetAclOnDestroy"] is False
     assert policy.inputs["overwriteExistingContent"] is False
 

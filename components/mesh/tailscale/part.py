@@ -13,7 +13,7 @@ from components.host.machine import Machine
 from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
 from components.mesh.tailscale.plan import places
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
-from components.part import Building, Part, Phase
+from components.part import Building, Expiring, Part, Phase
 from components.view import Download, MeshDomain, Network, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
@@ -39,7 +39,7 @@ class TailscalePart(Part[TailscaleSpec]):
         from components.mesh.tailscale.component import Tailscale, TailscaleArgs
 
         site = building.site
-        Tailscale(
+        mesh = Tailscale(
             f"{site.name}-mesh",
             TailscaleArgs(
                 spec=spec,
@@ -50,6 +50,9 @@ class TailscalePart(Part[TailscaleSpec]):
             ),
             building.child(),
         )
+        if mesh.key is not None:
+            needed_by = [join.urn for join in mesh.joined.values()]
+            building.expiring.append(Expiring("the auth key", mesh.key.urn, mesh.key.expires_at, needed_by))
 
     def follows(self, spec: TailscaleSpec) -> Collection[str]:
         return ("proxy", "trusted_cas")

@@ -28,8 +28,8 @@ class HostPlan:
     """The scripts of one host."""
 
     join: str
-    """Installs, joins, and keeps the settings; reads from standard input the auth key, then the environment
-    that the daemon goes out with, if any."""
+    """Installs, joins, and keeps the settings; reads from standard input the auth key, then when it ends (RFC 3339, or
+    `unknown`) where the stack makes it, then the environment that the daemon goes out with, if any."""
     leave: str
     """Leaves the tailnet and removes everything, from outside of the session that it may cut."""
     expected: tuple[Expected, ...]
@@ -113,6 +113,8 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | No
             settings=settings,
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
             tags=site_tags(site, spec),
+            site=site,
+            made_key=isinstance(spec.key, MadeKey),
             ssh=spec.ssh,
             accept_routes=spec.accept_routes,
         ),

@@ -38,7 +38,8 @@ class ConfiguredKey(Spec):
 
 class MadeKey(Spec):
     """The auth key is made by the tailscale provider. Needs an OAuth client of the tailnet in the environment
-    (`TAILSCALE_OAUTH_CLIENT_ID`, `TAILSCALE_OAUTH_CLIENT_SECRET`) with scope `auth_keys` and the tag `ops`."""
+    (`TAILSCALE_OAUTH_CLIENT_ID`, `TAILSCALE_OAUTH_CLIENT_SECRET`) with scope `auth_keys` and the tag `ops`. `edge up`
+    has a new one made where a host joins after the old one has ended."""
 
     source: Literal["tailscale-provider"]
     """Selects a key that is made for the site."""

@@ -31,7 +31,7 @@ case $1 in
     file=$(printf '%s\\n' "$@" | sed -n 's/^--auth-key=file://p')
     stat -c '%a %n' "$file" >"$SANDBOX/key-file"
     cp "$file" "$SANDBOX/key-seen"
-    [ -e "$SANDBOX/refuse" ] && exit 1
+    [ -e "$SANDBOX/refuse" ] && { cat "$SANDBOX/refuse" >&2; exit 1; }
     echo Running >"$SANDBOX/state"
     ;;
   logout) echo NeedsLogin >"$SANDBOX/state" ;;

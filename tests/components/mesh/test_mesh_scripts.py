@@ -40,8 +40,8 @@ class Device:
     def offer(self, content: bytes, version: str = VERSION) -> None:
         (self.sandbox.mirror / f"tailscale_{version}_amd64.tgz").write_bytes(content)
 
-    def join(self, spec: TailscaleSpec, key: str = KEY) -> Run:
-        return self._run(_scripts(spec).join, stdin=secret_lines([key]))
+    def join(self, spec: TailscaleSpec, key: str = KEY, *ends: str) -> Run:
+        return self._run(_scripts(spec).join, stdin=secret_lines([key, *ends]))
 
     def leave(self) -> Run:
         return self._run(_scripts(tailscale()).leave)
@@ -160,6 +160,31 @@ def test_the_key_is_removed_when_joining_fails(device: Device, spec: TailscaleSp
     assert device.read("run-left") == ""
     (device.sandbox.home / "refuse").unlink()
     assert device.join(spec).code == 0, "a second run goes on where the first one failed"
+
+
+def test_why_a_key_was_refused_is_said_in_the_programs_own_words(device: Device, spec: TailscaleSpec) -> None:
+    device.tell(refuse="backend error: invalid key: API key kMARK does not exist\n")
+    assert "could not join: backend error: invalid key: API key kMARK does not exist." in device.join(spec).stderr
+
+
+def test_a_host_never_tries_a_key_that_has_ended(device: Device) -> None:
+    content = archive()
+    device.offer(content)
+    made = tailscale_of(content, key={"source": "tailscale-provider", "tailnet": "example.com"})
+    refused = device.join(made, KEY, "2026-01-02T03:04:05Z")
+    assert refused.code == 1
+    assert "ended at 2026-01-02T03:04:05Z" in refused.stderr
+    assert "`edge up berlin`" in refused.stderr
+    assert not any(call.startswith("tailscale up") for call in refused.calls)
+    assert device.join(made, KEY, "2199-01-02T03:04:05Z").code == 0
+    assert device.join(made, KEY, "2026-01-02T03:04:05Z").code == 0, "a host that has joined needs no key"
+
+
+def test_a_key_that_does_not_say_when_it_ends_is_tried(device: Device) -> None:
+    content = archive()
+    device.offer(content)
+    made = tailscale_of(content, key={"source": "tailscale-provider", "tailnet": "example.com"})
+    assert device.join(made, KEY, "unknown").code == 0
 
 
 def test_a_wrong_checksum_is_refused_and_leaves_nothing(device: Device) -> None:

@@ -234,8 +234,8 @@ else
   # A temporary file in memory: every process could read a key on a command line.
   key_file=$(mktemp /run/edge-tailscale.XXXXXX)
   printf '%s' "$auth_key" >"$key_file"
-  tailscale up --auth-key="file:$key_file" --timeout=60s --reset --login-server=https://headscale.example.com "${settings[@]}" ||
-    fail "berlin-a could not join: is the auth key valid, and is https://headscale.example.com reachable from here?"
+  said=$(tailscale up --auth-key="file:$key_file" --timeout=60s --reset --login-server=https://headscale.example.com "${settings[@]}" 2>&1) ||
+    fail "berlin-a could not join: ${said:-no reason given}. Is https://headscale.example.com reachable from here, and is the auth key alive (not ended, not used up, not revoked)?"
   rm -f -- "$key_file"
   key_file=
   [ "$(backend)" = Running ] ||
