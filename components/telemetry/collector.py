@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from components import ports
-from components.telemetry import tools
+from components.telemetry import pod_logs, tools
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape
 
@@ -25,6 +25,7 @@ OWN_JOB = "otel-collector"
 HEALTH_PORT = 13133
 OTLP_GRPC_PORT = 4317
 OTLP_HTTP_PORT = 4318
+NAMESPACE = "edge-telemetry"
 
 _SIGNALS = ("metrics", "logs", "traces")
 _KIB = 1024
@@ -51,6 +52,10 @@ _NOT_OF_CONTAINERS = (
 `container.memory.working_set`, `container.filesystem.usage` and `k8s.pod.network.io`."""
 
 _LABELS_OF_CONTAINERS = ("k8s.namespace.name", "k8s.pod.name", "k8s.container.name")
+
+
+_WORKLOADS = tuple(f"k8s.{kind}.name" for kind in ("deployment", "statefulset", "daemonset", "job", "cronjob"))
+"""Of a pod's owner, as its name says: needs no right to read the owner."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ def configuration(
         "processors": {
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
             **({"transform": _names_on_points()} if spec.containers else {}),
+            **({"k8s_attributes": _names_of_workloads()} if spec.workload_names else {}),
+            **({"redaction": pod_logs.redaction(_WORKLOADS if spec.workload_names else ())} if spec.pod_logs else {}),
             "resource": {"attributes": _attributes(site=site, tier=tier, region=region, labels=labels)},
         },
         "exporters": {f"otlp_http/{queue.signal}": _exporter(spec, queue, ca_file) for queue in queues(spec)},
@@ -182,6 +189,7 @@ def _receivers(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> dict[str, Any]
             "collect_all_network_interfaces": {"node": True},
         },
         **({"kubelet_stats/containers": _of_containers()} if spec.containers else {}),
+        **({pod_logs.RECEIVER: pod_logs.receiver(spec.pod_logs, NAMESPACE)} if spec.pod_logs else {}),
         "prometheus": {
             "config": {"scrape_configs": [*map(_scrape, scrapes), own, *([host] if spec.tools_image else [])]}
         },
@@ -207,6 +215,19 @@ def _names_on_points() -> dict[str, Any]:
                 ],
             }
         ]
+    }
+
+
+def _names_of_workloads() -> dict[str, Any]:
+    """The pod of a line by its identity, that of a sender by its address; of the pods of this node only."""
+    return {
+        "auth_type": "serviceAccount",
+        "filter": {"node_from_env_var": "K8S_NODE_NAME"},
+        "extract": {"metadata": ["k8s.namespace.name", "k8s.pod.name", *_WORKLOADS]},
+        "pod_association": [
+            {"sources": [{"from": "resource_attribute", "name": "k8s.pod.uid"}]},
+            {"sources": [{"from": "connection"}]},
+        ],
     }
 
 
@@ -315,14 +336,19 @@ def _exporter(spec: TelemetrySpec, queue: Queue, ca_file: str | None) -> dict[st
 
 
 def _service(spec: TelemetrySpec) -> dict[str, Any]:
-    processors = ["memory_limiter", "resource"]
+    names = ["k8s_attributes"] if spec.workload_names else []
+    processors = {
+        "metrics": ["memory_limiter", "resource"],
+        "logs": ["memory_limiter", *names, "resource"],
+        "traces": ["memory_limiter", *names, "resource"],
+    }
     receivers = {
         "metrics": ["host_metrics", "kubelet_stats", "prometheus", "otlp"],
         "logs": ["otlp"],
         "traces": ["otlp"],
     }
     pipelines = {
-        signal: {"receivers": receivers[signal], "processors": processors[:], "exporters": [f"otlp_http/{signal}"]}
+        signal: {"receivers": receivers[signal], "processors": processors[signal], "exporters": [f"otlp_http/{signal}"]}
         for signal in _SIGNALS
     }
     if spec.containers:
@@ -330,6 +356,13 @@ def _service(spec: TelemetrySpec) -> dict[str, Any]:
             "receivers": ["kubelet_stats/containers"],
             "processors": ["memory_limiter", "transform", "resource"],
             "exporters": ["otlp_http/metrics"],
+        }
+    if spec.pod_logs:
+        pipelines["logs/pods"] = {
+            "receivers": [pod_logs.RECEIVER],
+            # Names first: what is masked and dropped then holds for them too.
+            "processors": ["memory_limiter", *names, "redaction", "resource"],
+            "exporters": ["otlp_http/logs"],
         }
     return {
         "extensions": ["health_check", _authenticator(spec), "file_storage"],

@@ -65,11 +65,15 @@ class Telemetry(EdgeComponent):
         make("service", shared.service, namespace)
         for machine in site.machines:
             joined = args.joined.get(machine.name)
+            after = [*needed, *([joined] if joined else [])]
+            for manifest in telemetry.logs_of(spec, machine):
+                role = "pod-logs" if manifest["kind"] == "PersistentVolume" else "pod-logs-claim"
+                after.append(create(self, f"{machine.node}-{role}", manifest, depends_on=after[:]))
             create(
                 self,
                 f"{machine.node}-telemetry",
                 telemetry.collector_of(spec, shared, machine, site.egress, mark),
-                depends_on=[*needed, *([joined] if joined else [])],
+                depends_on=after,
                 custom_timeouts=pulumi.CustomTimeouts(create="30m", update="30m"),
             )
         self.register_outputs({})

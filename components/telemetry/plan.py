@@ -26,13 +26,13 @@ from components.restricted import (
     service_account,
     tcp,
 )
-from components.telemetry import collector, tools
+from components.telemetry import collector, pod_logs, tools
 from components.telemetry.collector import QUEUE_DIRECTORY, Queue
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape, Site
 
 NO_EGRESS = Egress()
-NAMESPACE = "edge-telemetry"
+NAMESPACE = collector.NAMESPACE
 NAME = "otel"
 CONFIG = "otel-config"
 CREDENTIALS = "otel-credentials"
@@ -81,7 +81,7 @@ def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
             "metadata": {"name": cluster_role},
-            "rules": [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}],
+            "rules": [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}, *_more_rights(spec)],
         },
         cluster_role_binding={
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -114,6 +114,13 @@ def credentials(token: Any) -> Manifest:
     }
 
 
+def logs_of(spec: TelemetrySpec, machine: Machine) -> tuple[Manifest, ...]:
+    """The volume with the logs of one host's pods, and the claim on it, where the site asks for them."""
+    if spec.pod_logs is None:
+        return ()
+    return pod_logs.volume(machine, NAMESPACE), pod_logs.claim(machine, NAMESPACE)
+
+
 def collector_of(
     spec: TelemetrySpec, shared: TelemetryPlan, machine: Machine, egress: Egress = NO_EGRESS, mark: Any = None
 ) -> Manifest:
@@ -143,7 +150,10 @@ def collector_of(
                     "nodeSelector": {"kubernetes.io/hostname": machine.kubernetes_node},
                     # Like the pods of a DaemonSet: a host with problems must still be measured.
                     "tolerations": [{"operator": "Exists"}],
-                    "securityContext": pod_security(_USER),
+                    "securityContext": {
+                        **pod_security(_USER),
+                        **({"supplementalGroups": [pod_logs.READERS_GROUP]} if spec.pod_logs else {}),
+                    },
                     "terminationGracePeriodSeconds": 60,
                     **({"initContainers": [tools.checks_queue(spec.tools_image, _QUEUE)]} if spec.tools_image else {}),
                     "containers": [
@@ -152,6 +162,7 @@ def collector_of(
                     ],
                     "volumes": [
                         *_volumes(),
+                        *([pod_logs.mounted(machine)] if spec.pod_logs else []),
                         *([tools.volume(CONFIG)] if spec.tools_image else []),
                         *egress_of_pods.volumes(egress),
                     ],
@@ -169,6 +180,12 @@ def collector_of(
             ],
         },
     }
+
+
+def _more_rights(spec: TelemetrySpec) -> list[dict[str, Any]]:
+    # Rights know no nodes: a collector asks for the pods of its own only, and may ask for all.
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+    return [pods] if spec.workload_names else []
 
 
 def _checksum(text: str) -> str:
@@ -251,6 +268,7 @@ def _container(spec: TelemetrySpec, egress: Egress, *, request_mib: int, limit_m
             {"name": "credentials", "mountPath": "/etc/otelcol-credentials", "readOnly": True},
             {"name": "api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
             _QUEUE,
+            *([pod_logs.mount()] if spec.pod_logs else []),
             *way_out.pop("volumeMounts", ()),
         ],
         **way_out,

@@ -25,10 +25,17 @@ class DataRate(Spec):
     """Metrics. The site's own are below 2 KiB/s on a host of 32 threads; the rest is for workloads."""
 
     logs: KibPerSecond = 4
-    """Logs that workloads send by OTLP."""
+    """Logs that workloads send by OTLP, and those of pods (`pod_logs`)."""
 
     traces: KibPerSecond = 2
     """Traces that workloads send by OTLP."""
+
+
+class PodLogs(Spec):
+    """What pods write to their standard output and error, from the files that the kubelet keeps of it."""
+
+    exclude_namespaces: Annotated[tuple[DnsLabel, ...], Field(max_length=64, examples=[["kube-system"]])] = ()
+    """Namespaces whose logs stay on the host. Those of the collectors always do."""
 
 
 class TelemetrySpec(Spec):
@@ -55,6 +62,14 @@ class TelemetrySpec(Spec):
     containers: bool = False
     """Also measure each container (CPU, memory, file system) and the network of each pod, every minute. It takes no
     further right, and about 0.02 KiB/s of `rate.metrics` for each container."""
+
+    pod_logs: PodLogs | None = None
+    """Also send the logs of all pods; `pod_logs: {}` is enough. What looks like a secret is masked before it leaves the
+    host. They share the queue of `rate.logs`: raise it to what the pods write."""
+
+    workload_names: bool = False
+    """Also name the pod, its namespace and its Deployment, StatefulSet, DaemonSet, Job or CronJob on logs and traces
+    that workloads send, and the latter on the logs of pods. Collectors may then read all pods of the cluster."""
 
     image: ImageRef
     """The collector: a distribution with the Kubernetes components (contrib or k8s), by digest."""

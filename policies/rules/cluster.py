@@ -27,6 +27,8 @@ _OLDEST_MINOR = 34
 _LOCAL_FOLDERS = ("/mnt/", "/srv/", "/data/", "/var/lib/edge/", "/var/lib/rancher/k3s/storage/")
 """Folders of a host that hold data only."""
 
+_LOGS_OF_PODS = "/var/log/pods"
+
 _ARC_NAMESPACE = "azure-arc-release"
 _ARC_CHARTS = "oci://mcr.microsoft.com/azurearck8s/"
 """The one exception: Azure's agents make their namespaces themselves, and their pods do not meet the restricted
@@ -68,8 +70,16 @@ def _no_host_volume(subject: Subject) -> Iterator[Violation]:
     if local.present:
         path = local.get("path")
         folder = path.text() or ""
+        if folder == _LOGS_OF_PODS and _read_only_for_one_claim(spec):
+            return
         if not folder.startswith(_LOCAL_FOLDERS) or ".." in folder.split("/"):
             yield Violation(path.path, f"is not below one of {', '.join(_LOCAL_FOLDERS)}")
+
+
+def _read_only_for_one_claim(volume: Node) -> bool:
+    """Whether nobody but one claim, which the volume names, gets it, and the node mounts it read only."""
+    reserved = all(isinstance(volume.peek("claimRef", name), str) for name in ("namespace", "name"))
+    return reserved and volume.peek("mountOptions") == ["ro"]
 
 
 def _no_token_secret(subject: Subject) -> Iterator[Violation]:
@@ -243,7 +253,8 @@ RULES = (
         severity="critical",
         title="No PersistentVolume is a folder of a host that holds more than data.",
         why="A pod may not mount a host's folder, but a claim on such a volume would give it one.",
-        remedy="Use the StorageClass `local-path`; a `local` volume has its folder below /mnt, /srv or /data.",
+        remedy="Use the StorageClass `local-path`; a `local` volume has its folder below /mnt, /srv or /data; "
+        "/var/log/pods only with `mountOptions: [ro]`, and a `claimRef`.",
         url="https://kubernetes.io/docs/concepts/storage/volumes/#hostpath",
         applies=_is_volume,
         check=_no_host_volume,

@@ -31,6 +31,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from _groups(spec, data)
     yield from hosts.findings(spec, data)
     yield from _cluster(spec)
+    yield from _pod_logs(spec)
     yield from _registrations(spec)
     yield from parts.findings(spec, data)
     yield from addresses.findings(spec)
@@ -112,6 +113,17 @@ def _beside(spec: SiteSpec, brought: str) -> Iterator[Finding]:
             f"`{key}` works host by host, and the nodes of {brought} are not hosts of the site",
             f"a site without `{key}`",
             f"remove `{key}` and let GitOps bring its like, or use `compute: {{kind: instance}}`",
+        )
+
+
+def _pod_logs(spec: SiteSpec) -> Iterator[Finding]:
+    """SELinux lets containers read the logs of others by a type that the restricted Pod Security Standard refuses."""
+    if spec.telemetry is not None and spec.telemetry.pod_logs is not None and spec.k3s is not None and spec.k3s.selinux:
+        yield Finding(
+            ("telemetry", "pod_logs"),
+            "`k3s.selinux` confines containers, and a confined collector cannot read the logs of pods",
+            "a site with one of the two",
+            "remove `pod_logs` (workloads can send logs by OTLP), or `k3s.selinux`",
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from components.restricted import container_security, pod_security
 from components.telemetry import collector as rendered
 from components.telemetry.plan import NAMESPACE
 from components.telemetry.spec import TelemetrySpec
@@ -27,6 +28,7 @@ from lab.authority import Authority
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
+from lab.kubernetes.build import PROBE_IMAGE
 from lab.oci.registry import Registry
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway, Received
@@ -36,6 +38,9 @@ from tests.lab.otlp import RETRY_S, SCRAPE_S, send_log
 TOKEN = "lab-telemetry-token-0123456789abcdef"
 # An exporter left to its defaults gives up what it could not send within 300 s.
 OUTAGE_S = 310
+
+# In two pieces, so that no scanner takes it for real.
+SECRET = "glc_" + "eyJvIjoiMTIzNDU2IiwibiI6ImVkZ2UiLCJrIjoiYWJj"
 
 SERVICE = "otel"
 PROGRAM = "/usr/local/bin/otelcol-contrib"
@@ -173,7 +178,7 @@ class Telemetered:
         return found
 
     def claims(self) -> dict[str, tuple[str, str]]:
-        """Identity and state of each queue's claim, by name."""
+        """Identity and state of each claim, by name: queues, and logs of pods."""
         found = self.get(f"--namespace={NAMESPACE}", "persistentvolumeclaims")["items"]
         return {item["metadata"]["name"]: (item["metadata"]["uid"], item["status"]["phase"]) for item in found}
 
@@ -216,14 +221,16 @@ def site(alone: Alone, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> It
         ):
             cluster.k3s["registries"] = {"*": {"endpoints": [f"https://{registry.host}"]}}
             cluster.site.secret("telemetry-token", TOKEN)
-            made = Telemetered(cluster, gateway, gateway.site_block(collector.reference(images)))
+            asked = {"pod_logs": {}, "workload_names": True}
+            made = Telemetered(cluster, gateway, gateway.site_block(collector.reference(images), **asked))
             made.up()
             yield made
 
 
 def test_each_host_has_a_queue_on_its_own_disk(site: Telemetered) -> None:
     states = {name: state for name, (_, state) in site.claims().items()}
-    assert states == {"queue-otel-a-0": "Bound", "queue-otel-b-0": "Bound"}
+    names = [f"{what}-{host}" for host in ("a", "b") for what in ("pod-logs", "queue-otel")]
+    assert states == {f"{name}-0" if "queue" in name else name: "Bound" for name in names}
     for name in ("a", "b"):
         found = (
             site.cluster.host(name).run("find /var/lib/rancher/k3s/storage -path '*/*queue-otel-*/exporter*'").stdout
@@ -247,6 +254,80 @@ def test_what_a_workload_sends_reaches_the_gateway_under_its_hosts_name(site: Te
     wait_for("the record", lambda: "from a workload" in texts(site.gateway), seconds=60)
     (found,) = [record for record in site.gateway.logs() if record.name == "from a workload"]
     assert found.resource["host.name"] == "lab-b"
+
+
+TELLER = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "teller"},
+    "spec": {
+        "selector": {"matchLabels": {"app": "teller"}},
+        "template": {
+            "metadata": {"labels": {"app": "teller"}},
+            "spec": {
+                "nodeName": "lab-b",
+                "containers": [
+                    {
+                        "name": "probe",
+                        "image": PROBE_IMAGE,
+                        "imagePullPolicy": "Never",
+                        # It writes what it could not reach, and ends.
+                        "args": ["get", f"http://127.0.0.1:1/told-by-a-pod?key={SECRET}"],
+                        "securityContext": container_security(),
+                    }
+                ],
+                "securityContext": pod_security(65532),
+            },
+        },
+    },
+}
+
+
+def test_a_line_that_a_pod_wrote_reaches_the_gateway_with_its_names_and_without_its_secret(site: Telemetered) -> None:
+    site.cluster.host("a").run("k3s kubectl apply --filename=-", stdin=json.dumps(TELLER))
+
+    def lines() -> list[Received]:
+        # The first one may be read before the API has told the collector of the pod.
+        told = [record for record in site.gateway.logs() if "told-by-a-pod" in record.name]
+        return [record for record in told if "k8s.deployment.name" in record.resource]
+
+    try:
+        wait_for("a line of the pod", lambda: bool(lines()), seconds=120)
+    finally:
+        site.cluster.kubectl("delete", "deployment", "teller")
+    line, resource = lines()[-1], lines()[-1].resource
+    assert line.attributes == {"log.iostream": "stderr"}
+    assert {key: value for key, value in resource.items() if key.startswith("k8s.") and key != "k8s.pod.name"} == {
+        "k8s.cluster.name": "lab",
+        "k8s.container.name": "probe",
+        "k8s.deployment.name": "teller",
+        "k8s.namespace.name": "default",
+        "k8s.node.name": "lab-b",
+    }
+    assert resource["k8s.pod.name"].startswith("teller-")
+    assert not any(SECRET in record.name for record in site.gateway.logs())
+
+
+def test_collectors_send_no_line_of_their_own(site: Telemetered) -> None:
+    namespaces = {record.resource.get("k8s.namespace.name") for record in site.gateway.logs()}
+    assert "kube-system" in namespaces
+    assert NAMESPACE not in namespaces
+
+
+def test_a_collector_may_read_pods_and_write_nothing(site: Telemetered) -> None:
+    def may(*what: str) -> str:
+        who = f"--as=system:serviceaccount:{NAMESPACE}:otel"
+        return site.cluster.host("a").run(f"k3s kubectl auth can-i {' '.join(what)} {who}", check=False).stdout.strip()
+
+    assert may("list", "pods", "--all-namespaces") == "yes"
+    for what in ("list secrets", "list namespaces", "list events", "delete pods", "create pods", "list nodes"):
+        assert may(*what.split(), "--all-namespaces") == "no", what
+
+
+def test_the_logs_of_pods_stay_as_the_kubelet_made_them(site: Telemetered) -> None:
+    host = site.cluster.host("b")
+    owners = host.run("find /var/log/pods -printf '%u:%g %m\\n' | sort -u").stdout.splitlines()
+    assert {line.partition(" ")[0] for line in owners} == {"root:root"}, owners
 
 
 def test_a_second_up_changes_nothing(site: Telemetered) -> None:

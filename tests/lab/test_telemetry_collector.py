@@ -42,6 +42,8 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
     "with Triton": ({}, TRITON),
     "with tools": ({"tools_image": IMAGE}, ()),
     "with containers": ({"containers": True}, ()),
+    "with logs of pods": ({"pod_logs": {"exclude_namespaces": ["kube-system"]}}, ()),
+    "with names of workloads": ({"pod_logs": {}, "workload_names": True}, ()),
     "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, ()),
     "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, ()),
 }
@@ -238,3 +240,148 @@ def test_a_collector_that_its_damaged_queue_stops_starts_once_that_is_moved_asid
         assert queueing.accepts()
     assert queueing.check() == ""
     assert (queueing.folder / "queue" / ".damaged").read_text() == "1\n"
+
+
+SECRET_LINES = {
+    "glc_": "sent with " + "glc_" + "eyJvIjoiMTIzNDU2IiwibiI6ImVkZ2UiLCJrIjoiYWJj",
+    "BEGIN": "-----BEGIN " + "PRIVATE KEY-----",
+    "password": 'connects with password="hunter2hunter2"',
+    "://": "postgres://edge:" + "s3cr3tpw@db.example.com:5432/k3s",
+}
+POD = "apps_web-7d4b9c-x2x1z_0b8f9f51-6f1c-4b5f-9d0e-8d3c8f0e4a11"
+
+
+@dataclass
+class Reading:
+    """A collector that reads logs of pods below a folder of its own, and writes down what it would send."""
+
+    program: Path
+    folder: Path
+
+    @property
+    def pods(self) -> Path:
+        return self.folder / "pods"
+
+    def write(self, *lines: str, pod: str = POD) -> None:
+        """As containerd does."""
+        file = self.pods / pod / "server" / "0.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as log:
+            log.writelines(f"2026-11-27T08:00:00.000000001Z stdout F {line}\n" for line in lines)
+
+    def configure(self, **changes: Any) -> None:
+        """As the component renders it, but for where the logs are, where they go, and how often it looks."""
+        document = yaml.safe_load(rendered({"pod_logs": changes}, ()))
+        text = json.dumps(document["receivers"]["file_log"]).replace("/var/log/pods", str(self.pods))
+        queue = str(self.folder / "queue")
+        storage = document["extensions"]["file_storage"]
+        compaction = {**storage["compaction"], "directory": queue}
+        made = {
+            "extensions": {"file_storage": {**storage, "directory": queue, "compaction": compaction}},
+            "receivers": {"file_log": {**json.loads(text), "poll_interval": "200ms"}},
+            "processors": {name: document["processors"][name] for name in ("redaction", "resource")},
+            "exporters": {"file": {"path": str(self.folder / "sent"), "append": True, "flush_interval": "100ms"}},
+            "service": {
+                "extensions": ["file_storage"],
+                "pipelines": {
+                    "logs": {
+                        "receivers": ["file_log"],
+                        "processors": ["redaction", "resource"],
+                        "exporters": ["file"],
+                    }
+                },
+                "telemetry": {"metrics": {"level": "none"}},
+            },
+        }
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(made))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with (self.folder / "log").open("ab") as log:
+            command = [str(self.program), f"--config={self.folder / 'config.yaml'}"]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait(30)
+
+    def sent(self) -> list[tuple[str, set[str], dict[str, str]]]:
+        """Of each line: its text, the names of its attributes, and what of the resource is a text."""
+        file = self.folder / "sent"
+        return [
+            (
+                record["body"]["stringValue"],
+                {each["key"] for each in record.get("attributes", ())},
+                {each["key"]: each["value"].get("stringValue", "") for each in resource["resource"]["attributes"]},
+            )
+            for line in (file.read_text().splitlines() if file.exists() else ())
+            for resource in json.loads(line)["resourceLogs"]
+            for scope in resource["scopeLogs"]
+            for record in scope["logRecords"]
+        ]
+
+    def texts(self) -> list[str]:
+        return [text for text, _, _ in self.sent()]
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Reading:
+    try:
+        made = Reading(collector.program(), tmp_path)
+    except EngineError as error:
+        pytest.skip(str(error))
+    made.configure(exclude_namespaces=["quiet"])
+    return made
+
+
+def test_a_line_of_a_pod_has_its_names_and_nothing_that_is_new_at_each_start(reading: Reading) -> None:
+    reading.write("hello")
+    with reading.running():
+        wait_until(lambda: bool(reading.sent()), "the line is sent", deadline_s=30)
+    ((text, attributes, resource),) = reading.sent()
+    assert (text, attributes) == ("hello", {"log.iostream"})
+    of_pod = {key: value for key, value in resource.items() if key in ("k8s.container.name",) or "k8s.pod" in key}
+    assert of_pod == {"k8s.container.name": "server", "k8s.pod.name": "web-7d4b9c-x2x1z"}
+    assert (resource["k8s.namespace.name"], resource["edge.site"]) == ("apps", "lab")
+    assert [key for key in resource if key.startswith("log.") or key.endswith(("uid", "count"))] == []
+
+
+def test_secrets_in_lines_are_masked_by_the_real_collector(reading: Reading) -> None:
+    reading.write(*SECRET_LINES.values(), "an ordinary line")
+    with reading.running():
+        wait_until(lambda: len(reading.sent()) == len(SECRET_LINES) + 1, "all lines are sent", deadline_s=30)
+    assert reading.texts() == [
+        "sent with ****",
+        "****",
+        'connects with ****"',
+        "postgres****db.example.com:5432/k3s",
+        "an ordinary line",
+    ]
+
+
+def test_a_collector_that_was_killed_goes_on_where_it_was(reading: Reading) -> None:
+    reading.write(*(f"before {number}" for number in range(100)))
+    with reading.running():
+        wait_until(lambda: len(reading.sent()) == 100, "the lines are sent", deadline_s=30)
+        # Where it is in a file is written at the next look, after what it sent.
+        reading.write("last")
+        wait_until(lambda: "last" in reading.texts(), "one more", deadline_s=30)
+    reading.write("while it was away")
+    reading.write("of a pod that came while it was away", pod=POD.replace("x2x1z", "other"))
+    with reading.running():
+        wait_until(
+            lambda: {"while it was away", "of a pod that came while it was away"} <= set(reading.texts()),
+            "what came meanwhile",
+            deadline_s=30,
+        )
+    assert sum(text.startswith("before") for text in reading.texts()) == 100, "nothing is sent again"
+
+
+def test_own_lines_and_those_of_excluded_namespaces_stay_on_the_host(reading: Reading) -> None:
+    for namespace in ("edge-telemetry", "quiet"):
+        reading.write(f"of {namespace}", pod=POD.replace("apps_", f"{namespace}_"))
+    reading.write("of apps")
+    with reading.running():
+        wait_until(lambda: bool(reading.sent()), "the other line is sent", deadline_s=30)
+    assert reading.texts() == ["of apps"]

@@ -100,6 +100,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/components/telemetry/test_telemetry_tools.py",),
     ),
     Mutant(
+        "secrets in lines of pods are masked before they are queued",
+        "components/telemetry/collector.py",
+        '["memory_limiter", *names, "redaction", "resource"]',
+        '["memory_limiter", *names, "resource"]',
+        ("tests/components/telemetry/test_telemetry_pod_logs.py",),
+    ),
+    Mutant(
+        "a folder of a host is a volume only where nobody can write to it",
+        "policies/rules/cluster.py",
+        'volume.peek("mountOptions") == ["ro"]',
+        "True",
+        ("tests/policies/test_bypasses_access.py",),
+    ),
+    Mutant(
         "a gateway's window is said where it is shorter than the queue",
         "components/telemetry/spec.py",
         "max(0, self.offline_hours - self.window_hours)",

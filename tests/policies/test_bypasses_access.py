@@ -141,6 +141,27 @@ WAYS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"spec": {"local": {"path": "/mnt/../var/lib/rancher"}}},
         "cluster/no-host-volume",
     ),
+    "logs of pods that may be written": (
+        "kubernetes:core/v1:PersistentVolume",
+        {"spec": {"local": {"path": "/var/log/pods"}, "claimRef": {"namespace": "x", "name": "y"}}},
+        "cluster/no-host-volume",
+    ),
+    "logs of pods for a second option's reader": (
+        "kubernetes:core/v1:PersistentVolume",
+        {
+            "spec": {
+                "local": {"path": "/var/log/pods"},
+                "mountOptions": ["ro", "rw"],
+                "claimRef": {"namespace": "x", "name": "y"},
+            }
+        },
+        "cluster/no-host-volume",
+    ),
+    "logs of pods for whoever claims them": (
+        "kubernetes:core/v1:PersistentVolume",
+        {"spec": {"local": {"path": "/var/log/pods"}, "mountOptions": ["ro"], "claimRef": {"namespace": "x"}}},
+        "cluster/no-host-volume",
+    ),
     "a token by patch": (
         "kubernetes:core/v1:SecretPatch",
         {"type": "kubernetes.io/service-account-token"},

@@ -48,6 +48,14 @@ def test_another_host_adds_its_collector_and_changes_nothing() -> None:
     assert {name: after[name] for name in before} == before
 
 
+def test_another_host_adds_the_volume_of_its_own_logs_and_changes_nothing() -> None:
+    before, after = by_name(run(A, pod_logs={})), by_name(run(A, B, pod_logs={}))
+    own = {f"warehouse-berlin-01-b-{role}" for role in ("telemetry", "pod-logs", "pod-logs-claim")}
+    assert set(after) - set(before) == {*own, "b-joined"}
+    assert {name: after[name] for name in before} == before
+    assert run(A, B, pod_logs={}).problems == ()
+
+
 def test_a_collector_waits_for_its_own_host_only() -> None:
     recording = run(A, B)
     collector = by_name(recording)["warehouse-berlin-01-a-telemetry"]
