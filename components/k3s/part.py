@@ -13,7 +13,17 @@ from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.k3s import arguments, snapshots
 from components.k3s.consequences import EDITS, ROLE, consequences
-from components.k3s.plan import api_url, host_checks, logins, proof, taints_of, version_of
+from components.k3s.plan import (
+    airgap_file,
+    api_url,
+    binary_file,
+    download_url,
+    host_checks,
+    logins,
+    proof,
+    taints_of,
+    version_of,
+)
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec, RegistryMirror, host_of
 from components.part import Building, Cluster, Part, Phase
 from components.view import Download, Network, Proof, SecretNeed, Site, Software
@@ -122,20 +132,25 @@ class K3sPart(Part[K3sSpec]):
 
     def software(self, spec: K3sSpec, site: Site) -> Iterator[Software]:
         for machine in site.machines:
-            version = version_of(spec, machine)
-            packages = ("pkg:golang/github.com/k3s-io/k3s", "pkg:golang/k8s.io/kubernetes")
-            images = spec.sysext.images if spec.sysext and machine.system.extensions else {}
-            of_images = (("k3s-sysext", images),) if images else ()
-            for name, sums in (("k3s", spec.releases), ("k3s-airgap-images", spec.airgap_images), *of_images):
-                if sha256 := sums.get(version, {}).get(machine.arch):
+            version, arch = version_of(spec, machine), machine.arch
+            # Where K3s comes as an image, the file is only what the image must hold.
+            fetched = {
+                "k3s": (spec.releases, download_url(spec, version, binary_file(arch))),
+                "k3s-airgap-images": (spec.airgap_images, download_url(spec, version, airgap_file(arch))),
+            }
+            if spec.sysext and machine.system.extensions:
+                image = sysext.Image("k3s", version, arch, "", spec.sysext.mirror)
+                fetched["k3s"] = (spec.sysext.images, image.url)
+            for name, (sums, source) in fetched.items():
+                if sha256 := sums.get(version, {}).get(arch):
                     yield Software(
                         name=name,
                         version=version,
                         sha256=sha256,
                         hosts=(machine.name,),
-                        arch=machine.arch,
-                        source=spec.sysext.mirror if spec.sysext and name == "k3s-sysext" else spec.mirror,
-                        packages=packages,
+                        arch=arch,
+                        source=source,
+                        packages=("pkg:golang/github.com/k3s-io/k3s", "pkg:golang/k8s.io/kubernetes"),
                     )
 
     def rules(self, spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:

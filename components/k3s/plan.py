@@ -100,6 +100,21 @@ def version_of(spec: K3sSpec, machine: Machine) -> str:
     return machine.spec.k3s_version or spec.version
 
 
+def binary_file(arch: Arch) -> str:
+    """Name of K3s itself in a release."""
+    return f"k3s{_ARCH_SUFFIX[arch]}"
+
+
+def airgap_file(arch: Arch) -> str:
+    """Name of the archive with K3s' own images in a release."""
+    return f"k3s-airgap-images-{arch}.tar.zst"
+
+
+def download_url(spec: K3sSpec, version: str, file: str) -> str:
+    """Where hosts fetch a file of a release."""
+    return f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}/{file}"
+
+
 def image_of(spec: K3sSpec, machine: Machine) -> Image | None:
     """The image that a host gets K3s from; None where it gets a file."""
     if spec.sysext is None or not machine.system.extensions:
@@ -202,7 +217,6 @@ def plan_node(
     service = "k3s" if server else "k3s-agent"
     image = image_of(spec, machine)
     bin_dir = _MERGED if image else machine.system.bin_dir
-    base_url = f"{spec.mirror.rstrip('/')}/{quote(version, safe='')}"
     airgap = spec.airgap_images.get(version, {}).get(arch)
     plain = files(spec, machine, servers, labels, psa_exempt, egress)
     datastore = datastore_kind(spec, len(servers))
@@ -230,9 +244,9 @@ def plan_node(
         bin_dir=bin_dir,
         file_dir=machine.system.bin_dir,
         image=image,
-        binary_url=f"{base_url}/k3s{_ARCH_SUFFIX[arch]}",
+        binary_url=download_url(spec, version, binary_file(arch)),
         binary_sha256=spec.releases[version][arch],
-        airgap_url=f"{base_url}/k3s-airgap-images-{arch}.tar.zst" if airgap else None,
+        airgap_url=download_url(spec, version, airgap_file(arch)) if airgap else None,
         airgap_sha256=airgap,
         datastore=datastore,
         datastore_prefixes=_ENDPOINT_PREFIXES[spec.datastore.engine]

@@ -11,6 +11,7 @@ import pytest
 
 from edge.run.bill import Bill, Item, bill_of, cyclonedx
 from edge.run.osv import matches
+from edge.run.program import recorded_site
 from engine.environment import PROJECT_ROOT
 from stacks.loader import load_site
 from tests.edge.conftest import Project
@@ -32,6 +33,16 @@ def test_binaries_have_the_digest_that_hosts_compare_them_with_and_the_hosts(pro
     found = named(prod, "k3s")
     assert (found.version, found.digest) == (k3s.version, k3s.releases[k3s.version]["amd64"])
     assert found.where == ("a", "b", "c")
+
+
+def test_what_a_host_downloads_has_the_address_that_its_script_downloads_it_from() -> None:
+    bill = bill_of("tower-oslo", PROJECT_ROOT)
+    told = {item.name: item.source for item in bill.items if item.kind == "application" and item.digest}
+    _, recording = recorded_site("tower-oslo", PROJECT_ROOT)
+    scripts = "\n".join(str(one.inputs.get("create", "")) for one in recording.resources)
+    assert {"k3s", "tailscale"} <= told.keys()
+    for name, source in told.items():
+        assert f"fetch {source} " in scripts.replace("'", ""), name
 
 
 def test_every_image_that_an_object_names_is_in_it_with_its_digest(prod: Bill) -> None:

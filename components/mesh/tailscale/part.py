@@ -11,7 +11,7 @@ from components.consequence import Consequence
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
-from components.mesh.tailscale.plan import places
+from components.mesh.tailscale.plan import download_url, places
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
 from components.part import Building, Expiring, Part, Phase
 from components.view import Download, MeshDomain, Network, SecretNeed, Site, Software
@@ -96,7 +96,7 @@ class TailscalePart(Part[TailscaleSpec]):
                     sha256=sha256,
                     hosts=(machine.name,),
                     arch=machine.arch,
-                    source=spec.mirror,
+                    source=download_url(spec, machine.arch),
                     packages=("pkg:golang/tailscale.com",),
                 )
 

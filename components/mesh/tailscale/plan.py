@@ -9,6 +9,7 @@ from components.expected import Expected, file, unit
 from components.host.machine import Machine
 from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
 from components.shell import fragment, here_document, render, without_prelude
+from components.types import Arch
 
 HOME = "/opt/tailscale"
 """Where releases live: writable on Flatcar and Fedora CoreOS too, whose /usr is not."""
@@ -80,6 +81,11 @@ def places(machine: Machine) -> str:
     return fragment("mesh/tailscale/reached_at.sh.j2", node=machine.node, home=HOME)
 
 
+def download_url(spec: TailscaleSpec, arch: Arch) -> str:
+    """Where hosts fetch the release's archive."""
+    return f"{spec.mirror.rstrip('/')}/tailscale_{spec.version.removeprefix('v')}_{arch}.tgz"
+
+
 def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | None = None) -> HostPlan:
     """Scripts for one host. Raises ValueError if there is no checksum for its architecture.
 
@@ -105,7 +111,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | No
             "mesh/tailscale/join.sh.j2",
             **values,
             archive=f"tailscale_{version}_{arch}",
-            url=f"{spec.mirror.rstrip('/')}/tailscale_{version}_{arch}.tgz",
+            url=download_url(spec, arch),
             sha256=spec.sha256[arch],
             unit=here_document(system_unit),
             switch=here_document(without_prelude("mesh/tailscale/switch.sh.j2", home=HOME)),
