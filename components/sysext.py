@@ -39,6 +39,8 @@ class Image:
     arch: Arch
     sha256: str
     mirror: str = MIRROR
+    holds: tuple[str, str] | None = None
+    """A file that it brings, and that file's SHA-256."""
 
     @property
     def url(self) -> str:
@@ -67,6 +69,17 @@ class Image:
         return f"/etc/extensions/.{self.name}.next"
 
     @property
+    def pending(self) -> str:
+        """There from before the link is swapped until systemd-sysext has merged it; gone after a boot, which merges."""
+        return f"/run/edge-sysext-{self.name}"
+
+    @property
+    def release_file(self) -> str:
+        """What the image says of itself, once it is merged."""
+        return f"/usr/lib/extension-release.d/extension-release.{self.name}"
+
+    @property
     def expected(self) -> tuple[Expected, ...]:
         """What is there once it has been merged."""
-        return (*download(self.path, "0644", self.sha256), Expected("link", self.link, self.path))
+        held = (Expected("content", *self.holds),) if self.holds else ()
+        return (*download(self.path, "0644", self.sha256), Expected("link", self.link, self.path), *held)

@@ -19,6 +19,7 @@ from components.k3s.plan import (
     NodePlan,
     ca_of,
     configurations,
+    images_sha256,
     kubernetes_of,
     plan_cluster,
     plan_node,
@@ -85,7 +86,7 @@ class K3s(EdgeComponent):
             name,
             {
                 "sha256": dict(spec.releases[spec.version]),
-                **({"images_sha256": dict(spec.sysext.images)} if spec.sysext else {}),
+                **({"images_sha256": images} if (images := images_sha256(spec)) else {}),
                 "flannel_backend": spec.flannel_backend,
                 "kubernetes": kubernetes_of(spec, server_machines),
                 "configurations": configurations(spec, [host.machine for host in hosts], args.psa_exempt, args.egress),

@@ -21,7 +21,7 @@ from components.k3s.plan import (
     REGISTRIES,
     DatastoreKind,
     datastore_kind,
-    image_of,
+    images_of,
     registries,
     registries_digest,
     version_of,
@@ -43,7 +43,7 @@ _REGISTRIES_MARK = re.compile(r"^# Registries with logins or authorities of thei
 
 _DATA_DIR = re.compile(rf"^put_file {re.escape(DATA_MOUNT)} .*?^What=(\S+)$", re.M | re.S)
 
-_IMAGE = re.compile(r"^fetch \S+ [0-9a-f]{64} '?(/opt/extensions/k3s/[^' ]+)", re.M)
+_IMAGE = re.compile(r"^fetch \S+ [0-9a-f]{64} '?(/opt/extensions/[^' ]+)", re.M)
 
 _EXTERNAL = "read_secret datastore_endpoint"
 """What only the install script of a server with an external datastore does."""
@@ -120,9 +120,9 @@ REGISTRIES_CHANGED = Edit(
 )
 INSTALLED_OTHERWISE = Edit(
     "k3s-sysext-changed",
-    "`k3s.sysext` is added or removed, or its images change",
+    "`k3s.sysext` or `k3s.nvidia_runtime` is added or removed, or their images change",
     Effect.INTERRUPTS,
-    "restarts K3s host by host; containers keep running. Removed, the image stays merged, unused",
+    "restarts K3s host by host; containers keep running. An image that is no longer named stays merged",
 )
 EDITS = (
     NEW_CLUSTER,
@@ -161,8 +161,8 @@ class Installed:
     """Of an external datastore."""
     config: Mapping[str, Any]
     data_dir: str | None = None
-    image: str | None = None
-    """Path of the image that it came from, which tells its release and its checksum."""
+    images: tuple[str, ...] = ()
+    """Paths of the images that it came from or with, which tell release and checksum."""
 
 
 def installed(before: Applied, node: str) -> Installed | None:
@@ -182,10 +182,8 @@ def installed(before: Applied, node: str) -> Installed | None:
         external = _EXTERNAL in script
         datastore = "external" if external else "etcd" if "etcd-snapshot-schedule-cron" in settings else "sqlite"
         engine = ("postgresql" if "postgres://" in script else "etcd") if external else None
-    elsewhere, image = _DATA_DIR.search(script), _IMAGE.search(script)
-    return Installed(
-        server, header["version"], datastore, engine, settings, elsewhere and elsewhere[1], image and image[1]
-    )
+    elsewhere, images = _DATA_DIR.search(script), tuple(_IMAGE.findall(script))
+    return Installed(server, header["version"], datastore, engine, settings, elsewhere and elsewhere[1], images)
 
 
 def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site) -> Iterator[Consequence]:
@@ -375,14 +373,15 @@ def _release(was: Installed, machine: Machine, spec: K3sSpec) -> Iterator[Conseq
 
 
 def _installed_otherwise(was: Installed, machine: Machine, spec: K3sSpec) -> Iterator[Consequence]:
-    image = image_of(spec, machine)
-    if was.version != version_of(spec, machine) or was.image == (image.path if image else None):
+    now = tuple(image.path for image in images_of(spec, machine))
+    if was.version != version_of(spec, machine) or was.images == now:
         return
-    what = "comes from another image" if was.image and image else f"becomes {'an image' if image else 'a file'}"
+    kinds = {path.split("/")[3] for path in now}
+    left = [name for path in was.images if (name := path.split("/")[3]) not in kinds]
     yield INSTALLED_OTHERWISE.found(
         PART,
-        f"K3s on {machine.node} {what}: it restarts; containers keep running.",
-        "" if image else "afterwards, on the host: `rm /etc/extensions/k3s.raw && systemd-sysext refresh`",
+        f"the images that K3s on {machine.node} comes from or with change: it restarts; containers keep running.",
+        f"afterwards, on the host: `rm /etc/extensions/{left[0]}.raw && systemd-sysext refresh`" if left else "",
         host=machine.name,
         node=machine.node,
     )

@@ -19,9 +19,11 @@ from components.k3s.plan import (
     binary_file,
     download_url,
     host_checks,
+    images_of,
     logins,
     proof,
     taints_of,
+    takes_runtime,
     version_of,
 )
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec, RegistryMirror, host_of
@@ -50,6 +52,7 @@ class K3sPart(Part[K3sSpec]):
     edits = EDITS
     cleans = (ROLE,)
     per_host = True
+    belongs_to = {"nvidia_runtime.sha256": "nvidia_runtime.version"}
 
     def build(self, spec: K3sSpec, building: Building) -> None:
         from components.k3s.component import K3s, K3sArgs
@@ -133,15 +136,12 @@ class K3sPart(Part[K3sSpec]):
     def software(self, spec: K3sSpec, site: Site) -> Iterator[Software]:
         for machine in site.machines:
             version, arch = version_of(spec, machine), machine.arch
+            images = images_of(spec, machine)
             # Where K3s comes as an image, the file is only what the image must hold.
-            fetched = {
-                "k3s": (spec.releases, download_url(spec, version, binary_file(arch))),
-                "k3s-airgap-images": (spec.airgap_images, download_url(spec, version, airgap_file(arch))),
-            }
-            if spec.sysext and machine.system.extensions:
-                image = sysext.Image("k3s", version, arch, "", spec.sysext.mirror)
-                fetched["k3s"] = (spec.sysext.images, image.url)
-            for name, (sums, source) in fetched.items():
+            files = {} if any(image.name == "k3s" for image in images) else {"k3s": (spec.releases, binary_file(arch))}
+            files["k3s-airgap-images"] = (spec.airgap_images, airgap_file(arch))
+            packages = ("pkg:golang/github.com/k3s-io/k3s", "pkg:golang/k8s.io/kubernetes")
+            for name, (sums, file) in files.items():
                 if sha256 := sums.get(version, {}).get(arch):
                     yield Software(
                         name=name,
@@ -149,9 +149,21 @@ class K3sPart(Part[K3sSpec]):
                         sha256=sha256,
                         hosts=(machine.name,),
                         arch=arch,
-                        source=source,
-                        packages=("pkg:golang/github.com/k3s-io/k3s", "pkg:golang/k8s.io/kubernetes"),
+                        source=download_url(spec, version, file),
+                        packages=packages,
                     )
+            for image in images:
+                yield Software(
+                    name=f"{image.name}-sysext",
+                    version=image.version,
+                    sha256=image.sha256,
+                    hosts=(machine.name,),
+                    arch=arch,
+                    source=image.url,
+                    packages=packages
+                    if image.name == "k3s"
+                    else ("pkg:golang/github.com/NVIDIA/nvidia-container-toolkit",),
+                )
 
     def rules(self, spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         yield from _servers(spec, at, site)
@@ -170,6 +182,7 @@ class K3sPart(Part[K3sSpec]):
         yield from _registries(spec, at)
         yield from _selinux(spec, at, site)
         yield from _images(spec, at, site)
+        yield from _nvidia_runtime(spec, at, site)
         yield from _snapshots(spec, at, site)
         yield from _interfaces(site)
 
@@ -367,8 +380,7 @@ def _images(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
             "hosts with Flatcar",
             "remove `sysext`",
         )
-    asked = {(version_of(spec, machine), machine.arch): machine for machine in taking if machine.known}
-    for version, arch in asked:
+    for version, arch in dict.fromkeys((version_of(spec, one), one.arch) for one in taking if one.known):
         if arch not in spec.sysext.images.get(version, {}):
             yield Finding(
                 (*at, "sysext"),
@@ -377,6 +389,27 @@ def _images(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
                 f"add the one that {sysext.sums('k3s', version)} has; where the bakery has no such release, bake it"
                 f" (`bakery.sh create k3s {version}`) and name your `mirror`",
             )
+
+
+def _nvidia_runtime(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+    runtime = spec.nvidia_runtime
+    if runtime is None:
+        return
+    taking = [machine for machine in site.machines if takes_runtime(machine)]
+    if site.machines and not taking:
+        yield Finding(
+            (*at, "nvidia_runtime"),
+            "no host has Flatcar and an NVIDIA GPU",
+            "such a host",
+            "remove `nvidia_runtime`; on other systems the NVIDIA Container Toolkit is a package",
+        )
+    for arch in sorted({machine.arch for machine in taking} - runtime.sha256.keys()):
+        yield Finding(
+            (*at, "nvidia_runtime"),
+            f"no SHA-256 of {sysext.file_name('nvidia-runtime', runtime.version, arch)}",
+            "a checksum for each architecture of the site",
+            f"add `sha256:` with the one that {sysext.sums('nvidia-runtime', runtime.version)} has",
+        )
 
 
 def _interfaces(site: Site) -> Iterator[Finding]:

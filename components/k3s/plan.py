@@ -120,7 +120,38 @@ def image_of(spec: K3sSpec, machine: Machine) -> Image | None:
     if spec.sysext is None or not machine.system.extensions:
         return None
     version, arch = version_of(spec, machine), machine.arch
-    return Image("k3s", version, arch, spec.sysext.images[version][arch], spec.sysext.mirror)
+    return Image(
+        "k3s",
+        version,
+        arch,
+        spec.sysext.images[version][arch],
+        spec.sysext.mirror,
+        holds=(f"{_MERGED}/k3s", spec.releases[version][arch]),
+    )
+
+
+def runtime_of(spec: K3sSpec, machine: Machine) -> Image | None:
+    """The image that a host gets NVIDIA's runtime from; None where nothing of ours brings it."""
+    if spec.nvidia_runtime is None or not takes_runtime(machine):
+        return None
+    runtime = spec.nvidia_runtime
+    return Image("nvidia-runtime", runtime.version, machine.arch, runtime.sha256[machine.arch], runtime.mirror)
+
+
+def takes_runtime(machine: Machine) -> bool:
+    """Whether NVIDIA's runtime can come to a host as an image, and has something to do there."""
+    return machine.system.extensions and any(one.kind == "nvidia-gpu" for one in machine.accelerators.values())
+
+
+def images_of(spec: K3sSpec, machine: Machine) -> tuple[Image, ...]:
+    """All images of a host. K3s looks for runtimes when it starts."""
+    return tuple(filter(None, [runtime_of(spec, machine), image_of(spec, machine)]))
+
+
+def images_sha256(spec: K3sSpec) -> dict[str, Any]:
+    """What policies read of the images: their checksums, by name and architecture."""
+    of_k3s = {"k3s": dict(spec.sysext.images)} if spec.sysext else {}
+    return of_k3s | ({"nvidia-runtime": dict(spec.nvidia_runtime.sha256)} if spec.nvidia_runtime else {})
 
 
 def taints_of(spec: K3sSpec, machine: Machine) -> tuple[str, ...] | None:
@@ -243,7 +274,8 @@ def plan_node(
         unit=service,
         bin_dir=bin_dir,
         file_dir=machine.system.bin_dir,
-        image=image,
+        image_of_k3s=image,
+        images=images_of(spec, machine),
         binary_url=download_url(spec, version, binary_file(arch)),
         binary_sha256=spec.releases[version][arch],
         airgap_url=download_url(spec, version, airgap_file(arch)) if airgap else None,
@@ -287,7 +319,8 @@ def plan_node(
             kubernetes_node=node,
             unit=service,
             bin_dir=bin_dir,
-            image=image,
+            image_of_k3s=image,
+            images=images_of(spec, machine),
             pod_cidr=spec.pod_cidr,
             snapshots=f"{snapshots.UNIT}.timer" if timed else "",
             **other_disk,
@@ -304,8 +337,8 @@ def plan_node(
         wait_ready=render("k3s/wait_ready.sh.j2", node=node, version=version, taints=taints_of(spec, machine)),
         remove=render("k3s/remove.sh.j2", node=node, external=external),
         expected=(
-            *(image.expected if image else ()),
-            *download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases),
+            *(one for each in images_of(spec, machine) for one in each.expected),
+            *(() if image else download(f"{bin_dir}/k3s", "0755", spec.releases[version][arch], releases)),
             *(download(images, "0644", airgap) if airgap else ()),
             *(one for path, (mode, text) in plain.items() for one in file(path, mode, text)),
             *(one for name in secret for one in file(f"/etc/rancher/k3s/{name}", "0600", None)),
@@ -342,8 +375,10 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         luks=machine.os.disk == "luks-tpm2",
         selinux=spec.selinux,
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
-        image=image_of(spec, machine),
-        field="k3s.sysext",
+        images=[
+            (image, "k3s.sysext" if image.name == "k3s" else "k3s.nvidia_runtime") for image in images_of(spec, machine)
+        ],
+        runtime=runtime_of(spec, machine),
         ports=needed,
         networks=[spec.pod_cidr, spec.service_cidr],
     )

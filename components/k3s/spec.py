@@ -273,6 +273,19 @@ class K3sImages(Spec):
     """Base URL that holds the images; a site without internet names its own."""
 
 
+class NvidiaRuntime(Spec):
+    """NVIDIA's container runtime as an image for systemd-sysext, as Flatcar's bakery publishes it."""
+
+    version: Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+$", examples=["v1.17.9"])]
+    """Release of the NVIDIA Container Toolkit."""
+
+    sha256: Annotated[dict[Arch, Sha256], Field(examples=[{"amd64": "90b0c1..."}])] = {}
+    """SHA-256 of `nvidia-runtime-<version>-<x86-64|arm64>.raw` by architecture."""
+
+    mirror: HttpsUrl = MIRROR
+    """Base URL that holds the image; a site without internet names its own."""
+
+
 class K3sSpec(Spec):
     """K3s on the hosts of a site. The tokens are the secrets `k3s-token` and `k3s-agent-token`."""
 
@@ -290,6 +303,10 @@ class K3sSpec(Spec):
     sysext: K3sImages | None = None
     """Present, hosts with Flatcar get K3s as an image that systemd-sysext merges into /usr, in place of a file in
     /opt/bin. The binary in it is still compared with `releases`. Hosts with another system keep the file."""
+
+    nvidia_runtime: NvidiaRuntime | None = None
+    """Present, hosts with Flatcar and an NVIDIA GPU get its container runtime before K3s starts. The driver is the
+    system's own extension: a line such as `nvidia-drivers-570-open` in /etc/flatcar/enabled-sysext.conf."""
 
     data_dir: DataDir | None = None
     """Folder on another disk for all that K3s keeps: datastore, images, volumes of `local-path`. It is mounted at

@@ -12,7 +12,7 @@ import pytest
 from components.host.machine import Machine
 from components.host.plan import plan
 from components.host.spec import OsSpec
-from components.k3s.plan import host_checks, image_of, plan_cluster, plan_node
+from components.k3s.plan import host_checks, image_of, plan_cluster, plan_node, runtime_of
 from components.k3s.spec import K3sSpec
 from components.shell import here_document
 from tests.components.k3s.test_scripts import HEALTHZ, STDIN, box, spec_for
@@ -233,6 +233,81 @@ def test_a_host_whose_images_are_somebody_elses_is_refused(box: Sandbox, before:
     done = gate(box, before)
     assert done.code != 0
     assert said in done.stderr
+
+
+RUNTIME = {"version": "v1.17.9"}
+GPU = machine("a", accelerators=["nvidia-l4"])
+
+
+def with_runtime(box: Sandbox, kib: int = 2048) -> K3sSpec:
+    """K3s as a file, beside an image of NVIDIA's runtime as the bakery makes it."""
+    root = box.home / "runtime"
+    shutil.rmtree(root, ignore_errors=True)
+    for folder in ("usr/bin", "usr/lib/extension-release.d", "usr/lib/tmpfiles.d"):
+        (root / folder).mkdir(parents=True)
+    (root / "usr/lib/extension-release.d/extension-release.nvidia-runtime").write_text("ID=_any\n")
+    (root / "usr/lib/tmpfiles.d/10-nvidia.conf").write_text("f /etc/nvidia-made 0644 - - - yes\n")
+    (root / "usr/bin/nvidia-container-runtime").write_text("#!/bin/bash\n")
+    image = box.mirror / "nvidia-runtime-v1.17.9-x86-64.raw"
+    image.unlink(missing_ok=True)
+    subprocess.run(["mkfs.ext4", "-q", "-d", root, image, str(kib)], check=True, capture_output=True)
+    return spec_for(box, nvidia_runtime=RUNTIME | {"sha256": {"amd64": hashlib.sha256(image.read_bytes()).hexdigest()}})
+
+
+def gpu_up(box: Sandbox, spec: K3sSpec, before: str = "") -> Run:
+    script = plan_node(spec, GPU, [GPU], labels={}).install
+    # What K3s looks for when it starts.
+    after = "trap '[ -e /usr/bin/nvidia-container-runtime ] && echo the runtime is there' EXIT\n"
+    return box.run(f"{BOOTS}{before}\n{after}{script}", stdin=STDIN, answers=[HEALTHZ])
+
+
+def test_nvidias_runtime_is_there_before_k3s_starts_and_another_one_restarts_it(box: Sandbox) -> None:
+    spec = with_runtime(box)
+    assert box.run(plan_cluster(spec, [GPU]).cluster_init_permit).code == 0
+    done = gpu_up(box, spec)
+    assert done.code == 0, done.stderr
+    assert "the runtime is there" in done.stdout
+    assert done.stdout.index("nvidia-runtime") < done.stdout.index("starting k3s")
+    assert box.path("/etc/nvidia-made").exists(), "its files in /etc, as a boot makes them"
+    assert box.path("/opt/bin/k3s").exists(), "K3s stays a file"
+    again = gpu_up(box, spec)
+    assert (again.code, restarts(again)) == (0, 0), again.stdout
+    assert restarts(gpu_up(box, with_runtime(box, kib=3072))) == 1
+
+
+def test_an_image_that_was_linked_and_not_merged_is_merged_by_the_next_run(box: Sandbox) -> None:
+    spec = with_runtime(box)
+    assert box.run(plan_cluster(spec, [GPU]).cluster_init_permit).code == 0
+    assert gpu_up(box, spec).code == 0
+    pending = gpu_up(box, spec, "touch /run/edge-sysext-nvidia-runtime")
+    assert "merged /opt/extensions/nvidia-runtime/" in pending.stdout
+
+
+def test_a_host_without_the_gpu_or_with_another_system_gets_no_runtime() -> None:
+    spec = k3s(nvidia_runtime=RUNTIME | {"sha256": {"amd64": "0" * 64}})
+    assert runtime_of(spec, GPU)
+    assert runtime_of(spec, SERVERS[0]) is None
+    assert runtime_of(spec, machine("a", distribution="debian", accelerators=["nvidia-l4"])) is None
+
+
+def gpu_gate(box: Sandbox, before: str) -> Run:
+    figures = {"arch": "amd64", "cores": 1, "memory_mib": 1, "disk_gib": 1, "tpm": False}
+    node = machine("a", os=OsSpec.model_validate({"disk": "none"}), figures=figures, accelerators=["nvidia-l4"])
+    spec = k3s(flannel_backend="host-gw", nvidia_runtime=RUNTIME | {"sha256": {"amd64": "0" * 64}})
+    box.path("/etc").mkdir(exist_ok=True)
+    box.path("/etc/os-release").write_text("ID=flatcar\n")
+    box.install("/usr/local/sbin/systemctl", "case $* in *LoadState*) echo loaded ;; *) false ;; esac")
+    box.install("/usr/local/sbin/modprobe", "")
+    return box.run(f"{before}\n{plan(node, [host_checks(spec, node, [node])]).facts}")
+
+
+def test_a_host_whose_driver_is_not_enabled_is_refused_before_k3s(box: Sandbox) -> None:
+    refused = gpu_gate(box, ":")
+    assert refused.code != 0
+    assert "NVIDIA's driver is not enabled: write a line such as `nvidia-drivers-570-open`" in refused.stderr
+    enabled = "mkdir -p /etc/flatcar; printf 'podman\\nnvidia-drivers-570-open\\n' >/etc/flatcar/enabled-sysext.conf"
+    done = gpu_gate(box, enabled)
+    assert "driver is not enabled" not in done.stderr
 
 
 def test_other_systems_keep_the_file() -> None:
