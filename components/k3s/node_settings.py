@@ -88,7 +88,7 @@ def consequences(were: Sequence[Was], spec: K3sSpec, site: Site) -> Iterator[Con
             "labels of nodes change, and K3s restarts. Those that are no longer written are taken off the Nodes; pods "
             "that run stay.",
         )
-    if any(bool(config.get("selinux")) != spec.selinux for _, config, _ in were):
+    if any(bool(config.get("selinux")) != bool(spec.selinux) for _, config, _ in were):
         yield SELINUX.found(
             "k3s",
             f"confinement by SELinux {'begins' if spec.selinux else 'ends'}: K3s restarts. Containers that run stay as "

@@ -289,6 +289,7 @@ def plan_node(
         pod_cidr=spec.pod_cidr,
         service_cidr=spec.service_cidr,
         config=CONFIG,
+        selinux=bool(spec.selinux),
         label_keys=sorted(labels_of(spec, machine, labels)),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
@@ -374,6 +375,7 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         curl_signs=machine.is_server and snapshots.of_sqlite(spec, kind) and bool(snapshots.store(spec)),
         luks=machine.os.disk == "luks-tpm2",
         selinux=spec.selinux,
+        selinux_unsaid=machine.system.selinux and spec.selinux is None,
         needs_cgroup_v2=spec.fail_cgroup_v1 and _minor_and_patch(version_of(spec, machine)) >= _WITHOUT_CGROUP_V1,
         images=[
             (image, "k3s.sysext" if image.name == "k3s" else "k3s.nvidia_runtime") for image in images_of(spec, machine)

@@ -340,8 +340,9 @@ class K3sSpec(Spec):
     pod_max_pids: Annotated[int, Field(ge=64, le=65536)] = 4096
     """Most processes that one pod may have."""
 
-    selinux: bool = False
-    """Whether containers are confined by SELinux. Needs a system that has it, with the package `k3s-selinux`."""
+    selinux: bool | None = None
+    """Whether containers are confined by SELinux. Needs a system that has it, with the package `k3s-selinux`. Left out,
+    they are not, and a host that enforces SELinux without that package is refused; `false` accepts it."""
 
     fail_cgroup_v1: bool = True
     """Whether the kubelet refuses a host with cgroup v1, as Kubernetes 1.35 and newer do by default. `false` runs nodes

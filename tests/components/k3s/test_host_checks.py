@@ -323,19 +323,25 @@ rpm() {{ return {package}; }}
 
 
 @pytest.mark.parametrize(
-    ("mode", "package", "wrong"),
+    ("asked_for", "mode", "package", "wrong"),
     [
-        (1, 0, ()),
-        (0, 0, ("SELinux is permissive",)),
-        (1, 1, ("the package k3s-selinux is not installed",)),
+        (True, 1, 0, ()),
+        (True, 0, 0, ("SELinux is permissive",)),
+        (True, 1, 1, ("the package k3s-selinux is not installed",)),
+        (None, 1, 1, ("the package k3s-selinux is not installed: K3s and its containers would run unconfined",)),
+        (None, 1, 0, ()),
+        (None, 0, 1, ()),
+        (False, 1, 1, ()),
     ],
 )
+@pytest.mark.parametrize("distribution", ["rhel", "fedora-coreos"])
 def test_containers_are_confined_where_the_site_says_so_or_the_host_is_refused(
-    box: Sandbox, mode: int, package: int, wrong: tuple[str, ...]
+    box: Sandbox, distribution: Distribution, asked_for: bool | None, mode: int, package: int, wrong: tuple[str, ...]
 ) -> None:
-    box.path("/etc/os-release").write_text('ID=rhel\nVERSION_ID="9.6"\n')
-    which = host(distribution="rhel")
-    facts = plan(which, [host_checks(k3s(selinux=True), which, [which])]).facts
+    os_release = {"rhel": 'ID=rhel\nVERSION_ID="9.6"\n', "fedora-coreos": "ID=fedora\n"}[distribution]
+    box.path("/etc/os-release").write_text(os_release)
+    which = host(distribution=distribution)
+    facts = plan(which, [host_checks(k3s(selinux=asked_for), which, [which])]).facts
     said = box.run(f"set -e\n{BARE_KERNEL}{_SELINUX.format(mode=mode, package=package)}{facts}").stderr
     found = [line for line in said.splitlines() if "SELinux is" in line or "k3s-selinux" in line]
     assert len(found) == len(wrong)
