@@ -7,12 +7,13 @@ nothing outside its folder names its spec. Pure, but for ``build``, which makes 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from components.consequence import Consequence, Edit, Effect, Removal
+from components.egress import Egress
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
@@ -77,6 +78,14 @@ class Expiring:
     """RFC 3339."""
     needed_by: Sequence[pulumi.Output[str]]
     """URNs of the resources."""
+
+
+@dataclass(frozen=True)
+class Astray:
+    """Why a part does not go the way out that its site says."""
+
+    why: str = "it would go out as if that were not there"
+    remedy: str = "remove it from `network`, or remove this part"
 
 
 @dataclass(frozen=True)
@@ -181,10 +190,10 @@ class Part(Generic[S]):
         """Make the resources."""
         raise NotImplementedError
 
-    def follows(self, spec: S) -> Collection[str]:
-        """Fields of `network` that it follows in all that leaves the site for it, or that do not concern it. A site
-        that has another one of these fields beside it is refused: nothing is promised that is not kept."""
-        return ()
+    def astray(self, spec: S, egress: Egress) -> Mapping[str, Astray]:
+        """Fields of `network` that it does not follow in all that leaves the site for it: none that does not concern
+        it. A site that has one of them beside it is refused: nothing is promised that is not kept."""
+        return dict.fromkeys(egress.fields, Astray())
 
     def secrets(self, spec: S) -> Sequence[SecretNeed]:
         """Secrets without which the site cannot be brought up."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import sysext, taints, urls
 from components.addresses import parsed
 from components.consequence import Consequence
+from components.egress import Egress
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.k3s import arguments, snapshots
@@ -27,7 +28,7 @@ from components.k3s.plan import (
     version_of,
 )
 from components.k3s.spec import EmbeddedDatastore, ExternalDatastore, K3sSpec, RegistryMirror, host_of
-from components.part import Building, Cluster, Part, Phase
+from components.part import Astray, Building, Cluster, Part, Phase
 from components.view import Download, Network, Proof, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding, dotted
 
@@ -80,8 +81,8 @@ class K3sPart(Part[K3sSpec]):
         # Removing K3s from the hosts removes all objects in it, and none of them owns anything outside.
         building.cluster = Cluster(k3s.provider, k3s.joined, goes_with=k3s, held=k3s.held)
 
-    def follows(self, spec: K3sSpec) -> Collection[str]:
-        return ("proxy", "trusted_cas")
+    def astray(self, spec: K3sSpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def secrets(self, spec: K3sSpec) -> Sequence[SecretNeed]:
         needs = [

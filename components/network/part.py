@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.addresses import parsed
 from components.consequence import Consequence
-from components.egress import LOGIN
+from components.egress import LOGIN, Egress
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.network.consequences import EDITS, ROLE, consequences
 from components.network.plan import host_checks
 from components.network.spec import NetworkSpec
-from components.part import Building, Part, Phase
+from components.part import Astray, Building, Part, Phase
 from components.view import SecretNeed, Site
 from sitefile.problems import DataPath, Finding
 
@@ -45,8 +45,8 @@ class NetworkPart(Part[NetworkSpec]):
         )
         building.egress = network.held
 
-    def follows(self, spec: NetworkSpec) -> Collection[str]:
-        return ("proxy", "trusted_cas")
+    def astray(self, spec: NetworkSpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def secrets(self, spec: NetworkSpec) -> Sequence[SecretNeed]:
         if spec.proxy is None or not spec.proxy.login:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.consequence import Edit, Effect, Removal
-from components.part import Building, Part, Phase
+from components.egress import Egress
+from components.part import Astray, Building, Part, Phase
 from components.telemetry import alerts
 from components.telemetry.collector import volume_mib
 from components.telemetry.plan import NAME, NAMESPACE
@@ -50,8 +51,8 @@ class TelemetryPart(Part[TelemetrySpec]):
             building.in_cluster(),
         )
 
-    def follows(self, spec: TelemetrySpec) -> Collection[str]:
-        return ("proxy", "trusted_cas")
+    def astray(self, spec: TelemetrySpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def secrets(self, spec: TelemetrySpec) -> Sequence[SecretNeed]:
         return [SecretNeed(TOKEN, "token of the telemetry gateway")]

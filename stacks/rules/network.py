@@ -13,14 +13,12 @@ from stacks.site import SiteSpec
 def findings(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     if spec.network is None:
         return
-    fields = view(spec, data).egress.fields
+    egress = view(spec, data).egress
     for entry in entries(spec):
-        for field in fields:
-            if field not in entry.part.follows(entry.spec):
-                yield Finding(
-                    entry.at,
-                    f"`{dotted(entry.at)}` does not follow `network.{field}` yet: it would go out as if that were not"
-                    " there",
-                    "parts that follow what `network` says",
-                    f"remove `network.{field}`, or this part",
-                )
+        for field, astray in entry.part.astray(entry.spec, egress).items():
+            yield Finding(
+                entry.at,
+                f"`{dotted(entry.at)}` does not follow `network.{field}`: {astray.why}",
+                "parts that follow what `network` says",
+                astray.remedy,
+            )

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from components.network.plan import egress_of
+from components.registration.rancher.part import PART as RANCHER
+from components.registration.rancher.plan import agent_environment
+from components.registration.rancher.spec import RancherSpec
 from engine.rehearsal.in_process import Recorded, Secret
 from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_site
@@ -25,6 +29,7 @@ from tests.promises.recordings import (
 from tests.promises.test_secrets_in_resources import holds_secret
 
 BEHIND = PROJECT_ROOT / "tests" / "fixtures" / "sites" / "valid" / "behind-a-proxy.yaml"
+OPEN = BEHIND.with_name("rancher-and-ollama-behind-a-proxy.yaml")
 ENVIRONMENT = "/etc/edge/egress.env"
 OF_THE_HOST = ("reachable", "facts", "base", "network")
 """Roles of the commands that run before a host has its way out."""
@@ -33,6 +38,12 @@ OF_THE_HOST = ("reachable", "facts", "base", "network")
 @pytest.fixture(scope="module")
 def resources() -> list[Recorded]:
     return list(recorded_site(load_site(BEHIND)).resources)
+
+
+@pytest.fixture(scope="module")
+def behind_an_open_one() -> list[Recorded]:
+    """Of a site whose proxy asks for no login."""
+    return list(recorded_site(load_site(OPEN)).resources)
 
 
 def on_hosts(resources: list[Recorded]) -> list[Recorded]:
@@ -187,6 +198,54 @@ def test_the_agents_of_arc_get_proxy_and_authorities_as_secrets(resources: list[
     assert settings["httpsProxy"] == f"http://{SECRET_MARK}proxy-login@proxy.example.com:3128"
     assert settings["isCustomCert"] is True
     assert settings["proxyCert"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_models_are_pulled_through_the_proxy_and_the_server_still_has_no_way_out(
+    behind_an_open_one: list[Recorded],
+) -> None:
+    ((job, body),) = objects(behind_an_open_one, ":Job", "edge-ollama")
+    pod = body["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "edge-egress"}}]
+    assert {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs:/etc/edge-trusted-cas"} in container["env"]
+    assert {"name": "edge-trusted-cas", "mountPath": "/etc/edge-trusted-cas", "readOnly": True} in container[
+        "volumeMounts"
+    ]
+    assert {"name": "edge-trusted-cas", "configMap": {"name": "edge-trusted-cas"}} in pod["volumes"]
+    assert {"egress", "trusted-cas"} <= {name.rpartition("ollama-")[2] for name in job.dependencies}
+    assert secret_of_pods(behind_an_open_one, "edge-ollama")["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    by_name = {
+        body["metadata"]["name"]: body["spec"]
+        for _, body in objects(behind_an_open_one, ":NetworkPolicy", "edge-ollama")
+    }
+    (_, reached) = by_name["allow-pull"]["egress"]
+    assert [port["port"] for port in reached["ports"]] == [443, 3128]
+    assert [name for name, policy in by_name.items() if policy.get("egress")] == ["allow-pull"]
+    ((_, server),) = objects(behind_an_open_one, ":Deployment", "edge-ollama")
+    assert "edge-egress" not in json.dumps(server)
+
+
+def test_the_agent_of_rancher_goes_out_as_the_site_does(behind_an_open_one: list[Recorded]) -> None:
+    (entry,) = [one for one in behind_an_open_one if one.type == "rancher2:index/cluster:Cluster"]
+    given = {one["name"]: one["value"] for one in plain(entry)["agentEnvVars"]}
+    assert given.keys() == {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+    assert given["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert {"10.43.0.0/16", ".svc", "10.10.0.0/24"} <= set(given["NO_PROXY"].split(","))
+
+
+def test_rancher_that_is_reached_without_the_proxy_hears_of_none() -> None:
+    spec = load_site(BEHIND)
+    arranged = egress_of(spec.network, ["rancher.intra.example.com"])
+    rancher = RancherSpec(kind="rancher", api_url="https://rancher.intra.example.com")
+    assert agent_environment(rancher, arranged) == {}
+    assert "proxy" not in RANCHER.astray(rancher, arranged)
+    assert "proxy" in RANCHER.astray(rancher.model_copy(update={"api_url": "https://rancher.example.com"}), arranged)
+
+
+def test_an_instance_on_an_outpost_goes_out_like_any_host() -> None:
+    site = recorded_site(load_site(BEHIND.with_name("instance-on-an-outpost-behind-a-proxy.yaml")))
+    roles = [one.name.rpartition("-")[2] for one in site.resources if one.type == COMMAND]
+    assert roles.index("network") < roles.index("k3s")
 
 
 def test_no_object_in_the_cluster_holds_the_login_but_its_secrets(resources: list[Recorded]) -> None:

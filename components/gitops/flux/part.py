@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from components import urls
 from components.consequence import Consequence
+from components.egress import Egress
 from components.gitops.flux.consequences import EDITS, consequences
 from components.gitops.flux.credentials import required_secrets
 from components.gitops.flux.plan import site_variables, wait_s
 from components.gitops.flux.sources import GitSource
 from components.gitops.flux.spec import FluxSpec, seconds
 from components.host.applied import Applied, Pair
-from components.part import Building, Part, Phase
+from components.part import Astray, Building, Part, Phase
 from components.view import Download, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 from sitefile.yaml_tree import resolve
@@ -60,8 +61,8 @@ class FluxPart(Part[FluxSpec]):
             building.in_cluster(),
         )
 
-    def follows(self, spec: FluxSpec) -> Collection[str]:
-        return ("proxy", "trusted_cas")
+    def astray(self, spec: FluxSpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def secrets(self, spec: FluxSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(key, _REASONS.get(key) or _of_receiver(key)) for key in required_secrets(spec)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from components import egress_of_pods
 from components.base import EdgeComponent
 from components.inference import device_plugin
 from components.inference.ollama import plan as ollama
@@ -15,6 +16,7 @@ from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Refused, place
 from components.manifests import Manifest
 from components.objects import create, release
+from components.part import HeldEgress
 from components.view import Site
 
 
@@ -28,6 +30,8 @@ class OllamaArgs:
     """By host name, what changes when the host is installed anew."""
     joined: Mapping[str, pulumi.Resource] = field(default_factory=dict)
     """By host name, the resource after which the host is a node of the cluster."""
+    egress: HeldEgress | None = None
+    """How models are pulled."""
 
 
 class Ollama(EdgeComponent):
@@ -48,7 +52,7 @@ class Ollama(EdgeComponent):
         if isinstance(placement, Refused):
             raise pulumi.RunError(f"{site.name}: no host can run the language models\n{placement}")
         host = ollama.host_of(placement)
-        planned = ollama.plan(spec, placement, args.installations[host])
+        planned = ollama.plan(spec, placement, args.installations[host], site.egress)
         super().__init__("Ollama", name, {}, opts)
 
         def make(role: str, manifest: Manifest, *after: pulumi.Resource, **options: Any) -> pulumi.CustomResource:
@@ -62,6 +66,9 @@ class Ollama(EdgeComponent):
             make("script", planned.script, namespace),
             make("store", planned.store, namespace),
         ]
+        if args.egress is not None:
+            way_out = egress_of_pods.objects(site.egress, ollama.NAMESPACE, args.egress.variables)
+            needed += [make(role, manifest, namespace) for role, manifest in way_out.items()]
         plugin = planned.device_plugin
         plugged = [release(self, f"{name}-device-plugin", device_plugin.chart(plugin))] if plugin else []
 

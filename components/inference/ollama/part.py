@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.consequence import Edit, Effect, Removal
+from components.egress import Egress
 from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, in_registry, server
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
-from components.part import Building, Part, Phase
+from components.part import Astray, Building, Part, Phase
 from components.view import Demand, Download, Site, Software, Volume
 from sitefile.problems import DataPath, Finding
 
@@ -43,9 +44,12 @@ class OllamaPart(Part[OllamaSpec]):
         installations = {name: host.identity for name, host in building.hosts.items()}
         Ollama(
             f"{site.name}-ollama",
-            OllamaArgs(spec=spec, site=site, installations=installations, joined=building.joined),
+            OllamaArgs(spec, site, installations, building.joined, building.egress),
             building.in_cluster(),
         )
+
+    def astray(self, spec: OllamaSpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def outputs(self, spec: OllamaSpec, site: Site) -> Mapping[str, Any]:
         return {"ollama_endpoint": f"{NAME}.{NAMESPACE}.svc:{PORT}"}

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import egress_of_pods
+from components.egress import Egress
 from components.inference.device_plugin import GPU_LABEL, DevicePluginSpec
 from components.inference.needs import CpuNeeds
 from components.inference.ollama.spec import OllamaModel, OllamaSpec
@@ -33,6 +35,7 @@ from components.restricted import (
     tcp,
 )
 
+NO_EGRESS = Egress()
 NAMESPACE = "edge-ollama"
 NAME = "ollama"
 SCRIPT = "ollama-script"
@@ -91,12 +94,15 @@ def server(spec: OllamaSpec) -> Server:
     )
 
 
-def plan(spec: OllamaSpec, placement: Placement, installation: str) -> OllamaPlan:
-    """The objects for models that were placed; ``installation`` changes when the chosen host is installed anew."""
+def plan(spec: OllamaSpec, placement: Placement, installation: str, egress: Egress = NO_EGRESS) -> OllamaPlan:
+    """The objects for models that were placed; ``installation`` changes when the chosen host is installed anew.
+
+    The Job goes out as ``egress`` says (`egress_of_pods.objects` are beside it); the server does not go out.
+    """
     store = f"ollama-models-{_hash([host_of(placement), installation])[:8]}"
     return OllamaPlan(
         namespace=namespace(NAMESPACE),
-        network_policies=(default_deny(NAMESPACE), *_allowed()),
+        network_policies=(default_deny(NAMESPACE), *_allowed(egress)),
         service_account=service_account(NAME, NAMESPACE),
         script={
             "apiVersion": "v1",
@@ -119,7 +125,7 @@ def plan(spec: OllamaSpec, placement: Placement, installation: str) -> OllamaPla
                 "resources": {"requests": {"storage": f"{spec.storage_gib}Gi"}},
             },
         },
-        pull=_pull(spec, placement, store),
+        pull=_pull(spec, placement, store, egress),
         deployment=_deployment(spec, placement, store),
         service={
             "apiVersion": "v1",
@@ -177,7 +183,8 @@ def _needs(model: OllamaModel, spec: OllamaSpec) -> CpuNeeds | None:
     return model.gpu if spec.device == "gpu" else model.cpu
 
 
-def _allowed() -> tuple[Manifest, ...]:
+def _allowed(egress: Egress) -> tuple[Manifest, ...]:
+    proxy = [egress.proxy.port] if egress.proxy else []
     clients = {
         "from": [{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {CLIENT_LABEL: "true"}}}],
         "ports": tcp(PORT),
@@ -185,12 +192,13 @@ def _allowed() -> tuple[Manifest, ...]:
     return (
         allow(NAMESPACE, _SERVER_LABELS, ingress=[clients]),
         # The registry answers with addresses of a content network, which no policy can name.
-        allow(NAMESPACE, _PULL_LABELS, egress=[DNS, {"ports": tcp(443)}], name="allow-pull"),
+        allow(NAMESPACE, _PULL_LABELS, egress=[DNS, {"ports": tcp(443, *proxy)}], name="allow-pull"),
     )
 
 
-def _pull(spec: OllamaSpec, placement: Placement, store: str) -> Manifest:
+def _pull(spec: OllamaSpec, placement: Placement, store: str, egress: Egress) -> Manifest:
     """A Job cannot be changed, so its name is a hash of what is in it."""
+    way_out = egress_of_pods.container(egress)
     container = {
         "name": "pull",
         "image": spec.image,
@@ -201,6 +209,7 @@ def _pull(spec: OllamaSpec, placement: Placement, store: str) -> Manifest:
             {"name": "STORE", "value": _STORE_FOLDER},
             {"name": "SET", "value": set_of(spec.models)},
             _NO_GPU,
+            *egress_of_pods.of_go(egress),
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {
@@ -208,8 +217,15 @@ def _pull(spec: OllamaSpec, placement: Placement, store: str) -> Manifest:
             "limits": {"cpu": "1", "memory": f"{PULL_MEMORY_MIB}Mi"},
         },
         "securityContext": container_security(),
-        "volumeMounts": [*_MOUNTS, {"name": "models", "mountPath": _STORE_FOLDER}],
+        "volumeMounts": [
+            *_MOUNTS,
+            {"name": "models", "mountPath": _STORE_FOLDER},
+            *way_out.pop("volumeMounts", ()),
+        ],
+        **way_out,
     }
+    pod = _pod(placement, store, [container])
+    pod["volumes"] += egress_of_pods.volumes(egress)
     body = {
         "backoffLimit": 4,
         "activeDeadlineSeconds": PULL_DEADLINE_S,
@@ -226,7 +242,7 @@ def _pull(spec: OllamaSpec, placement: Placement, store: str) -> Manifest:
                 "labels": _PULL_LABELS,
                 "annotations": {"checksum/script": _hash(script())},
             },
-            "spec": {**_pod(placement, store, [container]), "restartPolicy": "Never"},
+            "spec": {**pod, "restartPolicy": "Never"},
         },
     }
     metadata = {"name": f"pull-{_hash(body)[:12]}", "namespace": NAMESPACE, "labels": _PULL_LABELS}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.consequence import Edit, Effect, Removal
+from components.egress import Egress
 from components.inference.placement import Placement, Refused, place
 from components.inference.triton.plan import (
     GRPC_PORT,
@@ -15,9 +16,10 @@ from components.inference.triton.plan import (
     NAMESPACE,
     required_secrets,
     server,
+    store_host,
 )
 from components.inference.triton.spec import ImageRepository, S3Repository, TritonSpec
-from components.part import Building, Part, Phase
+from components.part import Astray, Building, Part, Phase
 from components.view import Demand, Download, Scrape, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
@@ -28,6 +30,17 @@ _REASONS = {
     "model-store-access-key": "key id of the model store",
     "model-store-secret-key": "key of the model store",
 }
+
+_ELSEWHERE = "use an image or a claim as `repository`"
+_NO_PROXY = Astray(
+    # `allowSystemProxy` of the AWS SDK, in src/filesystem/implementations/s3.h of Triton's core.
+    "Triton's client of S3 does not look for a proxy",
+    f"name the model store in `network.proxy.no_proxy` where it is reached without, or {_ELSEWHERE}",
+)
+_NO_AUTHORITIES = Astray(
+    "Triton's client of S3 trusts the authorities in its image, and no setting of it names others",
+    f"build them into the image and remove `network.trusted_cas`, or {_ELSEWHERE}",
+)
 
 REMOVAL = Removal(
     Edit("triton-removed", "Triton is removed", Effect.INTERRUPTS, "deletes the server"),
@@ -69,9 +82,14 @@ class TritonPart(Part[TritonSpec]):
             building.in_cluster(),
         )
 
-    def follows(self, spec: TritonSpec) -> Collection[str]:
+    def astray(self, spec: TritonSpec, egress: Egress) -> Mapping[str, Astray]:
         # Images are containerd's business; models of a claim or an image are on the host.
-        return () if isinstance(spec.repository, S3Repository) else ("proxy", "trusted_cas")
+        if not isinstance(spec.repository, S3Repository):
+            return {}
+        found = {"trusted_cas": _NO_AUTHORITIES} if egress.authorities else {}
+        if egress.proxy and not egress.proxy.leaves_out(store_host(spec.repository)):
+            found["proxy"] = _NO_PROXY
+        return found
 
     def secrets(self, spec: TritonSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(key, _REASONS[key]) for key in required_secrets(spec)]

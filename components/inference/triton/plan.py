@@ -155,6 +155,11 @@ def store_credentials(access_key: Any, secret_key: Any) -> Manifest:
     }
 
 
+def store_host(repository: S3Repository) -> str:
+    """Name or address of the model store. Triton asks AWS by the name of its region, whatever the bucket."""
+    return urls.parse(repository.endpoint).host if repository.endpoint else f"s3.{repository.region}.amazonaws.com"
+
+
 def repository_url(repository: S3Repository) -> str:
     """Triton's spelling of an S3 address: `s3://bucket/path`, or `s3://https://host:port/bucket/path`."""
     if repository.endpoint is None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import urls
 from components.addresses import TAILNET
 from components.consequence import Consequence
+from components.egress import Egress
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.mesh.tailscale.consequences import EDITS, ROLE, consequences
 from components.mesh.tailscale.plan import download_url, places
 from components.mesh.tailscale.spec import ConfiguredKey, MadeKey, TailscaleSpec
-from components.part import Building, Expiring, Part, Phase
+from components.part import Astray, Building, Expiring, Part, Phase
 from components.view import Download, MeshDomain, Network, SecretNeed, Site, Software
 from sitefile.problems import DataPath, Finding
 
@@ -54,8 +55,8 @@ class TailscalePart(Part[TailscaleSpec]):
             needed_by = [join.urn for join in mesh.joined.values()]
             building.expiring.append(Expiring("the auth key", mesh.key.urn, mesh.key.expires_at, needed_by))
 
-    def follows(self, spec: TailscaleSpec) -> Collection[str]:
-        return ("proxy", "trusted_cas")
+    def astray(self, spec: TailscaleSpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def secrets(self, spec: TailscaleSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(AUTH_KEY, "hosts join the tailnet with it")] if _is_configured(spec) else []

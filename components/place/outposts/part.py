@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
 
+from components.addresses import parsed
 from components.consequence import Edit, Effect, Removal
-from components.part import Building, Cluster, Part, Phase
+from components.egress import Egress
+from components.part import Astray, Building, Cluster, Part, Phase
 from components.place.outposts.plan import address_problem
 from components.place.outposts.spec import InstanceCompute, OutpostsSpec
 from components.view import Network, SecretNeed, Site
@@ -17,6 +20,12 @@ REMOVAL = Removal(
     Edit("outposts-removed", "A site leaves its Outpost", Effect.DESTROYS, "**deletes the instance or the cluster**"),
     "the machines on the Outpost are deleted, with their volumes.",
     "save their data first; then `--allow-destroy outposts`",
+)
+
+
+_NOT_OUR_NODES = Astray(
+    "AWS sets up the machines of an EKS local cluster, and its control plane is reached by no setting of ours",
+    "remove it from `network` and give the subnet a way to AWS, or use `compute: {kind: instance}`",
 )
 
 
@@ -51,6 +60,12 @@ class OutpostsPart(Part[OutpostsSpec]):
             return []
         return [SecretNeed(HOST_KEY, "SSH host key that the Outpost's instance starts with", own=True)]
 
+    def astray(self, spec: OutpostsSpec, egress: Egress) -> Mapping[str, Astray]:
+        # An instance is a host of the site; what it is made with asks AWS from where the program runs.
+        if isinstance(spec.compute, InstanceCompute):
+            return {}
+        return dict.fromkeys(egress.fields, _NOT_OUR_NODES)
+
     def own_cluster(self, spec: OutpostsSpec) -> str | None:
         return None if isinstance(spec.compute, InstanceCompute) else "an EKS local cluster"
 
@@ -62,6 +77,14 @@ class OutpostsPart(Part[OutpostsSpec]):
     def rules(self, spec: OutpostsSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         if not isinstance(spec.compute, InstanceCompute) or not site.machines:
             return
+        proxy = site.egress.proxy and parsed(site.egress.proxy.host)
+        if proxy and not any(proxy in ipaddress.ip_network(cidr) for cidr in spec.egress_cidrs):
+            yield Finding(
+                (*at, "egress_cidrs"),
+                f"the site's proxy, {proxy}, is in none of these networks: the instance could not reach it",
+                "every network that the site's machines go out to",
+                f"add `{proxy}/{proxy.max_prefixlen}`, or the network that the proxy is in",
+            )
         by_name = {machine.name: machine for machine in site.machines}
         if spec.compute.host not in by_name:
             near = near_miss(spec.compute.host, by_name)

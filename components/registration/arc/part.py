@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.consequence import Consequence
+from components.egress import Egress
 from components.host.applied import Applied, Pair
-from components.part import Building, Part, Phase
+from components.part import Astray, Building, Part, Phase
 from components.registration.arc.consequences import EDITS, consequences
 from components.registration.arc.plan import NAMESPACES
 from components.registration.arc.spec import ArcSpec
@@ -31,8 +32,8 @@ class ArcPart(Part[ArcSpec]):
             f"{site}-arc", ArcArgs(spec, site, building.site.egress, building.egress), building.in_cluster()
         )
 
-    def follows(self, spec: ArcSpec) -> Collection[str]:
-        return ("proxy", "trusted_cas")
+    def astray(self, spec: ArcSpec, egress: Egress) -> Mapping[str, Astray]:
+        return {}
 
     def exempt_namespaces(self, spec: ArcSpec) -> Sequence[str]:
         return NAMESPACES

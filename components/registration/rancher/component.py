@@ -65,6 +65,8 @@ class RancherRegistration(EdgeComponent):
             labels=dict(registration.labels),
             fleet_workspace_name=spec.fleet_workspace,
             annotations=ANNOTATIONS,
+            agent_env_vars=[{"name": name, "value": value} for name, value in registration.agent_environment.items()]
+            or None,
             opts=self.under(
                 uid,
                 provider=rancher,

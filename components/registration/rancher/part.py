@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.consequence import Consequence
+from components.egress import Egress
 from components.host.applied import Applied, Pair
-from components.part import Building, Part, Phase
+from components.part import Astray, Building, Part, Phase
 from components.registration.rancher.consequences import EDITS, consequences
-from components.registration.rancher.plan import NAMESPACES
+from components.registration.rancher.plan import NAMESPACES, agent_environment
 from components.registration.rancher.spec import RancherSpec
 from components.view import SecretNeed, Site
 
 TOKEN_KEY = "rancher-token-key"
+
+
+_NO_LOGIN = Astray(
+    "Rancher writes its agent's proxy into a Deployment and into its own database, where a login could be read",
+    "let Rancher's host through without a login and name it in `network.proxy.no_proxy`, or remove this part",
+)
+_OWN_AUTHORITIES = Astray(
+    "Rancher's agent trusts the authority that Rancher names, and no other",
+    "write `ca_certs` with the authority that signs Rancher's certificate, as the site sees it, or remove this part",
+)
 
 
 class RancherPart(Part[RancherSpec]):
@@ -42,6 +53,14 @@ class RancherPart(Part[RancherSpec]):
             ),
             building.child(),
         )
+
+    def astray(self, spec: RancherSpec, egress: Egress) -> Mapping[str, Astray]:
+        found = {}
+        if egress.proxy and egress.proxy.login and agent_environment(spec, egress):
+            found["proxy"] = _NO_LOGIN
+        if egress.authorities and not spec.ca_certs:
+            found["trusted_cas"] = _OWN_AUTHORITIES
+        return found
 
     def secrets(self, spec: RancherSpec) -> Sequence[SecretNeed]:
         return [SecretNeed(TOKEN_KEY, "Rancher's API lets the cluster be imported with it")]

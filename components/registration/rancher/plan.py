@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from components import urls
+from components.egress import Egress
 from components.registration.rancher.spec import RancherSpec
 from components.shell import here_document, render
 from components.view import Site
@@ -26,6 +28,8 @@ class RancherPlan:
 
     cluster_name: str
     labels: Mapping[str, str]
+    agent_environment: Mapping[str, str]
+    """The agent's own variables, which Rancher writes into its manifest, where everybody can read them."""
     cluster_uid: str
     """Prints the cluster's identity, which changes when the cluster is founded anew and at no other time."""
     register: str
@@ -51,6 +55,7 @@ def plan(spec: RancherSpec, site: Site) -> RancherPlan:
             **site.labels,
             **spec.labels,
         },
+        agent_environment=agent_environment(spec, site.egress),
         cluster_uid=render("registration/rancher/cluster_uid.sh.j2", installation=installation),
         register=render(
             "registration/rancher/register.sh.j2",
@@ -65,3 +70,11 @@ def plan(spec: RancherSpec, site: Site) -> RancherPlan:
         ),
         leave=render("registration/rancher/leave.sh.j2", namespaces=NAMESPACES),
     )
+
+
+def agent_environment(spec: RancherSpec, egress: Egress) -> Mapping[str, str]:
+    """How the agent goes out. Nothing where it reaches Rancher, the only one that it asks, without the proxy."""
+    if egress.proxy is None or egress.proxy.leaves_out(urls.parse(spec.api_url).host):
+        return {}
+    # It is a program in Go, and a shell script around curl: both read these spellings, but for http:// by curl.
+    return {name: value for name, value in egress.variables().items() if name.isupper()}
