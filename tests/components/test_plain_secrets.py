@@ -115,7 +115,7 @@ def of_flux_at_a_registry() -> None:
 
 
 def of_outposts() -> None:
-    instance = InstanceArgs(machine("a", "10.60.1.10"), "core", KEYS["host-key"])
+    instance = InstanceArgs(machine("a", "10.60.1.10"), SshSpec(), KEYS["host-key"], KEYS["ssh-private-key"])
     Outposts("site-outposts", OutpostsArgs(outposts(), site="site", instance=instance))
 
 
@@ -130,7 +130,7 @@ CASES_OF: dict[Callable[[], None], tuple[str, ...]] = {
     of_flux_behind_a_proxy: ("git-password", "source-proxy-password"),
     of_flux_as_a_github_app: ("github-app-key",),
     of_flux_at_a_registry: ("oci-password",),
-    of_outposts: ("host-key",),
+    of_outposts: ("host-key", "ssh-private-key"),
 }
 
 

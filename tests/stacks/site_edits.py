@@ -21,7 +21,10 @@ _KEYS = [f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgfvX0m4l3N9oYzVY0m3rT2mJ6k8Qw7p
 
 def base(name: str) -> Content:
     """A site that is up: `shop` has one server, Rancher and a mesh; `plant` three servers, an agent behind one of
-    them, Arc and a mesh; `kiosk` goes out through a proxy."""
+    them, Arc and a mesh; `kiosk` goes out through a proxy; `outpost` is an instance and `cluster` a local cluster on an
+    Outpost."""
+    if name in ("outpost", "cluster"):
+        return _file("outpost-seattle" if name == "outpost" else "outpost-frankfurt")
     if name == "kiosk":
         kiosk: Content = yaml.safe_load(_BEHIND_A_PROXY.read_text())
         return kiosk
@@ -121,6 +124,14 @@ def _selinux(site: Content) -> None:
 
 def _repository(site: Content) -> None:
     site["gitops"]["source"]["git"] = "https://git.example.com/edge/other.git"
+
+
+def _compute(**fields: Any) -> Change:
+    return lambda site: site["place"]["compute"].update(fields)
+
+
+def _of_amazon_linux_2(site: Content) -> None:
+    site["place"]["compute"]["nodes"]["ami_family"] = "al2"
 
 
 @dataclass(frozen=True)
@@ -311,6 +322,15 @@ ROWS = (
         "k3s-arguments-changed",
         _STOPS,
     ),
+    _row(
+        "another subnet",
+        "cluster",
+        lambda site: site["place"].update(subnet_cidr="10.61.9.0/24"),
+        "outposts-subnet-changed",
+        _LOSES,
+    ),
+    _row("host key", "outpost", _compute(host_key_from="first-contact"), "outposts-host-key-from", _NO),
+    _row("nodes join otherwise", "cluster", _of_amazon_linux_2, "outposts-ami-family", _STOPS),
     _row("telemetry", "shop", _put("telemetry", {"offline_hours": 12}), "", None),
     _row("order of the hosts", "plant", lambda site: site["hosts"].insert(0, site["hosts"].pop(1)), "", None),
     _row("nothing", "plant", lambda site: None, "", None),

@@ -8,14 +8,19 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_command
 import pulumi_kubernetes as kubernetes
+import pulumi_tls as tls
 
 from components.base import EdgeComponent
 from components.host.machine import Machine
+from components.host.plan import identity_of
+from components.host.spec import SshSpec
 from components.place.outposts import plan as plans
 from components.place.outposts.eks import LocalCluster
 from components.place.outposts.plan import METADATA_OPTIONS, Opening, plan
 from components.place.outposts.spec import EksLocalCompute, InstanceCompute, OutpostsSpec
+from components.shell import as_root, secret_lines
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,11 @@ class InstanceArgs:
     """The host of the site that an instance on the Outpost is."""
 
     machine: Machine
-    ssh_user: str
+    ssh: SshSpec
     private_key: pulumi.Input[str]
     """Secret half of the host key that the site file pins. Becomes a secret if it is not one yet."""
+    login_key: pulumi.Input[str]
+    """Secret half of the SSH key that the host lets in."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +66,8 @@ class Outposts(EdgeComponent):
             opts=self.under(),
         )
         invoke = pulumi.InvokeOutputOptions(parent=self, provider=self._aws)
-        outpost = aws.outposts.get_outpost_output(arn=spec.outpost_arn, opts=invoke)
-        self._subnet = aws.ec2.Subnet(
-            f"{name}-subnet",
-            vpc_id=spec.vpc_id,
-            cidr_block=spec.subnet_cidr,
-            availability_zone=outpost.availability_zone,
-            outpost_arn=spec.outpost_arn,
-            map_public_ip_on_launch=False,
-            tags={"Name": name},
-            opts=self._made(),
-        )
-        network = self._network(invoke)
+        self._subnet_id = spec.subnet_id or self._subnet(invoke).id
+        network = [] if spec.subnet_id else self._network(place, invoke)
         self._group = self._security_group(place)
         self.instance_ready: pulumi.Resource | None = None
         self.kubeconfig: pulumi.Output[str] | None = None
@@ -81,21 +78,42 @@ class Outposts(EdgeComponent):
             self.instance_ready = self._instance(spec.compute, args.instance, network)
         else:
             self._cluster(spec.compute, network)
-        self.register_outputs({"subnet_id": self._subnet.id})
+        self.register_outputs({"subnet_id": self._subnet_id})
 
     def _made(self, *depends_on: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
         return self.under(*depends_on, provider=self._aws, **options)
 
-    def _network(self, invoke: pulumi.InvokeOutputOptions) -> list[pulumi.Resource]:
-        """Routes to the site's own network; returns what must be there before anything on the subnet is reachable."""
+    def _subnet(self, invoke: pulumi.InvokeOutputOptions) -> aws.ec2.Subnet:
+        name, spec = self._name, self._spec
+        outpost = aws.outposts.get_outpost_output(arn=spec.outpost_arn, opts=invoke)
+        return aws.ec2.Subnet(
+            f"{name}-subnet",
+            vpc_id=spec.vpc_id,
+            cidr_block=spec.subnet_cidr,
+            availability_zone=outpost.availability_zone,
+            outpost_arn=spec.outpost_arn,
+            map_public_ip_on_launch=False,
+            tags={"Name": name},
+            opts=self._made(),
+        )
+
+    def _network(self, place: plans.OutpostsPlan, invoke: pulumi.InvokeOutputOptions) -> list[pulumi.Resource]:
+        """Routes of the site's subnet; returns what must be there before anything on it reaches AWS or is reached."""
         name, spec, gateway = self._name, self._spec, self._spec.local_gateway
-        found = aws.ec2.get_local_gateway_route_table_output(outpost_arn=spec.outpost_arn, opts=invoke)
-        table = aws.ec2.RouteTable(f"{name}-routes", vpc_id=spec.vpc_id, tags={"Name": name}, opts=self._made())
+        table_id: pulumi.Input[str]
+        if spec.route_table_id:
+            table_id = spec.route_table_id
+        else:
+            table = aws.ec2.RouteTable(f"{name}-routes", vpc_id=spec.vpc_id, tags={"Name": name}, opts=self._made())
+            table_id = table.id
         ready: list[pulumi.Resource] = [
             aws.ec2.RouteTableAssociation(
-                f"{name}-subnet-routes", route_table_id=table.id, subnet_id=self._subnet.id, opts=self._made()
+                f"{name}-subnet-routes", route_table_id=table_id, subnet_id=self._subnet_id, opts=self._made()
             )
         ]
+        if not spec.owns_routes:
+            return ready
+        found = aws.ec2.get_local_gateway_route_table_output(outpost_arn=spec.outpost_arn, opts=invoke)
         # AWS refuses a route to a local gateway until the VPC is associated with the gateway's own table.
         associated = (
             [
@@ -109,11 +127,21 @@ class Outposts(EdgeComponent):
             if gateway.associate_vpc
             else []
         )
-        for role, cidr in plan(self._site, spec).routes.items():
+        ready += [
+            aws.ec2.VpcEndpointRouteTableAssociation(
+                f"{name}-{endpoint}", vpc_endpoint_id=endpoint, route_table_id=table_id, opts=self._made()
+            )
+            for endpoint in spec.gateway_endpoints
+        ]
+        ready += [
+            aws.ec2.Route(f"{name}-{role}", route_table_id=table_id, **route, opts=self._made())
+            for role, route in place.more_routes.items()
+        ]
+        for role, cidr in place.routes.items():
             ready.append(
                 aws.ec2.Route(
                     f"{name}-{role}",
-                    route_table_id=table.id,
+                    route_table_id=table_id,
                     destination_cidr_block=cidr,
                     local_gateway_id=found.local_gateway_id,
                     opts=self._made(*associated),
@@ -137,13 +165,19 @@ class Outposts(EdgeComponent):
         compute: InstanceCompute,
         args: InstanceArgs,
         network: Sequence[pulumi.Resource],
-    ) -> aws.ec2.Instance:
+    ) -> pulumi.Resource:
         node, host = args.machine.node, args.machine.spec
+        first = None
+        host_key: pulumi.Input[str] = host.host_key
+        private_key = args.private_key
+        if compute.host_key_from == "first-contact":
+            first = tls.PrivateKey(f"{node}-first-host-key", algorithm="ED25519", opts=self.under())
+            host_key, private_key = first.public_key_openssh.apply(str.strip), first.private_key_openssh
         instance = aws.ec2.Instance(
             f"{node}-instance",
             ami=compute.ami,
             instance_type=compute.instance_type,
-            subnet_id=self._subnet.id,
+            subnet_id=self._subnet_id,
             private_ip=host.node_ip or host.address,
             associate_public_ip_address=False,
             vpc_security_group_ids=[self._group.id],
@@ -157,13 +191,13 @@ class Outposts(EdgeComponent):
                 volume_type="gp2",
                 delete_on_termination=True,
             ),
-            user_data=pulumi.Output.secret(args.private_key).apply(
-                lambda key: plans.user_data(
+            user_data=pulumi.Output.all(host_key, pulumi.Output.secret(private_key)).apply(
+                lambda pair: plans.user_data(
                     first_boot=args.machine.system.first_boot,
                     node=node,
-                    user=args.ssh_user,
-                    host_key=host.host_key,
-                    private_key=key,
+                    user=args.ssh.user,
+                    host_key=pair[0],
+                    private_key=pair[1],
                     authorized_keys=compute.authorized_keys,
                 )
             ),
@@ -186,7 +220,33 @@ class Outposts(EdgeComponent):
                 tags={"Name": node},
                 opts=self._made(),
             )
-        return instance
+        return instance if first is None else self._host_key(args, host_key, instance)
+
+    def _host_key(
+        self, args: InstanceArgs, first_key: pulumi.Input[str], instance: aws.ec2.Instance
+    ) -> pulumi_command.remote.Command:
+        """Send the pinned key to an instance that starts with another one. Once for each instance: it is unknown by its
+        first key from then on, so nothing of this command may ever change in place."""
+        node, host, ssh = args.machine.node, args.machine.spec, args.ssh
+        fixed = ["connection", "create", "stdin", "logging", "addPreviousOutputInEnv"]
+        return pulumi_command.remote.Command(
+            # Another pinned key is another command.
+            f"{node}-host-key-{identity_of(host.host_key)}",
+            connection=pulumi_command.remote.ConnectionArgs(
+                host=host.address,
+                port=float(ssh.port),
+                user=ssh.user,
+                private_key=pulumi.Output.secret(args.login_key),
+                host_key=first_key,
+                dial_error_limit=ssh.dial_attempts,
+                per_dial_timeout=ssh.dial_timeout_s,
+            ),
+            create=as_root(plans.host_key_script(node, host.host_key), ssh.user),
+            stdin=pulumi.Output.secret(args.private_key).apply(lambda key: secret_lines([key.strip()])),
+            triggers=[instance.id],
+            add_previous_output_in_env=False,
+            opts=self.under(instance, ignore_changes=fixed, additional_secret_outputs=["stdout", "stderr"]),
+        )
 
     def _cluster(self, compute: EksLocalCompute, network: Sequence[pulumi.Resource]) -> None:
         cluster = LocalCluster(
@@ -194,7 +254,7 @@ class Outposts(EdgeComponent):
             self._site,
             compute,
             spec=self._spec,
-            subnet_id=self._subnet.id,
+            subnet_id=self._subnet_id,
             security_group_id=self._group.id,
             provider=self._aws,
             depends_on=network,
@@ -208,6 +268,7 @@ def _rule(opening: Opening) -> dict[str, Any]:
         "from_port": opening.from_port,
         "to_port": opening.to_port,
         "cidr_blocks": list(opening.cidrs) or None,
+        "prefix_list_ids": list(opening.prefix_lists) or None,
         "self": opening.within or None,
         "description": opening.description,
     }

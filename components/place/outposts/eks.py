@@ -11,9 +11,17 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
+from pulumi_command import local
 
 from components.base import EdgeComponent
-from components.place.outposts.plan import METADATA_OPTIONS, aws_auth, kubeconfig, node_user_data
+from components.place.outposts.plan import (
+    METADATA_OPTIONS,
+    aws_auth,
+    kubeconfig,
+    node_config,
+    node_user_data,
+    nodes_ready,
+)
 from components.place.outposts.spec import EksLocalCompute, EksNodes, OutpostsSpec
 
 _CONTROL_PLANE_TIMEOUT = "90m"
@@ -41,6 +49,7 @@ class LocalCluster:
             name=site,
             role_arn=compute.cluster_role_arn,
             version=compute.version,
+            enabled_cluster_log_types=list(compute.logs) or None,
             vpc_config=aws.eks.ClusterVpcConfigArgs(
                 subnet_ids=[subnet_id],
                 security_group_ids=[security_group_id],
@@ -72,25 +81,45 @@ class LocalCluster:
         self.kubeconfig: pulumi.Output[str] = known.apply(
             lambda values: kubeconfig(cluster=site, region=spec.region, **values)
         )
-        self.kubernetes_provider = kubernetes.Provider(
-            f"{site}-eks-kubernetes",
-            kubeconfig=self.kubeconfig,
-            cluster_identifier=site,
-            enable_server_side_apply=True,
-            opts=component.under(),
-        )
+        # Nodes come after `aws-auth`, and everything else in the cluster after the nodes: by two providers.
         admission = kubernetes.core.v1.ConfigMap(
             f"{site}-eks-aws-auth",
             metadata={"name": "aws-auth", "namespace": "kube-system"},
             data={"mapRoles": aws_auth(compute.nodes.role_arn)},
-            opts=component.under(provider=self.kubernetes_provider),
+            opts=component.under(provider=self._reaches(f"{site}-eks-admission")),
         )
-        self._nodes(
+        joins = node_config if compute.nodes.ami_family == "al2023" else node_user_data
+        services = self._cluster.kubernetes_network_config.apply(lambda network: network and network.service_ipv4_cidr)
+        nodes = self._nodes(
             compute.nodes,
-            user_data=known.apply(lambda values: node_user_data(cluster=site, **values)),
+            user_data=pulumi.Output.all(known, services).apply(
+                lambda told: joins(cluster=site, service_cidr=told[1], **told[0])
+            ),
             subnet_id=subnet_id,
             security_group_id=security_group_id,
             admission=admission,
+        )
+        joined = local.Command(
+            f"{site}-eks-nodes-ready",
+            create=nodes_ready(site, spec, compute.nodes),
+            interpreter=["/bin/bash", "-c"],
+            environment={
+                "ENDPOINT": self._cluster.endpoint,
+                "CLUSTER_ID": self._cluster.cluster_id,
+                "CA": self._cluster.certificate_authority.data.apply(lambda data: data or ""),
+            },
+            opts=component.under(nodes),
+        )
+        # What runs in the cluster goes before its nodes do, since it depends on this provider.
+        self.kubernetes_provider = self._reaches(f"{site}-eks-kubernetes", joined)
+
+    def _reaches(self, name: str, *depends_on: pulumi.Resource) -> kubernetes.Provider:
+        return kubernetes.Provider(
+            name,
+            kubeconfig=self.kubeconfig,
+            cluster_identifier=self._site,
+            enable_server_side_apply=True,
+            opts=self._component.under(*depends_on),
         )
 
     def _nodes(
@@ -101,7 +130,7 @@ class LocalCluster:
         subnet_id: pulumi.Input[str],
         security_group_id: pulumi.Input[str],
         admission: pulumi.Resource,
-    ) -> None:
+    ) -> aws.autoscaling.Group:
         site = self._site
         template = aws.ec2.LaunchTemplate(
             f"{site}-eks-node",
@@ -132,7 +161,7 @@ class LocalCluster:
             update_default_version=True,
             opts=self._component.under(provider=self._provider),
         )
-        aws.autoscaling.Group(
+        return aws.autoscaling.Group(
             f"{site}-eks-nodes",
             min_size=nodes.count,
             max_size=nodes.count,

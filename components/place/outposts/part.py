@@ -6,9 +6,11 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.addresses import parsed
-from components.consequence import Edit, Effect, Removal
+from components.consequence import Consequence, Edit, Effect, Removal
 from components.egress import Egress
+from components.host.applied import Applied, Pair
 from components.part import Astray, Building, Cluster, Part, Phase
+from components.place.outposts.consequences import EDITS, consequences
 from components.place.outposts.plan import address_problem
 from components.place.outposts.spec import InstanceCompute, OutpostsSpec
 from components.view import Network, SecretNeed, Site
@@ -37,6 +39,7 @@ class OutpostsPart(Part[OutpostsSpec]):
     module = "components.place.outposts.component"
     component = "OutpostsRegistration"
     removal = REMOVAL
+    edits = EDITS
 
     def build(self, spec: OutpostsSpec, building: Building) -> None:
         from components.place.outposts.component import InstanceArgs, Outposts, OutpostsArgs
@@ -45,7 +48,7 @@ class OutpostsPart(Part[OutpostsSpec]):
         instance = None
         if isinstance(spec.compute, InstanceCompute):
             machine = next(machine for machine in site.machines if machine.name == spec.compute.host)
-            instance = InstanceArgs(machine, site.ssh.user, building.secret(HOST_KEY))
+            instance = InstanceArgs(machine, site.ssh, building.secret(HOST_KEY), building.secret("ssh-private-key"))
         outposts = Outposts(
             f"{site.name}-outposts", OutpostsArgs(spec=spec, site=site.name, instance=instance), building.child()
         )
@@ -74,7 +77,22 @@ class OutpostsPart(Part[OutpostsSpec]):
         for index, text in enumerate(spec.local_gateway.on_premises):
             yield Network((*at, "local_gateway", "on_premises", index), text, "network behind the local gateway")
 
+    def consequences(
+        self, before: Applied, pairs: Sequence[Pair], spec: OutpostsSpec | None, site: Site
+    ) -> Iterator[Consequence]:
+        yield from super().consequences(before, pairs, spec, site)
+        if spec is not None:
+            yield from consequences(before, spec)
+
     def rules(self, spec: OutpostsSpec, at: DataPath, site: Site) -> Iterator[Finding]:
+        if self.own_cluster(spec) and spec.owns_routes and not (spec.routes or spec.gateway_endpoints):
+            yield Finding(
+                (*at, "compute", "kind"),
+                "the subnet of this cluster has no way to AWS but by endpoints in the VPC; images come from S3",
+                "a way to AWS before the cluster is made",
+                "add `routes` (a NAT or transit gateway), or the VPC's S3 endpoint to `gateway_endpoints`",
+                advice=True,
+            )
         if not isinstance(spec.compute, InstanceCompute) or not site.machines:
             return
         proxy = site.egress.proxy and parsed(site.egress.proxy.host)
@@ -96,6 +114,13 @@ class OutpostsPart(Part[OutpostsSpec]):
             )
             return
         index, host = by_name[spec.compute.host].index, by_name[spec.compute.host].spec
+        if host.via and spec.compute.host_key_from == "first-contact":
+            yield Finding(
+                ("hosts", index, "via"),
+                f"`{host.name}` is behind another host, and gets its host key before any host of the site is reached",
+                "an instance that is reached directly, or `host_key_from: user-data`",
+                "remove `via`, or set `host_key_from` of `place.compute`",
+            )
         if problem := address_problem(spec, host.node_ip or host.address):
             yield Finding(
                 ("hosts", index, "node_ip" if host.node_ip else "address"),

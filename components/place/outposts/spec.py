@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -30,6 +31,27 @@ def _authorized_key(value: str) -> str:
     return value
 
 
+def _destination(value: str) -> str:
+    if _PREFIX_LIST.fullmatch(value):
+        return value
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise Unfit(
+            f"{value} is no network", "a network, or the id of a prefix list", "write `0.0.0.0/0`, or `pl-` and its id"
+        ) from None
+
+
+def _no_key(value: str) -> str:
+    raise Unfit(
+        "EKS local clusters take no KMS key for Secrets",
+        "no key: the volumes of their etcd are encrypted by EBS",
+        "remove it; secrets that need a key of yours can stay encrypted in Git (`gitops.decryption`)",
+    )
+
+
+_PREFIX_LIST = re.compile(r"pl-[0-9a-f]{8,17}")
+
 BoundedCidr = Annotated[Cidr, AfterValidator(_not_everywhere)]
 OutpostArn = Annotated[
     str,
@@ -45,6 +67,10 @@ AmiId = Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$"), Field
 InstanceType = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"), Field(examples=["m5.2xlarge"])
 ]
+VpcEndpointId = Annotated[
+    str, StringConstraints(pattern=r"^vpce-[0-9a-f]{8,17}$"), Field(examples=["vpce-0123456789abcdef0"])
+]
+PrefixListId = Annotated[str, StringConstraints(pattern=r"^pl-[0-9a-f]{8,17}$"), Field(examples=["pl-6da54004"])]
 AuthorizedKey = Annotated[
     str,
     StringConstraints(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) [A-Za-z0-9+/]+={0,2}( \S+)?$"),
@@ -54,6 +80,18 @@ AuthorizedKey = Annotated[
 """A public SSH key as it stands in authorized_keys, without options."""
 
 
+class AwsRoute(Spec):
+    """A route of the site's subnet, beside those to the local gateway."""
+
+    to: Annotated[str, AfterValidator(_destination), Field(examples=["0.0.0.0/0"])]
+    """Network, or prefix list (`pl-...`), that is reached this way."""
+
+    via: Annotated[
+        str, StringConstraints(pattern=r"^(nat|tgw|vpce)-[0-9a-f]{8,17}$"), Field(examples=["nat-0123456789abcdef0"])
+    ]
+    """NAT gateway (`nat-`), transit gateway (`tgw-`) or gateway load balancer endpoint (`vpce-`) of the VPC."""
+
+
 class LocalGateway(Spec):
     """How the Outpost reaches the site's own network."""
 
@@ -61,7 +99,8 @@ class LocalGateway(Spec):
     """Networks of the site that are routed to the local gateway."""
 
     associate_vpc: bool = True
-    """Whether to associate the VPC with the gateway's route table: once per VPC; false where another site does it."""
+    """Whether to associate the VPC with the gateway's route table: once per VPC; false where another site does it.
+    Nothing is associated beside a `subnet_id` or `route_table_id`."""
 
     customer_owned_pool: (
         Annotated[
@@ -99,6 +138,11 @@ class InstanceCompute(Spec):
     instance_profile: Annotated[NonEmpty, Field(examples=["edge"])] | None = None
     """IAM instance profile, where software on the host needs AWS credentials."""
 
+    host_key_from: Literal["first-contact", "user-data"] = "first-contact"
+    """How the instance gets that private half. `first-contact`: it starts with a key of the stack's own, by which it is
+    known while the pinned one is sent to it over SSH. `user-data`: it is in the user data, which every user of the host
+    and whoever may call `ec2:DescribeInstanceAttribute` can read; for instances that an earlier release made so."""
+
     authorized_keys: Annotated[tuple[AuthorizedKey, ...], Field(min_length=1)]
     """Public SSH keys of the operators, set at first boot; later changes do not reach an instance that runs."""
 
@@ -114,6 +158,13 @@ class EksNodes(Spec):
 
     ami: AmiId
     """EKS-optimised image for the cluster's version, in the Outpost's region."""
+
+    ami_family: Literal["al2023", "al2"] = "al2023"
+    """Amazon Linux of the image. 2023 joins by nodeadm, 2 by `/etc/eks/bootstrap.sh`; AWS has published no image of the
+    latter since 26 November 2025."""
+
+    join_minutes: Annotated[int, Field(ge=2, le=60)] = 15
+    """How long `up` waits until all nodes are Ready, in minutes. What runs in the cluster comes after that."""
 
     instance_profile: Annotated[NonEmpty, Field(examples=["edge-nodes"])]
     """Name of the IAM instance profile of the nodes."""
@@ -146,6 +197,15 @@ class EksLocalCompute(Spec):
     placement_group: Annotated[NonEmpty, Field(examples=["edge-control-plane"])] | None = None
     """Placement group of the control plane, to spread it over the Outpost's hardware."""
 
+    logs: tuple[Literal["api", "audit", "authenticator", "controllerManager", "scheduler"], ...] = ()
+    """Logs of the control plane that AWS keeps in CloudWatch, in the region; they cost what CloudWatch costs."""
+
+    secrets_key_arn: (
+        Annotated[str, AfterValidator(_no_key), Field(examples=["arn:aws:kms:eu-central-1:123456789012:key/edge"])]
+        | None
+    ) = None
+    """KMS key for Kubernetes Secrets. Always refused: local clusters take none."""
+
     nodes: EksNodes
     """Worker nodes."""
 
@@ -173,6 +233,26 @@ class OutpostsSpec(Spec):
     subnet_cidr: BoundedCidr
     """Network of the site's subnet on the Outpost, within the VPC's."""
 
+    subnet_id: (
+        Annotated[
+            str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$"), Field(examples=["subnet-0123456789abcdef0"])
+        ]
+        | None
+    ) = None
+    """Existing subnet on the Outpost, with its routes; `subnet_cidr` is its network. None is made, and no route."""
+
+    route_table_id: (
+        Annotated[str, StringConstraints(pattern=r"^rtb-[0-9a-f]{8,17}$"), Field(examples=["rtb-0123456789abcdef0"])]
+        | None
+    ) = None
+    """Existing route table for the site's subnet. None is made, and no route is added to it."""
+
+    routes: tuple[AwsRoute, ...] = ()
+    """Routes of the site's subnet beside those to the local gateway, such as the way to AWS."""
+
+    gateway_endpoints: tuple[VpcEndpointId, ...] = ()
+    """Existing gateway endpoints of the VPC (S3, DynamoDB) that are attached to the site's route table."""
+
     local_gateway: LocalGateway
     """The way between Outpost and site."""
 
@@ -181,6 +261,9 @@ class OutpostsSpec(Spec):
 
     egress_cidrs: Annotated[tuple[BoundedCidr, ...], Field(min_length=1)]
     """Networks that the site's machines may reach: mirrors, registries, proxy, AWS endpoints in the VPC."""
+
+    egress_prefix_lists: tuple[PrefixListId, ...] = ()
+    """Prefix lists that the site's machines may reach: that of S3, where it is reached by a gateway endpoint."""
 
     tags: dict[NonEmpty, str] = {}
     """AWS tags of everything, beside `edge-site`, which is always set."""
@@ -193,11 +276,36 @@ class OutpostsSpec(Spec):
         """AWS region of the Outpost."""
         return self.outpost_arn.split(":")[3]
 
+    @property
+    def owns_routes(self) -> bool:
+        """Whether the subnet's route table is the site's own."""
+        return self.subnet_id is None and self.route_table_id is None
+
     def conflicts(self) -> Iterator[Finding]:
+        if not self.owns_routes:
+            yield from self._of_others("subnet_id" if self.subnet_id else "route_table_id")
         if ipaddress.ip_network(self.subnet_cidr).version != 4:
             yield Finding(
                 ("subnet_cidr",),
                 f"{self.subnet_cidr} is an IPv6 network",
                 "an IPv4 network, the only kind that Outposts subnets have",
                 "write the subnet's IPv4 network",
+            )
+
+    def _of_others(self, given: str) -> Iterator[Finding]:
+        """Settings of a route table that the site does not own."""
+        for key in ("routes", "gateway_endpoints", "route_table_id"):
+            if key != given and getattr(self, key):
+                yield Finding(
+                    (key,),
+                    f"`{given}` brings a route table of yours, which is not changed",
+                    f"`{given}` or `{key}`",
+                    f"remove `{key}`" + ("" if key == "route_table_id" else ", and set it in that table"),
+                )
+        if self.local_gateway.associate_vpc and "associate_vpc" in self.local_gateway.model_fields_set:
+            yield Finding(
+                ("local_gateway", "associate_vpc"),
+                f"`{given}` brings a route table of yours, whose VPC is associated already",
+                "no `associate_vpc` beside it",
+                "remove it",
             )

@@ -16,17 +16,18 @@ INSTANCE = {
     "ami": "ami-0123456789abcdef0",
     "authorized_keys": [AUTHORIZED],
 }
+EKS_NODES = {
+    "instance_type": "m5.2xlarge",
+    "ami": "ami-0fedcba9876543210",
+    "instance_profile": "edge-eks-node",
+    "role_arn": "arn:aws:iam::123456789012:role/edge-eks-node",
+}
 EKS = {
     "kind": "eks-local",
     "version": "1.32",
     "cluster_role_arn": "arn:aws:iam::123456789012:role/edge-eks-cluster",
     "control_plane_instance_type": "m5.xlarge",
-    "nodes": {
-        "instance_type": "m5.2xlarge",
-        "ami": "ami-0fedcba9876543210",
-        "instance_profile": "edge-eks-node",
-        "role_arn": "arn:aws:iam::123456789012:role/edge-eks-node",
-    },
+    "nodes": EKS_NODES,
 }
 
 

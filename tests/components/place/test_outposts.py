@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from components.host.spec import SshSpec
 from components.host.systems import SYSTEMS
 from components.place.outposts.component import InstanceArgs, Outposts, OutpostsArgs
 from components.place.outposts.part import PART
@@ -18,15 +20,16 @@ from components.place.outposts.plan import address_problem, kubeconfig, user_dat
 from components.place.outposts.spec import OutpostsSpec
 from engine.rehearsal.core import World
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
-from tests.components.place.place_parts import AUTHORIZED, EKS, INSTANCE, OUTPOST, outposts
+from tests.components.place.place_parts import AUTHORIZED, EKS, EKS_NODES, INSTANCE, OUTPOST, outposts
 from tests.components.site_parts import HOST_KEY, machine
 
 PRIVATE = "first line of the MARKER\nlast line"
+LOGIN = "a key that operators have"
 
 
 def _record(spec: OutpostsSpec) -> Recording:
     def program() -> None:
-        instance = InstanceArgs(machine("a", "10.60.1.10", site="seattle"), "core", PRIVATE)
+        instance = InstanceArgs(machine("a", "10.60.1.10", site="seattle"), SshSpec(), PRIVATE, LOGIN)
         on_instance = spec.compute.kind == "instance"
         Outposts("seattle-outposts", OutpostsArgs(spec, site="seattle", instance=instance if on_instance else None))
 
@@ -113,7 +116,8 @@ def test_the_host_key_is_a_secret_and_a_later_one_does_not_restart_the_site() ->
     assert isinstance(instance.inputs["userData"], Secret)
     assert instance.ignore_changes == ("userData",)
     assert "userData" in instance.additional_secret_outputs
-    rest = [{key: value for key, value in r.inputs.items() if key != "userData"} for r in recording.resources]
+    hidden = ("userData", "stdin")
+    rest = [{key: value for key, value in r.inputs.items() if key not in hidden} for r in recording.resources]
     assert "MARKER" not in repr(rest)
     assert [need.key for need in PART.secrets(outposts())] == ["outposts-host-key"]
 
@@ -226,3 +230,117 @@ def test_the_hosts_address_must_be_one_that_the_subnet_can_give(address: str, fi
 def test_what_is_open_or_unclear_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         outposts(**fields)
+
+
+def test_routes_and_gateway_endpoints_are_there_before_what_needs_them() -> None:
+    routes = [
+        {"to": "0.0.0.0/0", "via": "nat-0123456789abcdef0"},
+        {"to": "10.0.0.0/8", "via": "tgw-0123456789abcdef0"},
+        {"to": "pl-6da54004", "via": "vpce-0123456789abcdef1"},
+    ]
+    spec = outposts(compute=EKS, routes=routes, gateway_endpoints=["vpce-0123456789abcdef0"])
+    recording = _record(spec)
+    table = _one(recording, "seattle-outposts-routes").id
+    made = {
+        "seattle-outposts-route-0-0-0-0-0": ("destinationCidrBlock", "natGatewayId"),
+        "seattle-outposts-route-10-0-0-0-8": ("destinationCidrBlock", "transitGatewayId"),
+        "seattle-outposts-route-pl-6da54004": ("destinationPrefixListId", "vpcEndpointId"),
+        "seattle-outposts-vpce-0123456789abcdef0": ("vpcEndpointId",),
+    }
+    cluster = _one(recording, "seattle-eks")
+    for name, properties in made.items():
+        one = _one(recording, name)
+        assert one.inputs["routeTableId"] == table
+        assert one.inputs.keys() >= set(properties), name
+        assert one.urn in cluster.dependencies, f"{name}: AWS looks for its way out when it makes the cluster"
+
+
+@pytest.mark.parametrize(
+    "given", [{"subnet_id": "subnet-0123456789abcdef0"}, {"route_table_id": "rtb-0123456789abcdef0"}]
+)
+def test_a_route_table_of_the_users_is_never_changed(given: dict[str, str]) -> None:
+    recording = _record(outposts(**given))
+    types = {resource.type.rpartition(":")[2] for resource in recording.resources}
+    assert not types & {
+        "RouteTable",
+        "Route",
+        "VpcEndpointRouteTableAssociation",
+        "LocalGatewayRouteTableVpcAssociation",
+    }
+    assert ("RouteTableAssociation" in types) is ("route_table_id" in given)
+    instance = _one(recording, "seattle-a-instance").inputs
+    expected = given.get("subnet_id") or _one(recording, "seattle-outposts-subnet").id
+    assert instance["subnetId"] == expected
+
+
+def test_prefix_lists_are_reached_and_open_nothing_else() -> None:
+    group = _one(_record(outposts(egress_prefix_lists=["pl-6da54004"])), "seattle-outposts-machines").inputs
+    assert [rule["prefixListIds"] for rule in group["egress"] if rule.get("prefixListIds")] == [["pl-6da54004"]]
+    assert not any(rule.get("prefixListIds") for rule in group["ingress"])
+
+
+def test_nodes_join_by_nodeadm_and_are_told_what_it_asks_for() -> None:
+    recording = _record(outposts(compute=EKS))
+    text = base64.b64decode(_one(recording, "seattle-eks-node").inputs["userData"]).decode()
+    _, part = email.message_from_string(text).walk()
+    assert part.get_content_type() == "application/node.eks.aws"
+    config = yaml.safe_load(str(part.get_payload()))
+    assert (config["apiVersion"], config["kind"]) == ("node.eks.aws/v1alpha1", "NodeConfig")
+    cluster = config["spec"]["cluster"]
+    assert cluster.keys() == {"name", "apiServerEndpoint", "certificateAuthority", "cidr", "enableOutpost", "id"}
+    assert (cluster["name"], cluster["enableOutpost"], cluster["cidr"]) == ("seattle", True, "10.100.0.0/16")
+    assert cluster["id"] != "seattle", "a local cluster is known by its id"
+    assert "bootstrap.sh" not in text
+
+
+def test_an_image_of_amazon_linux_2_still_joins_by_its_script() -> None:
+    spec = outposts(compute={**EKS, "nodes": {**EKS_NODES, "ami_family": "al2"}})
+    text = base64.b64decode(_one(_record(spec), "seattle-eks-node").inputs["userData"]).decode()
+    assert "/etc/eks/bootstrap.sh seattle" in text
+    assert "NodeConfig" not in text
+
+
+def test_what_runs_in_the_cluster_comes_after_its_nodes_and_goes_before_them() -> None:
+    recording = _record(outposts(compute=EKS))
+    group, ready = _one(recording, "seattle-eks-nodes"), _one(recording, "seattle-eks-nodes-ready")
+    workloads, admission = _one(recording, "seattle-eks-kubernetes"), _one(recording, "seattle-eks-aws-auth")
+    assert admission.urn in group.dependencies
+    assert group.urn in ready.dependencies
+    # Whatever has this provider depends on it, and is deleted before what it depends on.
+    assert ready.urn in workloads.dependencies
+    assert "::seattle-eks-admission::" in admission.provider
+
+
+def test_logs_of_the_control_plane_are_kept_where_asked_for() -> None:
+    asked = _record(outposts(compute={**EKS, "logs": ["audit", "api"]}))
+    assert _one(asked, "seattle-eks").inputs["enabledClusterLogTypes"] == ["audit", "api"]
+    assert "enabledClusterLogTypes" not in _one(_record(outposts(compute=EKS)), "seattle-eks").inputs
+
+
+def test_the_pinned_private_key_is_in_no_user_data_and_goes_to_nobody_else() -> None:
+    recording = _record(outposts())
+    first, instance = _one(recording, "seattle-a-first-host-key"), _one(recording, "seattle-a-instance")
+    data = instance.inputs["userData"]
+    assert isinstance(data, Secret)
+    assert PRIVATE not in data.value
+    assert base64.b64encode(PRIVATE.encode()).decode()[:-4] not in data.value
+    sent = next(one for one in recording.resources if one.name.startswith("seattle-a-host-key-"))
+    assert instance.urn in sent.dependencies
+    assert first.urn in sent.dependencies, "who answers has to have the key that the instance started with"
+    assert isinstance(sent.inputs["stdin"], Secret)
+    assert "MARKER" not in repr(sent.inputs["create"])
+    assert sent.inputs["triggers"] == [instance.id], "once for each instance"
+    assert {"connection", "create", "stdin"} <= set(sent.ignore_changes), "it is unknown by that key from then on"
+
+
+def test_an_instance_that_was_made_with_its_key_in_user_data_stays_so() -> None:
+    recording = _record(outposts(compute={**INSTANCE, "host_key_from": "user-data"}))
+    assert (
+        PRIVATE.splitlines()[0]
+        in base64.b64decode(
+            json.loads(_one(recording, "seattle-a-instance").inputs["userData"].value)["storage"]["files"][1][
+                "contents"
+            ]["source"].split(",")[1]
+        ).decode()
+    )
+    assert not any("host-key" in resource.name for resource in recording.resources)
