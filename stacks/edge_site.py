@@ -68,7 +68,7 @@ class EdgeSite(EdgeComponent):
             building.hosts = _hosts(
                 building,
                 _identity(self, name),
-                parts.host_checks(spec, building.site),
+                parts.host_checks(spec, args.catalogue),
                 parts.proofs(spec, building.site),
                 parts.demands(spec, args.catalogue),
             )

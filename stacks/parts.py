@@ -167,12 +167,15 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
     )
 
 
-def host_checks(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[str]]:
+def host_checks(site: SiteSpec, catalogue: Catalogue) -> Mapping[str, Sequence[str]]:
     """By host, what its parts look for before anything is changed on it."""
-    return {
-        machine.name: [check for entry in entries(site) if (check := entry.part.host_checks(entry.spec, machine, seen))]
-        for machine in seen.machines
-    }
+    found: dict[str, list[str]] = {}
+    for entry, seen in views(site, catalogue):
+        for machine in seen.machines:
+            found.setdefault(machine.name, [])
+            if check := entry.part.host_checks(entry.spec, machine, seen):
+                found[machine.name].append(check)
+    return found
 
 
 def proofs(site: SiteSpec, seen: Site) -> Mapping[str, Sequence[Proof]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.host.operating_system import (
+    NVIDIA_PACKAGES,
     TIMESYNCD_OR_CHRONY,
     UNATTENDED_UPGRADES,
     UPDATE_CA_CERTIFICATES,
@@ -13,6 +14,7 @@ SYSTEM = OperatingSystem(
     name="debian",
     title="Debian",
     ids=("debian", "raspbian"),
+    nvidia=NVIDIA_PACKAGES,
     time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
     trust_store=UPDATE_CA_CERTIFICATES,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from components.host.operating_system import (
     UPDATE_CA_TRUST,
     HostFile,
+    Nvidia,
     OperatingSystem,
     TimeService,
     Updates,
@@ -74,6 +75,10 @@ SYSTEM = OperatingSystem(
     name="fedora-coreos",
     title="Fedora CoreOS",
     ids=("fedora", "fcos"),
+    nvidia=Nvidia(
+        driver="an image of Fedora CoreOS with the driver layered on it (`rpm-ostree`)",
+        toolkit="the package nvidia-container-toolkit of NVIDIA's repository, layered by `rpm-ostree install`",
+    ),
     time=(TimeService("chronyd", _chrony),),
     first_boot="ignition",
     trust_store=UPDATE_CA_TRUST,

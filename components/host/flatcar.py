@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.host.operating_system import TIMESYNCD, HostFile, OperatingSystem, TrustStore, Updates
+from components.host.operating_system import TIMESYNCD, HostFile, Nvidia, OperatingSystem, TrustStore, Updates
 from components.shell import Script
 
 _CURRENT = "a current image of Flatcar"
@@ -35,6 +35,11 @@ SYSTEM = OperatingSystem(
     name="flatcar",
     title="Flatcar",
     ids=("flatcar",),
+    # Source: Flatcar's documentation on NVIDIA, and its sysext bakery.
+    nvidia=Nvidia(
+        driver="a line `nvidia-drivers-<branch>` in /etc/flatcar/enabled-sysext.conf",
+        toolkit="the sysext image nvidia-runtime of Flatcar's bakery",
+    ),
     time=(TIMESYNCD,),
     first_boot="ignition",
     # Source: Flatcar's documentation, "Custom certificate authorities".

@@ -6,6 +6,7 @@ from components.host.operating_system import (
     TIMESYNCD_OR_CHRONY,
     UNATTENDED_UPGRADES,
     UPDATE_CA_CERTIFICATES,
+    Nvidia,
     OperatingSystem,
 )
 
@@ -13,6 +14,9 @@ SYSTEM = OperatingSystem(
     name="jetson-linux",
     title="Jetson Linux",
     ids=("ubuntu",),
+    nvidia=Nvidia(
+        driver="it is part of JetPack: flash the host", toolkit="`apt install nvidia-container` (of JetPack)"
+    ),
     time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
     trust_store=UPDATE_CA_CERTIFICATES,

@@ -111,6 +111,15 @@ class Updates:
     """A piece of the host's gate: calls ``lack`` for what else is missing, or would reboot by itself."""
 
 
+@dataclass(frozen=True)
+class Nvidia:
+    """Where a host gets what NVIDIA's hardware needs, in words: this program looks for it and does not install it."""
+
+    driver: str
+    toolkit: str
+    """The NVIDIA Container Toolkit, which has the runtime."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatingSystem:
     """How one operating system does things."""
@@ -126,6 +135,9 @@ class OperatingSystem:
 
     releases: tuple[str, ...] = ()
     """Values of `VERSION_ID` there, or their beginning before a dot: `9` stands for 9.6 too. Empty: any."""
+
+    nvidia: Nvidia
+    """Where it gets NVIDIA's driver and runtime."""
 
     time: tuple[TimeService, ...]
     """Time services that it may have, of which a host has one."""
@@ -157,6 +169,12 @@ class OperatingSystem:
     only_on: str | None = None
     """Kind of built-in accelerator of the only hardware that it runs on."""
 
+
+NVIDIA_PACKAGES = Nvidia(
+    driver="the package nvidia-open (or cuda-drivers) of NVIDIA's CUDA repository",
+    toolkit="the package nvidia-container-toolkit of NVIDIA's repository libnvidia-container",
+)
+"""For systems that are made of packages."""
 
 UPDATE_CA_CERTIFICATES = TrustStore(
     folder="/usr/local/share/ca-certificates",

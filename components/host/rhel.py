@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.host.operating_system import (
+    NVIDIA_PACKAGES,
     UPDATE_CA_TRUST,
     HostFile,
     OperatingSystem,
@@ -39,6 +40,7 @@ SYSTEM = OperatingSystem(
     name="rhel",
     title="RHEL",
     ids=("rhel", "almalinux", "centos", "ol", "rocky"),
+    nvidia=NVIDIA_PACKAGES,
     # 8 and older boot with cgroup v1, and their kernel has no WireGuard.
     releases=("9", "10"),
     time=(TimeService("chronyd", _chrony),),

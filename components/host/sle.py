@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.host.operating_system import (
+    NVIDIA_PACKAGES,
     HostFile,
     OperatingSystem,
     TimeService,
@@ -40,6 +41,7 @@ SYSTEM = OperatingSystem(
     name="sle",
     title="SUSE Linux Enterprise",
     ids=("sles", "opensuse-leap"),
+    nvidia=NVIDIA_PACKAGES,
     releases=("15", "16"),
     time=(TimeService("chronyd", _chrony),),
     first_boot="cloud-init",

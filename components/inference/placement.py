@@ -117,7 +117,7 @@ def place(
     return Placement(
         platform=platform,
         hosts=tuple(machine.name for machine in alike[: server.replicas]),
-        demands={machine.name: demand(server, shared=_shares_memory(_usable(machine))) for machine in alike},
+        demands={machine.name: demand(server, shared=_shares_memory(usable(machine))) for machine in alike},
     )
 
 
@@ -135,18 +135,19 @@ def demand(server: Server, *, shared: bool) -> Demand:
 
 def platform_of(machine: Machine, device: Device) -> Platform:
     """The image that a server takes there."""
-    if device == "cpu":
+    if device != "gpu":
         return "server"
-    return PLATFORM_OF[next(iter(_usable(machine).values())).kind]
+    return PLATFORM_OF[next(iter(usable(machine).values())).kind]
 
 
-def _usable(machine: Machine) -> dict[str, Accelerator]:
+def usable(machine: Machine) -> dict[str, Accelerator]:
+    """By name, the accelerators of a host that servers can use."""
     return {name: found for name, found in machine.accelerators.items() if found.kind in PLATFORM_OF}
 
 
 def _refusals(server: Server, machine: Machine, taken: Demand) -> Iterator[Refusal]:
     """Models are counted together: a model is refused where the sum up to it no longer fits."""
-    accelerators = _usable(machine)
+    accelerators = usable(machine)
     on_gpu = server.device == "gpu"
     if on_gpu and len(accelerators) <= taken.accelerators:
         other = ", ".join(machine.accelerators)

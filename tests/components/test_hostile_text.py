@@ -121,7 +121,7 @@ def sites() -> tuple[SiteSpec, ...]:
 def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
     """Every script of ``site``, with what it is for."""
     seen = view(site, catalogue())
-    checks, proof = host_checks(site, seen), proofs(site, seen)
+    checks, proof = host_checks(site, catalogue()), proofs(site, seen)
     for machine in seen.machines:
         yield from _texts(plan_host(machine, checks[machine.name], [one.script for one in proof[machine.name]]))
         if machine.spec.reapply:

@@ -100,6 +100,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/components/telemetry/test_telemetry_tools.py",),
     ),
     Mutant(
+        "a Jetson with another JetPack than its image is refused",
+        "components/inference/accelerator_checks.sh.j2",
+        'elif [ "$jetpack" != {{ jetpack }} ]; then',
+        "elif false; then",
+        ("tests/components/inference/test_accelerator_checks.py",),
+    ),
+    Mutant(
         "secrets in lines of pods are masked before they are queued",
         "components/telemetry/collector.py",
         '["memory_limiter", *names, "redaction", "resource"]',

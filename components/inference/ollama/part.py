@@ -7,6 +7,8 @@ from typing import Any
 
 from components.consequence import Edit, Effect, Removal
 from components.egress import Egress
+from components.host.machine import Machine
+from components.inference import accelerator_checks
 from components.inference.ollama.plan import NAME, NAMESPACE, PORT, host_of, in_registry, server
 from components.inference.ollama.spec import OllamaSpec
 from components.inference.placement import Placement, Refused, place
@@ -57,6 +59,21 @@ class OllamaPart(Part[OllamaSpec]):
     def demands(self, spec: OllamaSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return {host_of(placed): placed.demands[host_of(placed)]} if isinstance(placed, Placement) else {}
+
+    def host_checks(self, spec: OllamaSpec, machine: Machine, site: Site) -> str:
+        placed = place(server(spec), site.machines, site.taken)
+        if spec.device != "gpu" or isinstance(placed, Refused) or machine.name != host_of(placed):
+            return ""
+        return accelerator_checks.checks(
+            "Ollama",
+            machine,
+            placed,
+            site.taken.get(machine.name, Demand()),
+            driver=spec.driver,
+            jetpack=spec.jetpack or 7,
+            image="Ollama, as `inference.ollama` is written,",
+            remedy="write `jetpack:` 5 or 6 below `inference.ollama`, or remove it for 7",
+        )
 
     def software(self, spec: OllamaSpec, site: Site) -> Iterator[Software]:
         for model in spec.models:

@@ -121,6 +121,9 @@ class OllamaSpec(Spec):
     jetpack: Literal[5, 6] | None = None
     """JetPack release of Jetson hosts; left out from JetPack 7 on, which runs what other arm64 hosts run."""
 
+    driver: Annotated[int, Field(ge=340, le=9999, examples=[575])] = 531
+    """Oldest branch of NVIDIA's driver that a host with a GPU may have: 531 by Ollama's own page on GPUs."""
+
     device_plugin: DevicePluginSpec | None = None
     """Device plugin to install; null where the cluster has one already, such as Triton's."""
 

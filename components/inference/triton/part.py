@@ -7,6 +7,9 @@ from typing import Any
 
 from components.consequence import Edit, Effect, Removal
 from components.egress import Egress
+from components.host.machine import Machine
+from components.inference import accelerator_checks
+from components.inference.jetpack import jetpack_of
 from components.inference.placement import Placement, Refused, place
 from components.inference.triton.plan import (
     GRPC_PORT,
@@ -106,6 +109,20 @@ class TritonPart(Part[TritonSpec]):
     def demands(self, spec: TritonSpec, site: Site) -> Mapping[str, Demand]:
         placed = place(server(spec), site.machines, site.taken)
         return placed.demands if isinstance(placed, Placement) else {}
+
+    def host_checks(self, spec: TritonSpec, machine: Machine, site: Site) -> str:
+        if spec.device != "gpu":
+            return ""
+        return accelerator_checks.checks(
+            "Triton",
+            machine,
+            place(server(spec), site.machines, site.taken),
+            site.taken.get(machine.name, Demand()),
+            driver=spec.driver,
+            jetpack=spec.jetpack or jetpack_of(spec.images.get("jetson")),
+            image="`inference.triton.images.jetson`",
+            remedy="write an image for the JetPack that it has there",
+        )
 
     def software(self, spec: TritonSpec, site: Site) -> Iterator[Software]:
         # An image with models is seen as an image, with its digest. Nothing pins what a bucket or a volume holds.

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from components.inference.device_plugin import DevicePluginSpec
+from components.inference.jetpack import jetpack_of
 from components.inference.needs import CpuNeeds, GpuNeeds, Platform
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty
@@ -191,6 +192,14 @@ class TritonSpec(Spec):
     ]
     """Platform -> Triton image. A Jetson takes an `-igpu` image up to 26.02, and the server image from 26.03 on."""
 
+    driver: Annotated[int, Field(ge=340, le=9999, examples=[575])] = 535
+    """Oldest branch of NVIDIA's driver that a host with a GPU may have. 535 is what images of 2026 run with on GPUs for
+    data centers (L4, T4); other GPUs need 575 or newer. A Jetson's driver is part of JetPack."""
+
+    jetpack: Literal[6, 7] | None = None
+    """JetPack release that `images.jetson` is for. Without it its tag says so: `-igpu` is for 6, any other
+    for 7."""
+
     shared_memory_mib: (
         Annotated[int, Field(ge=64, le=262_144, examples=[1024], json_schema_extra={UNIT: "MiB"})] | None
     ) = None
@@ -201,6 +210,14 @@ class TritonSpec(Spec):
     """Device plugin to install; null where the cluster has one already."""
 
     def conflicts(self) -> Iterator[Finding]:
+        told = jetpack_of(self.images.get("jetson"))
+        if self.jetpack and told and self.jetpack != told:
+            yield Finding(
+                ("jetpack",),
+                f"`images.jetson` is for JetPack {told} by its tag, and `jetpack` says {self.jetpack}",
+                "an image for the JetPack that the hosts have: a tag `-igpu` for 6, one without for 7",
+                "remove `jetpack`, or change the image",
+            )
         names = [model.name for model in self.contracts]
         for index, name in enumerate(names):
             if name in names[:index]:

@@ -1,0 +1,52 @@
+"""What a server of models needs of a host with NVIDIA's hardware, before K3s is installed there. Pure.
+
+Looked for, not installed: driver, programs and runtime are the operating system's. Sources: release notes of Triton's
+images (drivers), K3s' `pkg/agent/containerd/runtimes.go` (where it looks for runtimes), NVIDIA's L4T archive (JetPack
+5: R35, 6: R36, 7: R38 and R39).
+"""
+
+from __future__ import annotations
+
+import math
+
+from components.host.machine import Machine
+from components.inference.jetpack import JetPack
+from components.inference.placement import Placement, Refused, platform_of, usable
+from components.shell import fragment
+from components.view import Demand
+
+
+def checks(
+    server: str,
+    machine: Machine,
+    placed: Placement | Refused,
+    taken: Demand,
+    *,
+    driver: int,
+    jetpack: JetPack | None,
+    image: str,
+    remedy: str,
+    mig: str = "none",
+) -> str:
+    """The piece of the host's gate (``Part.host_checks``), for a host that may run models on its accelerator.
+
+    ``image`` is how the site file names what is for ``jetpack``, ``remedy`` what to write for another release.
+    """
+    if isinstance(placed, Refused) or machine.name not in placed.demands:
+        return ""
+    watts = machine.hardware.envelope.base_watts + taken.watts + placed.demands[machine.name].watts
+    return fragment(
+        "inference/accelerator_checks.sh.j2",
+        server=server,
+        hardware=", ".join(usable(machine)),
+        jetson=platform_of(machine, "gpu") == "jetson",
+        toolkit=machine.system.nvidia.toolkit,
+        driver_from=machine.system.nvidia.driver,
+        driver=driver,
+        gpus=len(usable(machine)),
+        mig=mig,
+        jetpack=jetpack,
+        image=image,
+        remedy=remedy,
+        watts=math.ceil(watts),
+    )

@@ -1,0 +1,234 @@
+"""What the host's gate finds out about NVIDIA's hardware: the real script, on what drivers and boards say.
+
+The texts are in the form of captured ones: `/proc/driver/nvidia/version` of the closed and of the open module,
+`/etc/nv_tegra_release`, `nvpmodel -q`. No such hardware was there.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.host.machine import Machine
+from components.host.plan import facts_of, plan
+from components.host.spec import OsSpec, Shown
+from components.inference.jetpack import jetpack_of
+from components.inference.ollama.part import PART as OLLAMA
+from components.inference.triton.part import PART as TRITON
+from components.view import Demand
+from tests.components.inference.ollama_parts import EMBED
+from tests.components.inference.ollama_parts import spec as ollama
+from tests.components.inference.test_inference_plan import spec as triton
+from tests.components.site_parts import machine, site_of
+from tests.sandbox import Run, Sandbox, needs_root
+
+pytestmark = needs_root
+
+CLOSED = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Sun May 12 19:39:15 UTC 2024\nGCC version:  gcc 12.2.0\n"
+OPEN = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (dvs-builder@U16-I3-B03-4-3)"
+    "  Thu Jan 23 22:50:36 UTC 2025\nGCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2~24.04)\n"
+)
+TEGRA = (
+    "# R{} (release), REVISION: {}, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 UTC 2025\n"
+)
+CONTAINERD = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
+SHOWN = {"shows": Shown(cores=1, memory_mib=1), "disk_gib": 1, "tpm": False}
+"""What the machine of the test shows. What models may use is that of the profile."""
+ARCH = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+DIGEST = f"@sha256:{'0' * 64}"
+IMAGES = {
+    "server": f"nvcr.io/nvidia/tritonserver:26.07-py3{DIGEST}",
+    "jetson": f"nvcr.io/nvidia/tritonserver:26.02-py3-igpu{DIGEST}",
+}
+
+
+class Box(Sandbox):
+    """A machine with what a test gives it of NVIDIA's; its driver's files are below /var/driver."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(
+            home,
+            {"systemctl": "echo loaded", "unattended-upgrade": "", "modprobe": "", "nvpmodel": 'cat "$SANDBOX/mode"'},
+        )
+        self.path("/etc/os-release").parent.mkdir(parents=True, exist_ok=True)
+        self.path("/etc/os-release").write_text("ID=ubuntu\nVERSION_ID=24.04\n")
+        (self.home / "mode").write_text("")
+        (self.home / "mig").write_text("[N/A]\n")
+
+    def write(self, path: str, text: str) -> None:
+        file = self.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def gpu(self, driver: str = "570.86.15", *, gpus: int = 1, form: str = OPEN) -> Box:
+        self.write("/var/driver/nvidia/version", form.format(driver))
+        for index in range(gpus):
+            self.write(f"/var/driver/nvidia/gpus/0000:0{index}:00.0/information", "Model: NVIDIA L4\n")
+        self.install("/usr/bin/nvidia-container-runtime", "")
+        self.install("/usr/bin/nvidia-smi", 'cat "$SANDBOX/mig"; [ ! -e "$SANDBOX/mismatch" ]')
+        return self
+
+    def jetson(self, release: str, revision: str, mode: str = "MAXN") -> Box:
+        self.write("/etc/nv_tegra_release", TEGRA.format(release, revision))
+        (self.home / "mode").write_text(f"NVPM WARN: fan mode is not set!\nNV Power Mode: {mode}\n2\n")
+        self.install("/usr/bin/nvidia-container-runtime", "")
+        return self
+
+    def asked(self, which: Machine, check: str) -> Run:
+        assert check, "the gate looks for nothing"
+        script = plan(which, [check]).facts.replace("/proc/driver/nvidia", "/var/driver/nvidia")
+        return self.run(f"export PATH=$PATH:/usr/bin\n{script}")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "box")
+
+
+def host(distribution: str = "ubuntu", **fields: Any) -> Machine:
+    os = OsSpec.model_validate({"distribution": distribution, "disk": "none"})
+    return machine("a", os=os, figures={"arch": ARCH, **SHOWN}, **fields)
+
+
+def with_gpus(*names: str) -> Machine:
+    return host(accelerators=list(names or ("nvidia-l4",)))
+
+
+def orin() -> Machine:
+    return host("jetson-linux", hardware="jetson-agx-orin")
+
+
+def said(box: Box, which: Machine, *, taken: Demand | None = None, **fields: Any) -> str:
+    """What the gate complains of."""
+    site = site_of(which, taken={which.name: taken} if taken else {})
+    done = box.asked(which, TRITON.host_checks(triton(**{"images": IMAGES, **fields}), which, site))
+    assert (done.code == 0) == (done.stderr == ""), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(("form", "driver"), [(CLOSED, "535.183.01"), (OPEN, "570.86.15"), (OPEN, "580.95")])
+def test_a_host_with_driver_programs_and_runtime_passes_and_shows_its_driver(box: Box, form: str, driver: str) -> None:
+    which = with_gpus()
+    done = box.gpu(driver, form=form).asked(which, TRITON.host_checks(triton(images=IMAGES), which, site_of(which)))
+    assert (done.code, done.stderr) == (0, "")
+    assert facts_of(done.stdout)["nvidia_driver"] == driver
+
+
+def test_a_host_without_a_driver_is_told_where_its_system_has_one(box: Box) -> None:
+    found = said(box, with_gpus())
+    assert "NVIDIA's driver is not loaded: install it and reboot the host: `apt install nvidia-driver-" in found
+    assert "there is no nvidia-container-runtime in /usr/bin, where K3s looks for it" in found
+
+
+def test_a_driver_that_is_older_than_the_image_needs_is_refused(box: Box) -> None:
+    box.gpu("525.147.05")
+    assert "NVIDIA's driver is 525.147.05, and Triton needs 535 or newer" in said(box, with_gpus())
+    assert said(box, with_gpus(), driver=525) == ""
+    assert "Triton needs 575 or newer" in said(box, with_gpus(), driver=575)
+
+
+def test_fewer_gpus_than_the_site_file_has_are_refused(box: Box) -> None:
+    two = with_gpus("nvidia-l4", "nvidia-t4")
+    assert "GPUs that NVIDIA's driver sees: expected at least 2, found 1" in said(box.gpu(), two)
+    assert said(box.gpu(gpus=2), two) == ""
+
+
+def test_a_driver_without_its_programs_is_refused(box: Box) -> None:
+    box.gpu().path("/usr/bin/nvidia-smi").unlink()
+    assert "there is no nvidia-smi" in said(box, with_gpus())
+    box.install("/opt/bin/nvidia-smi", 'echo "[N/A]"')
+    assert said(box, with_gpus()) == "", "Flatcar has it there"
+
+
+def test_a_driver_that_its_libraries_do_not_fit_is_refused_with_its_own_words(box: Box) -> None:
+    box.gpu()
+    (box.home / "mismatch").touch()
+    (box.home / "mig").write_text("Failed to initialize NVML: Driver/library version mismatch\n")
+    assert "nvidia-smi fails: Failed to initialize NVML: Driver/library version mismatch" in said(box, with_gpus())
+
+
+def test_a_gpu_in_mig_mode_is_refused_where_whole_ones_are_offered(box: Box) -> None:
+    box.gpu()
+    (box.home / "mig").write_text("Disabled\n")
+    assert said(box, with_gpus()) == ""
+    (box.home / "mig").write_text("Enabled\n")
+    assert "a GPU is in MIG mode" in said(box, with_gpus())
+
+
+def test_a_k3s_that_started_before_the_runtime_was_there_is_told_to_restart(box: Box) -> None:
+    box.gpu().write(CONTAINERD, "version = 3\n")
+    assert "K3s was started before nvidia-container-runtime was there" in said(box, with_gpus())
+    box.write(CONTAINERD, "BinaryName = '/usr/bin/nvidia-container-runtime'\n")
+    assert said(box, with_gpus()) == ""
+
+
+@pytest.mark.parametrize(("release", "revision", "jetpack"), [("35", "4.1", "5"), ("38", "2.0", "7"), ("39", "2", "7")])
+def test_a_jetson_whose_jetpack_is_not_that_of_the_image_is_refused(
+    box: Box, release: str, revision: str, jetpack: str
+) -> None:
+    found = said(box.jetson(release, revision), orin())
+    assert (
+        f"it has JetPack {jetpack} (L4T {release}.{revision}), and `inference.triton.images.jetson` is for JetPack 6"
+        in found
+    )
+
+
+def test_a_jetson_with_the_jetpack_of_the_image_passes_and_shows_what_it_has(box: Box) -> None:
+    assert said(box.jetson("36", "4.3"), orin()) == ""
+    seven = {**IMAGES, "jetson": IMAGES["server"]}
+    assert said(box.jetson("39", "2.0"), orin(), images=seven) == ""
+    assert "is for JetPack 7" in said(box.jetson("36", "4.3"), orin(), images=seven)
+    which = orin()
+    done = box.asked(which, TRITON.host_checks(triton(images=IMAGES), which, site_of(which)))
+    assert {key: facts_of(done.stdout)[key] for key in ("jetson_linux", "jetpack", "power_mode")} == {
+        "jetson_linux": "36.4.3",
+        "jetpack": "6",
+        "power_mode": "MAXN",
+    }
+
+
+def test_the_release_is_read_from_the_package_where_the_file_is_gone(box: Box) -> None:
+    box.jetson("36", "4.3").path("/etc/nv_tegra_release").unlink()
+    assert "its release of JetPack cannot be told" in said(box, orin())
+    box.install("/usr/local/sbin/dpkg-query", "printf 36.4.3-20250107174145")
+    assert said(box, orin()) == ""
+
+
+def test_a_power_mode_below_what_the_models_take_is_refused(box: Box) -> None:
+    box.jetson("36", "4.3", "MODE_15W")
+    assert "its power mode MODE_15W holds it to 15 W, and the models and the rest of it take" in said(box, orin())
+    assert said(box.jetson("36", "4.3", "MODE_50W"), orin()) == ""
+    assert "take 60 W" in said(box, orin(), taken=Demand(watts=30)), "what other servers of the site take counts"
+
+
+def test_an_image_without_a_tag_leaves_the_release_to_the_site_file(box: Box) -> None:
+    untagged = {**IMAGES, "jetson": f"registry.example.com/triton{DIGEST}"}
+    box.jetson("39", "2.0")
+    assert said(box, orin(), images=untagged) == ""
+    assert "is for JetPack 6" in said(box, orin(), images=untagged, jetpack=6)
+
+
+def test_ollama_on_a_jetson_is_held_to_the_jetpack_that_its_block_names(box: Box) -> None:
+    which = orin()
+    box.jetson("36", "4.3")
+    for jetpack, refused in ((6, False), (None, True)):
+        done = box.asked(which, OLLAMA.host_checks(ollama(jetpack=jetpack, models=[EMBED]), which, site_of(which)))
+        assert ("is for JetPack 7" in done.stderr) == refused, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tag", "jetpack"), [(":26.02-py3-igpu", 6), (":26.07-py3", 7), ("", None), (":5000/triton", None)]
+)
+def test_the_tag_of_an_image_tells_its_jetpack(tag: str, jetpack: int | None) -> None:
+    assert jetpack_of(f"registry.example.com{tag}{DIGEST}") == jetpack
+
+
+def test_nothing_is_looked_for_where_no_model_runs_on_an_accelerator() -> None:
+    gpu, plain = with_gpus(), host()
+    assert TRITON.host_checks(triton(device="cpu"), gpu, site_of(gpu)) == ""
+    assert TRITON.host_checks(triton(), plain, site_of(plain)) == ""
+    assert OLLAMA.host_checks(ollama(device="cpu"), gpu, site_of(gpu)) == ""
