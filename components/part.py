@@ -243,6 +243,10 @@ class Part(Generic[S]):
         """The taints that it gives a host's node."""
         return ()
 
+    def time_slices(self, spec: S) -> int:
+        """How many pods may use one GPU by turns, where it installs what offers GPUs to them."""
+        return 1
+
     def host_checks(self, spec: S, machine: Machine, site: Site) -> str:
         """Shell that looks whether a host has what the part needs, as a piece of the gate that runs before anything is
         changed. For each thing that is missing it calls ``lack WHAT WHAT_TO_DO``; it leaves nothing behind."""

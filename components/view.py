@@ -137,6 +137,10 @@ class Demand:
     cores: float = 0
     watts: float = 0
     accelerators: int = 0
+    accelerator_memory_mib: float = 0
+    """Memory of one accelerator, which others share by turns."""
+    tops_int8: float = 0
+    """Throughput of it."""
 
     def __add__(self, other: Demand) -> Demand:
         return Demand(
@@ -144,6 +148,8 @@ class Demand:
             self.cores + other.cores,
             self.watts + other.watts,
             self.accelerators + other.accelerators,
+            self.accelerator_memory_mib + other.accelerator_memory_mib,
+            self.tops_int8 + other.tops_int8,
         )
 
 
@@ -172,6 +178,8 @@ class Site:
     """Of all parts."""
     taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By host, those of its node."""
+    time_slices: int = 1
+    """How many servers may use one GPU by turns."""
     taken: Mapping[str, Demand] = field(default_factory=dict)
     """By host, what the parts before this one take of it."""
 

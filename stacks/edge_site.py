@@ -157,6 +157,7 @@ def _hosts(
                 checks=checks[machine.name],
                 demand_watts=demands.get(machine.name, Demand()).watts,
                 demand_accelerators=demands.get(machine.name, Demand()).accelerators,
+                time_slices=site.time_slices,
                 proofs=[(proof.script, building.secret(proof.secret)) for proof in proofs[machine.name]],
             ),
             building.child(),

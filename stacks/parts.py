@@ -123,6 +123,7 @@ def view(site: SiteSpec, catalogue: Catalogue) -> Site:
             for machine in machines
         },
         scrapes=tuple(scrape for entry in chosen for scrape in entry.part.scrapes(entry.spec)),
+        time_slices=max((entry.part.time_slices(entry.spec) for entry in chosen), default=1),
         scraper=next((found for entry in chosen if (found := entry.part.scraper(entry.spec))), None),
     )
 

@@ -41,6 +41,8 @@ class HostArgs:
     """Power that the models on it may take, in W."""
     demand_accelerators: int = 0
     """Accelerators that they ask for."""
+    time_slices: int = 1
+    """How many of them may use one by turns."""
     proofs: Sequence[tuple[str, pulumi.Input[str]]] = ()
     """How what runs on it shows that it is this site's (``Part.proof``): each script, and the secret that it reads."""
 
@@ -55,7 +57,9 @@ class Host(EdgeComponent):
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         machine = args.machine
-        super().__init__("Host", name, published(machine, args.demand_watts, args.demand_accelerators), opts)
+        super().__init__(
+            "Host", name, published(machine, args.demand_watts, args.demand_accelerators, args.time_slices), opts
+        )
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self._ssh, self._jump_host = args.ssh, args.jump_host
         self._private_key = pulumi.Output.secret(args.private_key)

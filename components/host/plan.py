@@ -79,7 +79,9 @@ def sysctl_file(settings: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
 
 
-def published(machine: Machine, demand_watts: float = 0, demand_accelerators: int = 0) -> dict[str, Any]:
+def published(
+    machine: Machine, demand_watts: float = 0, demand_accelerators: int = 0, time_slices: int = 1
+) -> dict[str, Any]:
     """What policies read of a host. Holds no secret. The demands are those of the models that may run on it."""
     os, hardware, system = machine.os, machine.hardware, machine.system
     looked_for = ["host-key", "architecture", "operating-system", "cores", "memory", "disk-size"]
@@ -106,7 +108,7 @@ def published(machine: Machine, demand_watts: float = 0, demand_accelerators: in
             "base_watts": hardware.envelope.base_watts,
             "models_watts": round(demand_watts, 3),
         },
-        "accelerators": {"present": len(machine.accelerators), "asked_for": demand_accelerators},
+        "accelerators": {"present": len(machine.accelerators) * time_slices, "asked_for": demand_accelerators},
     }
 
 

@@ -26,7 +26,6 @@ def checks(
     jetpack: JetPack | None,
     image: str,
     remedy: str,
-    mig: str = "none",
 ) -> str:
     """The piece of the host's gate (``Part.host_checks``), for a host that may run models on its accelerator.
 
@@ -44,7 +43,6 @@ def checks(
         driver_from=machine.system.nvidia.driver,
         driver=driver,
         gpus=len(usable(machine)),
-        mig=mig,
         jetpack=jetpack,
         image=image,
         remedy=remedy,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from components.manifests import HelmRelease
 from components.specs import Spec
@@ -29,6 +30,13 @@ class DevicePluginSpec(Spec):
     image: ImageRef | None = None
     """Image with its digest, instead of the one that the chart names."""
 
+    time_slices: Annotated[int, Field(ge=1, le=32)] = 1
+    """How many servers may use one GPU by turns. They share its memory, and nothing holds one to its part: what their
+    models need is counted together. 1: each has a GPU of its own."""
+
+    discovery: Literal["nvml", "tegra"] | None = None
+    """How the plugin finds devices: by the driver's library, or as on Jetsons. Without it, it looks itself."""
+
     @model_validator(mode="after")
     def _one_place(self) -> DevicePluginSpec:
         if self.chart.startswith("oci://") != (self.repository is None):
@@ -46,11 +54,24 @@ def values(spec: DevicePluginSpec) -> dict[str, Any]:
             "limits": {"cpu": "200m", "memory": "256Mi"},
         },
     }
+    if spec.discovery:
+        found["deviceDiscoveryStrategy"] = spec.discovery
+    if spec.time_slices > 1:
+        # With a configuration the chart adds the capability SYS_ADMIN, unless these two say that nothing needs it.
+        found |= {"migStrategy": "none", "deviceListStrategy": "envvar"}
+        # The chart reads YAML, which JSON is.
+        found["config"] = {"map": {"default": json.dumps(_sharing(spec.time_slices))}}
     if spec.image:
         # The chart joins repository and tag with a colon, which is also what a digest has before its hex digits.
         repository, _, digest = spec.image.rpartition(":")
         found["image"] = {"repository": repository, "tag": digest}
     return found
+
+
+def _sharing(replicas: int) -> dict[str, Any]:
+    """The plugin's own configuration. A pod that asks for two slices would not get more of a GPU: it is refused."""
+    slices = {"failRequestsGreaterThanOne": True, "resources": [{"name": "nvidia.com/gpu", "replicas": replicas}]}
+    return {"version": "v1", "sharing": {"timeSlicing": slices}}
 
 
 def chart(spec: DevicePluginSpec) -> HelmRelease:

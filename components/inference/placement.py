@@ -92,17 +92,19 @@ class Placement:
 
 
 def place(
-    server: Server, machines: Sequence[Machine], taken: Mapping[str, Demand] | None = None
+    server: Server, machines: Sequence[Machine], taken: Mapping[str, Demand] | None = None, *, time_slices: int = 1
 ) -> Placement | Refused:
     """All models on one host, for each replica another host, in the order in which the site lists its hosts.
 
-    ``taken`` is, by host, what other servers may take of it.
+    ``taken`` is, by host, what other servers may take of it; ``time_slices`` how many of them may use one GPU by turns.
     """
     wanted = "+".join(load.name for load in server.loads)
     if not machines:
         return Refused((Refusal(wanted, "the site", "hosts", server.replicas, 0, "", "the site lists none"),))
     free = {machine.name: (taken or {}).get(machine.name, Demand()) for machine in machines}
-    refusals = {machine.name: tuple(_refusals(server, machine, free[machine.name])) for machine in machines}
+    refusals = {
+        machine.name: tuple(_refusals(server, machine, free[machine.name], time_slices)) for machine in machines
+    }
     every = tuple(refusal for machine in machines for refusal in refusals[machine.name])
     fitting = [machine for machine in machines if not refusals[machine.name]]
     if not fitting:
@@ -129,6 +131,8 @@ def demand(server: Server, *, shared: bool) -> Demand:
         memory_mib=server.memory_mib + sum(need.memory_mib for need in needs) + (sum(on_accelerator) if shared else 0),
         cores=sum(need.cores for need in needs),
         watts=sum(need.watts for need in needs),
+        accelerator_memory_mib=sum(on_accelerator),
+        tops_int8=sum(need.tops_int8 for need in needs if isinstance(need, GpuNeeds)),
         accelerators=1 if server.device == "gpu" else 0,
     )
 
@@ -145,11 +149,11 @@ def usable(machine: Machine) -> dict[str, Accelerator]:
     return {name: found for name, found in machine.accelerators.items() if found.kind in PLATFORM_OF}
 
 
-def _refusals(server: Server, machine: Machine, taken: Demand) -> Iterator[Refusal]:
+def _refusals(server: Server, machine: Machine, taken: Demand, time_slices: int) -> Iterator[Refusal]:
     """Models are counted together: a model is refused where the sum up to it no longer fits."""
     accelerators = usable(machine)
     on_gpu = server.device == "gpu"
-    if on_gpu and len(accelerators) <= taken.accelerators:
+    if on_gpu and len(accelerators) * time_slices <= taken.accelerators:
         other = ", ".join(machine.accelerators)
         note = f"it has {other}, which {server.title} cannot use" if other else "it has no accelerator"
         if accelerators:
@@ -157,7 +161,7 @@ def _refusals(server: Server, machine: Machine, taken: Demand) -> Iterator[Refus
         for load in server.loads:
             yield Refusal(load.name, machine.name, "NVIDIA accelerator", 1, 0, "", note)
         return
-    budget = _budget(machine, accelerators, server.device, taken)
+    budget = _budget(machine, accelerators, server.device, taken, shared=time_slices > 1)
     used = dict.fromkeys(budget, 0.0)
     used["RAM"] = float(server.memory_mib)
     for load in server.loads:
@@ -179,7 +183,7 @@ def _refusals(server: Server, machine: Machine, taken: Demand) -> Iterator[Refus
 
 
 def _budget(
-    machine: Machine, accelerators: Mapping[str, Accelerator], device: Device, taken: Demand
+    machine: Machine, accelerators: Mapping[str, Accelerator], device: Device, taken: Demand, *, shared: bool
 ) -> dict[str, tuple[float, str, str]]:
     """Quantity -> what is left of it for a server, its unit, and how that came about."""
     hardware = machine.hardware
@@ -204,8 +208,18 @@ def _budget(
         # The device plugin hands out any of a host's accelerators: the weakest must do.
         weakest = min(accelerators, key=lambda name: accelerators[name].memory_mib)
         slowest = min(accelerators, key=lambda name: accelerators[name].tops_int8)
-        budget["accelerator memory"] = (float(accelerators[weakest].memory_mib), "MiB", weakest)
-        budget["INT8 throughput"] = (accelerators[slowest].tops_int8, "TOPS", slowest)
+        # With time slices, all servers may be handed the same one.
+        memory, tops = (taken.accelerator_memory_mib, taken.tops_int8) if shared else (0.0, 0.0)
+        budget["accelerator memory"] = (
+            max(0.0, accelerators[weakest].memory_mib - memory),
+            "MiB",
+            weakest + _others(memory, "MiB"),
+        )
+        budget["INT8 throughput"] = (
+            max(0.0, accelerators[slowest].tops_int8 - tops),
+            "TOPS",
+            slowest + _others(tops, "TOPS"),
+        )
     return budget
 
 

@@ -100,6 +100,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/components/telemetry/test_telemetry_tools.py",),
     ),
     Mutant(
+        "servers that share a GPU fit into its memory together",
+        "components/inference/placement.py",
+        "(taken.accelerator_memory_mib, taken.tops_int8) if shared else (0.0, 0.0)",
+        "(0.0, 0.0)",
+        ("tests/components/inference/test_placement.py",),
+    ),
+    Mutant(
         "a Jetson with another JetPack than its image is refused",
         "components/inference/accelerator_checks.sh.j2",
         'elif [ "$jetpack" != {{ jetpack }} ]; then',

@@ -120,6 +120,12 @@ def test_each_part_sees_what_those_before_it_take_of_a_host(monkeypatch: pytest.
     assert seen["TritonSpec"] == {"a": taken}
 
 
+@pytest.mark.parametrize(("device", "slices"), [("gpu", 3), ("cpu", 1)])
+def test_time_slices_count_where_their_plugin_is_installed(device: str, slices: int) -> None:
+    shop = site(device=device, device_plugin={"version": "0.20.0", "time_slices": 3})
+    assert {view.time_slices for _, view in parts.views(shop, catalogue())} == {slices}
+
+
 @pytest.mark.parametrize(
     ("taken", "device", "words"),
     [

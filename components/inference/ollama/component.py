@@ -48,7 +48,7 @@ class Ollama(EdgeComponent):
 
     def __init__(self, name: str, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         spec, site = args.spec, args.site
-        placement = place(ollama.server(spec), site.machines, site.taken)
+        placement = place(ollama.server(spec), site.machines, site.taken, time_slices=site.time_slices)
         if isinstance(placement, Refused):
             raise pulumi.RunError(f"{site.name}: no host can run the language models\n{placement}")
         host = ollama.host_of(placement)

@@ -57,11 +57,14 @@ class OllamaPart(Part[OllamaSpec]):
         return {"ollama_endpoint": f"{NAME}.{NAMESPACE}.svc:{PORT}"}
 
     def demands(self, spec: OllamaSpec, site: Site) -> Mapping[str, Demand]:
-        placed = place(server(spec), site.machines, site.taken)
+        placed = place(server(spec), site.machines, site.taken, time_slices=site.time_slices)
         return {host_of(placed): placed.demands[host_of(placed)]} if isinstance(placed, Placement) else {}
 
+    def time_slices(self, spec: OllamaSpec) -> int:
+        return spec.device_plugin.time_slices if spec.device_plugin and spec.device == "gpu" else 1
+
     def host_checks(self, spec: OllamaSpec, machine: Machine, site: Site) -> str:
-        placed = place(server(spec), site.machines, site.taken)
+        placed = place(server(spec), site.machines, site.taken, time_slices=site.time_slices)
         if spec.device != "gpu" or isinstance(placed, Refused) or machine.name != host_of(placed):
             return ""
         return accelerator_checks.checks(
@@ -90,7 +93,7 @@ class OllamaPart(Part[OllamaSpec]):
     def rules(self, spec: OllamaSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         if not site.machines:
             return
-        placed = place(server(spec), site.machines, site.taken)
+        placed = place(server(spec), site.machines, site.taken, time_slices=site.time_slices)
         if isinstance(placed, Refused):
             yield Finding(
                 (*at, "models"),

@@ -45,7 +45,7 @@ class Triton(EdgeComponent):
 
     def __init__(self, name: str, args: TritonArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         spec, site = args.spec, args.site
-        placement = place(triton.server(spec), site.machines, site.taken)
+        placement = place(triton.server(spec), site.machines, site.taken, time_slices=site.time_slices)
         if isinstance(placement, Refused):
             raise pulumi.RunError(f"{site.name}: no host can run the models\n{placement}")
         given = {

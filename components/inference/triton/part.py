@@ -107,8 +107,11 @@ class TritonPart(Part[TritonSpec]):
         return [Scrape("inference-server", NAMESPACE, METRICS_PORT, interval_s=15, keep="nv_.*")]
 
     def demands(self, spec: TritonSpec, site: Site) -> Mapping[str, Demand]:
-        placed = place(server(spec), site.machines, site.taken)
+        placed = place(server(spec), site.machines, site.taken, time_slices=site.time_slices)
         return placed.demands if isinstance(placed, Placement) else {}
+
+    def time_slices(self, spec: TritonSpec) -> int:
+        return spec.device_plugin.time_slices if spec.device_plugin and spec.device == "gpu" else 1
 
     def host_checks(self, spec: TritonSpec, machine: Machine, site: Site) -> str:
         if spec.device != "gpu":
@@ -116,7 +119,7 @@ class TritonPart(Part[TritonSpec]):
         return accelerator_checks.checks(
             "Triton",
             machine,
-            place(server(spec), site.machines, site.taken),
+            place(server(spec), site.machines, site.taken, time_slices=site.time_slices),
             site.taken.get(machine.name, Demand()),
             driver=spec.driver,
             jetpack=spec.jetpack or jetpack_of(spec.images.get("jetson")),
@@ -144,7 +147,7 @@ class TritonPart(Part[TritonSpec]):
         # Any host may be the one that fits, so all must be known.
         if not site.machines or not all(machine.known for machine in site.machines):
             return
-        placed = place(server(spec), site.machines, site.taken)
+        placed = place(server(spec), site.machines, site.taken, time_slices=site.time_slices)
         if isinstance(placed, Refused):
             needed, more = (
                 "accelerator",

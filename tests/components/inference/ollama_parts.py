@@ -61,8 +61,8 @@ PLAIN = machine("plain")
 JETSON = machine("eye", "jetson-agx-orin")
 
 
-def site(*machines: Machine, taken: dict[str, Demand] | None = None) -> Site:
-    return Site("site", "near", "eu", machines=machines, taken=taken or {})
+def site(*machines: Machine, taken: dict[str, Demand] | None = None, time_slices: int = 1) -> Site:
+    return Site("site", "near", "eu", machines=machines, taken=taken or {}, time_slices=time_slices)
 
 
 def placed(server: Any, *machines: Machine) -> Placement:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from components.inference import device_plugin
@@ -197,6 +198,34 @@ def test_without_telemetry_no_one_may_list_pods_or_read_metrics() -> None:
     plan = planned("jetson-claim")
     assert plan.scrape_access == ()
     assert len(plan.network_policies[1]["spec"]["ingress"]) == 1
+
+
+def values(**plugin: Any) -> dict[str, Any]:
+    return device_plugin.values(device_plugin.DevicePluginSpec(version="0.20.0", **plugin))
+
+
+def test_without_time_slices_the_device_plugin_has_no_configuration() -> None:
+    assert values() == values(time_slices=1)
+    assert {"config", "migStrategy", "deviceListStrategy", "deviceDiscoveryStrategy"} & set(values()) == set()
+
+
+def test_time_slices_are_the_plugins_own_configuration_and_add_no_capability() -> None:
+    made = values(time_slices=4)
+    assert yaml.safe_load(made["config"]["map"]["default"]) == {
+        "version": "v1",
+        "sharing": {
+            "timeSlicing": {
+                "failRequestsGreaterThanOne": True,
+                "resources": [{"name": "nvidia.com/gpu", "replicas": 4}],
+            }
+        },
+    }
+    # The chart adds SYS_ADMIN where a configuration might ask for MIG or for mounts, unless these say otherwise.
+    assert (made["migStrategy"], made["deviceListStrategy"]) == ("none", "envvar")
+
+
+def test_discovery_is_left_to_the_plugin_unless_the_site_says_how() -> None:
+    assert values(discovery="tegra")["deviceDiscoveryStrategy"] == "tegra"
 
 
 def test_hosts_that_fit_are_labelled_for_the_server_and_on_a_gpu_for_the_device_plugin() -> None:

@@ -138,6 +138,12 @@ def test_the_one_accelerator_of_a_host_is_given_once() -> None:
     assert set(OLLAMA.demands(spec(), site(A, B, taken=taken))) == {"b"}
 
 
+def test_with_time_slices_both_servers_have_the_one_accelerator_of_a_host() -> None:
+    taken = dict(TRITON.demands(TRITON_ON_GPU, site(A)))
+    assert list(OLLAMA.rules(spec(), AT, site(A, taken=taken, time_slices=2))) == []
+    assert set(OLLAMA.demands(spec(), site(A, taken=taken, time_slices=2))) == {"a"}
+
+
 @pytest.mark.parametrize(
     ("taken", "quantity"),
     [

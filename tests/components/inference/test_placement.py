@@ -206,6 +206,35 @@ def test_of_two_accelerators_one_is_left_for_a_second_server_and_none_for_a_thir
     assert isinstance(place(triton(), [host], {"a": first.demands["a"] + second.demands["a"]}), Refused)
 
 
+def test_with_time_slices_servers_share_a_gpu_and_its_memory_and_throughput() -> None:
+    first = place(triton(), [XR4000], time_slices=2)
+    assert isinstance(first, Placement)
+    assert (first.demands["a"].accelerator_memory_mib, first.demands["a"].tops_int8) == (2048, 10.2)
+
+    def second(**needs: float) -> Placement | Refused:
+        return place(triton(needing(**needs)), [XR4000], first.demands, time_slices=2)
+
+    assert isinstance(second(accelerator_memory_mib=24576 - 2048), Placement)
+    assert "needs 22529 MiB accelerator memory, available 22528 MiB (nvidia-l4, less 2048 MiB for other servers" in str(
+        second(accelerator_memory_mib=24576 - 2048 + 1)
+    )
+    assert "needs 475 TOPS INT8 throughput, available 474.8 TOPS (nvidia-l4, less 10.2 TOPS" in str(
+        second(tops_int8=475)
+    )
+    assert "NVIDIA accelerator" in str(place(triton(), [XR4000], first.demands)), (
+        "without time slices it is one's alone"
+    )
+    both = {"a": first.demands["a"] + first.demands["a"]}
+    assert "NVIDIA accelerator" in str(place(triton(), [XR4000], both, time_slices=2)), "a third one finds no slice"
+
+
+def test_a_gpu_that_nobody_shares_is_whole_for_each_server() -> None:
+    host = machine("a", accelerators=["nvidia-l4", "nvidia-t4"])
+    first = place(triton(needing(accelerator_memory_mib=16000)), [host])
+    assert isinstance(first, Placement)
+    assert isinstance(place(triton(needing(accelerator_memory_mib=16000)), [host], first.demands), Placement)
+
+
 def test_what_is_taken_of_one_host_leaves_the_others_as_they_are() -> None:
     assert placed(place(triton(), [XR4000, B], {"a": Demand(accelerators=1)})) == ("server", ("b",), ("b",))
 
