@@ -260,22 +260,40 @@ def with_environment(script: str, file: str) -> str:
     return f"set -a\n# shellcheck source=/dev/null\n. {shlex.quote(file)} || exit\nset +a\n{script}"
 
 
-_STARTS = ("exec bash", "exec sudo -n bash")
+# Sudo that needs no password leaves it unread, and the script must never take it for a secret of its own: root's shell
+# reads up to the empty line. Asked for on its own first, a wrong password is tried once, and no other line as another.
+_BY_PASSWORD = (
+    "IFS= read -r password; printf '%s\\n' \"$password\" | sudo -kSp '' true || "
+    "{ echo 'error: sudo does not accept the password (the secret sudo-password)' >&2; exit 1; }; "
+    "{ printf '%s\\n\\n' \"$password\"; exec cat; } | sudo -kSp '' bash -c "
+    '\'while IFS= read -r line && [ -n "$line" ]; do :; done; exec bash -c "$1"\' bash "$1"'
+)
+_AS_IS, _BY_SUDO = "exec bash -c", "exec sudo -n bash -c"
+_BY_SUDO_WITH_PASSWORD = f"exec bash -c {shlex.quote(_BY_PASSWORD)} bash"
 
 
-def as_root(script: str, user: str) -> str:
-    """The command that runs ``script`` as root for an SSH ``user``; its standard input is left to the secrets."""
-    as_is, by_sudo = _STARTS
-    return f"{as_is if user == 'root' else by_sudo} -c {shlex.quote(script)}"
+def as_root(script: str, user: str, *, password: bool = False) -> str:
+    """The command that runs ``script`` as root for an SSH ``user``; its standard input is left to the secrets.
+
+    With ``password``, the first line of standard input is the one that sudo asks for (``with_password``).
+    """
+    start = _AS_IS if user == "root" else _BY_SUDO_WITH_PASSWORD if password else _BY_SUDO
+    return f"{start} {shlex.quote(script)}"
+
+
+def with_password(password: str, stdin: str) -> str:
+    """Standard input of a command of ``as_root`` for which sudo asks for a password. It is on no command line."""
+    return f"{password.strip()}\n{stdin}"
 
 
 def script_of(command: str) -> tuple[str, str] | None:
     """A command of ``as_root`` as what starts the script, and the script; None for any other command."""
-    start, begins, quoted = command.partition(" -c ")
-    if not begins or start not in _STARTS:
-        return None
-    script = quoted[1:-1].replace("'\"'\"'", "'") if quoted.startswith("'") else quoted
-    return (f"{start} -c", script) if shlex.quote(script) == quoted else None
+    for start in (_AS_IS, _BY_SUDO, _BY_SUDO_WITH_PASSWORD):
+        quoted = command.removeprefix(f"{start} ")
+        script = quoted[1:-1].replace("'\"'\"'", "'") if quoted.startswith("'") else quoted
+        if quoted != command and shlex.quote(script) == quoted:
+            return start, script
+    return None
 
 
 def secret_lines(values: Sequence[str]) -> str:

@@ -28,6 +28,10 @@ class Spec(BaseModel):
         """Everything that is wrong between the values of this block; paths are within it."""
         return ()
 
+    def with_own(self, own: Self | None) -> Self:
+        """This block of a site, with what one host's own block says instead."""
+        return self if own is None else self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
     @model_validator(mode="after")
     def _has_no_conflicts(self) -> Self:
         if found := tuple(self.conflicts()):

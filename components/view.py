@@ -8,7 +8,6 @@ from typing import Literal
 
 from components.egress import Egress
 from components.host.machine import Machine
-from components.host.spec import SshSpec
 from sitefile.problems import DataPath
 
 
@@ -163,7 +162,6 @@ class Site:
     labels: Mapping[str, str] = field(default_factory=dict)
     machines: tuple[Machine, ...] = ()
     """In the order of the file."""
-    ssh: SshSpec = field(default_factory=SshSpec)
     egress: Egress = field(default_factory=Egress)
     """How it goes out."""
     kubernetes: Mapping[str, str] = field(default_factory=dict)

@@ -148,10 +148,9 @@ def _hosts(
             machine.node,
             HostArgs(
                 machine=machine,
-                ssh=site.ssh,
+                secret=building.secret,
                 stack=stack,
                 consent=building.consents.get(machine.node, ""),
-                private_key=building.secret("ssh-private-key"),
                 jump_host=made[machine.spec.via] if machine.spec.via else None,
                 after=[gate] if gate else [],
                 checks=checks[machine.name],

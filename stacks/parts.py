@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from components.gitops.flux.part import PART as FLUX
 from components.gitops.spec import NoGitOps
+from components.host import login
 from components.host.machine import UNKNOWN, Machine
-from components.host.spec import HostSpec, OsSpec, SshSpec
+from components.host.spec import BastionSpec, HostSpec, OsSpec, SshSpec
 from components.inference.ollama.part import PART as OLLAMA
 from components.inference.spec import InferenceSpec
 from components.inference.triton.part import PART as TRITON
@@ -44,6 +45,7 @@ _NOT_PARTS = (
     HostSpec,
     OsSpec,
     SshSpec,
+    BastionSpec,
     OnPremises,
     NoMesh,
     NoGitOps,
@@ -81,7 +83,8 @@ def block_of(site: SiteSpec, kind: type[S]) -> S | None:
 
 def required(site: SiteSpec) -> tuple[SecretNeed, ...]:
     """The secrets of a site, in the order in which its parts come up. Names only, never a value."""
-    own = [SecretNeed("ssh-private-key", "SSH key that the hosts accept")] if site.hosts else []
+    logins = login.secrets(site.ssh_of(host) for host in site.hosts)
+    own = [SecretNeed(key, why) for key, why in logins.items()]
     return (*own, *(need for entry in entries(site) for need in entry.part.secrets(entry.spec)))
 
 
@@ -113,7 +116,6 @@ def view(site: SiteSpec, catalogue: Catalogue) -> Site:
         region=site.region,
         labels=site.labels,
         machines=machines,
-        ssh=site.ssh,
         egress=egress_of(site.network, _near(site)),
         kubernetes=kubernetes,
         exempt_namespaces=tuple(name for entry in chosen for name in entry.part.exempt_namespaces(entry.spec)),
@@ -165,6 +167,8 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
         interface=host.interface or (site.network.interface if site.network else None),
         jump_node=next((site.node(other) for other in site.hosts if other.name == host.via), None),
         part_of_window=site.reboots.get(host.name),
+        ssh=site.ssh_of(host),
+        bastion=site.bastion_of(host),
     )
 
 

@@ -35,7 +35,7 @@ _KEYS_BY_PART = {
 }
 """Part of the site -> the key for whatever is called a password or a token there."""
 _NOTES = {
-    "ssh-private-key": "; hosts are reached with a key, never with a password",
+    "ssh-private-key": "; hosts are reached with a key, never with a password (that of sudo is `sudo-password`)",
     "git-password": "; it needs `username:` below `source`",
     "registry-login-NAME": ", as `user:password`; it needs `login: NAME` below the registry",
     "k3s-snapshot-keys": ", as `ACCESS_KEY_ID:SECRET_ACCESS_KEY`",
@@ -47,6 +47,8 @@ _KNOWN = {
     *_KEYS_BY_PART.values(),
     "k3s-agent-token",
     "model-store-secret-key",
+    "ssh-key-passphrase",
+    "sudo-password",
 }
 
 
@@ -78,6 +80,8 @@ def _key_by_name(path: DataPath) -> str | None:
     """`token` in `k3s` is `k3s-token`. None for a name that no part of a site asks for."""
     name = str(path[-1]).lower().replace("_", "-")
     parent = f"{path[-2]}-" if len(path) > 1 and isinstance(path[-2], str) else ""
+    if "passphrase" in name and path[0] in ("ssh", "hosts"):
+        return "ssh-key-passphrase"
     if "datastore" in path:
         return "k3s-datastore-endpoint"
     for key in (parent + name, name, f"{parent}token" if "token" in name else ""):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from components.gitops.spec import GitOps, NoGitOps
 from components.host.reboots import RebootWindow, shared
-from components.host.spec import HostSpec, OsSpec, SshSpec
+from components.host.spec import BastionSpec, HostSpec, OsSpec, SshSpec
 from components.inference.spec import InferenceSpec
 from components.k3s.spec import K3sSpec
 from components.mesh.spec import Mesh, NoMesh
@@ -124,10 +124,15 @@ class SiteSpec(Spec):
 
     def os_of(self, host: HostSpec) -> OsSpec:
         """What a host runs: the site's `os`, with what the host's own says instead."""
-        own = host.os
-        if own is None:
-            return self.os
-        return self.os.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+        return self.os.with_own(host.os)
+
+    def ssh_of(self, host: HostSpec) -> SshSpec:
+        """How a host is reached: the site's `ssh`, with what the host's own says instead."""
+        return self.ssh.with_own(host.ssh)
+
+    def bastion_of(self, host: HostSpec) -> BastionSpec | None:
+        """The machine outside the site through which SSH reaches a host."""
+        return None if host.via else self.ssh_of(host).bastion
 
     @property
     def reboots(self) -> Mapping[str, RebootWindow]:

@@ -47,6 +47,8 @@ KEYS = (
     "flux-alert-chat",
     "flux-alert-board",
     "git-status-token",
+    "ssh-key-passphrase",
+    "sudo-password",
 )
 MARKERS = {key: f"marker-of-{key}-5f1c9a" for key in KEYS}
 VALUES = {
@@ -111,7 +113,14 @@ def oci_password(folder: Path) -> Path:
     return _written(folder, {**site, "site": "oci-password"})
 
 
-BUILDS = (most_secrets, git_password, behind_a_proxy, oci_password)
+def sudo_with_a_password(folder: Path) -> Path:
+    """A site whose key has a passphrase, and whose sudo asks for a password."""
+    site = yaml.safe_load((SITES / "shelf-lyon.yaml").read_text())
+    site["ssh"] = {"login": "key-with-passphrase", "sudo": "password"}
+    return _written(folder, {**site, "site": "sudo-with-a-password"})
+
+
+BUILDS = (most_secrets, git_password, behind_a_proxy, oci_password, sudo_with_a_password)
 
 
 def _written(folder: Path, site: dict[str, object]) -> Path:

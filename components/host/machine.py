@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from components.host.reboots import RebootWindow, whole
-from components.host.spec import Accelerator, Envelope, HardwareProfile, HostSpec, OsSpec
+from components.host.spec import Accelerator, BastionSpec, Envelope, HardwareProfile, HostSpec, OsSpec, SshSpec
 from components.host.systems import system_of
 from components.types import Arch
 
@@ -50,6 +50,10 @@ class Machine:
     """Its part of a window that it shares with other servers."""
     interface: str | None = None
     """Network card that other nodes reach it by; None for that of the default route."""
+    ssh: SshSpec = field(default_factory=SshSpec)
+    """How it is reached: the site's `ssh`, with what the host's own says instead."""
+    bastion: BastionSpec | None = None
+    """The machine outside the site through which SSH reaches it."""
 
     @property
     def name(self) -> str:

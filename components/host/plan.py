@@ -165,7 +165,7 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             "host/reachable.sh.j2",
             node=machine.node,
             address=machine.spec.address,
-            via=machine.jump_node,
+            via=machine.jump_node or (machine.bastion and machine.bastion.address),
             site=machine.site,
             owner=OWNER,
             former=machine.former,

@@ -129,14 +129,40 @@ class HardwareProfile(Spec):
             )
 
 
+class BastionSpec(Spec):
+    """A machine that is no host of the site, and through which SSH reaches its hosts. It accepts the same key."""
+
+    address: MachineAddress
+    """Where SSH reaches it: an IP address or a name."""
+
+    host_key: SshHostKey
+    """Its public SSH key, as `ssh-keyscan` prints it."""
+
+    port: Port = ports.SSH
+    """TCP port of its sshd."""
+
+    user: Annotated[NonEmpty, Field(examples=["jump"])] | None = None
+    """Login name there, where it differs from the hosts' own."""
+
+
 class SshSpec(Spec):
-    """How the hosts of a site are reached. The private key is the stack's secret `ssh-private-key`."""
+    """How hosts are reached. The private key is the stack's secret `ssh-private-key`."""
 
     user: NonEmpty = "core"
-    """Login name. Any other than root needs password-less sudo."""
+    """Login name. Any other than root needs sudo."""
 
     port: Port = ports.SSH
     """TCP port of sshd."""
+
+    login: Literal["key", "key-with-passphrase", "agent"] = "key"
+    """What shows who logs in: a private key; one whose passphrase is the stack's secret `ssh-key-passphrase`; or the
+    SSH agent at SSH_AUTH_SOCK of whoever runs the program, so that the stack holds no key."""
+
+    sudo: Literal["no-password", "password"] = "no-password"
+    """Whether sudo asks for a password. It is then the stack's secret `sudo-password`, one for all such hosts."""
+
+    bastion: BastionSpec | None = None
+    """A machine outside the site through which SSH reaches the hosts that have no `via`."""
 
     dial_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
     """Connection attempts of the `reachable` gate before a host counts as offline."""
@@ -213,6 +239,9 @@ class HostSpec(Spec):
 
     via: Annotated[DnsLabel, Field(examples=["a"])] | None = None
     """Another host of the site through which SSH reaches this one."""
+
+    ssh: SshSpec | None = None
+    """How this host is reached, where it differs from the site's `ssh`."""
 
     accelerators: tuple[DnsLabel, ...] = ()
     """Accelerators that were added to the box, from stacks/profiles/accelerators.yaml."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from components.addresses import parsed
 from components.consequence import Consequence
 from components.egress import LOGIN, Egress
 from components.host.applied import Applied, Pair
+from components.host.login import PRIVATE_KEY
 from components.host.machine import Machine
 from components.network.consequences import EDITS, ROLE, consequences
 from components.network.plan import host_checks
@@ -15,6 +17,9 @@ from components.network.spec import NetworkSpec
 from components.part import Astray, Building, Part, Phase
 from components.view import SecretNeed, Site
 from sitefile.problems import DataPath, Finding
+
+if TYPE_CHECKING:
+    import pulumi
 
 
 class NetworkPart(Part[NetworkSpec]):
@@ -39,7 +44,7 @@ class NetworkPart(Part[NetworkSpec]):
                 egress=site.egress,
                 hosts=[building.hosts[machine.name] for machine in site.machines],
                 login=building.secret(LOGIN) if self.secrets(spec) else None,
-                salt=building.secret("ssh-private-key") if site.machines else "",
+                salt=_salt(building),
             ),
             building.child(),
         )
@@ -78,6 +83,14 @@ class NetworkPart(Part[NetworkSpec]):
         self, before: Applied, pairs: Sequence[Pair], spec: NetworkSpec | None, site: Site
     ) -> Iterator[Consequence]:
         return consequences(before, site.egress)
+
+
+def _salt(building: Building) -> pulumi.Input[str]:
+    """A secret that the stack holds: the hosts' key, or the cluster's where an agent holds theirs."""
+    machines = building.site.machines
+    if any(machine.ssh.login != "agent" for machine in machines):
+        return building.secret(PRIVATE_KEY)
+    return building.secret("k3s-token") if building.site.kubernetes else ""
 
 
 PART = NetworkPart()

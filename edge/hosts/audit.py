@@ -12,11 +12,10 @@ from pathlib import Path
 
 from components.host.spec import HostSpec
 from components.k3s.audit import Running, answered, asked, audit_probe
-from components.shell import as_root
-from edge.hosts import drift
+from edge.hosts.login import Login, login_of_stack, require
 from edge.hosts.ssh import Hosts, NotAnswered, connected
 from edge.run.audit import Node, Planned, Report, SiteAudit, planned, rows
-from edge.run.failure import OperationError, secrets_missing
+from edge.run.failure import OperationError
 from edge.run.stack_settings import read_settings
 from policies.rules.benchmark.files import FILES
 from policies.rules.benchmark.flags import FLAGS
@@ -38,16 +37,15 @@ def _site(file: Path, root: Path) -> SiteAudit:
     if not site.nodes:
         return SiteAudit(name, file)
     try:
-        if missing := [need for need in read_settings(root, name).missing(site.spec) if need.key == drift.KEY]:
-            raise secrets_missing(name, missing)
-        answers = asyncio.run(_asked(site, drift.private_key(file, root)))
+        require(site.spec, read_settings(root, name))
+        answers = asyncio.run(_asked(site, login_of_stack(site.spec, file, root)))
     except OperationError as error:
         return SiteAudit(name, file, failure=error)
     return compared(site, answers)
 
 
-async def _asked(site: Planned, key: str) -> dict[str, Running | NotAnswered]:
-    async with connected(site.spec, key) as hosts:
+async def _asked(site: Planned, login: Login) -> dict[str, Running | NotAnswered]:
+    async with connected(site.spec, login) as hosts:
         found = await asyncio.gather(*(_host(site, host, hosts) for host in site.spec.hosts))
     return {host.name: answer for host, answer in zip(site.spec.hosts, found, strict=True)}
 
@@ -56,7 +54,7 @@ async def _host(site: Planned, host: HostSpec, hosts: Hosts) -> Running | NotAns
     flags = [(check.process, flag) for check in FLAGS for flag in check.flags]
     paths = [path for check in FILES for path in check.paths]
     try:
-        return answered(await hosts.run(host, as_root(audit_probe(), site.spec.ssh.user), asked(flags, paths)))
+        return answered(await hosts.run(host, audit_probe(), asked(flags, paths)))
     except NotAnswered as error:
         return error
 

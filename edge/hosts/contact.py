@@ -12,16 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stacks.configuration import full_key
-
 if TYPE_CHECKING:
     from components.host.spec import HostSpec
+    from edge.hosts.login import Login
     from edge.run.failure import OperationError
     from edge.run.operation import Outcome
     from stacks.edge_site import EdgeSite
     from stacks.site import SiteSpec
 
-_KEY = "ssh-private-key"
 _COMMAND = "command:remote:"
 _CHANGING = frozenset({"create", "update", "replace", "delete"})
 
@@ -33,15 +31,15 @@ class Contact:
     site: SiteSpec | None = None
     commands: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Names of the commands that run on each host, by the host's name."""
-    key: str = field(default="", repr=False)
+    login: Login | None = None
 
     def learn(self, site: EdgeSite) -> None:
         """Take from a built site what is needed. Called within its program, where its settings can be read."""
-        from pulumi.runtime import get_config
+        from edge.hosts.login import login_of_program
 
         self.site = site.spec
         self.commands = {host.spec.name: frozenset(host.commands) for host in site.hosts}
-        self.key = get_config(full_key(_KEY)) or ""
+        self.login = login_of_program(site.spec)
 
     def refusal(self, planned: Outcome) -> OperationError | None:
         """Why ``planned`` cannot be carried out: a host that it changes answers, and cannot be logged in to."""
@@ -49,9 +47,9 @@ class Contact:
             change.name for change in planned.run.changes if change.op in _CHANGING and change.type.startswith(_COMMAND)
         }
         visited = [name for name, commands in self.commands.items() if changing & commands]
-        if self.site is None or not visited:
+        if self.site is None or self.login is None or not visited:
             return None
-        problems = unusable(self.site, self.key, visited)
+        problems = unusable(self.site, self.login, visited)
         if not problems:
             return None
         from edge.run.failure import OperationError
@@ -63,8 +61,8 @@ class Contact:
         )
 
 
-def unusable(site: SiteSpec, key: str, names: Iterable[str]) -> dict[str, str]:
-    """The hosts among ``names`` that answer and that ``key`` cannot log in to, with the reason."""
+def unusable(site: SiteSpec, login: Login, names: Iterable[str]) -> dict[str, str]:
+    """The hosts among ``names`` that answer and that ``login`` cannot log in to, with the reason."""
     from edge.hosts.ssh import NotAnswered, connected
 
     by_name = {host.name: host for host in site.hosts}
@@ -79,7 +77,7 @@ def unusable(site: SiteSpec, key: str, names: Iterable[str]) -> dict[str, str]:
                 if error.final:
                     problems[host.name] = str(error)
 
-        async with connected(site, key) as hosts:
+        async with connected(site, login) as hosts:
             await asyncio.gather(*(one(by_name[name]) for name in names))
         return problems
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from components.addresses import in_url
 from components.host.spec import HostSpec
 from edge.hosts.doctor_item import Item
 from edge.hosts.doctor_secrets import encryption
@@ -158,19 +159,31 @@ def _secrets(spec: SiteSpec, root: Path) -> Iterator[Item]:
 
 
 def _hosts(spec: SiteSpec) -> Iterator[Item]:
+    bastions = {
+        (bastion.address, bastion.port, bastion.host_key) for host in spec.hosts if (bastion := spec.bastion_of(host))
+    }
+    subject = f"hosts of {spec.site}"
     with ThreadPoolExecutor(_SCANS_AT_ONCE) as pool:
-        yield from pool.map(lambda host: _host(spec, host), spec.hosts)
+        yield from pool.map(lambda one: _scanned(subject, f"bastion {one[0]}", *one), sorted(bastions))
+        yield from pool.map(lambda host: _host(spec, subject, host), spec.hosts)
 
 
-def _host(spec: SiteSpec, host: HostSpec) -> Item:
-    subject, name, endpoint = f"hosts of {spec.site}", spec.node(host), f"{host.address}:{spec.ssh.port}"
+def _host(spec: SiteSpec, subject: str, host: HostSpec) -> Item:
+    name, bastion = spec.node(host), spec.bastion_of(host)
     if host.via is not None:
         return Item(subject, name, "note", f"not checked: it is behind jump host {host.via}")
+    if bastion is not None:
+        return Item(subject, name, "note", f"not checked: it is behind bastion {bastion.address}")
+    return _scanned(subject, name, host.address, spec.ssh_of(host).port, host.host_key)
+
+
+def _scanned(subject: str, name: str, address: str, port: int, host_key: str) -> Item:
+    endpoint = f"{in_url(address)}:{port}"
     if shutil.which("ssh-keyscan") is None:
         return Item(subject, name, "note", "not checked: ssh-keyscan is not installed here", "install OpenSSH")
-    kind, key = host.host_key.split()[:2]
+    kind, key = host_key.split()[:2]
     scan = subprocess.run(
-        ["ssh-keyscan", "-T", str(_SCAN_TIMEOUT_S), "-p", str(spec.ssh.port), "--", host.address],
+        ["ssh-keyscan", "-T", str(_SCAN_TIMEOUT_S), "-p", str(port), "--", address],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -17,13 +17,12 @@ from typing import Any
 
 from components.expected import Expected, answers, asked, differences, probe
 from components.host.spec import HostSpec
-from components.shell import as_root
 from edge.exit_codes import BAD_INPUT, DONE, FAILED
+from edge.hosts.login import Login, login_of_stack, require
 from edge.hosts.ssh import Hosts, NotAnswered, connected
 from edge.run import drift_seen
 from edge.run.drift_seen import Seen
-from edge.run.failure import OperationError, secrets_missing
-from edge.run.operation import opened_stack
+from edge.run.failure import OperationError
 from edge.run.program import recorded, rehearsed
 from edge.run.stack_settings import read_settings
 from engine.environment import PROJECT_ROOT
@@ -34,7 +33,6 @@ from stacks.project import site_file
 from stacks.site import SiteSpec
 
 _SITES_AT_ONCE, _ENGINES_AT_ONCE = 16, 4
-KEY = "ssh-private-key"
 
 Tell = Callable[[int, int], None]
 """Called with the number of hosts that have been probed, and with the number of all."""
@@ -177,11 +175,11 @@ def find_drift(files: Sequence[Path], root: Path = PROJECT_ROOT, tell: Tell = la
     return Report(sites, time.monotonic() - started)
 
 
-def probe_site(site: Planned, key: str, tell: Tell) -> SiteDrift:
-    """Probe the hosts of one site with the private key ``key``."""
+def probe_site(site: Planned, login: Login, tell: Tell) -> SiteDrift:
+    """Probe the hosts of one site logged in to by ``login``."""
 
     async def probed() -> SiteDrift:
-        return await _probed(site, key, _Progress(len(site.spec.hosts), tell))
+        return await _probed(site, login, _Progress(len(site.spec.hosts), tell))
 
     return asyncio.run(probed())
 
@@ -211,8 +209,7 @@ def _planned(file: Path, root: Path) -> Planned | SiteDrift:
         return SiteDrift(file.stem, file, problems=error.problems)
     try:
         settings = read_settings(root, spec.site)
-        if missing := [need for need in settings.missing(spec) if need.key == KEY]:
-            raise secrets_missing(spec.site, missing)
+        require(spec, settings)
         return Planned(spec, file, expectations(spec, settings.plain, file, root))
     except OperationError as error:
         return SiteDrift(spec.site, file, failure=error)
@@ -235,16 +232,16 @@ async def _site(site: Planned | SiteDrift, root: Path, progress: _Progress) -> S
         return SiteDrift(site.spec.site, site.file)
     try:
         async with progress.engines:
-            key = await asyncio.to_thread(private_key, site.file, root)
+            login = await asyncio.to_thread(login_of_stack, site.spec, site.file, root)
     except OperationError as error:
         return SiteDrift(site.spec.site, site.file, failure=error)
     async with progress.sites:
-        return await _probed(site, key, progress)
+        return await _probed(site, login, progress)
 
 
-async def _probed(site: Planned, key: str, progress: _Progress) -> SiteDrift:
+async def _probed(site: Planned, login: Login, progress: _Progress) -> SiteDrift:
     try:
-        async with connected(site.spec, key) as hosts:
+        async with connected(site.spec, login) as hosts:
             found = await asyncio.gather(*(_host(site, host, hosts, progress) for host in site.spec.hosts))
     except OperationError as error:
         return SiteDrift(site.spec.site, site.file, failure=error)
@@ -254,17 +251,12 @@ async def _probed(site: Planned, key: str, progress: _Progress) -> SiteDrift:
 async def _host(site: Planned, host: HostSpec, hosts: Hosts, progress: _Progress) -> HostDrift:
     node, expected = site.spec.node(host), site.expected[host.name]
     try:
-        printed = await hosts.run(host, as_root(probe(), site.spec.ssh.user), asked(expected))
+        printed = await hosts.run(host, probe(), asked(expected))
     except NotAnswered as error:
         return HostDrift(host.name, node, not_reached=str(error))
     finally:
         progress.one_more()
     return HostDrift(host.name, node, differences(expected, answers(printed)))
-
-
-def private_key(file: Path, root: Path) -> str:
-    with opened_stack(str(file), rehearse=False, root=root) as session:
-        return session.secret(KEY)
 
 
 def _new_reapply(hosts: Sequence[HostSpec]) -> str:

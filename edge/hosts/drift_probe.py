@@ -11,10 +11,9 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stacks.configuration import full_key
-
 if TYPE_CHECKING:
     from edge.hosts.drift import Planned, Report, Tell
+    from edge.hosts.login import Login
     from stacks.edge_site import EdgeSite
 
 _TOLD_EACH_S = 0.2
@@ -28,7 +27,7 @@ class DriftProbe:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._known: tuple[Planned, str] | None = None
+        self._known: tuple[Planned, Login] | None = None
         self._report: Future[Report] | None = None
         self._progress = (0, 0)
 
@@ -39,12 +38,11 @@ class DriftProbe:
 
     def start(self, site: EdgeSite) -> None:
         """Start to probe the hosts of ``site``, unless that has been done before. Called within the program."""
-        from pulumi.runtime import get_config
-
-        from edge.hosts.drift import KEY, planned
+        from edge.hosts.drift import planned
+        from edge.hosts.login import login_of_program
 
         # The stack's settings can be read for as long as its program runs.
-        self._known = planned(site, self._file), get_config(full_key(KEY)) or ""
+        self._known = planned(site, self._file), login_of_program(site.spec)
         if self._report is None:
             self.restart()
 
@@ -61,7 +59,7 @@ class DriftProbe:
             tell(*self._progress)
         return self._report.result()
 
-    def _run(self, site: Planned, key: str, report: Future[Report]) -> None:
+    def _run(self, site: Planned, login: Login, report: Future[Report]) -> None:
         from edge.hosts.drift import Report, probe_site
 
         started = time.monotonic()
@@ -70,6 +68,6 @@ class DriftProbe:
             self._progress = (done, hosts)
 
         try:
-            report.set_result(Report((probe_site(site, key, tell),), time.monotonic() - started))
+            report.set_result(Report((probe_site(site, login, tell),), time.monotonic() - started))
         except BaseException as error:
             report.set_exception(error)

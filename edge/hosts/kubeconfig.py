@@ -21,18 +21,16 @@ from components.addresses import in_url
 from components.host.machine import Machine
 from components.k3s.credential import Credential, credential_of
 from components.k3s.plan import api_host, show_kubeconfig
-from components.shell import as_root
 from edge.exit_codes import BAD_INPUT
+from edge.hosts.login import Login, login_of_stack, require
 from edge.hosts.ssh import NotAnswered, connected
-from edge.run.failure import OperationError, secrets_missing
-from edge.run.operation import opened_stack
+from edge.run.failure import OperationError
 from edge.run.stack_settings import read_settings
 from stacks.catalogue import catalogue
 from stacks.loader import load_site
 from stacks.parts import places, view
 from stacks.site import SiteSpec
 
-KEY = "ssh-private-key"
 _REACHED_AT = re.compile(r"^# reached at ([A-Za-z0-9.:_-]+)$", re.MULTILINE)
 _CONNECTS_WITHIN_S = 3
 
@@ -89,11 +87,10 @@ def read_kubeconfig(site: str, root: Path, reachable: Reachable = listens) -> Ku
             ("aws eks update-kubeconfig --name CLUSTER     for EKS on an Outpost",),
             code=BAD_INPUT,
         )
-    if missing := [need for need in read_settings(root, spec.site).missing(spec) if need.key == KEY]:
-        raise secrets_missing(spec.site, missing)
-    key = _private_key(site, root)
+    require(spec, read_settings(root, spec.site))
+    login = login_of_stack(spec, site, root)
     servers = [machine for machine in view(spec, catalogue(root)).machines if machine.is_server]
-    host, printed = asyncio.run(_printed(spec, servers, key))
+    host, printed = asyncio.run(_printed(spec, servers, login))
     found = _parsed(spec.site, host, printed)
     known = api_host(spec.k3s, servers)
     candidates = list(dict.fromkeys([*_REACHED_AT.findall(printed), known]))
@@ -116,14 +113,13 @@ def read_kubeconfig(site: str, root: Path, reachable: Reachable = listens) -> Ku
     return made
 
 
-async def _printed(spec: SiteSpec, servers: Sequence[Machine], key: str) -> tuple[str, str]:
+async def _printed(spec: SiteSpec, servers: Sequence[Machine], login: Login) -> tuple[str, str]:
     """Name of the first server that answers, and what it printed."""
     reasons = []
-    async with connected(spec, key) as hosts:
+    async with connected(spec, login) as hosts:
         for server in servers:
-            command = as_root(show_kubeconfig(places(spec, server)), spec.ssh.user)
             try:
-                return server.name, await hosts.run(server.spec, command, "\n")
+                return server.name, await hosts.run(server.spec, show_kubeconfig(places(spec, server)), "\n")
             except NotAnswered as error:
                 reasons.append(f"  {server.name}: {error}")
     lines = "\n".join(reasons)
@@ -154,8 +150,3 @@ def _parsed(site: str, host: str, printed: str) -> _Parsed:
             f"What {host} of {site} has as /etc/rancher/k3s/k3s.yaml is not a kubeconfig of K3s.",
             (f"edge drift {site}     compares the hosts with what is planned",),
         ) from None
-
-
-def _private_key(site: str, root: Path) -> str:
-    with opened_stack(site, rehearse=False, root=root) as session:
-        return session.secret(KEY)

@@ -1,20 +1,23 @@
 """SSH connections to the hosts of one site: pinned host keys, jump hosts, one connection for each host.
 
-Owns connections, and the messages for failed ones. Uses no SSH configuration, agent or known hosts of the user; the
-private key stays in memory.
+Owns connections, and the messages for failed ones. Uses no SSH configuration or known hosts of the user, and an agent
+only where the site says so; the private key stays in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncssh
 
-from components.host.spec import HostSpec
+from components.host.spec import HostSpec, SshSpec
+from components.shell import as_root, with_password
 from edge.hosts import host_keys
+from edge.hosts.login import Login
 from edge.run.failure import OperationError
 from stacks.site import SiteSpec
 
@@ -22,6 +25,10 @@ _KEEPALIVE_S, _KEEPALIVES_MISSED = 15, 4
 _SCRIPT_LIMIT_S = 120
 """Hashing a release takes some seconds on a slow board; a disk that hangs never answers."""
 _CLOSE_S = 2
+
+_Key = asyncssh.SSHKey | asyncssh.SSHKeyPair
+_Dialled = str | tuple[str, SshSpec]
+"""The name of a host; or the address of a bastion, and how it is logged in to."""
 
 
 class NotAnswered(Exception):
@@ -44,14 +51,18 @@ class _Client(asyncssh.SSHClient):
 class Hosts:
     """Made by ``connected``. A jump host is dialled once for all hosts behind it."""
 
-    def __init__(self, spec: SiteSpec, key: asyncssh.SSHKey) -> None:
-        self._ssh, self._key = spec.ssh, key
+    def __init__(self, spec: SiteSpec, keys: Mapping[bool, Sequence[_Key]], sudo_password: str) -> None:
+        self._spec, self._keys, self._sudo_password = spec, keys, sudo_password
         self._by_name = {host.name: host for host in spec.hosts}
-        self._dialled: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+        self._dialled: dict[_Dialled, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
-    async def run(self, host: HostSpec, command: str, stdin: str) -> str:
-        """Standard output of ``command`` on ``host``, in a session of its own. Raises ``NotAnswered``."""
+    async def run(self, host: HostSpec, script: str, stdin: str) -> str:
+        """Standard output of ``script`` as root on ``host``, in a session of its own. Raises ``NotAnswered``."""
         connection = await self._connection(host)
+        ssh = self._spec.ssh_of(host)
+        command = as_root(script, ssh.user, password=ssh.sudo == "password")
+        if ssh.sudo == "password":
+            stdin = with_password(self._sudo_password, stdin)
         try:
             async with asyncio.timeout(_SCRIPT_LIMIT_S):
                 done = await connection.run(command, input=stdin, errors="replace")
@@ -80,30 +91,48 @@ class Hosts:
             await asyncio.wait([asyncio.create_task(one.wait_closed()) for one in connections], timeout=_CLOSE_S)
 
     def _connection(self, host: HostSpec) -> asyncio.Task[asyncssh.SSHClientConnection]:
-        if host.name not in self._dialled:
-            self._dialled[host.name] = asyncio.create_task(self._dial(host))
-        return self._dialled[host.name]
+        return self._once(host.name, lambda: self._to_host(host))
 
-    async def _dial(self, host: HostSpec) -> asyncssh.SSHClientConnection:
+    def _once(
+        self, what: _Dialled, dial: Callable[[], Coroutine[Any, Any, asyncssh.SSHClientConnection]]
+    ) -> asyncio.Task[asyncssh.SSHClientConnection]:
+        if what not in self._dialled:
+            self._dialled[what] = asyncio.create_task(dial())
+        return self._dialled[what]
+
+    async def _to_host(self, host: HostSpec) -> asyncssh.SSHClientConnection:
+        ssh, bastion = self._spec.ssh_of(host), self._spec.bastion_of(host)
         tunnel = None
-        if host.via is not None:
-            try:
+        try:
+            if host.via is not None:
+                between = f"jump host {host.via}"
                 tunnel = await self._connection(self._by_name[host.via])
-            except NotAnswered as error:
-                why = f"jump host {host.via} could not be reached: {error}"
-                raise NotAnswered(why, final=error.final) from None
+            elif bastion is not None:
+                between = f"bastion {bastion.address}"
+                user = bastion.user or ssh.user
+                way = ssh.model_copy(update={"user": user, "port": bastion.port})
+                tunnel = await self._once(
+                    (bastion.address, way), lambda: self._dial(bastion.address, bastion.host_key, way, None)
+                )
+        except NotAnswered as error:
+            raise NotAnswered(f"{between} could not be reached: {error}", final=error.final) from None
+        return await self._dial(host.address, host.host_key, ssh, tunnel)
+
+    async def _dial(
+        self, address: str, host_key: str, ssh: SshSpec, tunnel: asyncssh.SSHClientConnection | None
+    ) -> asyncssh.SSHClientConnection:
         client = _Client()
         try:
-            pinned = asyncssh.import_public_key(host.host_key)
-            async with asyncio.timeout(self._ssh.dial_timeout_s):
+            pinned = asyncssh.import_public_key(host_key)
+            async with asyncio.timeout(ssh.dial_timeout_s):
                 return await asyncssh.connect(
-                    host.address,
-                    self._ssh.port,
+                    address,
+                    ssh.port,
                     tunnel=tunnel or (),
                     client_factory=lambda: client,
                     config=None,
-                    username=self._ssh.user,
-                    client_keys=[self._key],
+                    username=ssh.user,
+                    client_keys=list(self._keys[ssh.login == "agent"]),
                     agent_path=None,
                     preferred_auth="publickey",
                     known_hosts=([pinned], [], []),
@@ -112,13 +141,13 @@ class Hosts:
                     keepalive_count_max=_KEEPALIVES_MISSED,
                 )
         except TimeoutError:
-            limit = f"within {self._ssh.dial_timeout_s} s"
+            limit = f"within {ssh.dial_timeout_s} s"
             if client.accepted:
                 why = f"its SSH server accepted the connection and did not complete the login {limit}"
                 raise NotAnswered(why, final=True) from None
             raise NotAnswered(f"no answer {limit}") from None
         except asyncssh.PermissionDenied:
-            raise NotAnswered(f"login as {self._ssh.user} was refused", final=True) from None
+            raise NotAnswered(f"login as {ssh.user} was refused", final=True) from None
         except asyncssh.HostKeyNotVerifiable:
             why = (
                 "its host key differs from the one in the site file: the host was reimaged, or this is another machine"
@@ -129,18 +158,45 @@ class Hosts:
 
 
 @asynccontextmanager
-async def connected(spec: SiteSpec, private_key: str) -> AsyncIterator[Hosts]:
-    """The hosts of ``spec``, with ``private_key`` to log in. Raises ``OperationError`` for an unusable key."""
+async def connected(spec: SiteSpec, login: Login) -> AsyncIterator[Hosts]:
+    """The hosts of ``spec``, logged in to by ``login``. Raises ``OperationError`` for an unusable key or agent."""
+    by_agent = {spec.ssh_of(host).login == "agent" for host in spec.hosts}
+    async with AsyncExitStack() as opened:
+        keys: dict[bool, Sequence[_Key]] = {}
+        if True in by_agent:
+            keys[True] = await _of_agent(spec, opened)
+        if False in by_agent:
+            keys[False] = [_of_stack(spec, login)]
+        hosts = Hosts(spec, keys, login.sudo_password)
+        opened.push_async_callback(hosts.close)
+        yield hosts
+
+
+def _of_stack(spec: SiteSpec, login: Login) -> asyncssh.SSHKey:
     try:
-        key = asyncssh.import_private_key(private_key)
+        return asyncssh.import_private_key(login.private_key, login.passphrase)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         # The library's messages never contain the key.
-        raise OperationError(f"The secret ssh-private-key of {spec.site} cannot be used: {error}.") from None
-    hosts = Hosts(spec, key)
+        remedy = "" if login.passphrase else " If it has a passphrase, write `login: key-with-passphrase` below `ssh`."
+        raise OperationError(f"The secret ssh-private-key of {spec.site} cannot be used: {error}.{remedy}") from None
+
+
+async def _of_agent(spec: SiteSpec, opened: AsyncExitStack) -> Sequence[_Key]:
+    path = os.environ.get("SSH_AUTH_SOCK", "")
+    remedies = ("ssh-add FILE     gives the agent a key that the hosts accept; ssh-add -l shows those it has",)
     try:
-        yield hosts
-    finally:
-        await hosts.close()
+        agent = await opened.enter_async_context(asyncssh.connect_agent(path)) if path else None
+        keys = await agent.get_keys() if agent else []
+    except (OSError, ValueError, asyncssh.Error) as error:
+        raise OperationError(
+            f"No SSH agent answers at {path}, and {spec.site} is logged in to by one: {_reason(error)}.", remedies
+        ) from None
+    if not keys:
+        what = "the SSH agent has no key" if path else "SSH_AUTH_SOCK names no SSH agent"
+        raise OperationError(
+            f"{spec.site} is logged in to by an SSH agent (`ssh: {{login: agent}}`): {what}.", remedies
+        )
+    return keys
 
 
 def _reason(error: Exception) -> str:

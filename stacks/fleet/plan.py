@@ -28,8 +28,8 @@ class MeshSite:
     """Tags of its hosts; the first one is its own."""
     routes: tuple[Cidr, ...] = ()
     """Networks behind its hosts."""
-    ssh_user: str | None = None
-    """User of Tailscale SSH, where the site allows it."""
+    ssh_users: tuple[str, ...] = ()
+    """Users of Tailscale SSH, where the site allows it."""
 
 
 def mesh_sites(sites: Iterable[SiteSpec], tailnet: TailnetSpec) -> tuple[MeshSite, ...]:
@@ -39,7 +39,7 @@ def mesh_sites(sites: Iterable[SiteSpec], tailnet: TailnetSpec) -> tuple[MeshSit
             site=spec.site,
             tags=site_tags(spec.site, tailscale),
             routes=tailscale.advertise_routes,
-            ssh_user=spec.ssh.user if tailscale.ssh else None,
+            ssh_users=tuple(sorted({spec.ssh_of(host).user for host in spec.hosts})) if tailscale.ssh else (),
         )
         for spec in sorted(sites, key=lambda spec: spec.site)
         if (tailscale := block_of(spec, TailscaleSpec))
@@ -76,8 +76,8 @@ def acl(tailnet: TailnetSpec, sites: Sequence[MeshSite]) -> dict[str, Any]:
 def _ssh(sources: list[str], sites: Sequence[MeshSite]) -> list[dict[str, Any]]:
     users: dict[str, list[str]] = {}
     for site in sites:
-        if site.ssh_user:
-            users.setdefault(site.ssh_user, []).append(site.tags[0])
+        for user in site.ssh_users:
+            users.setdefault(user, []).append(site.tags[0])
     return [{"action": "accept", "src": sources, "dst": own, "users": [user]} for user, own in sorted(users.items())]
 
 

@@ -21,6 +21,8 @@ def findings(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
     """Hosts with unknown hardware are not checked further."""
     yield from _hosts(spec, data)
     yield from _jump_hosts(spec)
+    yield from _bastions(spec)
+    yield from _sudo(spec)
     yield from _systems(spec, data)
     yield from _disks(spec, data)
     yield from _windows(spec)
@@ -134,6 +136,61 @@ def _jump_hosts(spec: SiteSpec) -> Iterator[Finding]:
                 f"the way to `{host.name}` leads in a circle: {' -> '.join([*passed, host.name])}",
                 "a way that begins at a host without `via`",
                 "remove `via` from the host that is reached directly",
+            )
+
+
+def _bastions(spec: SiteSpec) -> Iterator[Finding]:
+    """SSH goes through one machine on its way, and not through two."""
+    by_name = {host.name: host for host in spec.hosts}
+    own = {host.host_key: host for host in spec.hosts}
+    said = set()
+    for index, host in enumerate(spec.hosts):
+        bastion = spec.ssh_of(host).bastion
+        at: DataPath = ("ssh", "bastion")
+        if host.ssh is not None and "bastion" in host.ssh.model_fields_set:
+            at = ("hosts", index, "ssh", "bastion")
+        if bastion is not None and bastion.host_key in own and at not in said:
+            said.add(at)
+            name = own[bastion.host_key].name
+            yield Finding(
+                (*at, "host_key"),
+                f"the bastion is `{name}`, a host of this site: it has the same host key",
+                "a machine outside the site",
+                f"write `via: {name}` at the hosts behind it, and no bastion",
+            )
+        if host.via is None:
+            continue
+        if bastion is not None and at[0] == "hosts":
+            yield Finding(
+                at,
+                f"`{host.name}` is behind host `{host.via}` too: SSH goes through one machine only",
+                "`via`, or a bastion",
+                "remove one of the two",
+            )
+        elif host.via in by_name and by_name[host.via].via is None and spec.bastion_of(by_name[host.via]):
+            yield Finding(
+                ("hosts", index, "via"),
+                f"`{host.via}` is itself behind a bastion: SSH goes through one machine only",
+                "a jump host that is reached directly, or the bastion alone",
+                f"remove `via` if the bastion reaches `{host.name}`; or write `ssh: {{bastion: null}}` at `{host.via}`"
+                " if it is reached directly",
+            )
+
+
+def _sudo(spec: SiteSpec) -> Iterator[Finding]:
+    """A password that nothing asks for. Reported once for the site's own."""
+    said = set()
+    for index, host in enumerate(spec.hosts):
+        ssh = spec.ssh_of(host)
+        own = host.ssh is not None and "sudo" in host.ssh.model_fields_set
+        at: DataPath = ("hosts", index, "ssh", "sudo") if own else ("ssh", "sudo")
+        if ssh.user == "root" and ssh.sudo == "password" and at not in said:
+            said.add(at)
+            yield Finding(
+                at,
+                f"`{host.name}` is logged in to as root, who needs no sudo",
+                "`sudo: password` with another user only",
+                "remove it, or write the `user` whose password it is",
             )
 
 

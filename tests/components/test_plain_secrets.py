@@ -12,7 +12,6 @@ import pytest
 
 from components.gitops.flux.component import Flux, FluxArgs
 from components.host.component import Host, HostArgs
-from components.host.spec import SshSpec
 from components.inference.triton.component import Triton, TritonArgs
 from components.k3s.component import K3s, K3sArgs
 from components.mesh.tailscale.component import Tailscale, TailscaleArgs
@@ -42,7 +41,7 @@ def hosts() -> list[Host]:
     for one in (*SERVERS, AGENT):
         # The second one is reached through the first, whose connection holds the key a second time.
         jump_host = made[0] if one is SERVERS[1] else None
-        made.append(Host(one.node, HostArgs(one, SshSpec(), KEYS["ssh-private-key"], stack="0", jump_host=jump_host)))
+        made.append(Host(one.node, HostArgs(one, KEYS.__getitem__, stack="0", jump_host=jump_host)))
     return made
 
 

@@ -21,7 +21,7 @@ from stacks.loader import load_site
 from stacks.site import SiteSpec
 from tests.edge.conftest import Project
 from tests.edge.sites import site
-from tests.edge.test_drift import Server, listening, new_key, public
+from tests.edge.test_drift import Server, listening, login, new_key, public
 
 B = "127.0.0.3"
 _KEY = "edge:ssh-private-key"
@@ -59,10 +59,6 @@ def spec(project: Project, server: Server, *, port: int = 0, **host: Any) -> Sit
     return load_site(site(project.sites, "shop", {**parts, "hosts": hosts, "ssh": ssh}), root=project.root)
 
 
-def private(server: Server) -> str:
-    return server.operator.export_private_key().decode()
-
-
 def planned(**ops: Any) -> Outcome:
     """A preview with commands of these names and operations."""
     run = Run()
@@ -73,32 +69,32 @@ def planned(**ops: Any) -> Outcome:
 
 
 def test_a_host_that_can_be_used_is_no_problem_and_runs_nothing(project: Project, server: Server) -> None:
-    assert unusable(spec(project, server), private(server), ["a"]) == {}
+    assert unusable(spec(project, server), login(server), ["a"]) == {}
     assert server.asked == []
 
 
 @pytest.mark.usefixtures("another")
 def test_a_host_that_shows_another_key_is_named(project: Project, server: Server) -> None:
     site = spec(project, server)
-    assert unusable(site, private(server), ["a", "b"]) == {
+    assert unusable(site, login(server), ["a", "b"]) == {
         "b": "its host key differs from the one in the site file: the host was reimaged, or this is another machine"
     }
 
 
 @pytest.mark.usefixtures("another")
 def test_a_host_behind_a_jump_host_that_shows_another_key_is_named(project: Project, server: Server) -> None:
-    found = unusable(spec(project, server, via="a"), private(server), ["b"])
+    found = unusable(spec(project, server, via="a"), login(server), ["b"])
     assert found["b"].startswith("its host key differs")
 
 
 def test_a_login_that_is_refused_is_named(project: Project, server: Server) -> None:
-    key = new_key().export_private_key().decode()
-    assert unusable(spec(project, server), key, ["a"]) == {"a": "login as root was refused"}
+    other = Server()
+    assert unusable(spec(project, server), login(other), ["a"]) == {"a": "login as root was refused"}
 
 
 def test_a_server_that_accepts_a_connection_and_stays_silent_is_named(project: Project, server: Server) -> None:
     with silent() as port:
-        found = unusable(spec(project, server, port=port), private(server), ["a"])
+        found = unusable(spec(project, server, port=port), login(server), ["a"])
     assert found == {
         "a": "its SSH server accepted the connection and did not complete the login within 1 s",
     }
@@ -107,13 +103,13 @@ def test_a_server_that_accepts_a_connection_and_stays_silent_is_named(project: P
 def test_a_host_that_does_not_answer_is_left_to_the_engine(project: Project, server: Server) -> None:
     with silent() as port:
         pass
-    assert unusable(spec(project, server, port=port), private(server), ["a"]) == {}
+    assert unusable(spec(project, server, port=port), login(server), ["a"]) == {}
 
 
 @pytest.mark.usefixtures("another")
 def test_only_hosts_that_the_plan_changes_are_contacted(project: Project, server: Server) -> None:
     commands = {"a": frozenset({"shop-a-base"}), "b": frozenset({"shop-b-base", "shop-a-k3s-admit"})}
-    contact = Contact(spec(project, server), commands, private(server))
+    contact = Contact(spec(project, server), commands, login(server))
     assert contact.refusal(planned(shop_a_base="update", shop_b_base="same")) is None
     assert contact.refusal(planned()) is None
     for change in ({"shop_b_base": "update"}, {"shop_a_k3s_admit": "replace"}):
@@ -124,7 +120,7 @@ def test_only_hosts_that_the_plan_changes_are_contacted(project: Project, server
 
 
 def test_the_key_is_not_in_what_is_printed_of_a_contact(project: Project, server: Server) -> None:
-    assert "PRIVATE" not in repr(Contact(None, {}, private(server)))
+    assert "PRIVATE" not in repr(Contact(None, {}, login(server)))
 
 
 @pytest.fixture
@@ -151,7 +147,7 @@ def keep_key(project: Project, key: str) -> None:
 @pytest.mark.usefixtures("attached", "another")
 def test_up_stops_before_it_changes_anything_where_a_host_shows_another_key(project: Project, server: Server) -> None:
     spec(project, server)
-    keep_key(project, private(server))
+    keep_key(project, login(server).private_key)
     ran = project.edge("up", "shop", "--yes", "--json")
     assert ran.code == ran.document["exit"] == 1, ran.stdout
     assert "b: its host key differs from the one in the site file" in ran.document["error"]["what"]
@@ -163,7 +159,7 @@ def test_up_stops_before_it_changes_anything_where_a_host_shows_another_key(proj
 @pytest.mark.usefixtures("attached")
 def test_up_goes_on_where_all_hosts_can_be_used(project: Project, server: Server, another: Server) -> None:
     spec(project, server, host_key=public(another.host_key))
-    keep_key(project, private(server))
+    keep_key(project, login(server).private_key)
     ran = project.edge("up", "shop", "--yes", "--json")
     assert ran.code == 0, ran.stdout
     assert ran.document["counts"]["create"] > 0

@@ -70,10 +70,13 @@ def test_control_characters_are_written_out() -> None:
     assert shown("a", "\x1b[2Jb") == ["~ p  a => \\x1b[2Jb"]
 
 
-@given(st.text(), st.sampled_from(["root", "core"]))
-def test_any_script_is_found_again_in_the_command_that_runs_it(script: str, user: str) -> None:
-    command = as_root(script, user)
-    assert script_of(command) == (command[: command.index(" -c ") + 3], script)
+@given(st.text(), st.sampled_from(["root", "core"]), st.booleans())
+def test_any_script_is_found_again_in_the_command_that_runs_it(script: str, user: str, password: bool) -> None:
+    command = as_root(script, user, password=password)
+    found = script_of(command)
+    assert found is not None
+    assert found[1] == script
+    assert command.startswith(f"{found[0]} ")
 
 
 @pytest.mark.parametrize("command", ["", "ls", "exec bash -c 'a' 'b'", "exec bash -c 'a", "exec sh -c 'a'"])

@@ -17,8 +17,9 @@ import asyncssh
 import pytest
 import yaml
 
-from edge.hosts import drift
+from edge.hosts import audit, drift
 from edge.hosts.drift import expectations
+from edge.hosts.login import Login, login_of_stack
 from edge.run.failure import OperationError
 from engine.environment import environment
 from engine.obtain.cli import locate
@@ -26,7 +27,7 @@ from stacks.loader import load_site
 from tests.edge.conftest import Project
 from tests.edge.sites import broken_site, site
 
-REAL_PRIVATE_KEY = drift.private_key
+REAL_LOGIN = login_of_stack
 
 
 def new_key() -> asyncssh.SSHKey:
@@ -35,6 +36,12 @@ def new_key() -> asyncssh.SSHKey:
 
 def public(key: asyncssh.SSHKey) -> str:
     return " ".join(key.export_public_key().decode().split()[:2])
+
+
+def login(server: Server, **others: str) -> Login:
+    """By the key that ``server`` accepts, and other secrets, with `_` for `-` in their keys."""
+    secrets = {key.replace("_", "-"): value for key, value in others.items()}
+    return Login({"ssh-private-key": server.operator.export_private_key().decode(), **secrets})
 
 
 @dataclass
@@ -53,9 +60,12 @@ class Server:
     """The system chooses it where it is 0."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Command and standard input of each session."""
+    users: list[str] = field(default_factory=list)
+    """Who asked, and who passed through."""
 
     async def serve(self, process: asyncssh.SSHServerProcess[str]) -> None:
         self.asked.append((process.command or "", await process.stdin.read()))
+        self.users.append(process.get_extra_info("username"))
         process.stdout.write(self.answer)
         process.stderr.write("sudo: a password is required\n" if self.code else "")
         process.exit(self.code)
@@ -67,11 +77,18 @@ class Server:
             server_host_keys=[self.host_key, *self.other_host_keys],
             authorized_client_keys=asyncssh.import_authorized_keys(public(self.operator)),
             process_factory=self.serve,
-            server_factory=_JumpHost if self.forwards else None,
+            server_factory=(lambda: _JumpHost(self)) if self.forwards else None,
         )
 
 
 class _JumpHost(asyncssh.SSHServer):
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def begin_auth(self, username: str) -> bool:
+        self._server.users.append(username)
+        return True
+
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         return True
 
@@ -97,8 +114,8 @@ def listening(server: Server) -> Iterator[Server]:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with listening(Server()) as made:
-        key = made.operator.export_private_key().decode()
-        monkeypatch.setattr(drift, "private_key", lambda _file, _root: key)
+        for module in (drift, audit):
+            monkeypatch.setattr(module, "login_of_stack", lambda *_: login(made))
         yield made
 
 
@@ -215,8 +232,7 @@ def test_a_host_with_keys_of_several_kinds_shows_the_pinned_kind(
 ) -> None:
     pinned = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
     with listening(Server(other_host_keys=[pinned])) as server:
-        key = server.operator.export_private_key().decode()
-        monkeypatch.setattr(drift, "private_key", lambda _file, _root: key)
+        monkeypatch.setattr(drift, "login_of_stack", lambda *_: login(server))
         file = shop(shops, server, host_key=public(pinned))
         server.answer = as_planned(file, project)
         assert project.edge("drift", file).code == 0
@@ -264,7 +280,7 @@ def test_a_host_that_cannot_be_looked_at_says_why(project: Project, shops: Path,
 def test_a_key_that_is_none_is_said_to_be_and_not_shown(
     project: Project, shops: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drift, "private_key", lambda _file, _root: "MARKER-not-a-key")
+    monkeypatch.setattr(drift, "login_of_stack", lambda *_: Login({"ssh-private-key": "MARKER-not-a-key"}))
     ran = project.edge("drift", shop(shops, server))
     assert ran.code == 1
     assert "ssh-private-key of shop cannot be used" in ran.stdout
@@ -274,10 +290,10 @@ def test_a_key_that_is_none_is_said_to_be_and_not_shown(
 def test_a_secret_that_cannot_be_read_is_explained(
     project: Project, shops: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def locked(_file: Path, _root: Path) -> str:
+    def locked(*_: object) -> Login:
         raise OperationError("incorrect passphrase", ("export PULUMI_CONFIG_PASSPHRASE_FILE=...",))
 
-    monkeypatch.setattr(drift, "private_key", locked)
+    monkeypatch.setattr(drift, "login_of_stack", locked)
     ran = project.edge("drift", shop(shops, server))
     assert ran.code == 1
     assert "> export PULUMI_CONFIG_PASSPHRASE_FILE" in ran.stdout
@@ -288,7 +304,7 @@ def test_a_secret_that_cannot_be_read_is_explained(
 def test_the_key_is_the_stacks_own_secret_and_without_its_passphrase_nobody_is_asked(
     project: Project, shops: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drift, "private_key", REAL_PRIVATE_KEY)
+    monkeypatch.setattr(drift, "login_of_stack", REAL_LOGIN)
     monkeypatch.setenv("PULUMI_HOME", str(project.root / "home"))
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "a passphrase")
     file = shop(shops, server)

@@ -19,7 +19,7 @@ from edge.run.failure import OperationError
 from tests.components.kubeconfigs import kubeconfig
 from tests.edge.conftest import Project, Ran
 from tests.edge.sites import site
-from tests.edge.test_drift import Server, listening, public
+from tests.edge.test_drift import Server, listening, login, public
 
 NOW = datetime.now(UTC)
 MESH = "# reached at shop-a.tail1234.ts.net\n# reached at 100.101.102.103\n# reached at fd7a:115c:a1e0::1\n"
@@ -37,8 +37,7 @@ OTHERS: dict[str, Any] = {
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with listening(Server(answer=kubeconfig(NOW - timedelta(days=1), NOW + timedelta(days=364)))) as made:
-        key = made.operator.export_private_key().decode()
-        monkeypatch.setattr(module, "_private_key", lambda _site, _root: key)
+        monkeypatch.setattr(module, "login_of_stack", lambda *_: login(made))
         yield made
 
 

@@ -41,7 +41,7 @@ TAGS = {
 }
 POLICY = acl(
     TailnetSpec(id="lab", operators=("ada@lab.example",)),
-    [MeshSite("lab", TAGS["lab"]), MeshSite("other", TAGS["other"], ssh_user="root")],
+    [MeshSite("lab", TAGS["lab"]), MeshSite("other", TAGS["other"], ssh_users=("root",))],
 )
 PLACES = {"tag:ops": ["ops"], TAGS["lab"][0]: ["lab-a", "lab-b"], TAGS["other"][0]: ["other-c"]}
 """Names in the tailnet of the devices that carry a tag."""

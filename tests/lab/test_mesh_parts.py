@@ -22,7 +22,7 @@ POLICY = acl(
     TailnetSpec(id="lab", operators=("ada@lab.example",)),
     [
         MeshSite("lab", ("tag:edge-lab", "tag:edge"), routes=("10.20.0.0/24",)),
-        MeshSite("other", ("tag:edge-other", "tag:edge"), ssh_user="root"),
+        MeshSite("other", ("tag:edge-other", "tag:edge"), ssh_users=("root",)),
     ],
 )
 

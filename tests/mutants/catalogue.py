@@ -188,11 +188,32 @@ MUTANTS: tuple[Mutant, ...] = (
     *PICTURES,
     *CONSEQUENCES,
     # How hosts are reached.
-    Mutant("the host's own key is pinned", _HOST, "host_key=self.spec.host_key,", "", (_SSH,)),
-    Mutant("the jump host's key is pinned", _HOST, "host_key=jump.spec.host_key,", "", (_SSH,)),
-    Mutant("the gate of a host retries", _HOST, "dial_attempts=args.ssh.dial_attempts,", "", (_SSH,)),
+    Mutant("the host's own key is pinned", _HOST, '"host_key": self.spec.host_key,', "", (_SSH,)),
     Mutant(
-        "each attempt to connect has a time limit", _HOST, "per_dial_timeout=self._ssh.dial_timeout_s,", "", (_SSH,)
+        "the jump host's key is pinned",
+        _HOST,
+        "ProxyConnectionArgs(**self._jump_host._endpoint(dial_attempts))",
+        'ProxyConnectionArgs(**{**self._jump_host._endpoint(dial_attempts), "host_key": None})',
+        (_SSH,),
+    ),
+    Mutant("the bastion's key is pinned", _HOST, ', "host_key": bastion.host_key}', "}", (_SSH,)),
+    Mutant(
+        "a wrong password of sudo is tried once, and no secret as another",
+        "components/shell.py",
+        "{ echo 'error: sudo does not accept the password (the secret sudo-password)' >&2; exit 1; }; ",
+        "true; ",
+        ("tests/components/test_as_root.py",),
+    ),
+    Mutant(
+        "no script takes the password of sudo for a secret of its own",
+        "components/shell.py",
+        "[ -n ",
+        "[ -z ",
+        ("tests/components/test_as_root.py",),
+    ),
+    Mutant("the gate of a host retries", _HOST, "dial_attempts=self._ssh.dial_attempts,", "", (_SSH,)),
+    Mutant(
+        "each attempt to connect has a time limit", _HOST, '"per_dial_timeout": self._ssh.dial_timeout_s,', "", (_SSH,)
     ),
     Mutant(
         "a jump host is prepared before the host behind it is tried",

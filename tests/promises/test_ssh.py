@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from engine.environment import PROJECT_ROOT
 from engine.rehearsal.in_process import Recorded
 from stacks.loader import load_site
-from tests.promises.recordings import COMMAND, SITES, before, commands, plain, recorded, with_changes
+from tests.promises.recordings import (
+    COMMAND,
+    SECRET_MARK,
+    SITES,
+    before,
+    commands,
+    plain,
+    recorded,
+    recorded_site,
+    with_changes,
+)
 
 
 def hosts(site: str) -> dict[str, str]:
@@ -69,6 +80,46 @@ def test_every_attempt_to_connect_has_the_time_limit_of_the_site_file() -> None:
         connection = plain(command)["connection"]
         for dial in (connection, connection.get("proxy") or connection):
             assert dial.get("perDialTimeout") == limit, command.name
+
+
+def ways_to_log_in() -> Mapping[str, dict[str, Any]]:
+    """Inputs of the `facts` command of each host of a site whose hosts are each reached in another way."""
+    file = PROJECT_ROOT / "tests/fixtures/sites/valid/ways-to-log-in.yaml"
+    found = recorded_site(load_site(file)).resources
+    return {host: plain(one) for one in found for host in "abc" if one.name == f"ways-to-log-in-{host}-facts"}
+
+
+def test_each_host_is_reached_on_its_own_port_as_its_own_user() -> None:
+    found = {host: inputs["connection"] for host, inputs in ways_to_log_in().items()}
+    assert (found["a"]["port"], found["a"]["user"]) == (8022, "root")
+    assert (found["b"]["port"], found["b"]["user"]) == (22, "core")
+    proxy = found["b"]["proxy"]
+    assert (proxy["host"], proxy["port"], proxy["user"]) == ("10.10.0.11", 8022, "root"), "as the jump host itself"
+
+
+def test_a_bastion_is_gone_through_with_its_own_key_port_and_user() -> None:
+    found = {host: inputs["connection"].get("proxy") for host, inputs in ways_to_log_in().items()}
+    assert found["a"] is None, "the host says that it is reached directly"
+    bastion = found["c"]
+    assert (bastion["host"], bastion["port"], bastion["user"]) == ("gate.example.com", 2222, "gate")
+    assert bastion["hostKey"].endswith("jGmOlDrGUOGtAFfkaB")
+    assert bastion["privateKeyPassword"] == f"{SECRET_MARK}ssh-key-passphrase"
+
+
+def test_a_passphrase_goes_with_the_key_and_an_agent_gets_neither() -> None:
+    found = {host: inputs["connection"] for host, inputs in ways_to_log_in().items()}
+    assert found["c"]["privateKey"] == f"{SECRET_MARK}ssh-private-key"
+    assert found["c"]["privateKeyPassword"] == f"{SECRET_MARK}ssh-key-passphrase"
+    # The plugin asks the agent of SSH_AUTH_SOCK where there is no key; the path of one machine is in no state.
+    assert not {"privateKey", "privateKeyPassword", "agentSocketPath"} & found["a"].keys()
+
+
+def test_the_password_of_sudo_is_the_first_line_of_standard_input_and_nowhere_else() -> None:
+    for host, inputs in ways_to_log_in().items():
+        password = f"{SECRET_MARK}sudo-password"
+        assert (inputs.get("stdin") or "").startswith(f"{password}\n") == (host != "a")
+        assert password not in str({key: value for key, value in inputs.items() if key != "stdin"})
+        assert ("sudo -kSp" in inputs["create"]) == (host != "a")
 
 
 def node_at(site: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from tests.components.mesh.mesh_parts import tailscale
 TAILNET = TailnetSpec(id="example.com", operators=("bo@example.com", "al@example.com"))
 BERLIN = MeshSite("berlin", ("tag:edge-berlin", "tag:edge", "tag:warehouse"))
 LYON = MeshSite("lyon", ("tag:edge-lyon", "tag:edge"), routes=("10.30.0.0/24",))
-OSLO = MeshSite("oslo", ("tag:edge-oslo", "tag:edge"), ssh_user="core")
+OSLO = MeshSite("oslo", ("tag:edge-oslo", "tag:edge"), ssh_users=("core",))
 
 
 def _site(name: str, **mesh: Any) -> SiteSpec:

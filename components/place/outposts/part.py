@@ -48,7 +48,7 @@ class OutpostsPart(Part[OutpostsSpec]):
         instance = None
         if isinstance(spec.compute, InstanceCompute):
             machine = next(machine for machine in site.machines if machine.name == spec.compute.host)
-            instance = InstanceArgs(machine, site.ssh, building.secret(HOST_KEY), building.secret("ssh-private-key"))
+            instance = InstanceArgs(machine, machine.ssh, building.secret(HOST_KEY), building.secret("ssh-private-key"))
         outposts = Outposts(
             f"{site.name}-outposts", OutpostsArgs(spec=spec, site=site.name, instance=instance), building.child()
         )

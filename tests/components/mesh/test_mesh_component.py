@@ -7,7 +7,6 @@ import base64
 import pytest
 
 from components.host.component import Host, HostArgs
-from components.host.spec import SshSpec
 from components.mesh.tailscale.component import Tailscale, TailscaleArgs
 from components.mesh.tailscale.spec import TailscaleSpec
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
@@ -20,9 +19,7 @@ COMMAND = "command:remote:Command"
 def _record(spec: TailscaleSpec, names: tuple[str, ...] = ("a", "b")) -> Recording:
     def program() -> None:
         machines = [berlin(name, address=f"10.20.0.1{index}") for index, name in enumerate(names)]
-        hosts = [
-            Host(machine.node, HostArgs(machine, SshSpec(), private_key="private", stack="0")) for machine in machines
-        ]
+        hosts = [Host(machine.node, HostArgs(machine, lambda key: key, stack="0")) for machine in machines]
         key = KEY if spec.key.source == "config" else None
         Tailscale("berlin-mesh", TailscaleArgs(spec, site="berlin", hosts=hosts, auth_key=key))
 
