@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 from pulumi_command import remote
 
 from components.base import EdgeComponent
 from components.expected import Expected
-from components.host import login
 from components.host.machine import Machine
 from components.host.plan import facts_of, plan, published
-from components.shell import as_root, comment, secret_lines, with_environment, with_password
+from components.host.reach import Reach, Secret
+from components.shell import comment, secret_lines, with_environment
 
 _LATER_DIAL_ATTEMPTS = 3
 """Attempts of commands after the gate: enough for a lost packet, too few to wait again for a host that is down."""
@@ -25,8 +24,7 @@ class HostArgs:
     """What a host is made from."""
 
     machine: Machine
-    secret: Callable[[str], pulumi.Input[str]]
-    """Gives a secret of ``components.host.login``. Becomes a secret if it is not one yet."""
+    secret: Secret
     stack: pulumi.Input[str]
     """Identity of the stack, which the host is marked with."""
     consent: str = ""
@@ -61,14 +59,7 @@ class Host(EdgeComponent):
             "Host", name, published(machine, args.demand_watts, args.demand_accelerators, args.time_slices), opts
         )
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
-        self._ssh, self._jump_host = machine.ssh, args.jump_host
-
-        def secret(key: str, needed: bool) -> pulumi.Output[str] | None:
-            return pulumi.Output.secret(args.secret(key)) if needed else None
-
-        self._private_key = secret(login.PRIVATE_KEY, self._ssh.login != "agent")
-        self._passphrase = secret(login.PASSPHRASE, self._ssh.login == "key-with-passphrase")
-        self._sudo_password = secret(login.SUDO_PASSWORD, self._ssh.sudo == "password")
+        self.reach: Reach = Reach(machine, args.secret, args.jump_host.reach if args.jump_host else None)
         scripts = plan(machine, args.checks, [script for script, _ in args.proofs])
         self.identity = scripts.identity
         self.expected: list[Expected] = []
@@ -84,7 +75,7 @@ class Host(EdgeComponent):
             stdin=stack.apply(lambda line: line + consent),
             depends_on=[*args.after, *([args.jump_host.ready] if args.jump_host else [])],
             triggers=[scripts.identity],
-            dial_attempts=self._ssh.dial_attempts,
+            dial_attempts=machine.ssh.dial_attempts,
         )
         facts = self.command(self, "facts", scripts.facts, update=scripts.facts_of_known)
         known = [args.stack, *(secret for _, secret in args.proofs)]
@@ -103,28 +94,8 @@ class Host(EdgeComponent):
         self._environment = environment
 
     def connection(self, dial_attempts: int = _LATER_DIAL_ATTEMPTS) -> remote.ConnectionArgs:
-        """How to reach the host: with its key pinned, through its jump host or bastion if there is one."""
-        proxy, bastion = None, self.machine.bastion
-        if self._jump_host is not None:
-            proxy = remote.ProxyConnectionArgs(**self._jump_host._endpoint(dial_attempts))
-        elif bastion is not None:
-            own = {"host": bastion.address, "port": float(bastion.port), "host_key": bastion.host_key}
-            user = {"user": bastion.user} if bastion.user else {}
-            proxy = remote.ProxyConnectionArgs(**{**self._endpoint(dial_attempts), **own, **user})
-        return remote.ConnectionArgs(**self._endpoint(dial_attempts), proxy=proxy)
-
-    def _endpoint(self, dial_attempts: int) -> dict[str, Any]:
-        """This host as one end of a connection. Without a key, the plugin asks the agent at SSH_AUTH_SOCK."""
-        return {
-            "host": self.spec.address,
-            "port": float(self._ssh.port),
-            "user": self._ssh.user,
-            "private_key": self._private_key,
-            "private_key_password": self._passphrase,
-            "host_key": self.spec.host_key,
-            "dial_error_limit": dial_attempts,
-            "per_dial_timeout": self._ssh.dial_timeout_s,
-        }
+        """How to reach the host."""
+        return self.reach.connection(dial_attempts)
 
     def command(
         self,
@@ -162,19 +133,13 @@ class Host(EdgeComponent):
             update = None if update is None else with_environment(update, self._environment)
         before = self._last if about is None else self.ready
         hidden = secret_stdout or stdin is not None
-
-        def started(script: str) -> str:
-            return as_root(script, self._ssh.user, password=self._sudo_password is not None)
-
-        if self._sudo_password is not None:
-            stdin = pulumi.Output.all(self._sudo_password, stdin or "").apply(lambda both: with_password(*both))
         command = remote.Command(
             called,
             connection=self.connection(dial_attempts),
-            create=started(script),
-            update=None if update is None else started(update),
-            delete=None if delete is None else started(delete),
-            stdin=None if stdin is None else pulumi.Output.secret(stdin),
+            create=self.reach.started(script),
+            update=None if update is None else self.reach.started(update),
+            delete=None if delete is None else self.reach.started(delete),
+            stdin=self.reach.stdin(stdin),
             triggers=None if triggers is None else list(triggers),
             add_previous_output_in_env=False,
             logging=remote.Logging.NONE if secret_stdout else remote.Logging.STDOUT_AND_STDERR,

@@ -12,6 +12,7 @@ import pytest
 
 from components.gitops.flux.component import Flux, FluxArgs
 from components.host.component import Host, HostArgs
+from components.host.reach import Reach
 from components.inference.triton.component import Triton, TritonArgs
 from components.k3s.component import K3s, K3sArgs
 from components.mesh.tailscale.component import Tailscale, TailscaleArgs
@@ -114,7 +115,8 @@ def of_flux_at_a_registry() -> None:
 
 
 def of_outposts() -> None:
-    instance = InstanceArgs(machine("a", "10.60.1.10"), SshSpec(), KEYS["host-key"], KEYS["ssh-private-key"])
+    host = machine("a", "10.60.1.10")
+    instance = InstanceArgs(host, Reach(host, KEYS.__getitem__), KEYS["host-key"])
     Outposts("site-outposts", OutpostsArgs(outposts(), site="site", instance=instance))
 
 

@@ -15,12 +15,12 @@ import pulumi_tls as tls
 from components.base import EdgeComponent
 from components.host.machine import Machine
 from components.host.plan import identity_of
-from components.host.spec import SshSpec
+from components.host.reach import Reach
 from components.place.outposts import plan as plans
 from components.place.outposts.eks import LocalCluster
 from components.place.outposts.plan import METADATA_OPTIONS, Opening, plan
 from components.place.outposts.spec import EksLocalCompute, InstanceCompute, OutpostsSpec
-from components.shell import as_root, secret_lines
+from components.shell import secret_lines
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,9 @@ class InstanceArgs:
     """The host of the site that an instance on the Outpost is."""
 
     machine: Machine
-    ssh: SshSpec
+    reach: Reach
     private_key: pulumi.Input[str]
     """Secret half of the host key that the site file pins. Becomes a secret if it is not one yet."""
-    login_key: pulumi.Input[str]
-    """Secret half of the SSH key that the host lets in."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ class Outposts(EdgeComponent):
                 lambda pair: plans.user_data(
                     first_boot=args.machine.system.first_boot,
                     node=node,
-                    user=args.ssh.user,
+                    user=args.machine.ssh.user,
                     host_key=pair[0],
                     private_key=pair[1],
                     authorized_keys=compute.authorized_keys,
@@ -227,22 +225,15 @@ class Outposts(EdgeComponent):
     ) -> pulumi_command.remote.Command:
         """Send the pinned key to an instance that starts with another one. Once for each instance: it is unknown by its
         first key from then on, so nothing of this command may ever change in place."""
-        node, host, ssh = args.machine.node, args.machine.spec, args.ssh
+        node, host = args.machine.node, args.machine.spec
+        private_key: pulumi.Output[str] = pulumi.Output.secret(args.private_key)
         fixed = ["connection", "create", "stdin", "logging", "addPreviousOutputInEnv"]
         return pulumi_command.remote.Command(
             # Another pinned key is another command.
             f"{node}-host-key-{identity_of(host.host_key)}",
-            connection=pulumi_command.remote.ConnectionArgs(
-                host=host.address,
-                port=float(ssh.port),
-                user=ssh.user,
-                private_key=pulumi.Output.secret(args.login_key),
-                host_key=first_key,
-                dial_error_limit=ssh.dial_attempts,
-                per_dial_timeout=ssh.dial_timeout_s,
-            ),
-            create=as_root(plans.host_key_script(node, host.host_key), ssh.user),
-            stdin=pulumi.Output.secret(args.private_key).apply(lambda key: secret_lines([key.strip()])),
+            connection=args.reach.connection(args.machine.ssh.dial_attempts, first_key),
+            create=args.reach.started(plans.host_key_script(node, host.host_key)),
+            stdin=args.reach.stdin(private_key.apply(lambda key: secret_lines([key.strip()]))),
             triggers=[instance.id],
             add_previous_output_in_env=False,
             opts=self.under(instance, ignore_changes=fixed, additional_secret_outputs=["stdout", "stderr"]),

@@ -42,13 +42,16 @@ class OutpostsPart(Part[OutpostsSpec]):
     edits = EDITS
 
     def build(self, spec: OutpostsSpec, building: Building) -> None:
+        from components.host.reach import Reach
         from components.place.outposts.component import InstanceArgs, Outposts, OutpostsArgs
 
         site = building.site
         instance = None
         if isinstance(spec.compute, InstanceCompute):
             machine = next(machine for machine in site.machines if machine.name == spec.compute.host)
-            instance = InstanceArgs(machine, machine.ssh, building.secret(HOST_KEY), building.secret("ssh-private-key"))
+            via = next((one for one in site.machines if one.name == machine.spec.via), None)
+            through = Reach(via, building.secret) if via else None
+            instance = InstanceArgs(machine, Reach(machine, building.secret, through), building.secret(HOST_KEY))
         outposts = Outposts(
             f"{site.name}-outposts", OutpostsArgs(spec=spec, site=site.name, instance=instance), building.child()
         )

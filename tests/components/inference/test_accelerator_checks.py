@@ -18,6 +18,7 @@ from components.host.spec import OsSpec, Shown
 from components.inference.jetpack import jetpack_of
 from components.inference.ollama.part import PART as OLLAMA
 from components.inference.triton.part import PART as TRITON
+from components.shell import Script
 from components.view import Demand
 from tests.components.inference.ollama_parts import EMBED
 from tests.components.inference.ollama_parts import spec as ollama
@@ -164,6 +165,16 @@ def test_a_k3s_that_started_before_the_runtime_was_there_is_told_to_restart(box:
     assert "K3s was started before nvidia-container-runtime was there" in said(box, with_gpus())
     box.write(CONTAINERD, "BinaryName = '/usr/bin/nvidia-container-runtime'\n")
     assert said(box, with_gpus()) == ""
+
+
+def test_a_runtime_that_comes_with_k3s_is_not_asked_for_before(box: Box) -> None:
+    which = with_gpus()
+    box.gpu().path("/usr/bin/nvidia-container-runtime").unlink()
+    check = TRITON.host_checks(triton(images=IMAGES), which, site_of(which))
+    assert "there is no nvidia-container-runtime" in box.asked(which, check).stderr
+    # As K3s' own checks say it, which come first.
+    done = box.asked(which, Script(f"nvidia_runtime_comes=yes\n{check}"))
+    assert (done.code, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("release", "revision", "jetpack"), [("35", "4.1", "5"), ("38", "2.0", "7"), ("39", "2", "7")])

@@ -6,13 +6,15 @@ import base64
 import email
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.host.spec import SshSpec
+from components.host.reach import Reach
+from components.host.spec import BastionSpec, SshSpec
 from components.host.systems import SYSTEMS
 from components.place.outposts.component import InstanceArgs, Outposts, OutpostsArgs
 from components.place.outposts.part import PART
@@ -25,11 +27,13 @@ from tests.components.site_parts import HOST_KEY, machine
 
 PRIVATE = "first line of the MARKER\nlast line"
 LOGIN = "a key that operators have"
+SECRETS = {"ssh-private-key": LOGIN, "ssh-key-passphrase": "a phrase", "sudo-password": "a word"}
 
 
-def _record(spec: OutpostsSpec) -> Recording:
+def _record(spec: OutpostsSpec, **more: Any) -> Recording:
     def program() -> None:
-        instance = InstanceArgs(machine("a", "10.60.1.10", site="seattle"), SshSpec(), PRIVATE, LOGIN)
+        host = replace(machine("a", "10.60.1.10", site="seattle"), **more)
+        instance = InstanceArgs(host, Reach(host, SECRETS.__getitem__), PRIVATE)
         on_instance = spec.compute.kind == "instance"
         Outposts("seattle-outposts", OutpostsArgs(spec, site="seattle", instance=instance if on_instance else None))
 
@@ -344,3 +348,20 @@ def test_an_instance_that_was_made_with_its_key_in_user_data_stays_so() -> None:
         ).decode()
     )
     assert not any("host-key" in resource.name for resource in recording.resources)
+
+
+def test_the_pinned_private_key_goes_the_way_that_all_scripts_of_the_host_go() -> None:
+    bastion = BastionSpec(address="192.0.2.7", host_key=HOST_KEY, user="jump")
+    ssh = SshSpec(user="ops", port=2222, login="key-with-passphrase", sudo="password")
+    recording = _record(outposts(), ssh=ssh, bastion=bastion)
+    first = _one(recording, "seattle-a-first-host-key")
+    sent = next(one for one in recording.resources if one.name.startswith("seattle-a-host-key-"))
+    connection = sent.inputs["connection"].value
+    assert (connection["port"], connection["user"]) == (2222, "ops")
+    assert connection["privateKeyPassword"] == SECRETS["ssh-key-passphrase"]
+    assert (connection["proxy"]["host"], connection["proxy"]["user"]) == ("192.0.2.7", "jump")
+    assert (connection["proxy"]["hostKey"], connection["hostKey"]) == (
+        HOST_KEY,
+        first.outputs["publicKeyOpenssh"].strip(),
+    )
+    assert sent.inputs["stdin"].value.startswith(SECRETS["sudo-password"] + "\n")

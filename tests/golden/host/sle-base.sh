@@ -125,10 +125,10 @@ put_file /usr/local/bin/edge-os-updates 0755 <<'EDGE_FILE'
 # Updates of the operating system of site-a, in its window; with the word `done`, what is left to do after the reboot.
 # Written by edge: changes here are lost.
 set -euo pipefail
-export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export LC_ALL=C PATH="/usr/local/sbin:/usr/local/bin:/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 node=site-a note=/var/lib/edge/rebooting
 say() { printf '%s\n' "$*"; }
-kubectl() { timeout 400 /usr/local/bin/k3s kubectl "$@"; }
+kubectl() { timeout 400 k3s kubectl "$@"; }
 # Only a server holds a credential that may do this. Other hosts reboot without lock and drain.
 server() { [ -f /etc/rancher/k3s/k3s.yaml ]; }
 state() { # of each server, its name and whether it is Ready
