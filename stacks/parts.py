@@ -174,10 +174,9 @@ def machine_of(site: SiteSpec, index: int, catalogue: Catalogue) -> Machine:
 
 def host_checks(site: SiteSpec, catalogue: Catalogue) -> Mapping[str, Sequence[str]]:
     """By host, what its parts look for before anything is changed on it."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {host.name: [] for host in site.hosts}
     for entry, seen in views(site, catalogue):
         for machine in seen.machines:
-            found.setdefault(machine.name, [])
             if check := entry.part.host_checks(entry.spec, machine, seen):
                 found[machine.name].append(check)
     return found

@@ -28,6 +28,14 @@ def test_an_instance_on_an_outpost_boots_with_what_its_own_system_reads() -> Non
     assert str(reveal(instance.inputs["userData"])).startswith("#cloud-config")
 
 
+def test_a_site_may_have_hosts_and_nothing_on_them_yet() -> None:
+    site = load_site("prod")
+    kept = {name: getattr(site, name) for name in ("site", "tier", "region", "hosts", "os", "ssh", "labels")}
+    found = recorded(SiteSpec.model_validate({**kept, "mesh": {"kind": "none"}}))
+    assert not found.problems
+    assert {"prod-a-base", "prod-b-base", "prod-c-base"} <= {resource.name for resource in found.resources}
+
+
 def test_a_site_that_goes_takes_leave_of_the_first_server_last() -> None:
     # Each leaves through another one: two that leave at the same time through each other lose the cluster under way.
     dependencies = {resource.name: resource.dependencies for resource in recorded(load_site("prod")).resources}
