@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lab.authority import Authority
 
@@ -24,7 +24,49 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class FileServer:
+class Answering:
+    """A server of this process: it answers in a thread of its own, until the block ends."""
+
+    _server: http.server.ThreadingHTTPServer
+
+    def _open(self) -> http.server.ThreadingHTTPServer:
+        """The server, listening. Raises OSError when the address is not this machine's or the port is taken."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self._server = self._open()
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_port
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Each connection has a thread of its own, and a client that goes away ends no other."""
+
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or does not trust the authority, is its own affair."""
+
+    def over_tls(self, authority: Authority) -> Server:
+        """This server, with a certificate of ``authority`` for its address."""
+        context = authority.server_context(str(self.server_address[0]))
+        # The handshake is in each connection's own thread: a client that hangs in it holds up nobody else.
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        return self
+
+
+class FileServer(Answering):
     """Answers GET and HEAD at ``address`` with what ``find`` gives for a path, until the block ends; else 404.
 
     With ``login`` (`user:password`) only to those who have it; others get 401. Raises OSError when the address is not
@@ -43,33 +85,13 @@ class FileServer:
         self._authority, self._address, self._port, self._find = authority, address, port, find
         self._login = login
 
-    def __enter__(self) -> FileServer:
-        self._server = _Server((self._address, self._port), _handler(self._find, self._login))
-        context = self._authority.server_context(self._address)
-        # The handshake is in each connection's own thread: a client that hangs in it holds up nobody else.
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
+    def _open(self) -> Server:
+        return Server((self._address, self._port), _handler(self._find, self._login)).over_tls(self._authority)
 
     @property
     def host(self) -> str:
         """ADDRESS:PORT."""
         return f"{self._address}:{self.port}"
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or does not trust the authority, is its own affair."""
 
 
 def authorization(login: str) -> str:

@@ -6,15 +6,14 @@ What a machine in the middle, a wrong DNS record or another cluster behind a reu
 from __future__ import annotations
 
 import http.server
-import threading
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
 from lab.authority import Authority
+from lab.https import Answering, Server
 
 
-class Impostor:
+class Impostor(Answering):
     """Answers at ``port`` of ``address`` as a K3s server does before a node has joined, until the block ends.
 
     Its certificate is of ``authority``, by default one that nobody trusts. It shows ``ca`` (PEM) as the cluster's, by
@@ -30,29 +29,15 @@ class Impostor:
         """Every Authorization header that it was sent."""
         self._at, self._authority, self._ca = (address, port), authority, ca
 
-    def __enter__(self) -> Impostor:
+    def _open(self) -> Server:
         self._until = ExitStack()
         authority = self._authority or self._until.enter_context(Authority())
         ca = self._ca or authority.ca_file.read_text()
-        self._server = _Server(self._at, _handler(self, ca.encode()))
-        context = authority.server_context(self._at[0])
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
+        return Server(self._at, _handler(self, ca.encode())).over_tls(authority)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
         self._until.close()
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that does not trust the authority goes away: that is what this is for."""
 
 
 def _handler(impostor: Impostor, ca: bytes) -> type[http.server.BaseHTTPRequestHandler]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import http.server
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from lab.balancer import pass_on
 from lab.hosts.lab import Lab
 from lab.hosts.system import run
-from lab.https import authorization
+from lab.https import Answering, Server, authorization
 
 _PORT = 3128
 _CONNECT_S = 10
@@ -38,7 +37,7 @@ class Request:
     """What the program calls itself."""
 
 
-class Proxy:
+class Proxy(Answering):
     """Answers at ``address`` until the block ends: CONNECT, and whole URLs of plain http.
 
     Lets nobody pass without ``login``, and to nothing but ``beyond``. Raises OSError when the address is not this
@@ -58,16 +57,8 @@ class Proxy:
         """What was asked for with the login and is not outside: it should never have come here."""
         self._at = (address, _PORT)
 
-    def __enter__(self) -> Proxy:
-        self._server = _Server(self._at, _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _open(self) -> Server:
+        return Server(self._at, _handler(self))
 
     @property
     def site_block(self) -> dict[str, Any]:
@@ -100,13 +91,6 @@ def _route(lab: Lab, router: str) -> None:
     for host in lab.hosts.values():
         if host.pid is not None:
             host.run(f"ip route replace default via {router} dev eth0")
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is its own affair."""
 
 
 def _handler(proxy: Proxy) -> type[http.server.BaseHTTPRequestHandler]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import http.server
 import os
 import subprocess
-import threading
 from pathlib import Path
-from typing import Any
 
 from lab.authority import Authority
-from lab.https import authorization
+from lab.https import Answering, Server, authorization
 
 _LIMIT_S = 60
 
 
-class GitHttps:
+class GitHttps(Answering):
     """Serves ``repository`` for reading at ``address``, to whoever knows user name and ``password``, until the block
     ends."""
 
@@ -25,33 +23,14 @@ class GitHttps:
         self._authority, self._address, self._repository = authority, address, repository
         self._password = password
 
-    def __enter__(self) -> GitHttps:
+    def _open(self) -> Server:
         login = authorization(f"{self.username}:{self._password}")
-        self._server = _Server((self._address, 0), _handler(self._repository, login))
-        context = self._authority.server_context(self._address)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
+        return Server((self._address, 0), _handler(self._repository, login)).over_tls(self._authority)
 
     @property
     def url(self) -> str:
         """The site's `gitops.source.git`."""
         return f"https://{self._address}:{self.port}/{self._repository.name}"
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or does not trust the authority, is its own affair."""
 
 
 def _handler(repository: Path, login: str) -> type[http.server.BaseHTTPRequestHandler]:

@@ -65,10 +65,6 @@ class Mirror(FileServer):
 
         super().__init__(authority, address, find, port=port)
 
-    def __enter__(self) -> Mirror:
-        super().__enter__()
-        return self
-
     @property
     def url(self) -> str:
         """The site's `k3s.mirror`."""

@@ -54,10 +54,6 @@ class Registry(FileServer):
 
         super().__init__(authority, address, find, port=port, login=login)
 
-    def __enter__(self) -> Registry:
-        super().__enter__()
-        return self
-
 
 def _manifest(tags: Mapping[str, Artifact], reference: str) -> Answer | None:
     by_digest = {artifact.digest: artifact for artifact in tags.values()}

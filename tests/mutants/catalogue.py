@@ -25,6 +25,7 @@ _TEST_HOST_CHECKS = "tests/components/k3s/test_host_checks.py"
 _WHY_STOPPED = "tests/components/k3s/test_why_stopped.py"
 _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
+_NETWORK = f"{_PROMISES}/test_network.py"
 _CLOUDS = f"{_PROMISES}/test_clouds.py"
 _DOWNLOADS = f"{_PROMISES}/test_downloads.py"
 _STREAMS = f"{_PROMISES}/test_standard_streams.py"
@@ -598,6 +599,34 @@ MUTANTS: tuple[Mutant, ...] = (
         '"pod-security.kubernetes.io/enforce": "restricted"',
         '"pod-security.kubernetes.io/enforce": "baseline"',
         (_CLUSTER,),
+    ),
+    Mutant(
+        "models are pulled through the site's proxy",
+        "components/inference/ollama/plan.py",
+        "tcp(443, *proxy)",
+        "tcp(443)",
+        (_NETWORK,),
+    ),
+    Mutant(
+        "models are pulled with the authorities that the site trusts",
+        "components/inference/ollama/plan.py",
+        '    pod["volumes"] += egress_of_pods.volumes(egress)\n',
+        "",
+        (_NETWORK,),
+    ),
+    Mutant(
+        "Rancher's agent goes out through the site's proxy",
+        "components/registration/rancher/component.py",
+        "registration.agent_environment.items()",
+        "()",
+        (_NETWORK,),
+    ),
+    Mutant(
+        "Rancher is given no login that it would show",
+        "components/registration/rancher/part.py",
+        'found["proxy"] = _NO_LOGIN',
+        "pass",
+        (_NETWORK,),
     ),
     Mutant("containers have no capability", _RESTRICTED, '"capabilities": {"drop": ["ALL"]},', "", (_CLUSTER,)),
     Mutant(
