@@ -9,6 +9,7 @@ from components.expected import Expected, file, unit
 from components.host.machine import Machine
 from components.mesh.tailscale.spec import MadeKey, TailscaleSpec
 from components.shell import fragment, here_document, render, without_prelude
+from components.sysext import Image
 from components.types import Arch
 
 HOME = "/opt/tailscale"
@@ -16,6 +17,9 @@ HOME = "/opt/tailscale"
 
 _EGRESS_STAMP = f"{HOME}/egress"
 """Hash of the environment that the daemon was started with."""
+
+_STARTS = "/etc/systemd/system/multi-user.target.d/10-tailscale.conf"
+"""Takes the place of what the image has under that name, which would start the daemon whenever it is stopped."""
 
 STATE = "/var/lib/tailscale"
 """The host's identity in the tailnet."""
@@ -57,10 +61,25 @@ def props(site: str, spec: TailscaleSpec) -> dict[str, Any]:
     made = spec.key if isinstance(spec.key, MadeKey) else None
     return {
         "sha256": dict(spec.sha256),
+        **({"images_sha256": {"tailscale": dict(spec.sysext.sha256)}} if spec.sysext else {}),
         "tags": list(site_tags(site, spec)),
         "preauthorized": True if made else None,
         "expiry_hours": made.expiry_hours if made else None,
     }
+
+
+def image_of(spec: TailscaleSpec, machine: Machine) -> Image | None:
+    """The image that a host gets Tailscale from; None where it gets the archive."""
+    if spec.sysext is None or not machine.system.extensions:
+        return None
+    version, arch = f"v{spec.version.removeprefix('v')}", machine.arch
+    return Image("tailscale", version, arch, spec.sysext.sha256[arch], spec.sysext.mirror)
+
+
+def host_checks(spec: TailscaleSpec, machine: Machine) -> str:
+    """Looks whether an image can be merged, before anything is changed."""
+    image = image_of(spec, machine)
+    return fragment("sysext_checks.sh.j2", image=image, field="mesh.sysext") if image else ""
 
 
 def key_plan(site: str, spec: TailscaleSpec) -> KeyPlan | None:
@@ -97,13 +116,17 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | No
             f"{node}: mesh.sha256 has no checksum for {arch}; "
             f"add that of tailscale_{spec.version}_{arch}.tgz from {spec.mirror}"
         )
-    version = spec.version.removeprefix("v")
+    version, image = spec.version.removeprefix("v"), image_of(spec, machine)
+    # Archive and image may both be there, and two images of one release.
+    release = f"{version}-{image.sha256[:12]}" if image else version
     values: dict[str, object] = {
         "node": node,
         "home": HOME,
         "state": STATE,
         "command": f"{machine.system.bin_dir}/tailscale",
-        "version": version,
+        "version": release,
+        "image": image,
+        "image_starts": _STARTS,
     }
     settings, system_unit = _settings(node, spec), _unit(spec, environment)
     return HostPlan(
@@ -114,7 +137,7 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | No
             url=download_url(spec, arch),
             sha256=spec.sha256[arch],
             unit=here_document(system_unit),
-            switch=here_document(without_prelude("mesh/tailscale/switch.sh.j2", home=HOME)),
+            switch=here_document(without_prelude("mesh/tailscale/switch.sh.j2", home=HOME, image=image)),
             egress_stamp=_EGRESS_STAMP if environment else None,
             settings=settings,
             control_url=(spec.login_server or TAILSCALE_URL).rstrip("/"),
@@ -132,7 +155,8 @@ def plan(site: str, machine: Machine, spec: TailscaleSpec, environment: str | No
             log_out=here_document(without_prelude("mesh/tailscale/log_out.sh.j2", **values)),
         ),
         expected=(
-            Expected("link", f"{HOME}/current", version),
+            *(image.expected if image else ()),
+            Expected("link", f"{HOME}/current", release),
             *file(f"{HOME}/settings", "0644", "\n".join(settings)),
             *file("/etc/systemd/system/tailscaled.service", "0644", system_unit),
             *(file(_EGRESS_STAMP, "0600", None) if environment else ()),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from components.specs import Spec
+from components.sysext import MIRROR
 from components.types import Arch, Cidr, HttpsUrl, NonEmpty, SemVer, Sha256
 from sitefile.problems import Finding
 
@@ -51,6 +52,16 @@ class MadeKey(Spec):
     """How long the key lets hosts join, in hours. Hosts that have joined stay."""
 
 
+class TailscaleImage(Spec):
+    """Tailscale as an image for systemd-sysext, as Flatcar's bakery publishes it."""
+
+    sha256: Annotated[dict[Arch, Sha256], Field(examples=[{"amd64": "5d11c2..."}])] = {}
+    """SHA-256 of `tailscale-v<version>-<x86-64|arm64>.raw` by architecture."""
+
+    mirror: HttpsUrl = MIRROR
+    """Base URL that holds the image; a site without internet names its own."""
+
+
 class TailscaleSpec(Spec):
     """Tailscale on every host of the site. A host carries `tag:edge-<site>` and one tag for each of `tags`."""
 
@@ -65,6 +76,10 @@ class TailscaleSpec(Spec):
 
     mirror: HttpsUrl = "https://pkgs.tailscale.com/stable"
     """Base URL that holds the archives; a site without internet names its own."""
+
+    sysext: TailscaleImage | None = None
+    """Present, hosts with Flatcar get Tailscale as an image that systemd-sysext merges into /usr. Hosts with another
+    system keep the archive."""
 
     tags: tuple[TagName, ...] = ("edge",)
     """Groups that the hosts belong to, beside their site's own tag. Each becomes `tag:<name>`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,39 +17,22 @@ from components.shell import here_document
 from tests.components.k3s.test_scripts import HEALTHZ, STDIN, box, spec_for
 from tests.components.site_parts import SERVERS, VERSION, k3s, machine
 from tests.sandbox import Run, Sandbox, needs_root
+from tests.sysext_image import BOOTS, bake, needs_sysext
 
 __all__ = ["box"]
 
-pytestmark = [
-    needs_root,
-    pytest.mark.skipif(
-        not shutil.which("systemd-sysext") or not shutil.which("mkfs.ext4"), reason="needs systemd-sysext and mkfs.ext4"
-    ),
-]
+pytestmark = [needs_root, needs_sysext]
 
 LINK = "/etc/extensions/k3s.raw"
-BOOTS = "mount --make-rshared /; systemd-sysext refresh >/dev/null 2>&1 || true; "
-"""What happens to /usr before anybody logs in. systemd-sysext merges where mounts are shared."""
 
 
 def baked(box: Sandbox, binary: bytes | None = None, *, name: str = "k3s", kib: int = 2048) -> str:
-    """Puts an image as the bakery makes them on the mirror; returns its SHA-256. ``binary`` is another one than the
-    release's, ``name`` what the image says it is, ``kib`` its size."""
-    root = box.home / "baked"
-    shutil.rmtree(root, ignore_errors=True)
-    for folder in ("usr/local/bin", "usr/lib/extension-release.d"):
-        (root / folder).mkdir(parents=True)
-    said = "ID=_any\nARCHITECTURE=x86-64\nEXTENSION_RELOAD_MANAGER=1\n"
-    (root / f"usr/lib/extension-release.d/extension-release.{name}").write_text(said)
-    program = root / "usr/local/bin/k3s"
-    program.write_bytes(binary or (box.mirror / "k3s").read_bytes())
-    program.chmod(0o755)
-    for link in ("kubectl", "crictl", "ctr"):
-        (root / "usr/local/bin" / link).symlink_to("./k3s")
-    image = box.mirror / f"k3s-{VERSION}-x86-64.raw"
-    image.unlink(missing_ok=True)
-    subprocess.run(["mkfs.ext4", "-q", "-d", root, image, str(kib)], check=True, capture_output=True)
-    return hashlib.sha256(image.read_bytes()).hexdigest()
+    """Puts an image on the mirror; returns its SHA-256. ``binary`` is another one than the release's, ``name`` what the
+    image says it is."""
+    program = binary or (box.mirror / "k3s").read_bytes()
+    image = bake(box.home, name, {"/usr/local/bin/k3s": program, "/usr/local/bin/kubectl": program}, kib=kib)
+    (box.mirror / f"k3s-{VERSION}-x86-64.raw").write_bytes(image)
+    return hashlib.sha256(image).hexdigest()
 
 
 def of_image(box: Sandbox, sha256: str) -> K3sSpec:
@@ -241,17 +223,13 @@ GPU = machine("a", accelerators=["nvidia-l4"])
 
 def with_runtime(box: Sandbox, kib: int = 2048) -> K3sSpec:
     """K3s as a file, beside an image of NVIDIA's runtime as the bakery makes it."""
-    root = box.home / "runtime"
-    shutil.rmtree(root, ignore_errors=True)
-    for folder in ("usr/bin", "usr/lib/extension-release.d", "usr/lib/tmpfiles.d"):
-        (root / folder).mkdir(parents=True)
-    (root / "usr/lib/extension-release.d/extension-release.nvidia-runtime").write_text("ID=_any\n")
-    (root / "usr/lib/tmpfiles.d/10-nvidia.conf").write_text("f /etc/nvidia-made 0644 - - - yes\n")
-    (root / "usr/bin/nvidia-container-runtime").write_text("#!/bin/bash\n")
-    image = box.mirror / "nvidia-runtime-v1.17.9-x86-64.raw"
-    image.unlink(missing_ok=True)
-    subprocess.run(["mkfs.ext4", "-q", "-d", root, image, str(kib)], check=True, capture_output=True)
-    return spec_for(box, nvidia_runtime=RUNTIME | {"sha256": {"amd64": hashlib.sha256(image.read_bytes()).hexdigest()}})
+    files = {
+        "/usr/bin/nvidia-container-runtime": b"#!/bin/bash\n",
+        "/usr/lib/tmpfiles.d/10-nvidia.conf": b"f /etc/nvidia-made 0644 - - - yes\n",
+    }
+    image = bake(box.home, "nvidia-runtime", files, kib=kib)
+    (box.mirror / "nvidia-runtime-v1.17.9-x86-64.raw").write_bytes(image)
+    return spec_for(box, nvidia_runtime=RUNTIME | {"sha256": {"amd64": hashlib.sha256(image).hexdigest()}})
 
 
 def gpu_up(box: Sandbox, spec: K3sSpec, before: str = "") -> Run:
