@@ -35,6 +35,9 @@ Accept=yes
 WantedBy=sockets.target
 """
 
+_CONFIG = "55-edge-window.toml"
+"""The later one of two files, by name, decides."""
+
 _ANSWERER = "/usr/local/bin/edge-fleet-lock"
 
 _SERVICE = f"""\
@@ -67,6 +70,14 @@ _UPDATES = Updates(
         f'[updates]\nstrategy = "fleet_lock"\n\n[updates.fleet_lock]\nbase_url = "http://127.0.0.1:{_FLEET_LOCK}/"\n',
     ),
     reads_config="zincati",
+    check=Script(
+        "for toml in {/run,/etc}/zincati/config.d/*.toml; do\n"
+        f'  [ -e "$toml" ] && [[ ${{toml##*/}} > {_CONFIG} ]] || continue\n'
+        "  ! grep -qE '^ *(enabled|strategy) *=' \"$toml\" ||\n"
+        '    lack "$toml decides over the updates of Zincati, after our own file" '
+        '"remove it, or write \\`managed: false\\` below \\`os.updates\\`"\n'
+        "done\n"
+    ),
     program_of_ours=(_ANSWERER, "host/fleet_lock.sh.j2"),
     units={"edge-fleet-lock.socket": _SOCKET, "edge-fleet-lock@.service": _SERVICE},
 )

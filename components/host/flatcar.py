@@ -29,6 +29,11 @@ _UPDATES = Updates(
         former_keys=("LOCKSMITHD_REBOOT_WINDOW_START", "LOCKSMITHD_REBOOT_WINDOW_LENGTH"),
     ),
     reads_config="locksmithd",
+    check=Script(
+        "! grep -qiE '^SERVER=\"?disabled' /etc/flatcar/update.conf 2>/dev/null ||\n"
+        '  lack "its updates are turned off (SERVER=disabled in /etc/flatcar/update.conf)" '
+        '"remove that line, or write \\`managed: false\\` below \\`os.updates\\`"\n'
+    ),
 )
 
 SYSTEM = OperatingSystem(

@@ -13,7 +13,7 @@ from stacks.parts import downloads
 from stacks.site import SiteSpec
 
 PUBLIC = (
-    *("github.com", "pkgs.tailscale.com"),
+    *("github.com", "pkgs.tailscale.com", "extensions.flatcar.org"),
     *("docker.io", "ghcr.io", "quay.io", "nvcr.io", "registry.k8s.io", "gcr.io", "public.ecr.aws", "mcr.microsoft.com"),
 )
 """Servers of publishers, which are only reached through the internet."""

@@ -135,7 +135,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "0",
         (_LOADER, "tests/components/telemetry/test_telemetry_plan.py"),
     ),
-    Mutant("a release is not compared with another's checksum", _MESH_PART, '{"sha256": "version"}', "{}", (_LOADER,)),
+    Mutant(
+        "a release is not compared with another's checksum",
+        _MESH_PART,
+        '{"sha256": "version", "sysext.sha256": "version"}',
+        "{}",
+        (_LOADER,),
+    ),
     Mutant(
         "a broken profile fails its own sites only", "sitefile/entries.py", "found.pop(name, None)", "pass", (_SHARED,)
     ),
@@ -167,6 +173,41 @@ MUTANTS: tuple[Mutant, ...] = (
         "until lock && others_are_ready; do",
         "until lock; do",
         ("tests/components/host/test_os_updates.py",),
+    ),
+    Mutant(
+        "Flatcar's own service reboots nothing beside the lock",
+        "components/host/flatcar.py",
+        '"REBOOT_STRATEGY=off\\n"',
+        '"REBOOT_STRATEGY=reboot\\n"',
+        ("tests/components/host/test_systems.py",),
+    ),
+    Mutant(
+        "Zincati reboots nothing beside the lock",
+        "components/host/fleet_lock.sh.j2",
+        "*/v1/steady-state) ;;",
+        "*/v1/*) ;;",
+        ("tests/components/host/test_os_updates.py",),
+    ),
+    Mutant(
+        "an image stays linked only if it brings the pinned K3s",
+        "components/sysext.sh.j2",
+        "2>&1) || ! merged; then",
+        "2>&1); then",
+        ("tests/components/k3s/test_sysext.py",),
+    ),
+    Mutant(
+        "an image of Tailscale that does not fit does not stay linked",
+        "components/mesh/tailscale/switch.sh.j2",
+        'link_image "$before"; else rm -f -- {{ image.link }}; fi',
+        ":; fi",
+        ("tests/components/mesh/test_mesh_image.py",),
+    ),
+    Mutant(
+        "K3s starts in its own domain",
+        "components/k3s/install.sh.j2",
+        "  restorecon -F {{ bin_dir }}/k3s\n",
+        "  :\n",
+        ("tests/components/k3s/test_selinux.py",),
     ),
     Mutant(
         "a disk that only a password opens is not bound to the TPM",

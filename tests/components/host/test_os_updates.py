@@ -392,6 +392,31 @@ def test_a_zincati_that_does_not_run_is_a_failure_and_not_nothing_to_do(immutabl
     assert "zincati does not run" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("distribution", "file", "text", "refused"),
+    [
+        ("flatcar", "/etc/flatcar/update.conf", "GROUP=lts\nSERVER=disabled\n", True),
+        ("flatcar", "/etc/flatcar/update.conf", "SERVER=https://updates.example.com/v1/update/\n", False),
+        ("fedora-coreos", "/etc/zincati/config.d/90-disable-auto-updates.toml", "[updates]\nenabled = false\n", True),
+        ("fedora-coreos", "/etc/zincati/config.d/99-now.toml", '[updates]\nstrategy = "immediate"\n', True),
+        ("fedora-coreos", "/etc/zincati/config.d/30-updates-strategy.toml", '[updates]\nstrategy = ""\n', False),
+        ("fedora-coreos", "/etc/zincati/config.d/90-identity.toml", "[identity]\nrollout_wariness = 0.5\n", False),
+    ],
+)
+def test_a_host_whose_updates_are_turned_off_or_reboot_in_no_window_is_refused(
+    immutable: Immutable, distribution: str, file: str, text: str, refused: bool
+) -> None:
+    release = {"flatcar": "flatcar-4459.0.0", "fedora-coreos": "fedora-coreos-40"}[distribution]
+    immutable.path("/etc/os-release").write_text((FIXTURES / f"{release}.os-release").read_text())
+    immutable.install("/usr/local/sbin/rpm-ostree", "")
+    immutable.path(file).parent.mkdir(parents=True, exist_ok=True)
+    immutable.path(file).write_text(text)
+    done = immutable.run(planned_for(distribution).facts)
+    assert (done.code != 0) is refused, done.stderr
+    assert not refused or "or write `managed: false` below `os.updates`" in done.stderr
+    assert immutable.run(planned_for(distribution, updates={"managed": False}).facts).code == 0
+
+
 @pytest.mark.parametrize("distribution", ["flatcar", "fedora-coreos"])
 def test_an_image_that_is_no_longer_ours_to_update_has_its_own_way_again(
     immutable: Immutable, distribution: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.expected import answers, asked, differences, probe
 from components.host.machine import Machine
 from components.host.plan import plan
 from components.host.spec import OsSpec
@@ -173,6 +174,25 @@ def test_the_release_on_the_host_is_known_whichever_way_it_came(box: Sandbox) ->
     assert done.code != 0
     assert "a downgrade to" in done.stderr
     assert not box.path(LINK).is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        (":", set()),
+        (f"ln -sfn /opt/other.raw {LINK}", {LINK}),
+        (f"rm {LINK}; systemd-sysext refresh", {LINK, "/usr/local/bin/k3s"}),
+    ],
+)
+def test_drift_finds_another_link_and_an_image_that_is_not_merged(
+    one: tuple[Sandbox, K3sSpec], harm: str, found: set[str]
+) -> None:
+    box, spec = one
+    expected = plan_node(spec, SERVERS[0], SERVERS[:1], labels={}).expected
+    of_image = [one for one in expected if one.name in (path_of(spec), LINK, "/usr/local/bin/k3s")]
+    assert {one.kind for one in of_image} == {"content", "mode", "link"}
+    told = box.run(f"{BOOTS}{harm}\n{probe()}", stdin=asked(of_image))
+    assert {one.name for one, _ in differences(of_image, answers(told.stdout))} == found
 
 
 def test_uninstalling_leaves_no_image(one: tuple[Sandbox, K3sSpec]) -> None:

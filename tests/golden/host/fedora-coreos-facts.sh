@@ -79,6 +79,12 @@ time_service chronyd >/dev/null || lack "there is no time service" "install one 
   lack "its service for updates, zincati, is missing or masked" "unmask it, or write \`managed: false\` below \`os.updates\` if something else updates the host"
 command -v rpm-ostree >/dev/null ||
   lack "there is no rpm-ostree, which installs its updates" "install an image of Fedora CoreOS, or write \`managed: false\` below \`os.updates\` if something else updates the host"
+for toml in {/run,/etc}/zincati/config.d/*.toml; do
+  [ -e "$toml" ] && [[ ${toml##*/} > 55-edge-window.toml ]] || continue
+  ! grep -qE '^ *(enabled|strategy) *=' "$toml" ||
+    lack "$toml decides over the updates of Zincati, after our own file" "remove it, or write \`managed: false\` below \`os.updates\`"
+done
+
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 16 ] || expect "CPU cores" "at least 16" "$threads"
