@@ -11,16 +11,30 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.host.os_updates import TIMER
 from lab.balancer import Balancer
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.hosts.system import wait_until
+from tests.lab.probe_pod import pod
+from tests.lab.rolling import Watched
 
 _SERVERS = ("a", "b", "c")
+_BOOT = "cat /proc/sys/kernel/random/boot_id"
+_LOCK = "edge-reboot"
+_ELECTION_S = 15
+"""More than etcd takes to find another leader, and less than a server takes to restart."""
+_SAID, _KEPT = "/var/log/edge-os-updates", "/etc/systemd/system/edge-os-updates.service.d/kept.conf"
+_KEEP_WHAT_IT_SAYS = f"[Service]\nStandardOutput=append:{_SAID}\nStandardError=inherit\n"
+"""A host of the lab forgets its journal when it restarts."""
+_UPGRADE = "/usr/local/sbin/unattended-upgrade"
+_NEW_KERNEL = "#!/bin/sh\ntouch /run/reboot-required\n"
+"""Debian's own program is not there, and a lab's host has no kernel of its own that it could replace."""
 _ALL_READY = {"lab-a": True, "lab-b": True, "lab-c": True}
 
 
@@ -79,6 +93,24 @@ def is_whole(cluster: Cluster, *, on: str = "a", nodes: dict[str, bool] | None =
     assert cluster.site.up() == {}
 
 
+def _locks(cluster: Cluster) -> str:
+    return cluster.kubectl("get", "configmaps", "--namespace=kube-system", "--output=name")
+
+
+def _several_pods() -> str:
+    """Pods on every server, which a drain has to move."""
+    made = json.loads(pod("several", host="a"))
+    del made["spec"]["nodeName"], made["spec"]["restartPolicy"]
+    made["spec"]["terminationGracePeriodSeconds"] = 1
+    spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    selector = {"matchLabels": made["metadata"]["labels"]}
+    made["spec"]["topologySpreadConstraints"] = [{**spread, "labelSelector": selector}]
+    template = {"metadata": {"labels": made["metadata"]["labels"]}, "spec": made["spec"]}
+    body = {"replicas": 3, "selector": selector, "template": template}
+    named = {"name": "several", "namespace": "default"}
+    return json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": named, "spec": body})
+
+
 def power(cluster: Cluster, *names: str, on: bool) -> None:
     for name in names:
         host = cluster.host(name)
@@ -95,6 +127,47 @@ def test_one_server_grows_to_three_in_high_availability_and_keeps_what_it_had(cl
     cluster.site.up()
     is_whole(cluster, on="c")
     assert cluster.host("a").run("ls /var/lib/rancher/k3s/server/db").stdout.split().count("state.db") == 0
+
+
+def test_three_servers_that_want_to_reboot_at_once_do_so_in_turn_and_the_api_stays(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The worst case of one window: their parts of it are apart, and here they begin in the same second."""
+    hosts = {name: cluster.host(name) for name in _SERVERS}
+    for host in hosts.values():
+        host.run(f"cat >{_UPGRADE} && chmod 0755 {_UPGRADE}", stdin=_NEW_KERNEL)
+    cluster.write(*_SERVERS, os={"distribution": "debian", "disk": "none", "updates": {"window": "Sun 02:00"}})
+    cluster.site.up()
+    cluster.host("a").run("k3s kubectl apply --filename=-", stdin=_several_pods())
+    cluster.kubectl("rollout", "status", "deployment/several", "--timeout=60s")
+    begins = {host.run(f"systemctl show --property=NextElapseUSecRealtime {TIMER}").stdout for host in hosts.values()}
+    assert len(begins) == 3, "each has its part of the window"
+    for host in hosts.values():
+        host.run(f"install -D /dev/stdin {_KEPT} && systemctl daemon-reload", stdin=_KEEP_WHAT_IT_SAYS)
+    boots = {name: host.run(_BOOT).stdout for name, host in hosts.items()}
+    with Watched(hosts, tmp_path) as watched:
+        for host in hosts.values():
+            host.run("systemctl start --no-block edge-os-updates.service")
+        wait_until(lambda: all(watched.restarts.values()), "each has begun to restart", deadline_s=400, poll_s=0.5)
+        wait_until(lambda: not watched.down, "all are back", deadline_s=120, poll_s=0.5)
+        wait_until(lambda: _LOCK not in _locks(cluster), "the last one has let go of the lock", deadline_s=90, poll_s=1)
+    assert watched.restarts == {"a": 1, "b": 1, "c": 1}
+    assert watched.most_down == 1
+    assert watched.most_cordoned == 1
+    assert watched.longest_silence_s < _ELECTION_S
+    assert watched.answers > 100
+    assert all(host.run(_BOOT).stdout != boots[name] for name, host in hosts.items())
+    assert "SchedulingDisabled" not in cluster.kubectl("get", "nodes")
+    for host in hosts.values():
+        said = host.run(f"cat {_SAID}").stdout
+        assert "pod/several-" in said, said
+        assert "evicted" in said, said
+        assert "not all pods could be moved" not in said
+        host.run(f"rm --recursive {_UPGRADE} {_SAID} {_KEPT.rpartition('/')[0]}")
+    cluster.kubectl("delete", "deployment", "several")
+    cluster.write(*_SERVERS)
+    cluster.site.up()
+    is_whole(cluster)
 
 
 def test_a_lost_first_server_comes_back_though_the_cli_is_killed_while_it_joins(cluster: Cluster) -> None:
