@@ -32,6 +32,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from hosts.findings(spec, data)
     yield from _cluster(spec)
     yield from _pod_logs(spec)
+    yield from _telemetry_over_the_uplink(spec)
     yield from _registrations(spec)
     yield from parts.findings(spec, data)
     yield from addresses.findings(spec)
@@ -124,6 +125,33 @@ def _pod_logs(spec: SiteSpec) -> Iterator[Finding]:
             "`k3s.selinux` confines containers, and a confined collector cannot read the logs of pods",
             "a site with one of the two",
             "remove `pod_logs` (workloads can send logs by OTLP), or `k3s.selinux`",
+        )
+
+
+def _telemetry_over_the_uplink(spec: SiteSpec) -> Iterator[Finding]:
+    """What telemetry may take of the uplink, at the rates that its queues are sized for. Compressed, it is less."""
+    if spec.telemetry is None or spec.uplink is None:
+        return
+    rate = spec.telemetry.rate
+    kib = (rate.metrics + rate.logs + rate.traces) * len(spec.hosts)
+    if (mbps := kib * 8 * 1024 / 1e6) > spec.uplink.up_mbps:
+        yield Finding(
+            ("telemetry", "rate"),
+            f"at these rates all hosts together make {mbps:.1f} Mbit/s of telemetry, and the uplink takes"
+            f" {spec.uplink.up_mbps:g} Mbit/s: after an outage the queues may never be empty again",
+            "rates that leave room in `uplink.up_mbps`",
+            "lower `rate` to what hosts really make, or send less: fewer logs, fewer namespaces in `pod_logs`",
+            advice=True,
+        )
+    elif spec.uplink.metered and spec.telemetry.pod_logs is not None:
+        month_gb = rate.logs * len(spec.hosts) * 1024 * 86400 * 30 / 1e9
+        yield Finding(
+            ("telemetry", "pod_logs"),
+            f"logs of pods go over an uplink that is paid by volume: up to {month_gb:.0f} GB a month at `rate.logs`,"
+            " before they are compressed",
+            "logs that are worth their price",
+            "exclude namespaces below `pod_logs`, or accept it",
+            advice=True,
         )
 
 

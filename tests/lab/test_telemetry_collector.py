@@ -7,11 +7,13 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -269,25 +271,40 @@ class Reading:
         with file.open("a") as log:
             log.writelines(f"2026-11-27T08:00:00.000000001Z stdout F {line}\n" for line in lines)
 
-    def configure(self, **changes: Any) -> None:
-        """As the component renders it, but for where the logs are, where they go, and how often it looks."""
-        document = yaml.safe_load(rendered({"pod_logs": changes}, ()))
+    def configure(self, gateway: str | None = None, **changes: Any) -> None:
+        """As the component renders it, but for where the logs are, where they go, and how often it looks and tries.
+
+        With a ``gateway`` they go there through the smallest of all queues, else into a file.
+        """
+        document = yaml.safe_load(rendered({"pod_logs": changes, **SPECS["the smallest queues"][0]}, ()))
         text = json.dumps(document["receivers"]["file_log"]).replace("/var/log/pods", str(self.pods))
         queue = str(self.folder / "queue")
         storage = document["extensions"]["file_storage"]
         compaction = {**storage["compaction"], "directory": queue}
+        soon = {"initial_interval": "100ms", "max_interval": "500ms"}
+        receiver = json.loads(text)
+        receiver |= {"poll_interval": "200ms", "retry_on_failure": {**receiver["retry_on_failure"], **soon}}
+        exporters = {"file": {"path": str(self.folder / "sent"), "append": True, "flush_interval": "100ms"}}
+        if gateway:
+            exporter = document["exporters"]["otlp_http/logs"]
+            del exporter["auth"]
+            retry = {**exporter["retry_on_failure"], **soon}
+            queue_of_logs = exporter["sending_queue"]
+            queue_of_logs["batch"]["flush_timeout"] = "100ms"
+            plain = {"endpoint": gateway, "compression": "none", "encoding": "json", "retry_on_failure": retry}
+            exporters = {"otlp_http": {**exporter, **plain}}
         made = {
             "extensions": {"file_storage": {**storage, "directory": queue, "compaction": compaction}},
-            "receivers": {"file_log": {**json.loads(text), "poll_interval": "200ms"}},
+            "receivers": {"file_log": receiver},
             "processors": {name: document["processors"][name] for name in ("redaction", "resource")},
-            "exporters": {"file": {"path": str(self.folder / "sent"), "append": True, "flush_interval": "100ms"}},
+            "exporters": exporters,
             "service": {
                 "extensions": ["file_storage"],
                 "pipelines": {
                     "logs": {
                         "receivers": ["file_log"],
                         "processors": ["redaction", "resource"],
-                        "exporters": ["file"],
+                        "exporters": list(exporters),
                     }
                 },
                 "telemetry": {"metrics": {"level": "none"}},
@@ -385,3 +402,48 @@ def test_own_lines_and_those_of_excluded_namespaces_stay_on_the_host(reading: Re
     with reading.running():
         wait_until(lambda: bool(reading.sent()), "the other line is sent", deadline_s=30)
     assert reading.texts() == ["of apps"]
+
+
+class Door(ThreadingHTTPServer):
+    """A gateway that is overloaded until it is open, and then keeps what it takes."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Visitor)
+        self.open = False
+        self.texts: list[str] = []
+
+
+class Visitor(BaseHTTPRequestHandler):
+    server: Door
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.open:
+            self.server.texts += [
+                record["body"]["stringValue"]
+                for resource in body["resourceLogs"]
+                for scope in resource["scopeLogs"]
+                for record in scope["logRecords"]
+            ]
+        self.send_response(200 if self.server.open else 503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_a_full_queue_has_no_room_for_waits_in_the_files(reading: Reading) -> None:
+    lines = [f"line {number} {'x' * 100}" for number in range(1500)]
+    with Door() as door:
+        threading.Thread(target=door.serve_forever, daemon=True).start()
+        reading.configure(gateway=f"http://127.0.0.1:{door.server_address[1]}")
+        reading.write(*lines)
+        try:
+            with reading.running():
+                log = reading.folder / "log"
+                wait_until(lambda: "queue is full" in log.read_text(), "the queue is full", deadline_s=60)
+                door.open = True
+                wait_until(lambda: set(door.texts) >= set(lines), "all lines have come", deadline_s=60)
+        finally:
+            door.shutdown()
+    assert len(door.texts) == len(lines), "each once"

@@ -7,6 +7,7 @@ The texts are in the form of captured ones: `/proc/driver/nvidia/version` of the
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def said(box: Box, which: Machine, *, taken: Demand | None = None, **fields: Any
     done = box.asked(which, TRITON.host_checks(triton(**{"images": IMAGES, **fields}), which, site))
     assert (done.code == 0) == (done.stderr == ""), done.stderr
     return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("gpu", machine("a", distribution="ubuntu", accelerators=["nvidia-l4"])),
+        ("jetson", machine("a", distribution="jetson-linux", hardware="jetson-agx-orin")),
+    ],
+)
+def test_the_gates_are_the_reviewed_ones(name: str, which: Machine, golden: Callable[[str, str], None]) -> None:
+    golden(
+        f"inference/{name}-facts.sh",
+        plan(which, [TRITON.host_checks(triton(images=IMAGES), which, site_of(which))]).facts,
+    )
 
 
 @pytest.mark.parametrize(("form", "driver"), [(CLOSED, "535.183.01"), (OPEN, "570.86.15"), (OPEN, "580.95")])
