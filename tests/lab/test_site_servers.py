@@ -163,11 +163,13 @@ def test_three_servers_that_want_to_reboot_at_once_do_so_in_turn_and_the_api_sta
         assert "pod/several-" in said, said
         assert "evicted" in said, said
         assert "not all pods could be moved" not in said
-        host.run(f"rm --recursive {_UPGRADE} {_SAID} {_KEPT.rpartition('/')[0]}")
+        host.run(f"rm --recursive {_UPGRADE} {_SAID} {_KEPT.rpartition('/')[0]} /var/lib/apt/lists/lock")
     cluster.kubectl("delete", "deployment", "several")
     cluster.write(*_SERVERS)
     cluster.site.up()
     is_whole(cluster)
+    ours = "find /etc /usr/local -name '*edge-os-updates*' -o -name 95-edge"
+    assert [host.run(ours).stdout for host in hosts.values()] == ["", "", ""], "updates are left to others again"
 
 
 def test_a_lost_first_server_comes_back_though_the_cli_is_killed_while_it_joins(cluster: Cluster) -> None:
