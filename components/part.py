@@ -17,7 +17,19 @@ from components.egress import Egress
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
 from components.specs import Spec
-from components.view import Demand, Download, Network, Proof, Scrape, Scraper, SecretNeed, Site, Software, Volume
+from components.view import (
+    Demand,
+    Download,
+    Network,
+    Precondition,
+    Proof,
+    Scrape,
+    Scraper,
+    SecretNeed,
+    Site,
+    Software,
+    Volume,
+)
 from sitefile.problems import DataPath, Finding
 
 if TYPE_CHECKING:
@@ -217,6 +229,10 @@ class Part(Generic[S]):
 
     def software(self, spec: S, site: Site) -> Iterator[Software]:
         """What it brings to the site, beside the images and charts of its resources."""
+        return iter(())
+
+    def preconditions(self, spec: S) -> Iterator[Precondition]:
+        """What a cloud must have before."""
         return iter(())
 
     def outputs(self, spec: S, site: Site) -> Mapping[str, Any]:

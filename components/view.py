@@ -24,6 +24,19 @@ class SecretNeed:
 
 
 @dataclass(frozen=True)
+class Precondition:
+    """What a cloud must have before a site comes up, that no resource of the site is."""
+
+    name: str
+    why: str
+    remedy: str
+    command: tuple[str, ...] = ()
+    """A command that reads it, and changes nothing; empty where no command tells."""
+    wanted: str = ""
+    """What the command prints then."""
+
+
+@dataclass(frozen=True)
 class Network:
     """A network that a part uses or makes reachable."""
 

@@ -32,7 +32,7 @@ from components.registration.arc.part import PART as ARC
 from components.registration.rancher.part import PART as RANCHER
 from components.specs import Spec
 from components.telemetry.part import PART as TELEMETRY
-from components.view import Demand, Download, Network, Proof, SecretNeed, Site, Software
+from components.view import Demand, Download, Network, Precondition, Proof, SecretNeed, Site, Software
 from components.waiver import WaiverSpec
 from sitefile.problems import DataPath, Finding
 from stacks.catalogue import Catalogue
@@ -214,6 +214,12 @@ def downloads(site: SiteSpec) -> Iterator[Download]:
     """What the site fetches."""
     for entry in entries(site):
         yield from entry.part.downloads(entry.spec, entry.at)
+
+
+def preconditions(site: SiteSpec) -> Iterator[Precondition]:
+    """What clouds must have before the site comes up."""
+    for entry in entries(site):
+        yield from entry.part.preconditions(entry.spec)
 
 
 def software(site: SiteSpec, catalogue: Catalogue) -> Iterator[Software]:

@@ -1,7 +1,7 @@
 """What a real run needs, and whether this machine has it: engine, plugins, backend, secrets, hosts.
 
-Read-only. Connects only to the backend and, for a site that is named, to its hosts: it reads their SSH host keys and
-does not log in.
+Read-only. Connects only to the backend and, for a site that is named, to its hosts (it reads their SSH host keys and
+does not log in) and to its clouds, by their own command-line tools.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from components.addresses import in_url
 from components.host.spec import HostSpec
+from components.view import Precondition
 from edge.hosts.doctor_item import Item
 from edge.hosts.doctor_secrets import encryption
 from edge.run.program import recorded, rehearsed
@@ -26,11 +27,14 @@ from engine.obtain.pin import EngineError
 from engine.obtain.shim import is_our_shim, official_host
 from stacks.configuration import full_key
 from stacks.loader import load_all, load_site
+from stacks.parts import preconditions
 from stacks.project import site_file
 from stacks.site import SiteSpec
 
 _BUILT_IN = frozenset({"pulumi", "edge"})
 _BACKEND_TIMEOUT_S = 20
+_CLOUD_TIMEOUT_S = 30
+_CLOUDS_AT_ONCE = 4
 _SCAN_TIMEOUT_S = 5
 _SCANS_AT_ONCE = 16
 
@@ -51,6 +55,7 @@ def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item
         yield _backend(cli, variables, root)
     yield from encryption(cli, variables, root, specs[0].site if site else None)
     for spec in specs if site else ():
+        yield from _clouds(spec)
         yield from _secrets(spec, root)
         yield from _hosts(spec)
 
@@ -144,6 +149,33 @@ def _backend(cli: PulumiCli, variables: Mapping[str, str], root: Path) -> Item:
         reason = (asked.stderr.strip() or "no reason given").splitlines()[-1].removeprefix("error: ")
         return Item("backend", "state", "broken", f"{shown}: {reason}", "pulumi login, or set PULUMI_BACKEND_URL")
     return Item("backend", "state", "ok", f"{shown}, as {asked.stdout.strip()}")
+
+
+def _clouds(spec: SiteSpec) -> Iterator[Item]:
+    subject = f"clouds of {spec.site}"
+    with ThreadPoolExecutor(_CLOUDS_AT_ONCE) as pool:
+        yield from pool.map(lambda one: _cloud(subject, one), preconditions(spec))
+
+
+def _cloud(subject: str, one: Precondition) -> Item:
+    if not one.command:
+        return Item(subject, one.name, "note", f"not checked: {one.why}", one.remedy)
+    if shutil.which(one.command[0]) is None:
+        return Item(subject, one.name, "note", f"not checked: {one.command[0]} is not installed here", one.remedy)
+    try:
+        asked = subprocess.run(
+            one.command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_CLOUD_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return Item(subject, one.name, "note", f"not checked: no answer within {_CLOUD_TIMEOUT_S} s", one.remedy)
+    said = asked.stdout.strip()
+    if asked.returncode == 0 and said == one.wanted:
+        return Item(subject, one.name, "ok", said)
+    if asked.returncode:
+        # Unknown is not wrong: the login may be the pipeline's alone.
+        reason = (asked.stderr.strip() or "no reason given").splitlines()[-1]
+        return Item(subject, one.name, "note", f"not checked: {reason}", one.remedy)
+    return Item(subject, one.name, "broken", f"{said or 'nothing'}, not {one.wanted}: {one.why}", one.remedy)
 
 
 def _secrets(spec: SiteSpec, root: Path) -> Iterator[Item]:

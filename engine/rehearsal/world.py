@@ -123,8 +123,14 @@ def _policy_file(token: str, args: Mapping[str, Any], world: World) -> dict[str,
     return {"hujson": "{}", "json": "{}"}
 
 
+def _connected_cluster(token: str, args: Mapping[str, Any], world: World) -> dict[str, Any]:
+    """A registration whose agents came up, as everything does in a rehearsal."""
+    return {"name": args.get("clusterName"), "connectivityStatus": "Connected"}
+
+
 _FUNCTIONS = {
     "tailscale:index/getAcl:getAcl": _policy_file,
+    "azure-native:kubernetes/v20240101:getConnectedCluster": _connected_cluster,
     "aws:outposts/getOutpost:getOutpost": _outpost,
     "aws:ec2/getLocalGatewayRouteTable:getLocalGatewayRouteTable": _route_table,
 }

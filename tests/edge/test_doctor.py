@@ -136,3 +136,50 @@ def test_the_folder_that_edge_chose_is_told_to_plain_pulumi(project: Project, mo
     assert f"export PULUMI_BACKEND_URL='file://{project.root}/.edge/state?metadata=skip'" in backend()["remedy"]
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{project.root}?metadata=skip")
     assert backend()["remedy"] == ""
+
+
+def tool(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> None:
+    """A command-line tool of a cloud, which keeps what it was asked."""
+    program = folder / name
+    program.write_text(f'#!/bin/bash\necho "$0 $*" >>{folder}/asked\n{body}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def clouds(site: str) -> dict[str, Item]:
+    return {item.name: item for item in doctor._clouds(load_site(site))}
+
+
+def test_resource_providers_are_asked_for_and_nothing_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool(
+        tmp_path,
+        monkeypatch,
+        "az",
+        '[[ "$*" == *Microsoft.ExtendedLocation* ]] && echo NotRegistered || echo Registered',
+    )
+    found = clouds("prod")
+    assert found["Azure provider Microsoft.Kubernetes"].status == "ok"
+    missing = found["Azure provider Microsoft.ExtendedLocation"]
+    assert (missing.status, missing.detail.split(":")[0]) == ("broken", "NotRegistered, not Registered")
+    assert missing.remedy.startswith("az provider register --namespace Microsoft.ExtendedLocation")
+    assert found["role at edge-eu"].status == "note"
+    assert all(" provider show " in line for line in (tmp_path / "asked").read_text().splitlines())
+
+
+def test_a_cloud_that_cannot_be_asked_is_unknown_and_not_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(tmp_path, monkeypatch, "az", "echo 'ERROR: Please run az login to setup account.' >&2; exit 1")
+    assert {item.status for item in clouds("prod").values()} == {"note"}
+    assert "Please run az login" in clouds("prod")["Azure provider Microsoft.Kubernetes"].detail
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "az is not installed here" in clouds("prod")["Azure provider Microsoft.Kubernetes"].detail
+
+
+def test_another_aws_account_than_the_sites_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(tmp_path, monkeypatch, "aws", "echo 210987654321")
+    (item,) = clouds("outpost-seattle").values()
+    assert (item.status, item.detail) == (
+        "broken",
+        "210987654321, not 123456789012: everything is made in this account",
+    )

@@ -13,7 +13,7 @@ from components.part import Astray, Building, Cluster, Part, Phase
 from components.place.outposts.consequences import EDITS, consequences
 from components.place.outposts.plan import address_problem
 from components.place.outposts.spec import InstanceCompute, OutpostsSpec
-from components.view import Network, SecretNeed, Site
+from components.view import Network, Precondition, SecretNeed, Site
 from sitefile.problems import DataPath, Finding, near_miss
 
 HOST_KEY = "outposts-host-key"
@@ -74,6 +74,15 @@ class OutpostsPart(Part[OutpostsSpec]):
 
     def own_cluster(self, spec: OutpostsSpec) -> str | None:
         return None if isinstance(spec.compute, InstanceCompute) else "an EKS local cluster"
+
+    def preconditions(self, spec: OutpostsSpec) -> Iterator[Precondition]:
+        yield Precondition(
+            name=f"AWS account {spec.account_id}",
+            why="everything is made in this account",
+            command=("aws", "sts", "get-caller-identity", "--query", "Account", "--output", "text"),
+            wanted=spec.account_id,
+            remedy="aws sso login, or set AWS_PROFILE to a profile of this account",
+        )
 
     def networks(self, spec: OutpostsSpec, at: DataPath) -> Iterator[Network]:
         yield Network((*at, "subnet_cidr"), spec.subnet_cidr, "Outpost's subnet")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 import pulumi
@@ -13,12 +16,26 @@ from components.base import EdgeComponent
 from components.egress import Egress
 from components.objects import create
 from components.part import HeldEgress
-from components.registration.arc.plan import KEY_BITS, RESOURCE_TYPE, ArcPlan, plan, with_private_key, with_proxy
+from components.registration.arc.plan import (
+    GET_CLUSTER,
+    KEY_BITS,
+    RESOURCE_TYPE,
+    ArcPlan,
+    Connectivity,
+    administrators,
+    connectivity,
+    not_connected,
+    plan,
+    with_private_key,
+    with_proxy,
+)
 from components.registration.arc.public_key import agent_public_key
 from components.registration.arc.spec import ArcSpec
 from components.restricted import default_account
 
 _CLUSTER_TIMEOUT = "20m"
+_ASK_AGAIN_S = 15.0
+_clock = time.monotonic
 _RELEASE_MARGIN_MINUTES = 10
 """Helm's own time limit must come first: then the release's state is recorded, and the next `up` continues from it."""
 
@@ -40,7 +57,7 @@ class ArcRegistration(EdgeComponent):
 
     The site's cluster is the Kubernetes provider of ``opts``. Credentials for Azure are those of the operator or the
     pipeline (``az login``, ``ARM_*``); subscription and tenant are the site's.
-    Attributes: ``cluster_id`` (Azure resource id).
+    Attributes: ``cluster_id`` (Azure resource id), ``connected`` (what Azure says of the connection).
     """
 
     def __init__(self, name: str, args: ArcArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -80,6 +97,11 @@ class ArcRegistration(EdgeComponent):
             opts=self.in_cluster(cluster, custom_timeouts=_release_timeouts(spec)),
         )
         create(self, f"{name}-agents-default-account", default_account(release.namespace), depends_on=[agents])
+        for role, manifest in administrators(spec).items():
+            create(self, f"{name}-{role}", manifest, depends_on=[agents])
+        self.connected: pulumi.Output[str] = pulumi.Output.all(cluster.id, agents.status).apply(
+            lambda _: _connected(self, registration, spec, subscription)
+        )
         self.cluster_id = cluster.id
         self.register_outputs({"cluster_id": cluster.id})
 
@@ -111,7 +133,7 @@ def _connected_cluster(
         private_link_scope_resource_id=spec.private_link_scope_id,
         aad_profile=azure.kubernetes.AadProfileArgs(
             admin_group_object_ids=list(spec.admin_groups),
-            enable_azure_rbac=spec.azure_rbac,
+            enable_azure_rbac=False,
             tenant_id=spec.tenant_id,
         )
         if spec.admin_groups
@@ -129,6 +151,39 @@ def _connected_cluster(
         ),
     )
     return pulumi.CustomResource(RESOURCE_TYPE, name, inputs, options)
+
+
+def _connected(
+    component: EdgeComponent, registration: ArcPlan, spec: ArcSpec, subscription: azure.Provider
+) -> Awaitable[str]:
+    return _wait_connected(component, registration, spec, subscription)
+
+
+async def _wait_connected(
+    component: EdgeComponent, registration: ArcPlan, spec: ArcSpec, subscription: azure.Provider
+) -> str:
+    """Ask Azure until it says that the cluster is connected. Raises RunError with its words where it never is.
+
+    By the provider's own credentials, in the program: it takes no tool, and leaves nothing in the state.
+    """
+    if pulumi.runtime.is_dry_run():
+        return "not asked in a preview"
+    where = {"resourceGroupName": spec.resource_group, "clusterName": registration.cluster_name}
+    ends = _clock() + spec.connect_minutes * 60
+    while True:
+        asked = pulumi.runtime.invoke_output(
+            GET_CLUSTER, where, pulumi.InvokeOutputOptions(parent=component, provider=subscription)
+        )
+        answer = await asked.future()
+        state, words = connectivity(answer or {})
+        if state is Connectivity.CONNECTED:
+            return words
+        if state is Connectivity.OFFLINE:
+            pulumi.log.warn(f"{registration.cluster_name}: {words}", component)
+            return words
+        if state is Connectivity.LOST or _clock() >= ends:
+            raise pulumi.RunError(not_connected(registration.cluster_name, spec, words))
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _release_timeouts(spec: ArcSpec) -> pulumi.CustomTimeouts:

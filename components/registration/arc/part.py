@@ -9,9 +9,9 @@ from components.egress import Egress
 from components.host.applied import Applied, Pair
 from components.part import Astray, Building, Part, Phase
 from components.registration.arc.consequences import EDITS, consequences
-from components.registration.arc.plan import NAMESPACES
+from components.registration.arc.plan import NAMESPACES, preconditions
 from components.registration.arc.spec import ArcSpec
-from components.view import Site
+from components.view import Precondition, Site
 
 
 class ArcPart(Part[ArcSpec]):
@@ -36,7 +36,10 @@ class ArcPart(Part[ArcSpec]):
         return {}
 
     def exempt_namespaces(self, spec: ArcSpec) -> Sequence[str]:
-        return NAMESPACES
+        return (*NAMESPACES, *spec.extension_namespaces)
+
+    def preconditions(self, spec: ArcSpec) -> Iterator[Precondition]:
+        return preconditions(spec)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: ArcSpec | None, site: Site

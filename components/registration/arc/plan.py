@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from components.egress import Egress
 from components.registration.arc.spec import ArcSpec
+from components.view import Precondition
 
 NO_EGRESS = Egress()
 
@@ -15,8 +17,11 @@ API_VERSION = "2024-01-01"
 """Newest stable API whose every field the SDK's types know; the SDK's own default is a preview."""
 
 RESOURCE_TYPE = f"azure-native:kubernetes/v{API_VERSION.replace('-', '')}:ConnectedCluster"
+GET_CLUSTER = f"azure-native:kubernetes/v{API_VERSION.replace('-', '')}:getConnectedCluster"
 CHART = "oci://mcr.microsoft.com/azurearck8s/batch1/stable/v2/azure-arc-k8sagents"
 KEY_BITS = 4096
+PROVIDERS = ("Microsoft.Kubernetes", "Microsoft.KubernetesConfiguration", "Microsoft.ExtendedLocation")
+ROLE = "Kubernetes Cluster - Azure Arc Onboarding"
 NAMESPACES = ("azure-arc", "azure-arc-release")
 """Namespaces that the agents make and fill; their pods do not meet the restricted Pod Security Standard."""
 
@@ -60,6 +65,104 @@ def plan(site: str, spec: ArcSpec, egress: Egress = NO_EGRESS) -> ArcPlan:
             namespace="azure-arc-release",
             timeout_s=spec.onboarding_minutes * 60,
             values=_values(cluster_name, spec, egress),
+        ),
+    )
+
+
+_ADMINS = "edge-arc-admins"
+_SEEN = ("", "apiextensions.k8s.io", "storage.k8s.io")
+_SEEN_KINDS = ("nodes", "namespaces", "persistentvolumes", "customresourcedefinitions", "storageclasses")
+"""What belongs to no namespace, and whoever administers what is in them has to see."""
+
+
+class Connectivity(Enum):
+    """What Azure's word for the connection means for a run."""
+
+    CONNECTED = "connected"
+    COMING = "coming"
+    """It has not been connected yet."""
+    OFFLINE = "offline"
+    """It has been, and is not now: as a site without an uplink. The run has nothing to wait for."""
+    LOST = "lost"
+    """It will not be connected again by itself."""
+
+
+_CONNECTIVITY = {
+    "Connected": Connectivity.CONNECTED,
+    "Offline": Connectivity.OFFLINE,
+    "Expired": Connectivity.LOST,
+}
+
+
+def connectivity(answer: Mapping[str, Any]) -> tuple[Connectivity, str]:
+    """What Azure says of a cluster (``getConnectedCluster``), and that in words: its status, its agents' errors."""
+    status = str(answer.get("connectivityStatus") or "no status")
+    errors = [
+        f"{one.get('component') or 'an agent'}: {one['message']}"
+        for one in (answer.get("arcAgentProfile") or {}).get("agentErrors") or ()
+        if one.get("message")
+    ]
+    seen = answer.get("lastConnectivityTime")
+    words = f"Azure says {status}" + (f", last seen at {seen}" if seen else "")
+    return _CONNECTIVITY.get(status, Connectivity.COMING), "; ".join((words, *errors))
+
+
+def not_connected(cluster_name: str, spec: ArcSpec, words: str) -> str:
+    """Why a run fails, and what to do."""
+    return (
+        f"{cluster_name} is not connected to Azure after {spec.connect_minutes} min: {words}. The agents go on trying; "
+        "their own words: kubectl -n azure-arc logs deployment/clusterconnect-agent, deployment/config-agent. Do hosts "
+        "reach Azure (docs/clouds.md), and are the resource providers registered (`edge doctor`)? Then run `up` again"
+    )
+
+
+def administrators(spec: ArcSpec) -> dict[str, dict[str, Any]]:
+    """By role, what gives members of the groups access: on a plain registration the ARM property gives none."""
+    if not spec.admin_groups:
+        return {}
+    api = "rbac.authorization.k8s.io"
+    see = f"{_ADMINS}-see"
+
+    def bound(name: str, role: str) -> dict[str, Any]:
+        return {
+            "apiVersion": f"{api}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": api, "kind": "Group", "name": group} for group in spec.admin_groups],
+        }
+
+    return {
+        "admins": bound(_ADMINS, "edit"),
+        "admins-see-role": {
+            "apiVersion": f"{api}/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": see},
+            "rules": [{"apiGroups": list(_SEEN), "resources": list(_SEEN_KINDS), "verbs": ["get", "list", "watch"]}],
+        },
+        "admins-see": bound(see, see),
+    }
+
+
+def preconditions(spec: ArcSpec) -> Iterator[Precondition]:
+    """What Azure must have before a cluster is registered."""
+    for provider in PROVIDERS:
+        yield Precondition(
+            name=f"Azure provider {provider}",
+            why="Arc registers clusters by it",
+            command=(
+                *("az", "provider", "show", "--namespace", provider, "--subscription", spec.subscription_id),
+                *("--query", "registrationState", "--output", "tsv"),
+            ),
+            wanted="Registered",
+            remedy=f"az provider register --namespace {provider} --subscription {spec.subscription_id}",
+        )
+    yield Precondition(
+        name=f"role at {spec.resource_group}",
+        why=f"whoever runs `up` needs `{ROLE}` (or Contributor) there",
+        remedy=(
+            f"az role assignment create --role '{ROLE}' --assignee WHO "
+            f"--scope /subscriptions/{spec.subscription_id}/resourceGroups/{spec.resource_group}"
         ),
     )
 

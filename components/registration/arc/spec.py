@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from components.specs import Spec
-from components.types import NonEmpty, SemVer
+from components.types import DnsLabel, NonEmpty, SemVer
 from components.urls import UrlOf
-from sitefile.problems import Finding
+from sitefile.problems import Finding, Unfit
 
 Uuid = Annotated[
     str,
@@ -30,6 +30,16 @@ ArmId = Annotated[
 
 ProxyUrl = Annotated[str, UrlOf(("http", "https")), Field(examples=["http://proxy.example.com:3128"])]
 """Address of a proxy. Without credentials: those would be a secret in a file."""
+
+
+def _no_rbac(value: bool) -> bool:
+    if value:
+        raise Unfit(
+            "Azure RBAC needs webhooks of Arc's guard on the API server, which K3s has none of, so it decides nothing",
+            "false: members of `admin_groups` reach the cluster by cluster connect",
+            "remove it, and bind other groups with RBAC objects of the repository",
+        )
+    return value
 
 
 class ArcProxy(Spec):
@@ -82,10 +92,19 @@ class ArcSpec(Spec):
     """Whether Azure may update the agents by itself. False: the chart version above is what runs."""
 
     admin_groups: tuple[Uuid, ...] = ()
-    """Entra groups whose members administer the cluster through Azure."""
+    """Entra groups whose members administer, by Azure's cluster connect, what runs in the cluster: `edit` in all
+    namespaces, and see what belongs to none. Roles and the cluster itself are left to `edge kubeconfig`."""
 
-    azure_rbac: bool = False
-    """Whether Azure role assignments decide what Entra users may do inside the cluster."""
+    azure_rbac: Annotated[bool, AfterValidator(_no_rbac)] = False
+    """Whether Azure role assignments decide what Entra users may do inside the cluster. Always refused: K3s has none of
+    the webhooks that this takes."""
+
+    extension_namespaces: dict[DnsLabel, NonEmpty] = {}
+    """Namespaces that extensions of Arc make for themselves, whose pods do not meet the restricted Pod Security
+    Standard, each with the reason. Everything in such a namespace may do what the extension may."""
+
+    connect_minutes: Annotated[int, Field(ge=1, le=120)] = 15
+    """How long `up` waits until Azure says that the cluster is connected, in minutes."""
 
     private_link_scope_id: ArmId | None = None
     """Private link scope that all traffic to Azure goes through. Azure then offers neither cluster connect nor custom
@@ -117,10 +136,10 @@ class ArcSpec(Spec):
                 "custom locations or a private link scope",
                 "remove `custom_locations_oid` or `private_link_scope_id`",
             )
-        if self.azure_rbac and not self.admin_groups:
+        if self.private_link_scope_id and self.admin_groups:
             yield Finding(
-                ("azure_rbac",),
-                "`azure_rbac` without `admin_groups` leaves no administrator",
-                "at least one group of administrators",
-                "add `admin_groups:` with the object id of a group",
+                ("admin_groups",),
+                "groups reach the cluster by cluster connect, which Azure does not offer behind a private link scope",
+                "groups or a private link scope",
+                "remove `admin_groups` or `private_link_scope_id`",
             )

@@ -20,7 +20,7 @@ from tests.components.registration.registration_parts import GROUP, SCOPE, arc
 
 SPECS = {
     "direct": arc(),
-    "private-link": arc(private_link_scope_id=SCOPE, admin_groups=[GROUP], azure_rbac=True, tags={"owner": "edge"}),
+    "private-link": arc(private_link_scope_id=SCOPE, tags={"owner": "edge"}),
     "proxy": arc(
         cluster_name="Berlin-01",
         auto_update=True,
@@ -57,7 +57,6 @@ def test_the_cluster_is_registered_at_a_stable_api() -> None:
     assert (cluster.inputs["distribution"], cluster.inputs["infrastructure"]) == ("k3s", "generic")
     assert cluster.inputs["privateLinkState"] == "Enabled"
     assert cluster.inputs["privateLinkScopeResourceId"] == SCOPE
-    assert cluster.inputs["aadProfile"]["adminGroupObjectIDs"] == [GROUP]
     assert cluster.inputs["arcAgentProfile"] == {"agentAutoUpgrade": "Disabled"}
     assert cluster.inputs["tags"] == {"owner": "edge", "edge-site": "berlin"}
     assert "pulumi:providers:azure-native::berlin-arc-azure" in cluster.provider
@@ -119,7 +118,8 @@ def test_registering_needs_no_secret_of_the_site() -> None:
     ("fields", "reason"),
     [
         ({"private_link_scope_id": SCOPE, "custom_locations_oid": GROUP}, "custom locations need cluster connect"),
-        ({"azure_rbac": True}, "admin_groups"),
+        ({"private_link_scope_id": SCOPE, "admin_groups": [GROUP]}, "cluster connect"),
+        ({"azure_rbac": True, "admin_groups": [GROUP]}, "webhooks"),
         ({"proxy": {"http": "http://me:secret@proxy:1", "https": "http://proxy:1"}}, "proxy.http"),
         ({"subscription_id": "my-subscription"}, "subscription_id"),
         ({"location": "West Europe"}, "location"),
