@@ -56,8 +56,17 @@ demo: setup ## A whole site rehearsed through the real Pulumi engine: plan, poli
 	@$(BIN)/edge up demo --rehearse
 
 .PHONY: test
-test: setup ## The whole test suite, runs of the real engine included
+test: setup emulators ## The whole test suite, runs of the real engine included
 	@$(BIN)/pytest --ignore tests/lab $(PYTEST_FLAGS)
+
+.PHONY: emulators
+emulators: $(VENV)/aws/.installed ## The emulator of AWS that tests/clouds replays rehearsed resources against
+
+$(VENV)/aws/.installed: tests/clouds/requirements.txt | setup
+	@$(BIN)/python -m venv $(VENV)/aws
+	@$(VENV)/aws/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-compile --timeout 120 \
+		--retries 10 --requirement tests/clouds/requirements.txt
+	@touch $@
 
 .PHONY: mutants
 mutants: setup ## Faults put into copies of the checkout, each of which a test must catch
