@@ -23,6 +23,22 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def endpoint(host: str, port: int) -> str:
+    """A name or an address with a port."""
+    return f"{in_url(host)}:{port}"
+
+
+def each(text: str) -> tuple[str, ...]:
+    """Addresses or networks with commas between them, as K3s writes those of two families."""
+    return tuple(text.split(","))
+
+
+def families(text: str) -> tuple[int, ...]:
+    """The IP version of each address or network in ``text``, in its order; none for a name."""
+    found = (parsed(one.partition("/")[0]) for one in each(text))
+    return tuple(address.version for address in found if address is not None)
+
+
 def of_no_machine(address: IpAddress) -> str | None:
     """Why no machine can be reached at an address, from any other; None where one can."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

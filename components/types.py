@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -87,6 +88,23 @@ def _cidr(value: str) -> str:
     if value.partition("/")[0] != value and ipaddress.ip_address(value.partition("/")[0]) != network.network_address:
         raise ValueError(f"expected the network's own address: {network}")
     return str(network)
+
+
+def each_family(check: Callable[[str], str]) -> Callable[[str], str]:
+    """Takes one value, or one of each family with a comma between, as K3s does."""
+
+    def checked(value: str) -> str:
+        found = [check(one.strip()) for one in addresses.each(value)]
+        versions = addresses.families(",".join(found))
+        if len(set(versions)) != len(versions):
+            raise Unfit(
+                f"there are {len(found)} of one family",
+                "one value, or one of IPv4 and one of IPv6 with a comma between them",
+                "keep one of each family; the first one is what the cluster prefers",
+            )
+        return ",".join(found)
+
+    return checked
 
 
 def _address(value: str) -> str:
@@ -211,12 +229,16 @@ MachineAddress = Annotated[Address, AfterValidator(_of_a_machine)]
 SharedAddress = Annotated[Address, AfterValidator(_seen_by_others)]
 """An address or a name that means the same on every machine of a site."""
 
-NodeAddress = Annotated[
-    str, AfterValidator(_ip_address), AfterValidator(_seen_by_others), Field(examples=["10.20.0.11"])
+NodeAddresses = Annotated[
+    str,
+    AfterValidator(each_family(lambda value: _seen_by_others(_ip_address(value)))),
+    Field(examples=["10.20.0.11"]),
 ]
-"""An IP address at which the machines of a site find one of them."""
+"""An IP address at which the machines of a site find one of them; or one of each family."""
 
 Cidr = Annotated[str, AfterValidator(_cidr), Field(examples=["10.42.0.0/16"])]
+Cidrs = Annotated[str, AfterValidator(each_family(_cidr)), Field(examples=["10.42.0.0/16"])]
+"""A network, or one of each family."""
 SemVer = Annotated[str, _Matching(_SEMVER, "an exact version such as 1.102.3 (no range, no 'latest')")]
 K3sVersion = Annotated[str, _Matching(_K3S_VERSION, "an exact K3s release such as v1.36.3+k3s1")]
 Sha256 = Annotated[

@@ -177,6 +177,8 @@ class Site:
     """In the order of the file."""
     egress: Egress = field(default_factory=Egress)
     """How it goes out."""
+    prefers_ipv6: bool = False
+    """Whether nodes and pods are known by IPv6 addresses."""
     kubernetes: Mapping[str, str] = field(default_factory=dict)
     """By host, the Kubernetes release that it runs; empty where a cloud brings the cluster."""
     exempt_namespaces: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel
 
+from components.addresses import each, families
 from components.gitops.flux.part import PART as FLUX
 from components.gitops.spec import NoGitOps
 from components.host import login
@@ -117,6 +118,7 @@ def view(site: SiteSpec, catalogue: Catalogue) -> Site:
         labels=site.labels,
         machines=machines,
         egress=egress_of(site.network, _near(site)),
+        prefers_ipv6=next((families(one.cidr) == (6,) for one in networks(site) if one.of_cluster), False),
         kubernetes=kubernetes,
         exempt_namespaces=tuple(name for entry in chosen for name in entry.part.exempt_namespaces(entry.spec)),
         volumes=tuple(volume for entry in chosen for volume in entry.part.volumes(entry.spec, entry.at)),
@@ -204,7 +206,7 @@ def networks(site: SiteSpec) -> Iterator[Network]:
 def _near(site: SiteSpec) -> Iterator[str]:
     """Names, addresses and networks that are part of the site itself."""
     for host in site.hosts:
-        yield from filter(None, (host.node_ip, host.address))
+        yield from (*each(host.node_ip or host.address), host.address)
     for entry in entries(site):
         yield from entry.part.near(entry.spec)
     yield from (network.cidr for network in networks(site))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from components import addresses
 from components.host.reboots import RebootWindow, whole
 from components.host.spec import Accelerator, BastionSpec, Envelope, HardwareProfile, HostSpec, OsSpec, SshSpec
 from components.host.systems import system_of
@@ -90,9 +91,14 @@ class Machine:
         return self.hardware.arch
 
     @property
+    def node_addresses(self) -> tuple[str, ...]:
+        """Where the other nodes reach it: one address, or one of each family; or a name."""
+        return addresses.each(self.spec.node_ip or self.spec.address)
+
+    @property
     def node_address(self) -> str:
-        """Where the other nodes reach it."""
-        return self.spec.node_ip or self.spec.address
+        """Where the other nodes reach it, by the family that the cluster prefers."""
+        return self.node_addresses[0]
 
     @property
     def is_server(self) -> bool:

@@ -17,7 +17,7 @@ from components.types import (
     InterfaceName,
     K3sVersion,
     MachineAddress,
-    NodeAddress,
+    NodeAddresses,
     NodeLabels,
     NonEmpty,
     Port,
@@ -222,8 +222,9 @@ class HostSpec(Spec):
     address: MachineAddress
     """Where SSH reaches it: an IP address or a name (a mesh name, once the host has joined)."""
 
-    node_ip: NodeAddress | None = None
-    """Address that K3s uses between nodes, where it differs from `address`."""
+    node_ip: NodeAddresses | None = None
+    """Address that K3s uses between nodes, where it differs from `address`. With both families, both of them with a
+    comma between, in the order of `k3s.pod_cidr`."""
 
     interface: InterfaceName | None = None
     """Network card that K3s' nodes reach this one by, where it differs from `network.interface`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import sysext, taints, urls
-from components.addresses import parsed
+from components.addresses import each, parsed
 from components.consequence import Consequence
 from components.egress import Egress
 from components.host.applied import Applied, Pair
@@ -117,7 +117,8 @@ class K3sPart(Part[K3sSpec]):
     def networks(self, spec: K3sSpec, at: DataPath) -> Iterator[Network]:
         for key, role in (("pod_cidr", "network of the pods"), ("service_cidr", "network of the services")):
             default = key not in spec.model_fields_set
-            yield Network((*at, key), getattr(spec, key), role, of_cluster=True, default=default)
+            for cidr in each(getattr(spec, key)):
+                yield Network((*at, key), cidr, role, of_cluster=True, default=default)
 
     def near(self, spec: K3sSpec) -> Sequence[str]:
         plain = [urls.parse(one) for mirror in spec.registries.values() for one in mirror.endpoints]
@@ -216,7 +217,7 @@ def _servers(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
             "add `api_address` below `k3s`",
         )
     for server in servers if len(servers) > 1 else ():
-        if spec.api_address is not None and spec.api_address in (server.spec.address, server.spec.node_ip):
+        if spec.api_address is not None and spec.api_address in (server.spec.address, *server.node_addresses):
             yield Finding(
                 (*at, "api_address"),
                 f"{spec.api_address} is the address of `{server.name}`: the API would be lost with that server",
@@ -286,18 +287,18 @@ def _memory(site: Site) -> Iterator[Finding]:
 
 def _pods(spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
     """Each node takes a /24 (IPv6: a /64) of the pods' network."""
-    network = ipaddress.ip_network(spec.pod_cidr)
-    each = 24 if network.version == 4 else 64
-    room = 2 ** (each - network.prefixlen)
-    if room < len(site.machines):
-        enough = each - (len(site.machines) - 1).bit_length()
-        yield Finding(
-            (*at, "pod_cidr"),
-            f"{spec.pod_cidr} has room for {room} node{'s' if room > 1 else ''}, and the site has {len(site.machines)}:"
-            f" each takes a /{each} of it",
-            f"a network of /{enough} or wider, with room for more nodes",
-            "take a wider network now: it is fixed once the cluster exists",
-        )
+    for network in map(ipaddress.ip_network, each(spec.pod_cidr)):
+        size = 24 if network.version == 4 else 64
+        room = 2 ** (size - network.prefixlen)
+        if room < len(site.machines):
+            enough = size - (len(site.machines) - 1).bit_length()
+            yield Finding(
+                (*at, "pod_cidr"),
+                f"{network} has room for {room} node{'s' if room > 1 else ''}, and the site has {len(site.machines)}:"
+                f" each takes a /{size} of it",
+                f"a network of /{enough} or wider, with room for more nodes",
+                "take a wider network now: it is fixed once the cluster exists",
+            )
 
 
 def _datastore(spec: K3sSpec, at: DataPath) -> Iterator[Finding]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
 import yaml
 
-from components import ports, taints
-from components.addresses import in_url
+from components import addresses, ports, taints
+from components.addresses import each, families, in_url, parsed
 from components.egress import ENVIRONMENT, Egress
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
@@ -204,7 +205,7 @@ def api_host(spec: K3sSpec, servers: Sequence[Machine]) -> str:
 
 def api_url(spec: K3sSpec, servers: Sequence[Machine]) -> str:
     """The URL of the API: in the kubeconfig, and in the site's outputs."""
-    return f"https://{in_url(api_host(spec, servers))}:{ports.KUBERNETES_API}"
+    return f"https://{addresses.endpoint(api_host(spec, servers), ports.KUBERNETES_API)}"
 
 
 def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
@@ -288,6 +289,7 @@ def plan_node(
         api=in_url(spec.api_address or servers[0].node_address),
         pod_cidr=spec.pod_cidr,
         service_cidr=spec.service_cidr,
+        prefers_ipv6=families(spec.pod_cidr)[0] == 6,
         config=CONFIG,
         selinux=bool(spec.selinux),
         label_keys=sorted(labels_of(spec, machine, labels)),
@@ -322,7 +324,7 @@ def plan_node(
             bin_dir=bin_dir,
             image_of_k3s=image,
             images=images_of(spec, machine),
-            pod_cidr=spec.pod_cidr,
+            pod_networks=each(spec.pod_cidr),
             snapshots=f"{snapshots.UNIT}.timer" if timed else "",
             **other_disk,
         ),
@@ -363,13 +365,14 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         needed.append(("tcp", ports.KUBERNETES_API, ""))
         if kind == "etcd":
             needed += [("tcp", port, "") for port in _ETCD_PORTS]
-    if spec.flannel_backend in _TUNNELS:
-        needed.append(("udp", *_TUNNELS[spec.flannel_backend]))
+    needed += [("udp", *tunnel) for tunnel in _tunnels(spec)]
     return fragment(
         "k3s/host_checks.sh.j2",
         backend=spec.flannel_backend,
         interface=machine.interface,
         node_address=machine.node_address,
+        ipv6=[one for one in machine.node_addresses if 6 in families(one)] if 6 in families(spec.pod_cidr) else [],
+        only_ipv6=families(spec.pod_cidr) == (6,),
         data_dir=spec.data_dir,
         snapshot_dir=snapshots.folder(spec) if machine.is_server else None,
         curl_signs=machine.is_server and snapshots.of_sqlite(spec, kind) and bool(snapshots.store(spec)),
@@ -382,7 +385,7 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         ],
         runtime=runtime_of(spec, machine),
         ports=needed,
-        networks=[spec.pod_cidr, spec.service_cidr],
+        networks=[*each(spec.pod_cidr), *each(spec.service_cidr)],
     )
 
 
@@ -481,7 +484,7 @@ def server_config(
         "token-file": _TOKEN,
         "agent-token-file": _AGENT_TOKEN,
         "write-kubeconfig-mode": "0600",
-        "tls-san": _unique(spec.api_address, machine.node_address, machine.spec.address, *spec.tls_sans),
+        "tls-san": _unique(spec.api_address, *machine.node_addresses, machine.spec.address, *spec.tls_sans),
         "disable": _unique("traefik", "servicelb", *spec.disable),
         "cluster-cidr": spec.pod_cidr,
         "service-cidr": spec.service_cidr,
@@ -491,6 +494,9 @@ def server_config(
         "kube-apiserver-arg": [*hardening.API_SERVER_ARGS, *spec.kube_apiserver_args],
         "kube-controller-manager-arg": [*hardening.CONTROLLER_MANAGER_ARGS, *spec.kube_controller_manager_args],
     }
+    if any(ipaddress.ip_network(one).is_private for one in each(spec.pod_cidr) if 6 in families(one)):
+        # K3s masquerades IPv4 only, and nobody outside of the site knows a way back to such an address.
+        config["flannel-ipv6-masq"] = True
     if egress.proxy and egress.proxy.login:
         # It would write its own environment, with the login, into the pods of its charts.
         config["disable-helm-controller"] = True
@@ -510,7 +516,7 @@ def agent_config(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) ->
     """``config.yaml`` of an agent."""
     api_address = spec.api_address or servers[0].node_address
     return {
-        "server": f"https://{in_url(api_address)}:{ports.KUBERNETES_API}",
+        "server": f"https://{addresses.endpoint(api_address, ports.KUBERNETES_API)}",
         **_common_config(spec, machine),
         "token-file": _AGENT_TOKEN,
     }
@@ -613,8 +619,19 @@ WantedBy=multi-user.target
 
 _ETCD_PORTS = (2379, 2380)
 
-_TUNNELS: Mapping[str, tuple[int, str]] = {"wireguard-native": (51820, "flannel-wg"), "vxlan": (8472, "flannel.1")}
-"""By backend of flannel that has one: the UDP port of its tunnel, and the link that holds it."""
+_TUNNELS: Mapping[str, Mapping[int, tuple[int, str]]] = {
+    "wireguard-native": {4: (51820, "flannel-wg"), 6: (51821, "flannel-wg-v6")},
+    "vxlan": {4: (8472, "flannel.1"), 6: (8472, "flannel-v6.1")},
+}
+"""By backend of flannel that has one, and by family: the UDP port of its tunnel, and the link that holds it."""
+
+
+def _tunnels(spec: K3sSpec) -> Iterator[tuple[int, str]]:
+    """Each port once."""
+    tunnels = [_TUNNELS.get(spec.flannel_backend, {}).get(family) for family in families(spec.pod_cidr)]
+    links = dict(filter(None, reversed(tunnels)))
+    yield from sorted(links.items())
+
 
 _WITHOUT_CGROUP_V1 = (35, 0)
 """Minor version and patch of the first Kubernetes whose kubelet refuses cgroup v1 by default."""
@@ -626,9 +643,10 @@ def _common_config(spec: K3sSpec, machine: Machine) -> dict[str, Any]:
     config: dict[str, Any] = {"node-name": machine.kubernetes_node}
     if machine.interface:
         # By itself K3s would take any address of the card, and flannel the card of the default route.
-        config |= {"node-ip": machine.node_address, "flannel-iface": machine.interface}
-    elif machine.spec.node_ip:
-        config["node-ip"] = machine.spec.node_ip
+        config |= {"node-ip": ",".join(machine.node_addresses), "flannel-iface": machine.interface}
+    elif machine.spec.node_ip or (6 in families(spec.pod_cidr) and parsed(machine.node_address)):
+        # Of a host with both families, K3s would take the IPv4 address.
+        config["node-ip"] = ",".join(machine.node_addresses)
     if spec.selinux:
         config["selinux"] = True
     return config | {
@@ -642,7 +660,7 @@ def _seeds(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> list[
     to the node itself. Never the node, and never more than three servers: one that is added must not change the others.
     """
     others = [server for server in servers[:3] if server.node != machine.node]
-    own = (machine.node_address, machine.spec.address)
+    own = (*machine.node_addresses, machine.spec.address)
     seeds = _unique(*(server.node_address for server in others), spec.api_address)
     return [in_url(seed) for seed in seeds if seed not in own]
 

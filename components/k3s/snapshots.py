@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components import cron, urls
-from components.addresses import in_url
+from components.addresses import endpoint
 from components.egress import ENVIRONMENT
 from components.k3s.spec import EmbeddedDatastore, K3sSpec, SnapshotStore
 from components.shell import Script, fragment, here_document, without_prelude
@@ -47,7 +47,7 @@ def etcd_config(datastore: EmbeddedDatastore, site: str) -> dict[str, Any]:
         url = urls.parse(s3.endpoint)
         config |= {
             "etcd-s3": True,
-            "etcd-s3-endpoint": f"{in_url(url.host)}:{url.port}",
+            "etcd-s3-endpoint": endpoint(url.host, url.port),
             "etcd-s3-bucket": s3.bucket,
             "etcd-s3-region": s3.region,
             "etcd-s3-folder": s3.folder or site,

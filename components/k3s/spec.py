@@ -19,7 +19,7 @@ from components.types import (
     Address,
     Arch,
     Certificates,
-    Cidr,
+    Cidrs,
     DnsLabel,
     HttpsUrl,
     K3sVersion,
@@ -27,6 +27,7 @@ from components.types import (
     NonEmpty,
     Sha256,
     SharedAddress,
+    each_family,
 )
 from components.urls import UrlOf, parse
 from sitefile.problems import Finding, Unfit
@@ -88,8 +89,8 @@ def _schedule(value: str) -> str:
     return value
 
 
-PodCidr = Annotated[Cidr, AfterValidator(_pod_network)]
-ServiceCidr = Annotated[Cidr, AfterValidator(_service_network), Field(examples=["10.43.0.0/16"])]
+PodCidr = Annotated[Cidrs, AfterValidator(each_family(_pod_network))]
+ServiceCidr = Annotated[Cidrs, AfterValidator(each_family(_service_network)), Field(examples=["10.43.0.0/16"])]
 CronSchedule = Annotated[NonEmpty, AfterValidator(_schedule)]
 PathOnHost = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$", examples=["/etc/ssl/datastore-ca.pem"])]
 """An absolute path."""
@@ -320,10 +321,10 @@ class K3sSpec(Spec):
     """Where the cluster's state is kept."""
 
     pod_cidr: PodCidr = "10.42.0.0/16"
-    """Network of the pods."""
+    """Network of the pods. For both families, one of each with a comma between; the first one is preferred."""
 
     service_cidr: ServiceCidr = "10.43.0.0/16"
-    """Network of the services."""
+    """Network of the services, of the families of `pod_cidr`, in the same order."""
 
     flannel_backend: Literal["wireguard-native", "vxlan", "host-gw"] = "wireguard-native"
     """How pod traffic travels between hosts; wireguard-native encrypts it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,7 @@ def configuration(
     labels: Mapping[str, str],
     scrapes: Sequence[Scrape],
     ca_file: str | None = None,
+    ipv6: bool = False,
 ) -> str:
     """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
     document = {
@@ -107,7 +109,8 @@ def configuration(
         "service": _service(spec),
     }
     text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
-    return text
+    # What the pod's environment says is a bare address.
+    return re.sub(r"\$\{env:(?:K8S_NODE|POD)_IP\}(?=:)", r"[\g<0>]", text) if ipv6 else text
 
 
 def _authenticator(spec: TelemetrySpec) -> str:

@@ -70,6 +70,7 @@ def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
         labels=site.labels,
         scrapes=site.scrapes,
         ca_file=egress_of_pods.BUNDLE if site.egress.authorities else None,
+        ipv6=site.prefers_ipv6,
     )
     queues, volume = collector.queues(spec), collector.volume_mib(spec)
     cluster_role = f"{NAMESPACE}-kubelet"

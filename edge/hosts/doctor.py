@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from components.addresses import in_url
+from components import addresses
 from components.host.spec import HostSpec
 from components.view import Precondition
 from edge.hosts.doctor_item import Item
@@ -210,7 +210,7 @@ def _host(spec: SiteSpec, subject: str, host: HostSpec) -> Item:
 
 
 def _scanned(subject: str, name: str, address: str, port: int, host_key: str) -> Item:
-    endpoint = f"{in_url(address)}:{port}"
+    endpoint = addresses.endpoint(address, port)
     if shutil.which("ssh-keyscan") is None:
         return Item(subject, name, "note", "not checked: ssh-keyscan is not installed here", "install OpenSSH")
     kind, key = host_key.split()[:2]

@@ -45,7 +45,7 @@ async def _read(address: str, port: int) -> asyncssh.SSHKey | None:
 
 
 def _unread(address: str, port: int, why: str) -> OperationError:
-    where = address if port == ports.SSH else f"{addresses.in_url(address)}:{port}"
+    where = address if port == ports.SSH else addresses.endpoint(address, port)
     return OperationError(
         f"The host key at {where} cannot be read: {why}.",
         (

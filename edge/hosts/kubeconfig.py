@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from components import ports
-from components.addresses import in_url
+from components.addresses import endpoint
 from components.host.machine import Machine
 from components.k3s.credential import Credential, credential_of
 from components.k3s.plan import api_host, show_kubeconfig
@@ -57,7 +57,7 @@ class Kubeconfig:
 
     @property
     def server(self) -> str:
-        return f"https://{in_url(self.address)}:{ports.KUBERNETES_API}"
+        return f"https://{endpoint(self.address, ports.KUBERNETES_API)}"
 
     @property
     def cluster(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncssh
 
+from components import addresses
 from edge.hosts import host_keys
 from engine.rehearsal.protocol import Failure
 
@@ -48,7 +49,7 @@ class Endpoint:
     @property
     def called(self) -> str:
         """What messages call it."""
-        return f"{self.user}@{self.host}:{self.port}"
+        return f"{self.user}@{addresses.endpoint(self.host, self.port)}"
 
 
 def endpoint(connection: Mapping[str, Any]) -> Endpoint:

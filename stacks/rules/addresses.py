@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from components.addresses import IpAddress, of_this_machine, parsed
+from components.addresses import IpAddress, each, families, of_this_machine, parsed
 from components.host.spec import HostSpec
 from components.view import Network
 from sitefile.problems import DataPath, Finding, dotted
@@ -93,11 +93,10 @@ def _duplicates(spec: SiteSpec) -> Iterator[Finding]:
     seen: dict[tuple[str, str | None], HostSpec] = {}
     for index, host in enumerate(spec.hosts):
         for key in ("address", "node_ip"):
-            address = getattr(host, key)
-            if address is None:
-                continue
-            other = seen.setdefault((address, host.via if key == "address" else None), host)
-            if other is not host:
+            for address in filter(None, each(getattr(host, key) or "")):
+                other = seen.setdefault((address, host.via if key == "address" else None), host)
+                if other is host:
+                    continue
                 yield Finding(
                     ("hosts", index, key),
                     f"`{other.name}` has the address {address} as well",
@@ -110,7 +109,8 @@ def _addresses(spec: SiteSpec) -> Iterator[tuple[DataPath, IpAddress, str]]:
     written: list[tuple[DataPath, str | None, str]] = []
     for index, host in enumerate(spec.hosts):
         written.append((("hosts", index, "address"), host.address, f"the address of `{host.name}`"))
-        written.append((("hosts", index, "node_ip"), host.node_ip, f"the node address of `{host.name}`"))
+        own = each(host.node_ip) if host.node_ip else ()
+        written += [(("hosts", index, "node_ip"), one, f"the node address of `{host.name}`") for one in own]
     if spec.k3s:
         written.append((("k3s", "api_address"), spec.k3s.api_address, "the address of the API"))
     written += [(("os", "ntp_servers", at), server, "a time server") for at, server in enumerate(spec.os.ntp_servers)]
@@ -142,25 +142,42 @@ def _nodes(spec: SiteSpec, ranges: Sequence[_Range]) -> Iterator[Finding]:
 
 
 def _families(spec: SiteSpec) -> Iterator[Finding]:
+    """What K3s asks: networks of the same families in the same order, and nodes that have each of them."""
     if spec.k3s is None:
         return
-    pods, services = ipaddress.ip_network(spec.k3s.pod_cidr), ipaddress.ip_network(spec.k3s.service_cidr)
-    for index, host in enumerate(spec.hosts):
+    pods, services = families(spec.k3s.pod_cidr), families(spec.k3s.service_cidr)
+    for index, host in enumerate(spec.hosts) if pods == services else ():
         key, text = ("node_ip", host.node_ip) if host.node_ip else ("address", host.address)
-        address = parsed(text or "")
-        if address is not None and address.version != pods.version == services.version:
+        nodes = families(text)
+        if not nodes and 6 in pods:
             yield Finding(
                 ("hosts", index, key),
-                f"`{host.name}` has an IPv{address.version} address, and pods have IPv{pods.version} ones",
-                "one family for nodes, pods and services",
-                f"write the host's IPv{pods.version} address as `node_ip`, or give `pod_cidr` and `service_cidr`"
-                f" IPv{address.version} networks",
+                f"`{host.name}` has a name, and K3s would take an IPv4 address of it",
+                "the addresses that the other nodes reach it by",
+                f"add `node_ip:` with its {_named(pods)} address{'es' * (len(pods) > 1)}",
             )
-    if pods.version != services.version:
+        elif nodes and (nodes[0] != pods[0] or not {*pods} <= {*nodes}):
+            networks = _named(pods[:1] if len(nodes) == 1 == len(pods) else pods)
+            yield Finding(
+                ("hosts", index, key),
+                f"`{host.name}` has {_an_address(nodes)}, and pods have {networks} ones",
+                "one family for nodes, pods and services" if len(pods) == 1 else "both families, in the same order",
+                f"write the host's {_named(pods)} address{'es' * (len(pods) > 1)} as `node_ip`, or give `pod_cidr` and"
+                f" `service_cidr` {_named(nodes)} networks",
+            )
+    if pods != services:
         written = [key for key in ("service_cidr", "pod_cidr") if key in spec.k3s.model_fields_set]
         yield Finding(
             ("k3s", written[0]),
-            f"services have IPv{services.version}, pods IPv{pods.version}",
-            "one family for both",
-            "give both networks the same family",
+            f"services have {_named(services)}, pods {_named(pods)}",
+            "one family for both" if len(pods) == len(services) == 1 else "the same families for both, in one order",
+            "give both networks the same family" if len(pods) == len(services) == 1 else "write both as the pods' are",
         )
+
+
+def _an_address(versions: Sequence[int]) -> str:
+    return f"an {_named(versions)} address" if len(versions) == 1 else f"{_named(versions)} addresses"
+
+
+def _named(versions: Sequence[int]) -> str:
+    return " and ".join(f"IPv{version}" for version in versions)

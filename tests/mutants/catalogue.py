@@ -253,6 +253,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "[ -z ",
         ("tests/components/test_as_root.py",),
     ),
+    Mutant(
+        "a node of a cluster with IPv6 is known by its IPv6 address",
+        "components/k3s/plan.py",
+        "(6 in families(spec.pod_cidr) and parsed(machine.node_address))",
+        "False",
+        ("tests/components/k3s/test_families.py",),
+    ),
+    Mutant(
+        "a host whose default route would end is refused",
+        _HOST_CHECKS,
+        '2>/dev/null)" != 1 ] ||',
+        '2>/dev/null)" != 9 ] ||',
+        ("tests/components/k3s/test_families.py",),
+    ),
     Mutant("the gate of a host retries", _HOST, "dial_attempts=self._ssh.dial_attempts,", "", (_SSH,)),
     Mutant(
         "each attempt to connect has a time limit", _HOST, '"per_dial_timeout": self._ssh.dial_timeout_s,', "", (_SSH,)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components import urls
+from components import addresses, urls
 from components.gitops.flux.receivers import WEBHOOKS, WITH_TOKEN, AlertSpec
 from components.gitops.flux.sources import GitSource
 from components.gitops.flux.spec import FluxSpec
@@ -50,7 +50,7 @@ def of_source(spec: FluxSpec) -> tuple[Credentials, ...]:
     else:
         if source.username:
             registry = urls.parse(source.oci)
-            host = registry.host if registry.port in (0, 443) else f"{registry.host}:{registry.port}"
+            host = registry.host if registry.port in (0, 443) else addresses.endpoint(registry.host, registry.port)
             found.append(
                 Credentials("credentials", LOGIN, {"username": source.username}, {"password": "oci-password"}, host)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ def test_an_api_server_accepts_every_object(name: str) -> None:
 def test_every_object_passes_every_policy() -> None:
     telemetry_spec = spec()
     assert [found for item in manifests(telemetry_spec, planned(telemetry_spec)) for found in findings(item)] == []
+
+
+def test_addresses_of_ipv6_are_in_brackets_where_a_port_follows() -> None:
+    site = replace(berlin(), prefers_ipv6=True)
+    plain, bracketed = (
+        planned(spec(containers=True)).configuration,
+        telemetry.plan(spec(containers=True), site).configuration,
+    )
+    assert bracketed == plain.replace("${env:POD_IP}", "[${env:POD_IP}]").replace(
+        "${env:K8S_NODE_IP}", "[${env:K8S_NODE_IP}]"
+    )
+    assert "https://[${env:K8S_NODE_IP}]:10250" in bracketed
 
 
 def test_hosts_are_measured_every_30_s_and_triton_every_15_s() -> None:
