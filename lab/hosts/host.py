@@ -53,6 +53,11 @@ class LabHost:
         return self.layout.address(self.number)
 
     @property
+    def address6(self) -> str:
+        """IPv6 address at which they do, where this machine has IPv6."""
+        return self.layout.address6(self.number)
+
+    @property
     def folder(self) -> Path:
         """Disk, host key and boot log of the host, on this machine."""
         return self.layout.host_folder(self.name)

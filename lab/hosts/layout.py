@@ -41,6 +41,20 @@ class Layout:
         """Address of the host with that number."""
         return str(self.subnet[number])
 
+    @property
+    def subnet6(self) -> ipaddress.IPv6Network:
+        """Its network in IPv6, private and made of the one in IPv4."""
+        return ipaddress.IPv6Network((0xFDED << 112 | int(self.subnet.network_address) << 80, 64))
+
+    @property
+    def gateway6(self) -> str:
+        """The machine's IPv6 address on the bridge."""
+        return str(self.subnet6[1])
+
+    def address6(self, number: int) -> str:
+        """IPv6 address of the host with that number."""
+        return str(self.subnet6[number])
+
     def link(self, number: int) -> str:
         """The machine's end of that host's cable."""
         return f"{self.name}-{number}"

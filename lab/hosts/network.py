@@ -33,6 +33,14 @@ def plug_in_bridge(layout: Layout) -> None:
     Path(f"/proc/sys/net/ipv4/conf/{layout.bridge}/forwarding").write_text("0\n")
     run(["ip", "address", "add", f"{layout.gateway}/{layout.subnet.prefixlen}", "dev", layout.bridge])
     run(["ip", "link", "set", layout.bridge, "up"])
+    if has_ipv6():
+        run(["ip", "address", "add", f"{layout.gateway6}/64", "dev", layout.bridge, "nodad"])
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6, and so its hosts."""
+    disabled = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+    return disabled.exists() and disabled.read_text() == "0\n"
 
 
 def links(layout: Layout, exactly: str | None = None) -> list[str]:
@@ -62,6 +70,11 @@ def plug_in(layout: Layout, number: int, pid: int, *, up: bool) -> None:
         "link set eth0 up",
         f"route add default via {layout.gateway} dev eth0",
     ]
+    if has_ipv6():
+        inside += [
+            f"address add {layout.address6(number)}/64 dev eth0 nodad",
+            f"-6 route add default via {layout.gateway6} dev eth0",
+        ]
     for command in inside:
         run(["nsenter", f"--target={pid}", "--net", "ip", *command.split()])
     run(["ip", "link", "set", near, "master", layout.bridge])
@@ -80,6 +93,9 @@ def set_uplink(layout: Layout, *, up: bool) -> None:
     """
     own = f"{layout.gateway}/{layout.subnet.prefixlen}"
     run(["ip", "address", "replace" if up else "delete", own, "dev", layout.bridge], check=up)
+    if has_ipv6():
+        own = f"{layout.gateway6}/64"
+        run(["ip", "address", "replace" if up else "delete", own, "dev", layout.bridge, "nodad"], check=up)
 
 
 def slow(layout: Layout, number: int, *, delay_ms: int, loss_percent: float) -> None:

@@ -142,22 +142,36 @@ func (a *Agent) writeCNI(podCIDR string) error {
 		return nil
 	}
 	logrus.Infof("Pods of this node are in %s", podCIDR)
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+	forwarding := "/proc/sys/net/ipv4/ip_forward"
+	if isIPv6(podCIDR) {
+		forwarding = "/proc/sys/net/ipv6/conf/all/forwarding"
+	}
+	if err := os.WriteFile(forwarding, []byte("1"), 0o644); err != nil {
 		return err
 	}
 	return pki.Write(path, content)
 }
 
-// Pods leave the cluster with their node's address, and reach each other with their own.
+// Whether a network or an address is of IPv6. A cluster of the lab has one family.
+func isIPv6(text string) bool { return strings.Contains(text, ":") }
+
+// Pods leave the cluster with their node's address, and reach each other with their own. As in K3s, those with IPv6
+// addresses do so only where it is asked for.
 func (a *Agent) masquerade(podCIDR string) error {
 	cluster := a.cluster.ClusterCIDR
+	iptables := func(arguments ...string) error { return runTables("iptables", arguments) }
+	leaving := [][]string{{"-s", podCIDR, "!", "-d", cluster, "-j", "MASQUERADE"}}
+	if isIPv6(podCIDR) {
+		iptables = func(arguments ...string) error { return runTables("ip6tables", arguments) }
+		if !a.cluster.FlannelIPv6Masq {
+			leaving = nil
+		}
+	}
 	for _, rules := range []struct {
 		table, chain, from string
 		rules              [][]string
 	}{
-		{"nat", "FLANNEL-POSTRTG", "POSTROUTING", [][]string{
-			{"-s", podCIDR, "!", "-d", cluster, "-j", "MASQUERADE"},
-		}},
+		{"nat", "FLANNEL-POSTRTG", "POSTROUTING", leaving},
 		{"filter", "FLANNEL-FWD", "FORWARD", [][]string{
 			{"-s", cluster, "-j", "ACCEPT"},
 			{"-d", cluster, "-j", "ACCEPT"},
@@ -184,10 +198,10 @@ func (a *Agent) masquerade(podCIDR string) error {
 	return nil
 }
 
-func iptables(arguments ...string) error {
-	said, err := exec.Command("iptables", append([]string{"-w", "10"}, arguments...)...).CombinedOutput()
+func runTables(program string, arguments []string) error {
+	said, err := exec.Command(program, append([]string{"-w", "10"}, arguments...)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("iptables %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(string(said)))
+		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(arguments, " "), err, strings.TrimSpace(string(said)))
 	}
 	return nil
 }

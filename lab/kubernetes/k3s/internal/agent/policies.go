@@ -24,13 +24,18 @@ func (a *Agent) enforcePolicies(ctx context.Context, client kubernetes.Interface
 	}
 	config := options.NewKubeRouterConfig()
 	config.RunFirewall, config.RunRouter, config.RunServiceProxy = true, false, false
-	config.EnableIPv4, config.EnableIPv6 = true, false
+	config.EnableIPv6 = isIPv6(a.cluster.ServiceCIDR)
+	config.EnableIPv4 = !config.EnableIPv6
 	config.ClusterIPCIDRs = []string{a.cluster.ServiceCIDR}
 	config.HostnameOverride = a.name
 	config.IPTablesSyncPeriod = 5 * time.Minute
 	iptables, ipsets, err := netpol.NewIPTablesHandlers(config)
 	if err == nil {
-		err = ipsets[corev1.IPv4Protocol].Save()
+		family := corev1.IPv4Protocol
+		if config.EnableIPv6 {
+			family = corev1.IPv6Protocol
+		}
+		err = ipsets[family].Save()
 	}
 	if err != nil {
 		logrus.Warnf("Skipping network policy controller start, ipset unavailable: %v", err)

@@ -67,5 +67,6 @@ var flags = map[string]flag{
 	"etcd-snapshot-retention":     {text, Server, "no snapshots are taken"},
 
 	"flannel-backend":   {text, Server, "pods reach other nodes by plain routes on the hosts' network, not encrypted"},
+	"flannel-ipv6-masq": {yesNo, Server, ""},
 	"embedded-registry": {yesNo, Server, "nodes do not share images"},
 }

@@ -65,6 +65,8 @@ type NodeReply struct {
 	ClusterDNS   string
 	// FlannelBackend is the servers' choice for all nodes.
 	FlannelBackend string
+	// FlannelIPv6Masq is whether pods leave the cluster with the IPv6 address of their node.
+	FlannelIPv6Masq bool
 }
 
 // Bootstrap is what all servers of a cluster share.

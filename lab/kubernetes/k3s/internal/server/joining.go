@@ -51,7 +51,7 @@ func (s *Server) AdmitNode(ctx context.Context, request join.NodeRequest) (join.
 	reply := join.NodeReply{
 		ServerCA: s.ca["server-ca"].PEM, ClientCA: s.ca["client-ca"].PEM, Certificates: map[string][]byte{},
 		ClusterCIDR: s.network.cluster, ServiceCIDR: s.network.service, ClusterDNS: s.network.dns,
-		FlannelBackend: s.config.Text("flannel-backend", "vxlan"),
+		FlannelBackend: s.config.Text("flannel-backend", "vxlan"), FlannelIPv6Masq: s.config.Is("flannel-ipv6-masq"),
 	}
 	if request.Node == "" || net.ParseIP(request.Address) == nil {
 		return reply, errors.New("a node has a name and an address")
@@ -129,6 +129,7 @@ func (s *Server) sharedSettings() map[string]string {
 	settings := map[string]string{
 		"cluster-cidr": s.network.cluster, "service-cidr": s.network.service, "cluster-dns": s.network.dns,
 		"flannel-backend":             s.config.Text("flannel-backend", "vxlan"),
+		"flannel-ipv6-masq":           fmt.Sprint(s.config.Is("flannel-ipv6-masq")),
 		"secrets-encryption":          fmt.Sprint(s.config.Is("secrets-encryption")),
 		"secrets-encryption-provider": s.config.Text("secrets-encryption-provider", "aescbc"),
 		"embedded-registry":           fmt.Sprint(s.config.Is("embedded-registry")),
