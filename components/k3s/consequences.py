@@ -13,7 +13,7 @@ from components.consequence import Consequence, Edit, Effect
 from components.host.applied import Applied, AppliedHost, Held, Pair
 from components.host.machine import Machine
 from components.host.plan import identity_of
-from components.k3s import node_settings
+from components.k3s import node_settings, virtual_ip
 from components.k3s.plan import (
     CONFIG,
     DATA,
@@ -24,6 +24,7 @@ from components.k3s.plan import (
     images_of,
     registries,
     registries_digest,
+    to_yaml,
     version_of,
 )
 from components.k3s.spec import ExternalDatastore, K3sSpec
@@ -38,6 +39,7 @@ _CONFIG = re.compile(
     rf"^put_file {re.escape(CONFIG)} \d+ <<'(?P<end>EDGE_FILE_*)'\n(?P<text>.*?)^(?P=end)$", re.M | re.S
 )
 
+_VIRTUAL_IP = re.compile(_CONFIG.pattern.replace(re.escape(CONFIG), re.escape(virtual_ip.FILE)), re.M | re.S)
 _REGISTRIES = re.compile(_CONFIG.pattern.replace(re.escape(CONFIG), re.escape(REGISTRIES)), re.M | re.S)
 _REGISTRIES_MARK = re.compile(r"^# Registries with logins or authorities of their own: ([0-9a-f]{16})\.$", re.M)
 
@@ -124,6 +126,12 @@ INSTALLED_OTHERWISE = Edit(
     Effect.INTERRUPTS,
     "restarts K3s host by host; containers keep running. An image that is no longer named stays merged",
 )
+VIRTUAL_IP = Edit(
+    "k3s-virtual-ip-changed",
+    "kube-vip comes, goes, or gets another card or image",
+    Effect.INTERRUPTS,
+    "K3s applies its manifest anew; one that goes keeps running until somebody deletes it",
+)
 EDITS = (
     NEW_CLUSTER,
     SHRINKS,
@@ -146,6 +154,7 @@ EDITS = (
     *node_settings.EDITS,
     REGISTRIES_CHANGED,
     INSTALLED_OTHERWISE,
+    VIRTUAL_IP,
 )
 
 
@@ -215,6 +224,7 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
             PART,
             "the registries that images come from change: K3s restarts on each host; containers keep running.",
         )
+    yield from _virtual_ip(before, [node for node in were if were[node].server], spec, site)
     stay: list[node_settings.Was] = []
     for pair in pairs:
         if pair.before is None or pair.after is None or pair.before.node not in were:
@@ -239,6 +249,30 @@ def consequences(before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, s
             yield from _address(one, pair.before, machine, spec, len(servers))
         stay.append((one.server, one.config, machine))
     yield from node_settings.consequences(stay, spec, site)
+
+
+def _virtual_ip(before: Applied, nodes: Sequence[str], spec: K3sSpec, site: Site) -> Iterator[Consequence]:
+    was = None
+    for node in nodes:
+        command = before.command(f"{node}-{ROLE}")
+        found = _VIRTUAL_IP.search(command.script()) if command else None
+        was = was or (found["text"] if found else None)
+    now = virtual_ip.objects(spec, site.servers)
+    if was and not now:
+        yield VIRTUAL_IP.found(
+            PART,
+            "kube-vip is no longer asked for. K3s deletes nothing of a manifest that goes: it keeps the address until "
+            "somebody does.",
+            "when something else can hold the address: on one server "
+            f"`k3s kubectl delete --filename {virtual_ip.FILE}`, then remove that file on each",
+        )
+    elif nodes and now and was != "---\n".join(map(to_yaml, now)):
+        yield VIRTUAL_IP.found(
+            PART,
+            f"{spec.api_address} is held by kube-vip from now on, or by another one: who uses the API by it is cut off "
+            "for seconds.",
+            "release the address where something else holds it, in the same minute",
+        )
 
 
 def _datastore(was: Installed, spec: K3sSpec, site: Site) -> Iterator[Consequence]:

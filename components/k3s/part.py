@@ -12,7 +12,7 @@ from components.consequence import Consequence
 from components.egress import Egress
 from components.host.applied import Applied, Pair
 from components.host.machine import Machine
-from components.k3s import arguments, snapshots
+from components.k3s import arguments, snapshots, virtual_ip
 from components.k3s.consequences import EDITS, ROLE, consequences
 from components.k3s.plan import (
     airgap_file,
@@ -134,6 +134,9 @@ class K3sPart(Part[K3sSpec]):
         if not spec.airgap_images:
             remedy = "add `airgap_images:`, or a mirror of `docker.io` (or `*`) to `registries`"
             yield Download((*at, "airgap_images"), "K3s' own images", "docker.io", remedy, of_cluster=True)
+        if spec.kube_vip:
+            registry, remedy = spec.kube_vip.image.partition("/")[0], "add a mirror of it to `registries`"
+            yield Download((*at, "kube_vip", "image"), "kube-vip's image", registry, remedy, of_cluster=True)
 
     def software(self, spec: K3sSpec, site: Site) -> Iterator[Software]:
         for machine in site.machines:
@@ -167,6 +170,18 @@ class K3sPart(Part[K3sSpec]):
                     else ("pkg:golang/github.com/NVIDIA/nvidia-container-toolkit",),
                 )
 
+        if spec.kube_vip:
+            # It is in a manifest on the servers, and in no resource of the stack.
+            image, _, digest = spec.kube_vip.image.partition("@sha256:")
+            yield Software(
+                name="kube-vip",
+                version=image.rpartition(":")[2],
+                sha256=digest,
+                hosts=tuple(server.name for server in site.servers),
+                source=image,
+                packages=("pkg:golang/github.com/kube-vip/kube-vip",),
+            )
+
     def rules(self, spec: K3sSpec, at: DataPath, site: Site) -> Iterator[Finding]:
         yield from _servers(spec, at, site)
         yield from _releases(spec, at, site)
@@ -187,6 +202,7 @@ class K3sPart(Part[K3sSpec]):
         yield from _nvidia_runtime(spec, at, site)
         yield from _snapshots(spec, at, site)
         yield from _interfaces(site)
+        yield from virtual_ip.findings(spec, at, site.machines)
 
     def consequences(
         self, before: Applied, pairs: Sequence[Pair], spec: K3sSpec | None, site: Site

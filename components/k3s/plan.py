@@ -18,7 +18,7 @@ from components.addresses import each, families, in_url, parsed
 from components.egress import ENVIRONMENT, Egress
 from components.expected import Expected, download, file, unit
 from components.host.machine import Machine
-from components.k3s import hardening, snapshots
+from components.k3s import hardening, snapshots, virtual_ip
 from components.k3s.reasons import REASONS
 from components.k3s.spec import ExternalDatastore, K3sSpec, host_of
 from components.shell import fragment, here_document, render
@@ -219,7 +219,11 @@ def plan_cluster(spec: K3sSpec, servers: Sequence[Machine]) -> ClusterPlan:
             "k3s/cluster_init_used.sh.j2", must_join=_MUST_JOIN, servers=", ".join(one.node for one in servers)
         ),
         ready=render(
-            "k3s/cluster_ready.sh.j2", node=first.kubernetes_node, version=version_of(spec, first), reasons=REASONS
+            "k3s/cluster_ready.sh.j2",
+            node=first.kubernetes_node,
+            version=version_of(spec, first),
+            reasons=REASONS,
+            virtual_ip=in_url(spec.api_address) if spec.kube_vip and spec.api_address else None,
         ),
         kubeconfig=render("k3s/kubeconfig.sh.j2", api_url=url),
     )
@@ -371,6 +375,8 @@ def host_checks(spec: K3sSpec, machine: Machine, servers: Sequence[Machine]) -> 
         backend=spec.flannel_backend,
         interface=machine.interface,
         node_address=machine.node_address,
+        virtual_ip=spec.api_address if spec.kube_vip and machine.is_server else None,
+        virtual_ip_card=virtual_ip.interface_of(spec, servers) if spec.kube_vip and machine.is_server else None,
         ipv6=[one for one in machine.node_addresses if 6 in families(one)] if 6 in families(spec.pod_cidr) else [],
         only_ipv6=families(spec.pod_cidr) == (6,),
         data_dir=spec.data_dir,
@@ -420,7 +426,11 @@ def files(
             for endpoint in mirror.endpoints
         },
     }
-    return result | snapshots.ca_file(spec) | _server_files(("kube-system", *psa_exempt)) if server else result
+    if not server:
+        return result
+    virtual = virtual_ip.objects(spec, servers)
+    shared = {virtual_ip.FILE: ("0600", "---\n".join(map(to_yaml, virtual)))} if virtual else {}
+    return result | snapshots.ca_file(spec) | _server_files(("kube-system", *psa_exempt)) | shared
 
 
 @functools.lru_cache(maxsize=64)

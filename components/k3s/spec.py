@@ -22,6 +22,8 @@ from components.types import (
     Cidrs,
     DnsLabel,
     HttpsUrl,
+    ImageRef,
+    InterfaceName,
     K3sVersion,
     NodeLabels,
     NonEmpty,
@@ -287,6 +289,18 @@ class NvidiaRuntime(Spec):
     """Base URL that holds the image; a site without internet names its own."""
 
 
+class KubeVipSpec(Spec):
+    """kube-vip on the servers, which gives `api_address` to one of them, and to another within seconds when that one
+    fails. The servers are in one network, without a router between them."""
+
+    image: ImageRef
+    """Image of kube-vip, with its digest."""
+
+    interface: InterfaceName | None = None
+    """Network card that the address is put on; that of `network.interface` if left out, else that of the default
+    route."""
+
+
 class K3sSpec(Spec):
     """K3s on the hosts of a site. The tokens are the secrets `k3s-token` and `k3s-agent-token`."""
 
@@ -316,6 +330,9 @@ class K3sSpec(Spec):
     api_address: SharedAddress | None = None
     """Address of the Kubernetes API that outlives any one server: a virtual IP, a load balancer or a name with several
     records. Required with more than one server; a single server's own address otherwise."""
+
+    kube_vip: KubeVipSpec | None = None
+    """Whether the servers hold `api_address` themselves, where no load balancer does: write `kube_vip: {}`."""
 
     datastore: Datastore = EmbeddedDatastore()
     """Where the cluster's state is kept."""

@@ -267,6 +267,20 @@ MUTANTS: tuple[Mutant, ...] = (
         '2>/dev/null)" != 9 ] ||',
         ("tests/components/k3s/test_families.py",),
     ),
+    Mutant(
+        "a virtual IP that a router leads to is refused",
+        _HOST_CHECKS,
+        '*" via "* | none*)',
+        '*" never "*)',
+        ("tests/components/k3s/test_virtual_ip.py",),
+    ),
+    Mutant(
+        "kube-vip may touch its own lease alone",
+        "components/k3s/virtual_ip.py",
+        '"resourceNames": [_LEASE],',
+        "",
+        ("tests/components/k3s/test_virtual_ip.py",),
+    ),
     Mutant("the gate of a host retries", _HOST, "dial_attempts=self._ssh.dial_attempts,", "", (_SSH,)),
     Mutant(
         "each attempt to connect has a time limit", _HOST, '"per_dial_timeout": self._ssh.dial_timeout_s,', "", (_SSH,)

@@ -314,6 +314,7 @@ ROWS = (
         "k3s-snapshots-changed",
         _STOPS,
     ),
+    _row("kube-vip", "plant", _k3s(kube_vip={}), "k3s-virtual-ip-changed", _STOPS),
     _row("components", "shop", _k3s(disable=["metrics-server"]), "k3s-components-changed", _STOPS),
     _row(
         "arguments",
