@@ -169,16 +169,15 @@ class K3sPart(Part[K3sSpec]):
                     if image.name == "k3s"
                     else ("pkg:golang/github.com/NVIDIA/nvidia-container-toolkit",),
                 )
-
         if spec.kube_vip:
             # It is in a manifest on the servers, and in no resource of the stack.
-            image, _, digest = spec.kube_vip.image.partition("@sha256:")
+            name, _, digest = spec.kube_vip.image.partition("@sha256:")
             yield Software(
                 name="kube-vip",
-                version=image.rpartition(":")[2],
+                version=name.rpartition(":")[2],
                 sha256=digest,
                 hosts=tuple(server.name for server in site.servers),
-                source=image,
+                source=name,
                 packages=("pkg:golang/github.com/kube-vip/kube-vip",),
             )
 
