@@ -40,6 +40,7 @@ _VALIDATION = "sitefile/validation.py"
 _TELEMETRY_PART = "components/telemetry/part.py"
 _MESH_PART = "components/mesh/tailscale/part.py"
 _HOST = "components/host/component.py"
+_REACH = "components/host/reach.py"
 _K3S_COMPONENT = "components/k3s/component.py"
 _K3S_PLAN = "components/k3s/plan.py"
 _HOST_CHECKS = "components/k3s/host_checks.sh.j2"
@@ -230,15 +231,15 @@ MUTANTS: tuple[Mutant, ...] = (
     *PICTURES,
     *CONSEQUENCES,
     # How hosts are reached.
-    Mutant("the host's own key is pinned", _HOST, '"host_key": self.spec.host_key,', "", (_SSH,)),
+    Mutant("the host's own key is pinned", _REACH, '"host_key": self._machine.spec.host_key,', "", (_SSH,)),
     Mutant(
         "the jump host's key is pinned",
-        _HOST,
-        "ProxyConnectionArgs(**self._jump_host._endpoint(dial_attempts))",
-        'ProxyConnectionArgs(**{**self._jump_host._endpoint(dial_attempts), "host_key": None})',
+        _REACH,
+        "ProxyConnectionArgs(**self._through._endpoint(dial_attempts))",
+        'ProxyConnectionArgs(**{**self._through._endpoint(dial_attempts), "host_key": None})',
         (_SSH,),
     ),
-    Mutant("the bastion's key is pinned", _HOST, ', "host_key": bastion.host_key}', "}", (_SSH,)),
+    Mutant("the bastion's key is pinned", _REACH, ', "host_key": bastion.host_key}', "}", (_SSH,)),
     Mutant(
         "a wrong password of sudo is tried once, and no secret as another",
         "components/shell.py",
@@ -281,9 +282,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         ("tests/components/k3s/test_virtual_ip.py",),
     ),
-    Mutant("the gate of a host retries", _HOST, "dial_attempts=self._ssh.dial_attempts,", "", (_SSH,)),
+    Mutant("the gate of a host retries", _HOST, "dial_attempts=machine.ssh.dial_attempts,", "", (_SSH,)),
     Mutant(
-        "each attempt to connect has a time limit", _HOST, '"per_dial_timeout": self._ssh.dial_timeout_s,', "", (_SSH,)
+        "each attempt to connect has a time limit", _REACH, '"per_dial_timeout": self._ssh.dial_timeout_s,', "", (_SSH,)
     ),
     Mutant(
         "a jump host is prepared before the host behind it is tried",
@@ -306,7 +307,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "secrets reach a host by standard input",
         _HOST,
-        "stdin=None if stdin is None else pulumi.Output.secret(stdin),",
+        "stdin=self.reach.stdin(stdin),",
         "",
         (_SECRETS,),
     ),
