@@ -329,6 +329,7 @@ RULES = (
         applies=_is_machine,
         check=_no_secret_in_user_data,
         about="EC2 Instance, SpotInstanceRequest, LaunchTemplate, LaunchConfiguration",
+        unknown="warns",
         references=nist("IA-5(7)"),
     ),
     *buckets.RULES,

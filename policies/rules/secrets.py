@@ -211,6 +211,7 @@ RULES = (
         applies=_is_command,
         check=_no_secret_in_command,
         about="command:remote:Command, CopyToRemote",
+        unknown="warns",
         references=top_ten("K08"),
     ),
     Rule(

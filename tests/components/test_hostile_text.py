@@ -30,6 +30,8 @@ from components.mesh.tailscale.plan import plan as plan_tailscale
 from components.mesh.tailscale.spec import TailscaleSpec
 from components.network.plan import plan as plan_network
 from components.network.spec import NetworkSpec
+from components.place.outposts.plan import host_key_script, nodes_ready
+from components.place.outposts.spec import InstanceCompute, OutpostsSpec
 from components.registration.rancher.plan import plan as plan_rancher
 from components.registration.rancher.spec import RancherSpec
 from stacks.catalogue import PROJECT_ROOT, catalogue
@@ -114,7 +116,10 @@ def sites() -> tuple[SiteSpec, ...]:
         _everything(),
         external,
         _one_server(),
-        *(load_site(name) for name in ("demo", "plant-osaka", "shelf-lyon", "store-madrid")),
+        *(
+            load_site(name)
+            for name in ("demo", "plant-osaka", "shelf-lyon", "store-madrid", "outpost-seattle", "outpost-frankfurt")
+        ),
     )
 
 
@@ -137,6 +142,13 @@ def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
         elif isinstance(entry.spec, TailscaleSpec):
             for machine in seen.machines:
                 yield from _texts(plan_tailscale(site.site, machine, entry.spec, ENVIRONMENT if seen.egress else None))
+        elif isinstance(entry.spec, OutpostsSpec):
+            compute = entry.spec.compute
+            if isinstance(compute, InstanceCompute):
+                for machine in seen.machines:
+                    yield "host key", host_key_script(machine.node, machine.spec.host_key)
+            elif compute.nodes:
+                yield "nodes ready", nodes_ready(site.site, entry.spec, compute.nodes)
         elif isinstance(entry.spec, NetworkSpec):
             for machine in seen.machines:
                 yield from _texts(plan_network(seen.egress, machine))

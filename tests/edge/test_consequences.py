@@ -16,7 +16,7 @@ from tests.stacks.site_edits import ROWS, Row, base
 
 pytestmark = pytest.mark.engine
 
-_BASES = ("shop", "plant", "kiosk")
+_BASES = ("shop", "plant", "kiosk", "outpost", "cluster")
 
 
 def _id(name: str) -> str:
@@ -29,11 +29,12 @@ def _write(project: Project, content: dict[str, object]) -> None:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with all three sites up, in a rehearsal."""
+    """A project with all these sites up, in a rehearsal: each by its first `up`, which the policies judge too."""
     root = tmp_path_factory.mktemp("live")
     project = Project(root)
     project.sites.mkdir(parents=True)
-    (root / "stacks" / "profiles").symlink_to(PROJECT_ROOT / "stacks" / "profiles")
+    for folder in ("profiles", "groups"):
+        (root / "stacks" / folder).symlink_to(PROJECT_ROOT / "stacks" / folder)
     for file in ("Pulumi.yaml", "__main__.py"):
         shutil.copy(PROJECT_ROOT / file, root)
     shutil.copy(PROJECT_ROOT / "stacks" / "sites" / "_defaults.yaml", project.sites)

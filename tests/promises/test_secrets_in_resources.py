@@ -16,9 +16,10 @@ _BUILTINS = {"printf", "put_file", "case", "for", "[", "[["}
 _ASSIGNMENT = re.compile(r"\w+=(?:\$\{|\$\((\w+)$|\$\w+$)")
 """Of a value, or of what a function of the script prints."""
 
-_NO_SECRETS = {"cluster_id", "ca", "permit", "stack"}
+_NO_SECRETS = {"cluster_id", "ca", "permit", "stack", "key_ends"}
 """Read from standard input because only `up` knows them: Rancher's id of a cluster, which its users see; the hash of a
-cluster's CA; what the permit to start a cluster printed; the stack's identity, which each of its hosts carries."""
+cluster's CA; what the permit to start a cluster printed; the stack's identity, which each of its hosts carries; when
+an auth key ends."""
 
 
 def holds_secret(value: Any) -> bool:

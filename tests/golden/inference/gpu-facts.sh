@@ -161,7 +161,9 @@ esac
 for nvidia_folder in /usr/local/nvidia/toolkit /usr/bin none; do
   [ ! -f "$nvidia_folder/nvidia-container-runtime" ] || break
 done
-if [ "$nvidia_folder" = none ]; then
+if [ -n "${nvidia_runtime_comes:-}" ]; then
+  say "nvidia_runtime=comes with K3s"
+elif [ "$nvidia_folder" = none ]; then
   lack "there is no nvidia-container-runtime in /usr/bin, where K3s looks for it" "install the NVIDIA Container Toolkit: the package nvidia-container-toolkit of NVIDIA's repository libnvidia-container"
 elif [ -e /var/lib/rancher/k3s/agent/etc/containerd/config.toml ] &&
   ! grep -q nvidia-container-runtime /var/lib/rancher/k3s/agent/etc/containerd/config.toml; then

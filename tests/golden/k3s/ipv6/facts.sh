@@ -74,8 +74,13 @@ time_service() { # UNIT ...: prints the one that the host has; fails where it ha
   return 1
 }
 time_service systemd-timesyncd >/dev/null || lack "there is no time service" "install one of systemd-timesyncd, and unmask it"
-[ "$(systemctl show --property=LoadState --value locksmithd.service)" = loaded ] ||
-  lack "its service for updates, locksmithd, is missing or masked" "unmask it, or write \`managed: false\` below \`os.updates\` if something else updates the host"
+[ "$(systemctl show --property=LoadState --value update-engine.service)" = loaded ] ||
+  lack "its service for updates, update-engine, is missing or masked" "unmask it, or write \`managed: false\` below \`os.updates\` if something else updates the host"
+command -v update_engine_client >/dev/null ||
+  lack "there is no update_engine_client, which installs its updates" "install a current image of Flatcar, or write \`managed: false\` below \`os.updates\` if something else updates the host"
+! grep -qiE '^SERVER="?disabled' /etc/flatcar/update.conf 2>/dev/null ||
+  lack "its updates are turned off (SERVER=disabled in /etc/flatcar/update.conf)" "remove that line, or write \`managed: false\` below \`os.updates\`"
+
 
 threads=$(getconf _NPROCESSORS_ONLN)
 [ "$threads" -ge 1 ] || expect "CPU cores" "at least 1" "$threads"
