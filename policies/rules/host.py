@@ -51,6 +51,7 @@ RULES = (
         applies=_runs_on_a_host,
         check=_pinned_host_key,
         about="command:remote:Command, CopyToRemote, CopyFile",
+        unknown="warns",
         references=nist("IA-3"),
     ),
 )
