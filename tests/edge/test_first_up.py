@@ -1,4 +1,4 @@
-"""The first `up` of a site, when much is not known yet: the policies judge each value once it is, and refuse nothing."""
+"""The first `up` of a site, when much is not known yet: policies judge each value once it is, and refuse nothing."""
 
 from __future__ import annotations
 
