@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,14 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import compared, compiled_modules_are_kept, write
-from components.host.plan import plan
-from components.shell import as_root
+from bench.shell_site import ShellSite, recorded, run_script, ssh_to
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError
 from lab.site import lab_site
-from stacks.catalogue import catalogue
-from stacks.loader import load_site
-from stacks.parts import view
 
 NAMES = ("a", "b", "c")
 SCRIPT = "shell script, same steps"
@@ -33,6 +27,7 @@ FIRST = "first up"
 AGAIN = "up without changes"
 _UNDO = """
 rm -f /etc/sysctl.d/90-kubelet.conf /etc/sysctl.d/91-edge.conf /etc/modules-load.d/edge.conf
+rm -rf /var/lib/edge
 hostnamectl set-hostname fresh
 """
 
@@ -66,9 +61,10 @@ def measure(lab: Lab, folder: Path, runs: int) -> dict[str, list[float]]:
     for number in range(runs + 1):
         with lab_site(lab, folder / f"site-{number}") as site:
             site.write(*NAMES)
-            script = shell_script(lab, site.file)
+            scripts = ShellSite(folder, ssh_to(lab), lab[NAMES[0]].address)
+            script = scripts.up(recorded(site.file, {"ssh-private-key": "not used by a script"}))
             found = {
-                SCRIPT: timed(functools.partial(_bash, script), lab),
+                SCRIPT: timed(functools.partial(run_script, script), lab),
                 FIRST: timed(site.up, lab),
                 AGAIN: timed(site.up),
             }
@@ -78,37 +74,19 @@ def measure(lab: Lab, folder: Path, runs: int) -> dict[str, list[float]]:
     return times
 
 
-def _bash(script: str) -> None:
-    subprocess.run(["bash", "-c", script], check=True, capture_output=True)
+def put_back(lab: Lab) -> None:
+    """Takes what a run left off all hosts."""
+    for name in NAMES:
+        lab[name].run(_UNDO)
 
 
 def timed(act: Callable[[], object], fresh: Lab | None = None) -> float:
     """Seconds; on hosts that are put back first where ``fresh`` says which."""
-    for name in NAMES if fresh is not None else ():
-        assert fresh is not None
-        fresh[name].run(_UNDO)
+    if fresh is not None:
+        put_back(fresh)
     started = time.perf_counter()
     act()
     return time.perf_counter() - started
-
-
-def shell_script(lab: Lab, file: Path) -> str:
-    """What an operator would write by hand."""
-    spec = load_site(file)
-    lines = ["set -e"]
-    for machine in view(spec, catalogue()).machines:
-        steps = plan(machine)
-        ssh = [
-            "ssh",
-            "-o",
-            f"UserKnownHostsFile={lab.known_hosts}",
-            "-i",
-            str(lab.operator_key),
-            f"root@{machine.spec.address}",
-        ]
-        commands = [shlex.join([*ssh, as_root(step, "root")]) for step in (steps.reachable, steps.facts, steps.base)]
-        lines += ["(" + " && ".join(commands) + ") &", "jobs+=($!)"]
-    return "\n".join([*lines, 'for job in "${jobs[@]}"; do wait "$job"; done'])
 
 
 if __name__ == "__main__":

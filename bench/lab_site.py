@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from bench import playbook
 from bench.results import compared, compiled_modules_are_kept, write
-from bench.shell_site import ShellSite, recorded
+from bench.shell_site import ShellSite, recorded, run_script, ssh_to, succeeded
 from edge.hosts.drift import expectations
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, wait_until
@@ -82,8 +81,8 @@ def measure(site: Whole, times: dict[str, list[float]]) -> None:
         scripts = shell_site(site, Path(folder))
         recording = recorded(site.file, {**site.world.secrets, "ssh-private-key": "not used by a script"})
         put_model(site.lab)
-        times[SCRIPT].append(timed(scripts.up(recording)))
-        timed(scripts.down(recording))
+        times[SCRIPT].append(seconds(functools.partial(run_script, scripts.up(recording))))
+        run_script(scripts.down(recording))
         settled(site)
     # What lies below K3s' own folder went with it.
     put_model(site.lab)
@@ -135,29 +134,14 @@ def recover(site: Whole) -> None:
 
 def shell_site(site: Whole, folder: Path) -> ShellSite:
     """Scripts for the hosts of ``site``."""
-    lab = site.lab
-    options = ("-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "BatchMode=yes", "-i", str(lab.operator_key))
     helm = (site.world.environment["EDGE_LAB_HELM"], "--ca-file", str(site.world.authority.ca_file))
-    return ShellSite(folder, ("ssh", *options), lab[SERVER].address, helm)
+    return ShellSite(folder, ssh_to(site.lab), site.lab[SERVER].address, helm)
 
 
 def seconds(act: Callable[[], object]) -> float:
     """How long it takes."""
     started = time.perf_counter()
     act()
-    return time.perf_counter() - started
-
-
-def succeeded(done: subprocess.CompletedProcess[str]) -> None:
-    """Raises LabError with what a failed run said."""
-    if done.returncode != 0:
-        raise LabError(f"{' '.join(done.args[-3:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-
-
-def timed(script: str) -> float:
-    """Seconds of a script that has to succeed."""
-    started = time.perf_counter()
-    succeeded(subprocess.run(["bash"], input=script, capture_output=True, text=True, check=False))
     return time.perf_counter() - started
 
 

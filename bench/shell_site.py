@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from edge.run import program
 from edge.run.program import Configuration
 from engine.rehearsal.in_process import Recorded, Recording
 from engine.rehearsal.values import reveal
+from lab.hosts.lab import Lab
+from lab.hosts.system import LabError
 from stacks.loader import load_site
 
 _COMMAND = "command:remote:Command"
@@ -117,8 +120,15 @@ def _awaited(manifest: Mapping[str, Any]) -> Iterator[str]:
     where = (f"{kind}/{metadata['name']}", "--namespace", metadata.get("namespace", "default"), "--timeout=600s")
     if kind in _ROLLED_OUT:
         yield shlex.join(["k3s", "kubectl", "rollout", "status", *where])
-    if wanted := metadata.get("annotations", {}).get("pulumi.com/waitFor"):
+    for wanted in _conditions(metadata.get("annotations", {}).get("pulumi.com/waitFor", "")):
         yield shlex.join(["k3s", "kubectl", "wait", f"--for={wanted}", *where])
+
+
+def _conditions(written: str) -> list[str]:
+    """Of the annotation: one condition, or several as JSON."""
+    if written.startswith("["):
+        return list(json.loads(written))
+    return [written] if written else []
 
 
 def recorded(file: Path, secrets: Mapping[str, str]) -> Recording:
@@ -154,3 +164,20 @@ def _script(steps: Iterable[Sequence[str]]) -> str:
         started = (f"({step}) &\njobs+=($!)" for step in together)
         lines += ["jobs=()", *started, 'for job in "${jobs[@]}"; do wait "$job"; done']
     return "\n".join(lines) + "\n"
+
+
+def ssh_to(lab: Lab) -> tuple[str, ...]:
+    """The command before `root@ADDRESS`, for hosts of ``lab``."""
+    options = ("-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "BatchMode=yes", "-i", str(lab.operator_key))
+    return ("ssh", *options)
+
+
+def run_script(script: str) -> None:
+    """Raises LabError where it fails."""
+    succeeded(subprocess.run(["bash"], input=script, capture_output=True, text=True, check=False))
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> None:
+    """Raises LabError with what a failed run said."""
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(done.args[-3:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
