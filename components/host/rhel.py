@@ -25,7 +25,8 @@ _UPDATES = Updates(
     program="dnf-automatic",
     package="dnf-automatic",
     # What it takes is said in /etc/dnf/automatic.conf.
-    install=Script("dnf-automatic --installupdates"),
+    # By itself it takes what a repository had said within the last day or two.
+    install=Script("dnf --quiet makecache --refresh\ndnf-automatic --installupdates"),
     # Ends with 1 where a reboot is needed, and also where the plugin is missing: the gate has looked for that.
     reboot_needed=Script("! dnf needs-restarting --reboothint >/dev/null"),
     check=Script(

@@ -62,5 +62,8 @@ ReadKMsg=no
 RuntimeMaxUse=32M
 CONFIG
 
+# They exclude each other for one manual page; apt would not install anything beside both.
+sed -i '/^Package: dnf-plugins-core$/,/^$/{/^Breaks: /d}' /var/lib/dpkg/status
+
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/log/* /usr/share/doc/* /usr/share/man/* /usr/share/locale/*

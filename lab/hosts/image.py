@@ -28,6 +28,8 @@ PACKAGES = (
     *("iproute2", "iptables", "iputils-ping", "kmod", "procps", "util-linux", "e2fsprogs"),
     # What a host without internet needs to run pods. K3s brings its own.
     *("containerd", "runc", "containernetworking-plugins", "conntrack", "ethtool", "socat", "ipset"),
+    # What distributions install updates with, and what makes a repository for them.
+    *("unattended-upgrades", "dnf", "dnf-plugins-core", "zypper", "rpm", "createrepo-c"),
 )
 
 
@@ -83,8 +85,10 @@ def _build(folder: Path, lock: int) -> None:
     # clears it away while it goes on after its parent was killed.
     contained = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
     packages = f"--include={','.join(PACKAGES)}"
+    # dnf-plugins-core and zypper exclude each other for one manual page, which is not kept.
+    lax = ("env", "DPKG_FORCE=overwrite,breaks")
     run(
-        [*contained, "debootstrap", "--variant=minbase", packages, SUITE, str(folder), *mirror()],
+        [*contained, *lax, "debootstrap", "--variant=minbase", packages, SUITE, str(folder), *mirror()],
         timeout_s=_TIMEOUT_S,
         holding=(lock,),
     )

@@ -22,6 +22,7 @@ from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.hosts.system import wait_until
 from tests.lab.probe_pod import pod
+from tests.lab.published import DEBIAN
 from tests.lab.rolling import Watched
 
 _SERVERS = ("a", "b", "c")
@@ -32,9 +33,6 @@ _ELECTION_S = 15
 _SAID, _KEPT = "/var/log/edge-os-updates", "/etc/systemd/system/edge-os-updates.service.d/kept.conf"
 _KEEP_WHAT_IT_SAYS = f"[Service]\nStandardOutput=append:{_SAID}\nStandardError=inherit\n"
 """A host of the lab forgets its journal when it restarts."""
-_UPGRADE = "/usr/local/sbin/unattended-upgrade"
-_NEW_KERNEL = "#!/bin/sh\ntouch /run/reboot-required\n"
-"""Debian's own program is not there, and a lab's host has no kernel of its own that it could replace."""
 _ALL_READY = {"lab-a": True, "lab-b": True, "lab-c": True}
 
 
@@ -135,7 +133,7 @@ def test_three_servers_that_want_to_reboot_at_once_do_so_in_turn_and_the_api_sta
     """The worst case of one window: their parts of it are apart, and here they begin in the same second."""
     hosts = {name: cluster.host(name) for name in _SERVERS}
     for host in hosts.values():
-        host.run(f"cat >{_UPGRADE} && chmod 0755 {_UPGRADE}", stdin=_NEW_KERNEL)
+        DEBIAN.put_on(host)
     cluster.write(*_SERVERS, os={"distribution": "debian", "disk": "none", "updates": {"window": "Sun 02:00"}})
     cluster.site.up()
     cluster.host("a").run("k3s kubectl apply --filename=-", stdin=_several_pods())
@@ -144,6 +142,7 @@ def test_three_servers_that_want_to_reboot_at_once_do_so_in_turn_and_the_api_sta
     assert len(begins) == 3, "each has its part of the window"
     for host in hosts.values():
         host.run(f"install -D /dev/stdin {_KEPT} && systemctl daemon-reload", stdin=_KEEP_WHAT_IT_SAYS)
+        DEBIAN.published(host, 2)
     boots = {name: host.run(_BOOT).stdout for name, host in hosts.items()}
     with Watched(hosts, tmp_path) as watched:
         for host in hosts.values():
@@ -163,7 +162,9 @@ def test_three_servers_that_want_to_reboot_at_once_do_so_in_turn_and_the_api_sta
         assert "pod/several-" in said, said
         assert "evicted" in said, said
         assert "not all pods could be moved" not in said
-        host.run(f"rm --recursive {_UPGRADE} {_SAID} {_KEPT.rpartition('/')[0]} /var/lib/apt/lists/lock")
+        assert DEBIAN.installed(host) == "2"
+        host.run(f"rm --recursive {_SAID} {_KEPT.rpartition('/')[0]}")
+        DEBIAN.take_off(host)
     cluster.kubectl("delete", "deployment", "several")
     cluster.write(*_SERVERS)
     cluster.site.up()
