@@ -14,9 +14,9 @@ from components.host.applied import Applied, AppliedHost, Held, Pair
 from components.host.machine import Machine
 from components.host.plan import identity_of
 from components.k3s import node_settings, virtual_ip
+from components.k3s.hardening import DATA
 from components.k3s.plan import (
     CONFIG,
-    DATA,
     DATA_MOUNT,
     REGISTRIES,
     DatastoreKind,

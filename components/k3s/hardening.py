@@ -13,7 +13,9 @@ from components import ports
 from components.manifests import Manifest
 from components.restricted import service_account
 
-SERVER_DIR = "/var/lib/rancher/k3s/server"
+DATA = "/var/lib/rancher/k3s"
+"""Where K3s keeps everything; with ``data_dir``, that folder is mounted there."""
+SERVER_DIR = f"{DATA}/server"
 
 TLS_CIPHER_SUITES = ",".join(
     f"TLS_ECDHE_{key}_WITH_{cipher}"

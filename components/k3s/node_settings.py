@@ -48,7 +48,7 @@ COMPONENTS = Edit(
 )
 SNAPSHOTS = Edit(
     "k3s-snapshots-changed",
-    "Schedule or destination of etcd's snapshots changes",
+    "Schedule, number or destination of etcd's snapshots changes",
     Effect.INTERRUPTS,
     "restarts K3s server by server; containers keep running. Snapshots that were made stay where they are",
 )
@@ -149,11 +149,11 @@ def _snapshots(was: Mapping[str, Any], spec: K3sSpec, site: Site) -> Iterator[Co
     before = {key: value for key, value in was.items() if key.startswith(("etcd-snapshot-", "etcd-s3"))}
     if not before or not isinstance(spec.datastore, EmbeddedDatastore) or len(site.servers) == 1:
         return
-    if etcd_config(spec.datastore, site.name) != before:
+    if etcd_config(spec.datastore, site.name, len(site.servers)) != before:
         yield SNAPSHOTS.found(
             "k3s",
-            "schedule or destination of etcd's snapshots changes: K3s restarts on the servers. Snapshots that were "
-            "made stay where they are.",
+            "schedule, number or destination of etcd's snapshots changes: K3s restarts on the servers. Snapshots that "
+            "were made stay where they are.",
             "try it afterwards with `k3s etcd-snapshot save` on a server",
         )
 

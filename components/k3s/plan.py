@@ -36,8 +36,6 @@ CA_UNKNOWN = "-"
 CA_IS = "cluster CA: "
 """What a server prints before that hash."""
 NO_EGRESS = Egress()
-DATA = "/var/lib/rancher/k3s"
-"""Where K3s keeps everything; with ``data_dir``, that folder is mounted there."""
 DATA_MOUNT = "/etc/systemd/system/var-lib-rancher-k3s.mount"
 _DATA_MARK = ".edge-k3s"
 """In ``data_dir``, what says that its disk is there."""
@@ -263,7 +261,7 @@ def plan_node(
     )
     system_unit = unit_file(server, bin_dir, ENVIRONMENT if egress else None, on_other_disk=bool(spec.data_dir))
     other_disk = {
-        "data": DATA,
+        "data": hardening.DATA,
         "data_dir": spec.data_dir,
         "mark": _DATA_MARK,
         "mount_unit": DATA_MOUNT,
@@ -316,7 +314,7 @@ def plan_node(
         secret.append("config.yaml.d/70-snapshots.yaml")
     if server and isinstance(spec.datastore, ExternalDatastore):
         secret.append("config.yaml.d/80-datastore.yaml")
-    images = f"/var/lib/rancher/k3s/agent/images/k3s-airgap-images-{arch}.tar.zst"
+    images = f"{hardening.DATA}/agent/images/k3s-airgap-images-{arch}.tar.zst"
     releases = {sums[arch]: release for release, sums in spec.releases.items() if arch in sums}
     return NodePlan(
         install=install,
@@ -518,7 +516,7 @@ def server_config(
         if spec.datastore.ca_file:
             config["datastore-cafile"] = spec.datastore.ca_file
     elif len(servers) > 1:
-        config |= snapshots.etcd_config(spec.datastore, machine.site)
+        config |= snapshots.etcd_config(spec.datastore, machine.site, len(servers))
     return config
 
 
@@ -590,7 +588,7 @@ AssertPathExists={data_dir}/{_DATA_MARK}
 
 [Mount]
 What={data_dir}
-Where={DATA}
+Where={hardening.DATA}
 Type=none
 Options=bind
 """
@@ -598,7 +596,7 @@ Options=bind
 
 def unit_file(server: bool, bin_dir: str, environment: str | None = None, *, on_other_disk: bool = False) -> str:
     """The systemd unit, with the limits and restarts that K3s' own installer sets."""
-    mounts = f"RequiresMountsFor={DATA}\n" if on_other_disk else ""
+    mounts = f"RequiresMountsFor={hardening.DATA}\n" if on_other_disk else ""
     # A file that is not there must not keep K3s from starting.
     reads = f"EnvironmentFile=-{environment}\n" if environment else ""
     return f"""[Unit]

@@ -70,7 +70,7 @@ REASONS: tuple[Reason, ...] = (
         " see docs/operations.md for how it joins again.",
     ),
     Reason(
-        "etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection",
+        "etcdserver: no leader",
         "etcd has no quorum: more than half of the servers must run and reach each other. Bring the others back.",
     ),
     Reason(
@@ -79,8 +79,8 @@ REASONS: tuple[Reason, ...] = (
         " or that address leads back to this server.",
     ),
     Reason(
-        "critical configuration value mismatch",
-        "this server's settings are not those of the servers that run. The line names them; they are fixed when a"
+        "critical configuration mismatched",
+        "this server's settings are not those of the servers that run. The line names one; they are fixed when a"
         " cluster is started.",
     ),
     Reason(

@@ -7,6 +7,7 @@ from typing import Any
 from components import cron, urls
 from components.addresses import endpoint
 from components.egress import ENVIRONMENT
+from components.k3s.hardening import DATA, SERVER_DIR
 from components.k3s.spec import EmbeddedDatastore, K3sSpec, SnapshotStore
 from components.shell import Script, fragment, here_document, without_prelude
 
@@ -18,7 +19,7 @@ not at all by older releases."""
 UNIT = "edge-k3s-snapshot"
 _SQLITE_KEYS, _SCRIPT = "/var/lib/edge/k3s/snapshot-keys", "/var/lib/edge/k3s/snapshot.sh"
 _CA = "/etc/rancher/k3s/snapshots-ca.pem"
-_FOLDER = "/var/lib/rancher/k3s/server/db/snapshots"
+_FOLDER = f"{SERVER_DIR}/db/snapshots"
 """K3s' own."""
 
 
@@ -35,7 +36,7 @@ def folder(spec: K3sSpec) -> str | None:
     return spec.datastore.snapshot_dir if isinstance(spec.datastore, EmbeddedDatastore) else None
 
 
-def etcd_config(datastore: EmbeddedDatastore, site: str) -> dict[str, Any]:
+def etcd_config(datastore: EmbeddedDatastore, site: str, servers: int) -> dict[str, Any]:
     """K3s' settings for snapshots of etcd, without the keys of the storage."""
     config: dict[str, Any] = {
         "etcd-snapshot-schedule-cron": datastore.snapshot_schedule,
@@ -51,6 +52,8 @@ def etcd_config(datastore: EmbeddedDatastore, site: str) -> dict[str, Any]:
             "etcd-s3-bucket": s3.bucket,
             "etcd-s3-region": s3.region,
             "etcd-s3-folder": s3.folder or site,
+            # All servers have one folder, and each one that sends a snapshot counts those of all.
+            "etcd-s3-retention": datastore.snapshot_retention * servers,
         }
         if s3.ca:
             config["etcd-s3-endpoint-ca"] = _CA
@@ -71,7 +74,7 @@ def sqlite_files(spec: K3sSpec, node: str, site: str, egress: bool) -> dict[str,
     script = without_prelude(
         "k3s/sqlite_snapshot.sh.j2",
         node=node,
-        data="/var/lib/rancher/k3s",
+        data=DATA,
         snapshot_dir=datastore.snapshot_dir or _FOLDER,
         keep=datastore.snapshot_retention,
         url=f"{s3.endpoint.rstrip('/')}/{s3.bucket}/{s3.folder or site}" if s3 else "",

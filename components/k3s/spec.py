@@ -179,7 +179,7 @@ class EmbeddedDatastore(Spec):
     """Cron schedule of snapshots, in the hosts' local time."""
 
     snapshot_retention: Annotated[int, Field(ge=1, le=100)] = 12
-    """How many snapshots a server keeps."""
+    """How many snapshots a server keeps; of etcd, the storage keeps as many of each server."""
 
     sqlite_snapshots: bool = False
     """Whether there are snapshots of SQLite too, which K3s does not make: a timer copies it. etcd always has them."""

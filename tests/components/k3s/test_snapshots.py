@@ -230,7 +230,15 @@ def test_k3s_sends_snapshots_of_etcd_where_the_site_says_and_keys_are_not_in_its
         "etcd-s3-bucket": "snapshots",
         "etcd-s3-region": "eu-central-1",
         "etcd-s3-folder": "site",
+        "etcd-s3-retention": 36,
     }
+
+
+def test_the_storage_keeps_as_many_snapshots_of_each_server_as_the_server_does() -> None:
+    """In the storage, K3s counts the snapshots of all servers."""
+    spec = k3s(api_address="10.0.0.10", datastore=embedded(s3=S3, snapshot_retention=4))
+    config = yaml.safe_load(files(spec, SERVERS[0], SERVERS, {}, ())["/etc/rancher/k3s/config.yaml"][1])
+    assert config["etcd-s3-retention"] == 4 * len(SERVERS)
 
 
 def up(box: Sandbox, spec: K3sSpec, servers: int, keys: str = f"{ID}:{KEY}") -> Run:

@@ -30,6 +30,15 @@ AFTER = [
 ]
 """What follows the reason: about 25 lines."""
 
+JOINING = [
+    TIME + 'level=info msg="Failed to test etcd connection: failed to get etcd status: rpc error: code = Unavailable'
+    ' desc = connection error: desc = \\"transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection'
+    ' refused\\""',
+    '{"level":"warn","caller":"etcdserver/server.go:1830","msg":"failed to publish local member to cluster through'
+    ' raft","publish-timeout":"15s","error":"etcdserver: request timed out, possibly due to connection lost"}',
+]
+"""What a server says that joins a healthy cluster, for some 15 s: its own etcd is not up yet."""
+
 SEEN = {
     "no WireGuard": TIME + 'level=error msg="flannel exited: failed to register flannel network: could not create'
     ' wireguard interface: operation not supported"',
@@ -53,10 +62,9 @@ SEEN = {
     " '/etc/rancher/node/password' may not match server node-passwd entry\"",
     "removed from the cluster": "Error: tombstone file has been detected but --server is empty: backup and delete"
     " ${datadir}/server/db to create a new cluster, or set --server to rejoin",
-    "no quorum": TIME + 'level=error msg="Failed to test etcd connection: etcdserver: no leader"',
+    "no quorum": TIME + 'level=info msg="Failed to test etcd connection: etcdserver: no leader"',
     "leads back": TIME + 'level=error msg="failed to get etcd MemberList for 10.0.0.10: context deadline exceeded"',
-    "fixed when a cluster": TIME + 'level=fatal msg="critical configuration value mismatch between servers:'
-    ' SecretsEncryptionProvider"',
+    "fixed when a cluster": TIME + 'level=warning msg="critical configuration mismatched: secrets-encryption-provider"',
     "this label": "Error: failed to validate kubelet flags: unknown 'kubernetes.io' or 'k8s.io' labels specified with"
     " --node-labels: [kubernetes.io/rack]",
     "kernel's settings": TIME + 'level=error msg="Shutdown request received: kubelet exited: failed to start'
@@ -85,6 +93,13 @@ def test_the_reason_is_shown_and_explained_though_25_lines_follow_it(box: Sandbo
     assert SEEN[means] in done.stderr.splitlines()
     explained = [line for line in done.stderr.splitlines() if line.startswith("this means: ")]
     assert [line for line in explained if means in line] == explained != []
+
+
+def test_what_every_join_says_is_no_missing_quorum(box: Sandbox) -> None:
+    done = asked(box, [*START, *JOINING, SEEN["kernel's settings"], *AFTER])
+    explained = [line for line in done.stderr.splitlines() if line.startswith("this means: ")]
+    assert len(explained) == 1, explained
+    assert "kernel's settings" in explained[0]
 
 
 def test_every_explanation_is_about_a_line_that_was_seen() -> None:

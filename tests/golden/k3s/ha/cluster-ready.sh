@@ -89,7 +89,7 @@ why_stopped() {
     done < <(journal | grep -aE -- "$2" 2>/dev/null)
     picked+=("${found[@]}")
   }
-  pick 10 'level=(fatal|panic)|Shutdown request received|^(Error|panic|fatal error):|could not create wireguard interface|configured to not run on a host using cgroup v1|[Ff]ailed to find memory cgroup|address already in use|certificate has expired or is not yet valid|no space left on device|database or disk is full|not authorized|encrypted with different token|failed to normalize token|invalid token|token CA hash does not match|certificate signed by unknown authority|duplicate node name found|Node password rejected|tombstone file has been detected|member has been permanently removed|etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection|failed to get etcd MemberList|critical configuration value mismatch|unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels|invalid kernel flag'
+  pick 10 'level=(fatal|panic)|Shutdown request received|^(Error|panic|fatal error):|could not create wireguard interface|configured to not run on a host using cgroup v1|[Ff]ailed to find memory cgroup|address already in use|certificate has expired or is not yet valid|no space left on device|database or disk is full|not authorized|encrypted with different token|failed to normalize token|invalid token|token CA hash does not match|certificate signed by unknown authority|duplicate node name found|Node password rejected|tombstone file has been detected|member has been permanently removed|etcdserver: no leader|failed to get etcd MemberList|critical configuration mismatched|unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels|invalid kernel flag'
   pick 6 'level=error'
   [ "${#picked[@]}" -gt 0 ] || pick 16 .
   local said
@@ -125,12 +125,12 @@ why_stopped() {
     'the cluster still knows an earlier installation of this host under the same name. The next `up` deletes it as soon as another server answers; if this goes on, two machines have one name.'
   explain 'tombstone file has been detected|member has been permanently removed' \
     'this server was removed from the cluster, as `kubectl delete node` does. Its datastore is no longer of use: see docs/operations.md for how it joins again.'
-  explain 'etcdserver: no leader|etcdserver: request timed out|[Ff]ailed to test etcd connection' \
+  explain 'etcdserver: no leader' \
     'etcd has no quorum: more than half of the servers must run and reach each other. Bring the others back.'
   explain 'failed to get etcd MemberList' \
     'etcd does not answer at the address that this server joins through. Either too few of the other servers run, or that address leads back to this server.'
-  explain 'critical configuration value mismatch' \
-    'this server'"'"'s settings are not those of the servers that run. The line names them; they are fixed when a cluster is started.'
+  explain 'critical configuration mismatched' \
+    'this server'"'"'s settings are not those of the servers that run. The line names one; they are fixed when a cluster is started.'
   explain 'unknown '"'"'kubernetes.io'"'"' or '"'"'k8s.io'"'"' labels' \
     'a node may not give itself this label. Remove it from `labels` or `node_labels` in the site file.'
   explain 'invalid kernel flag' \

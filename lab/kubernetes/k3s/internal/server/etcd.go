@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
 
 	"edge/lab/kubernetes/k3s/internal/join"
 	"edge/lab/kubernetes/k3s/internal/paths"
@@ -115,12 +116,19 @@ func (s *Server) startEtcd(ctx context.Context, how etcdStart) error {
 	s.etcd = &etcdMember{name, opened, started}
 	go s.watchEtcd(ctx, started)
 	logrus.Info("Waiting for the etcd server to become available")
-	select {
-	case <-started.Server.ReadyNotify():
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(patience):
-		return fmt.Errorf("failed to start etcd: no leader within %s", patience)
+	deadline, ask := time.After(patience), time.NewTicker(5*time.Second)
+	defer ask.Stop()
+	for ready := false; !ready; {
+		select {
+		case <-started.Server.ReadyNotify():
+			ready = true
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ask.C:
+			logrus.Infof("Failed to test etcd connection: %v", etcderrors.ErrNoLeader)
+		case <-deadline:
+			return fmt.Errorf("failed to start etcd: no leader within %s", patience)
+		}
 	}
 	if err := s.etcd.waitForVote(ctx); err != nil {
 		return err

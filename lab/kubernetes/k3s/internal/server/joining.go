@@ -144,12 +144,15 @@ func (s *Server) adopt(given join.Bootstrap) error {
 	different := []string{}
 	for name, value := range given.Settings {
 		if own[name] != value {
-			different = append(different, fmt.Sprintf("%s (%s here, %s there)", name, own[name], value))
+			different = append(different, name)
 		}
 	}
 	if len(different) > 0 {
 		slices.Sort(different)
-		return fmt.Errorf("critical configuration value mismatch between servers: %s", strings.Join(different, ", "))
+		for _, name := range different {
+			logrus.Warnf("critical configuration mismatched: %s", name)
+		}
+		return errors.New("critical configuration value mismatch between servers")
 	}
 	for name, content := range given.Files {
 		path := filepath.Join(paths.Server, name)
