@@ -22,9 +22,9 @@ from edge.hosts.doctor_secrets import encryption
 from edge.run.program import recorded, rehearsed
 from edge.run.stack_settings import read_settings
 from engine.environment import PROJECT_ROOT, backend_of, environment, file_backend
-from engine.obtain.cli import PulumiCli, locate
+from engine.obtain.cli import PulumiCli, installed_path, locate
 from engine.obtain.pin import EngineError
-from engine.obtain.shim import is_our_shim, official_host
+from engine.obtain.shim import is_our_shim, language_host
 from stacks.configuration import full_key
 from stacks.loader import load_all, load_site
 from stacks.parts import preconditions
@@ -61,13 +61,11 @@ def examine(site: str | None = None, root: Path = PROJECT_ROOT) -> Iterator[Item
 
 
 def _language_host(cli: PulumiCli) -> Item:
-    official = official_host(cli.path)
-    if official is not None:
-        return Item("engine", "Python language host", "ok", f"official, {official}")
-    ours = cli.path.parent / "pulumi-language-python"
-    if is_our_shim(ours):
-        return Item("engine", "Python language host", "ok", f"the one of this project, {ours}")
-    return Item("engine", "Python language host", "broken", "none beside the pulumi executable", "edge setup")
+    host = language_host(cli.path, installed_path())
+    if host is None:
+        return Item("engine", "Python language host", "broken", "none beside the pulumi executable", "edge setup")
+    whose = "the one of this project" if is_our_shim(host) else "official"
+    return Item("engine", "Python language host", "ok", f"{whose}, {host}")
 
 
 def _packages(specs: list[SiteSpec], root: Path) -> Iterator[Item]:

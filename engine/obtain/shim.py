@@ -34,12 +34,18 @@ def official_host(pulumi: Path) -> Path | None:
     return None
 
 
-def require_host(pulumi: Path, installed: Path) -> None:
-    """Raises EngineError where neither ``installed``, which is that of setup, nor ``pulumi`` has a language host.
+def language_host(pulumi: Path, installed: Path) -> Path | None:
+    """What a run starts the program with: ours beside ``installed``, which is that of setup, or the official one.
 
     A CLI from the cache of another virtual environment has none, and the engine would ask for a plugin.
     """
-    if not is_our_shim(installed.parent / HOST) and official_host(pulumi) is None:
+    ours = installed.parent / HOST
+    return ours if is_our_shim(ours) else official_host(pulumi)
+
+
+def require_host(pulumi: Path, installed: Path) -> None:
+    """Raises EngineError where there is no language host."""
+    if language_host(pulumi, installed) is None:
         raise EngineError(
             f"{pulumi} runs no Python: it has no {HOST} beside it, and none is on PATH.\nRun `edge setup`, which puts "
             f"both into {installed.parent}."

@@ -151,3 +151,12 @@ def test_a_pulumi_with_an_official_language_host_is_taken_without_setup(machine:
     source = machine.pulumi("usr", PULUMI_VERSION)
     machine.official_host("usr")
     shim.require_host(source, machine.venv_bin / "pulumi")
+
+
+def test_the_thin_host_of_another_environment_is_none_of_this_one(machine: Machine) -> None:
+    """A run does not use it, and `edge doctor` asks the same function."""
+    source, installed = machine.pulumi("usr", PULUMI_VERSION), machine.venv_bin / "pulumi"
+    write_executable(source.parent / shim.HOST, shim.SHIM)
+    assert shim.language_host(source, installed) is None
+    assert setup.main() == 0
+    assert shim.language_host(source, installed) == machine.venv_bin / shim.HOST

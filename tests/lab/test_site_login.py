@@ -1,9 +1,11 @@
-"""A strict host: behind a bastion, sshd on another port, a key with a passphrase, sudo that asks for a password."""
+"""A strict host: behind a bastion, sshd on another port, a key with a passphrase, sudo that asks for a password; and an
+SSH agent in place of a key."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from edge.hosts.login import Login
 from edge.hosts.ssh import connected
 from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
+from lab.hosts.system import wait_until
 from lab.site import Site, lab_site, sessions
 from stacks.loader import load_site
 
@@ -105,6 +108,37 @@ def test_a_strict_host_comes_up_is_looked_at_and_is_left_as_it_was(site: Site, t
 
     site.destroy()
     assert host.run("test -e /etc/sysctl.d/90-kubelet.conf", check=False).returncode == 1
+
+
+@pytest.fixture
+def agent(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """OpenSSH's own agent with the operator's key, at SSH_AUTH_SOCK of whoever runs the program."""
+    with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:  # a socket's path is short
+        socket = Path(folder) / "socket"
+        with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL) as running:
+            wait_until(socket.exists, "the agent listens", deadline_s=10)
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+            key = tmp_path / "operator"
+            key.write_bytes(lab.operator_key.read_bytes())
+            key.chmod(0o600)
+            subprocess.run(["ssh-add", "-q", str(key)], check=True)
+            yield
+            running.terminate()
+
+
+def test_an_agent_logs_in_to_host_and_bastion_and_the_stack_holds_no_key(lab: Lab, tmp_path: Path, agent: None) -> None:
+    bastion = {"address": lab["b"].address, "user": "root", "host_key": lab["b"].host_key}
+    with lab_site(lab, tmp_path / "site") as site:
+        site.pulumi("config", "rm", "edge:ssh-private-key")
+        site.write("a", ssh={"user": "root", "login": "agent", "bastion": bastion, "dial_attempts": 3})
+        through = sessions(lab["b"])
+        assert "lab-a-base" in site.up()
+        assert sessions(lab["b"]) > through, "nothing went through the bastion"
+        assert site.up() == {}
+        assert unusable(load_site(site.file), Login({}), ["a"]) == {}
+        assert "PRIVATE KEY" not in site.export("--show-secrets")
+        site.destroy()
+    assert lab["a"].run("test -e /etc/sysctl.d/90-kubelet.conf", check=False).returncode == 1
 
 
 def test_a_wrong_password_of_sudo_is_named_and_tried_once_for_each_command(site: Site) -> None:
