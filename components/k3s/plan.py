@@ -42,6 +42,9 @@ _DATA_MARK = ".edge-k3s"
 _EGRESS_STAMP = "/var/lib/edge/k3s/egress"
 """Hash of the environment that K3s was started with."""
 _MUST_JOIN = "this host must join it"
+GUARD = "/etc/systemd/system/k3s.service.d/50-edge-datastore.conf"
+"""What keeps K3s from a second cluster on a server of an embedded datastore."""
+_PERMIT, _JOIN = "/var/lib/edge/k3s/birth", "/etc/rancher/k3s/config.yaml.d/20-join.yaml"
 _ARCH_SUFFIX: Mapping[Arch, str] = {"amd64": "", "arm64": "-arm64"}
 
 
@@ -297,6 +300,8 @@ def plan_node(
         label_keys=sorted(labels_of(spec, machine, labels)),
         files={path: (mode, here_document(text)) for path, (mode, text) in plain.items()},
         unit_file=here_document(system_unit),
+        guard=GUARD,
+        guard_file=here_document(guard_file()),
         egress_stamp=_EGRESS_STAMP if egress else None,
         secret_registries=bool(logins(spec)),
         mirrors=here_document(to_yaml({"mirrors": registries(spec)["mirrors"]})),
@@ -328,6 +333,7 @@ def plan_node(
             images=images_of(spec, machine),
             pod_networks=each(spec.pod_cidr),
             snapshots=f"{snapshots.UNIT}.timer" if timed else "",
+            guard=GUARD if server else None,
             **other_disk,
         ),
         forget_old_node=render(
@@ -350,6 +356,7 @@ def plan_node(
             *file(f"/etc/systemd/system/{service}.service", "0644", system_unit),
             *(file(REGISTRIES, "0600", None) if logins(spec) else ()),
             *(file(_EGRESS_STAMP, "0600", None) if egress else ()),
+            *(file(GUARD, "0644", guard_file()) if server and not external else ()),
             *unit(f"{service}.service"),
             *(one for path, (mode, text) in timed.items() for one in file(path, mode, text)),
             *(unit(f"{snapshots.UNIT}.timer") if timed else ()),
@@ -623,6 +630,18 @@ RestartSec=5s
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def guard_file() -> str:
+    """A part of a server's unit: without a datastore, a permit or a server to join, K3s would start a cluster."""
+    db = f"{hardening.SERVER_DIR}/db"
+    found = "".join(f"[ -e {path} ] || " for path in (f"{db}/state.db", f"{db}/etcd", _PERMIT))
+    why = (
+        "Error: this server has no datastore, and K3s would start a second cluster. It joins by edge up, with another"
+        " word in reapply of the host (docs/operations.md)"
+    )
+    refuse = f'{{ echo "{why}" >&2; exit 1; }}'
+    return f"[Service]\nExecStartPre=/bin/sh -c '{found}grep -qs \"^server:\" {_JOIN} || {refuse}'\n"
 
 
 _ETCD_PORTS = (2379, 2380)

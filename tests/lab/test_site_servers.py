@@ -193,6 +193,24 @@ def test_a_server_whose_node_was_deleted_comes_back_when_it_is_applied_again(clu
     cluster.site.up()
 
 
+def test_a_server_without_its_datastore_starts_no_second_cluster_and_joins_when_it_is_applied_again(
+    cluster: Cluster,
+) -> None:
+    """As after a restore of etcd: K3s alone would begin anew where its datastore is gone."""
+    host = cluster.host("c")
+    db = "/var/lib/rancher/k3s/server/db"
+    host.run(f"systemctl stop k3s && mv {db} {db}-aside && systemctl start --no-block k3s")
+    said = "journalctl --unit=k3s --grep='would start a second cluster' --quiet"
+    wait_until(lambda: host.run(said, check=False).stdout != "", "K3s is kept from starting", deadline_s=30)
+    assert host.run(f"ls {db}", check=False).returncode != 0
+    cluster.write(*_SERVERS, of_host={"c": {"reapply": "its-datastore-is-gone"}})
+    cluster.site.up()
+    is_whole(cluster)
+    host.run(f"rm --recursive {db}-aside")
+    cluster.write(*_SERVERS)
+    cluster.site.up()
+
+
 def test_two_of_three_servers_go_on_without_the_first(cluster: Cluster) -> None:
     power(cluster, "a", on=False)
     wait_until(lambda: cluster.answers("b"), "b answers alone", deadline_s=60)

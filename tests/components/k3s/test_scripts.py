@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.host.machine import Machine
-from components.k3s.plan import CA_UNKNOWN, ca_of, plan_cluster, plan_node
+from components.k3s.plan import CA_UNKNOWN, GUARD, ca_of, guard_file, plan_cluster, plan_node
 from components.k3s.spec import K3sSpec
 from components.shell import secret_lines
 from tests.components.site_parts import AGENT, SERVERS, VERSION, k3s
@@ -276,6 +276,43 @@ def test_an_agent_whose_node_was_deleted_registers_itself_again(box: Sandbox) ->
     done = box.run(install(spec, AGENT), stdin=AGENT_STDIN, answers=[HEALTHZ])
     assert done.code == 0, done.stderr
     assert [call for call in done.calls if " restart " in call] == ["systemctl --no-block restart k3s-agent"]
+
+
+@pytest.mark.parametrize(
+    ("there", "starts"),
+    [
+        ({}, False),
+        ({"/var/lib/rancher/k3s/server/db/snapshots/one": ""}, False),
+        ({"/etc/rancher/k3s/config.yaml.d/20-join.yaml": "cluster-init: true\n"}, False),
+        ({"/etc/rancher/k3s/config.yaml.d/20-join.yaml": "server: https://10.0.0.12:6443\n"}, True),
+        ({"/var/lib/edge/k3s/birth": ""}, True),
+        ({"/var/lib/rancher/k3s/server/db/state.db": ""}, True),
+        ({"/var/lib/rancher/k3s/server/db/etcd/member/wal": ""}, True),
+    ],
+)
+def test_a_server_that_would_start_a_second_cluster_is_not_started(
+    box: Sandbox, there: dict[str, str], starts: bool
+) -> None:
+    """Without a datastore K3s starts a new cluster, whatever made it start: a boot, or somebody's `systemctl start`."""
+    for path, text in there.items():
+        box.path(path).parent.mkdir(parents=True)
+        box.path(path).write_text(text)
+    done = box.run(guard_file().partition("ExecStartPre=")[2])
+    assert (done.code == 0) == starts
+    assert starts or "would start a second cluster" in done.stderr
+
+
+def test_what_keeps_a_server_from_a_second_cluster_restarts_nothing_where_it_comes_later(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    kept = box.path(GUARD)
+    assert kept.read_text() == guard_file()
+    kept.unlink()
+    again = box.run(install(spec, SERVERS[0]), stdin=STDIN, answers=[HEALTHZ])
+    assert again.code == 0, again.stderr
+    assert kept.read_text() == guard_file()
+    assert "systemctl daemon-reload" in again.calls
+    assert not [call for call in again.calls if "restart k3s" in call]
 
 
 def test_a_second_permit_is_not_given_to_a_host_that_has_a_cluster(box: Sandbox) -> None:

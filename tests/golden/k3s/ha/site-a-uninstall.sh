@@ -68,6 +68,8 @@ done
 rm -rf -- /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet /var/lib/edge/k3s
 rmdir -- /etc/rancher /var/lib/rancher 2>/dev/null || true # where they are empty
 rm -f -- /etc/systemd/system/k3s.service
+rm -f -- /etc/systemd/system/k3s.service.d/50-edge-datastore.conf
+rmdir -- /etc/systemd/system/k3s.service.d 2>/dev/null || true # where it is empty
 for name in kubectl crictl ctr; do
   [ "$(readlink -- /opt/bin/"$name" || true)" = k3s ] && rm -f -- /opt/bin/"$name"
 done
