@@ -44,7 +44,7 @@ def test_a_cluster_of_ipv6_alone_is_told_so_at_every_place() -> None:
     assert api_url(spec, servers) == "https://[fd00:10::10]:6443"
     install = plan_node(spec, servers[1], servers, labels={}).install
     assert "for seed in '[fd00:10::11]' '[fd00:10::13]' '[fd00:10::10]'; do" in install
-    assert "\nip -6 route show default" in install
+    assert "$(ip -6 route show default)" in install
 
 
 def test_a_cluster_of_both_families_has_both_networks_and_both_addresses_of_each_node() -> None:
@@ -56,7 +56,7 @@ def test_a_cluster_of_both_families_has_both_networks_and_both_addresses_of_each
     assert config["tls-san"] == ["10.0.0.11", "fd00:10::11", "edge-a.example.com"]
     assert config["flannel-ipv6-masq"] is True
     planned = plan_node(k3s(**BOTH), one, [one], labels={})
-    assert "\nip route show default" in planned.install
+    assert "$(ip route show default)" in planned.install
     assert "pods=10.42.0.0/16\n" in planned.uninstall
     assert "pods=fd00:42::/56\n" in planned.uninstall
 

@@ -22,7 +22,7 @@ file=/etc/rancher/k3s/k3s.yaml
 # YYMMDDhhmmssZ; not every host has openssl.
 read_life() {
   local der
-  der=$(sed -n 's/^ *client-certificate-data: *//p' "$file" | base64 -d | sed '/-----END/q' | sed '/-----/d' |
+  der=$(sed -n 's/^ *client-certificate-data: *//p' "$file" | base64 -d | sed -n '1,/-----END/p' | sed '/-----/d' |
     base64 -d | od -An -v -tx1 | tr -d ' \n') || return 1
   [[ $der =~ 301e170d((3[0-9]){12})5a170d((3[0-9]){12})5a ]] || return 1
   begins=$(since_1970 "${BASH_REMATCH[1]}") ends=$(since_1970 "${BASH_REMATCH[3]}")

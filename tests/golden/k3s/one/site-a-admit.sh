@@ -44,7 +44,7 @@ answers() {
   done
 }
 # root_of FILE: the root certificate of the CA in FILE, which comes last.
-root_of() { tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac; }
+root_of() { tac "$1" | sed -n '1,/BEGIN CERTIFICATE/p' | tac; }
 
 # hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
 # certificate. Not a secret.

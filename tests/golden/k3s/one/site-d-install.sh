@@ -146,10 +146,10 @@ if [ "$here" != none ] && [ -n "$release_here" ] && [ "$release_here" != v1.36.3
 fi
 
 
-ip route show default | grep -q . || fail "no default route: K3s needs one (a dummy route is enough)"
+[ -n "$(ip route show default)" ] || fail "no default route: K3s needs one (a dummy route is enough)"
 
 # root_of FILE: the root certificate of the CA in FILE, which comes last.
-root_of() { tac "$1" | sed '/BEGIN CERTIFICATE/q' | tac; }
+root_of() { tac "$1" | sed -n '1,/BEGIN CERTIFICATE/p' | tac; }
 
 # hashed FILE: what of the CA in FILE a token holds the SHA-256 of: the file, or, where it is a bundle, its root
 # certificate. Not a secret.
@@ -193,7 +193,7 @@ put_token() {
 leads_here() {
   local address
   while read -r address _; do
-    if ip -oneline address | grep -qF " $address/"; then return 0; fi
+    [[ $(ip -oneline address) != *" $address/"* ]] || return 0
   done < <(getent ahosts "${1//[][]/}" || true)
   return 1
 }
