@@ -95,7 +95,7 @@ def configuration(
     ipv6: bool = False,
 ) -> str:
     """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
-    document = {
+    document: dict[str, Any] = {
         "extensions": _extensions(spec),
         "receivers": _receivers(spec, scrapes),
         "processors": {
@@ -108,9 +108,12 @@ def configuration(
         "exporters": {f"otlp_http/{queue.signal}": _exporter(spec, queue, ca_file) for queue in queues(spec)},
         "service": _service(spec),
     }
+    if ipv6:
+        # What the pod's environment says is a bare address. Before it is YAML, where a bracket begins a list.
+        bare = re.compile(r"\$\{env:(?:K8S_NODE|POD)_IP\}(?=:)")
+        document = json.loads(bare.sub(r"[\g<0>]", json.dumps(document)))
     text: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
-    # What the pod's environment says is a bare address.
-    return re.sub(r"\$\{env:(?:K8S_NODE|POD)_IP\}(?=:)", r"[\g<0>]", text) if ipv6 else text
+    return text
 
 
 def _authenticator(spec: TelemetrySpec) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from components.addresses import endpoint
 from components.inference.placement import Placement
 from components.inference.spec import InferenceSpec
 from components.inference.triton import plan as inference
@@ -26,7 +27,6 @@ from lab.inference import client, server, site
 from tests.lab import inference_answers
 
 _CONFINED = Path(__file__).with_name("confined_container.sh")
-_IN_ITS_NETWORK = "127.0.0.1"
 _STARTED_S = 60
 
 
@@ -36,6 +36,8 @@ class Server:
 
     process: subprocess.Popen[bytes]
     log: Path
+    address: str = "127.0.0.1"
+    """Where it is asked, in its own network."""
 
     @property
     def first_process(self) -> int:
@@ -58,11 +60,11 @@ class Server:
         return subprocess.run(enter, capture_output=True, text=True, timeout=limit, check=False)
 
     def get(self, path: str, *, port: int = inference.HTTP_PORT) -> str:
-        return client.get_from(self.process.pid, f"http://{_IN_ITS_NETWORK}:{port}{path}").decode()
+        return client.get_from(self.process.pid, f"http://{endpoint(self.address, port)}{path}").decode()
 
     def infer(self, protocol: client.Protocol, tensor: bytes) -> bytes:
         port = inference.GRPC_PORT if protocol == "grpc" else inference.HTTP_PORT
-        return client.infer_from(self.process.pid, f"{_IN_ITS_NETWORK}:{port}", site.MODEL, tensor, protocol=protocol)
+        return client.infer_from(self.process.pid, endpoint(self.address, port), site.MODEL, tensor, protocol=protocol)
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + _STARTED_S
@@ -84,16 +86,22 @@ def _children(pid: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def plan() -> inference.TritonPlan:
+    return planned()
+
+
+def planned(*, ipv6: bool = False) -> inference.TritonPlan:
     spec = InferenceSpec.model_validate(site.block()).triton
     assert spec is not None
     placement = Placement(platform="server", hosts=("a",), demands={"a": Demand()})
-    return inference.plan(spec, placement, scraper=None)
+    return inference.plan(spec, placement, scraper=None, ipv6=ipv6)
 
 
 @contextmanager
-def started(plan: inference.TritonPlan, folder: Path, configuration: str = "") -> Iterator[Server]:
-    """A server that is ready; ``folder`` takes its volumes and its log. ``configuration`` is one that lies beside the
-    model."""
+def started(
+    plan: inference.TritonPlan, folder: Path, configuration: str = "", *, address: str = "127.0.0.1"
+) -> Iterator[Server]:
+    """A server that is ready at ``address``; ``folder`` takes its volumes and its log. ``configuration`` is one that
+    lies beside the model."""
     try:
         require_root()
     except LabError as error:
@@ -112,7 +120,7 @@ def started(plan: inference.TritonPlan, folder: Path, configuration: str = "") -
             _confined(server.root(), pod, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        made = Server(process, folder / "log")
+        made = Server(process, folder / "log", address)
         made.wait_ready()
         yield made
     finally:
@@ -197,6 +205,17 @@ def test_its_metrics_count_the_inferences_of_the_model(running: Server) -> None:
     before = answered()
     running.infer("grpc", inference_answers.picture())
     assert answered() == before + 1
+
+
+def test_where_pods_have_ipv6_all_its_servers_and_its_probe_answer_there(tmp_path: Path) -> None:
+    plan = planned(ipv6=True)
+    (container,) = plan.deployment["spec"]["template"]["spec"]["containers"]
+    with started(plan, tmp_path, address="::1") as running:
+        for protocol in ("grpc", "http"):
+            inference_answers.check(running.infer(protocol, inference_answers.picture()))
+        assert "nv_inference_request_success" in running.get("/metrics", port=inference.METRICS_PORT)
+        alive = running.probe(container["livenessProbe"])
+        assert alive.returncode == 0, alive.stderr
 
 
 def test_a_model_whose_process_is_gone_is_not_alive_though_the_server_calls_it_ready(

@@ -19,12 +19,25 @@ from components.urls import UrlOf, parse
 from sitefile.problems import Finding, Unfit
 
 _COMMIT = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-_OCI_URL = re.compile(r"oci://[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)+")
+_OCI_URL = re.compile(r"oci://(\[[0-9a-f:.]+\]|[a-z0-9][a-z0-9.-]*)(:\d+)?(/[a-z0-9][a-z0-9._-]*)+")
 
 
 def _oci_url(value: str) -> str:
     if _OCI_URL.fullmatch(value) is None:
         raise ValueError("expected oci://registry/repository without tag or digest; those have fields of their own")
+    parse(value)
+    return value
+
+
+def _git_url(value: str) -> str:
+    url = parse(value)
+    if url.scheme == "ssh" and ":" in url.host:
+        # It puts brackets around the address twice: `dial tcp: address [[fd00::1]]:22: missing port in address`.
+        raise Unfit(
+            "Flux' Git client reaches no IPv6 address by ssh",
+            "a name, or https",
+            "give the Git server a name that the site resolves, or read it by https://[...]",
+        )
     return value
 
 
@@ -90,6 +103,7 @@ GitUrl = Annotated[
         example="ssh://user@host/path or https://host/path, without a password in it "
         "(git@host:path is written ssh://git@host/path)",
     ),
+    AfterValidator(_git_url),
     Field(examples=["https://git.example.com/edge/configs.git"]),
 ]
 OciUrl = Annotated[

@@ -57,7 +57,7 @@ class Triton(EdgeComponent):
                 raise pulumi.RunError(
                     f"{site.name}: the models need the secret {key}: pulumi config set --secret edge:{key}"
                 )
-        planned = triton.plan(spec, placement, scraper=site.scraper)
+        planned = triton.plan(spec, placement, scraper=site.scraper, ipv6=site.prefers_ipv6)
         # The type is from the time when Triton was the only server; another one would be another resource.
         super().__init__("Inference", name, {}, opts)
 

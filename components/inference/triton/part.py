@@ -144,14 +144,6 @@ class TritonPart(Part[TritonSpec]):
             yield Download.of_image((*at, "repository", "reference"), "the models' image", spec.repository.reference)
 
     def rules(self, spec: TritonSpec, at: DataPath, site: Site) -> Iterator[Finding]:
-        if site.prefers_ipv6:
-            yield Finding(
-                at,
-                "Triton listens at IPv4 addresses only (triton-inference-server/server#5305), and pods of this site are"
-                " known by IPv6 ones",
-                "a site that prefers IPv4, or has it alone; or another server of models",
-                "begin `pod_cidr`, `service_cidr` and each `node_ip` with IPv4, or use `ollama`",
-            )
         # Any host may be the one that fits, so all must be known.
         if not site.machines or not all(machine.known for machine in site.machines):
             return

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import ports, urls
-from components.addresses import in_url
 from components.inference.device_plugin import GPU_LABEL, DevicePluginSpec
 from components.inference.needs import Platform
 from components.inference.placement import Load, Placement, Server
@@ -58,7 +57,7 @@ CLIENT_LABEL = "edge/inference-client"
 """Namespaces with this label set to `true` may call the server."""
 
 _ALIVE = """\
-exec 3<>/dev/tcp/127.0.0.1/{port}
+exec 3<>/dev/tcp/{loopback}/{port}
 printf 'GET /v2/health/live HTTP/1.0\\r\\n\\r\\n' >&3
 read -r _ status _ <&3
 [ "$status" = 200 ] || exit 1
@@ -70,6 +69,11 @@ done 2>/dev/null
 [ "$models" -ge {models} ]
 """
 """For bash, without which the Python backend starts no model: is the server alive, and a process there for each one?"""
+
+_LISTENS_AT_IPV6 = ("--http-address=ipv6:::", "--grpc-address=[::]")
+"""Triton's servers by default listen at 0.0.0.0; that of metrics where that of HTTP does. The prefix is of its HTTP
+library, which then takes no IPv4 (libevhtp's `evhtp_bind_socket`); brackets around the address would be no address to
+it, and any be listened at."""
 
 USER = 10_001
 """The image's own user is 1000, who is a person on many hosts: `core` on Fedora CoreOS, the first user on Ubuntu."""
@@ -111,8 +115,11 @@ def server(spec: TritonSpec) -> Server:
     )
 
 
-def plan(triton: TritonSpec, placement: Placement, *, scraper: Scraper | None) -> TritonPlan:
-    """The objects for models that were placed. Raises ValueError when the platform has no image."""
+def plan(triton: TritonSpec, placement: Placement, *, scraper: Scraper | None, ipv6: bool = False) -> TritonPlan:
+    """The objects for models that were placed, in a cluster whose pods are known by IPv4 or by ``ipv6`` addresses.
+
+    Raises ValueError when the platform has no image.
+    """
     models = triton.contracts
     image = _image(triton, placement.platform)
     on_gpu = triton.device == "gpu"
@@ -127,7 +134,7 @@ def plan(triton: TritonSpec, placement: Placement, *, scraper: Scraper | None) -
             "metadata": {"name": MODELS, "namespace": NAMESPACE},
             "data": model_files(models, on_gpu=on_gpu),
         },
-        deployment=_deployment(triton, placement.platform, image),
+        deployment=_deployment(triton, placement.platform, image, ipv6=ipv6),
         service=_service(),
         device_plugin=triton.device_plugin if on_gpu else None,
     )
@@ -165,8 +172,7 @@ def repository_url(repository: S3Repository) -> str:
     if repository.endpoint is None:
         return repository.url
     endpoint = urls.parse(repository.endpoint)
-    host = in_url(endpoint.host)
-    return f"s3://https://{host}:{endpoint.port}/{repository.url.removeprefix('s3://')}"
+    return f"s3://https://{endpoint.host}:{endpoint.port}/{repository.url.removeprefix('s3://')}"
 
 
 def _image(triton: TritonSpec, platform: Platform) -> str:
@@ -247,7 +253,7 @@ def _service() -> Manifest:
     }
 
 
-def _deployment(triton: TritonSpec, platform: Platform, image: str) -> Manifest:
+def _deployment(triton: TritonSpec, platform: Platform, image: str, *, ipv6: bool) -> Manifest:
     on_gpu = triton.device == "gpu"
     files = model_files(triton.contracts, on_gpu=on_gpu)
     pod: dict[str, Any] = {
@@ -257,7 +263,7 @@ def _deployment(triton: TritonSpec, platform: Platform, image: str) -> Manifest:
         "nodeSelector": {HOST_LABEL: platform},
         "securityContext": pod_security(USER),
         "terminationGracePeriodSeconds": 60,
-        "containers": [_container(triton, image)],
+        "containers": [_container(triton, image, ipv6=ipv6)],
         "volumes": _volumes(triton),
     }
     if on_gpu:
@@ -301,7 +307,7 @@ def _checksum(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
-def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
+def _container(triton: TritonSpec, image: str, *, ipv6: bool) -> dict[str, Any]:
     needs = _needs(triton.contracts, on_gpu=triton.device == "gpu")
     # What lies in /dev/shm counts as the container's memory.
     memory = f"{int(needs['memory_mib']) + (triton.shared_memory_mib or 0)}Mi"
@@ -324,6 +330,7 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
             f"--http-port={HTTP_PORT}",
             f"--grpc-port={GRPC_PORT}",
             f"--metrics-port={METRICS_PORT}",
+            *(_LISTENS_AT_IPV6 if ipv6 else ()),
             "--strict-readiness=true",
         ],
         "env": [
@@ -338,7 +345,7 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
         ],
         "startupProbe": {**ready, "failureThreshold": 90},
         "livenessProbe": {
-            **_alive(triton.contracts),
+            **_alive(triton.contracts, ipv6=ipv6),
             "periodSeconds": 10,
             "timeoutSeconds": 5,
             "failureThreshold": 6,
@@ -356,7 +363,7 @@ def _container(triton: TritonSpec, image: str) -> dict[str, Any]:
     }
 
 
-def _alive(models: Sequence[Model]) -> dict[str, Any]:
+def _alive(models: Sequence[Model], *, ipv6: bool) -> dict[str, Any]:
     """How to tell that only a restart helps.
 
     A Python model is a process of its own. When that dies, the server neither starts it again nor calls itself less
@@ -365,7 +372,8 @@ def _alive(models: Sequence[Model]) -> dict[str, Any]:
     processes = sum(model.backend == "python" for model in models)
     if not processes:
         return {"httpGet": {"path": "/v2/health/live", "port": "http"}}
-    return {"exec": {"command": ["bash", "-c", _ALIVE.format(port=HTTP_PORT, models=processes)]}}
+    asks = _ALIVE.format(loopback="::1" if ipv6 else "127.0.0.1", port=HTTP_PORT, models=processes)
+    return {"exec": {"command": ["bash", "-c", asks]}}
 
 
 def _store_environment(repository: S3Repository) -> list[dict[str, Any]]:

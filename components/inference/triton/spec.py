@@ -13,17 +13,29 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model_validator
 
+from components import urls
 from components.inference.device_plugin import DevicePluginSpec
 from components.inference.jetpack import jetpack_of
 from components.inference.needs import CpuNeeds, GpuNeeds, Platform
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef, NonEmpty
 from sitefile.entries import Entries, read_entries
-from sitefile.problems import Finding
+from sitefile.problems import Finding, Unfit
 from sitefile.spec_shape import UNIT
 
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", examples=["yolov9-spatial"])]
 Count = Annotated[int, Field(ge=0)]
+
+
+def _endpoint_of_triton(value: str) -> str:
+    # Its pattern of an address takes letters, digits, hyphens and dots; the whole is a bucket's name otherwise, at AWS.
+    if ":" in urls.parse(value).host:
+        raise Unfit(
+            "Triton's client of S3 takes no IPv6 address",
+            "a name, or an IPv4 address",
+            "give the store a name in the DNS of the site",
+        )
+    return value
 
 
 class Tensor(Spec):
@@ -154,7 +166,7 @@ class S3Repository(Spec):
     region: Annotated[DnsLabel, Field(examples=["eu-central-1"])]
     """Region of the bucket."""
 
-    endpoint: HttpsUrl | None = None
+    endpoint: Annotated[HttpsUrl, AfterValidator(_endpoint_of_triton)] | None = None
     """URL of an S3-compatible store at the site, instead of AWS."""
 
 

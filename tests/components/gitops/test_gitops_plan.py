@@ -123,6 +123,18 @@ def test_an_operators_image_keeps_its_digest_through_the_charts_repository_and_t
     assert f"{values['image']['repository']}:{values['image']['tag']}" == reference
 
 
+@pytest.mark.parametrize("registry", ["registry.example.com", "10.20.0.5:5000", "[fd00:20::5]", "[fd00:20::5]:5000"])
+def test_a_registry_of_charts_has_a_name_or_an_address_of_either_family(registry: str) -> None:
+    chart = f"oci://{registry}/charts/flux-operator"
+    assert flux(SSH, operator={"version": "0.58.1", "chart": chart}).operator.chart == chart
+
+
+@pytest.mark.parametrize("registry", ["fd00:20::5", "[fd00:20::5", "[10.20.0.5]", "[fd00::20::5]", "registry:99999"])
+def test_what_is_no_address_of_a_registry_is_refused(registry: str) -> None:
+    with pytest.raises(ValidationError):
+        flux(SSH, operator={"version": "0.58.1", "chart": f"oci://{registry}/charts/flux-operator"})
+
+
 def test_labels_become_variables_that_flux_can_substitute() -> None:
     variables = gitops.site_variables(**SITE)
     assert variables == {

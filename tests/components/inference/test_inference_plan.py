@@ -170,6 +170,19 @@ def test_a_gpu_is_asked_for_only_where_one_is_used() -> None:
     assert "nvidia.com/gpu" not in pod("cpu-two-models")["containers"][0]["resources"]["limits"]
 
 
+def test_where_pods_are_known_by_ipv6_the_server_listens_there_and_its_probe_asks_there() -> None:
+    triton = spec(models=["yolov9-spatial", CAPTION], device="cpu")
+    plain, other = (inference.plan(triton, SERVER, scraper=None, ipv6=ipv6) for ipv6 in (False, True))
+    (before,), (after,) = (plan.deployment["spec"]["template"]["spec"]["containers"] for plan in (plain, other))
+    assert [one for one in after["args"] if one not in before["args"]] == [
+        "--http-address=ipv6:::",
+        "--grpc-address=[::]",
+    ]
+    assert not [one for one in before["args"] if "address" in one]
+    assert "/dev/tcp/127.0.0.1/8000" in before["livenessProbe"]["exec"]["command"][2]
+    assert "/dev/tcp/::1/8000" in after["livenessProbe"]["exec"]["command"][2]
+
+
 def test_a_held_gpu_is_given_up_before_the_next_server_asks_for_it() -> None:
     assert planned("gpu-image").deployment["spec"]["strategy"] == {"type": "Recreate"}
     strategy = planned("gpu-replicas-s3").deployment["spec"]["strategy"]
@@ -271,6 +284,10 @@ def test_a_platform_without_image_is_refused_with_the_ones_there_are() -> None:
         ({"models": ["yolov9-spatial", "yolov9-spatial"]}, "yolov9-spatial is listed more than once"),
         ({"models": [{**CAPTION, "cpu": None}]}, "expected `gpu` or `cpu`"),
         ({"repository": {"kind": "image", "reference": "registry.example.com/models:v1"}}, "with registry and digest"),
+        (
+            {"repository": {"kind": "s3", "url": "s3://models", "region": "eu", "endpoint": "https://[fd00::1]:9000"}},
+            "takes no IPv6 address",
+        ),
         ({"repository": {"kind": "ftp"}}, "'image', 's3', 'claim'"),
         ({"images": {"laptop": image("triton")}}, "'server' or 'jetson'"),
         ({"device_plugin": {"version": "0.20.0", "chart": "oci://mirror.example.com/plugin"}}, "repository: null"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -99,13 +100,13 @@ def test_every_object_passes_every_policy() -> None:
 def test_addresses_of_ipv6_are_in_brackets_where_a_port_follows() -> None:
     site = replace(berlin(), prefers_ipv6=True)
     plain, bracketed = (
-        planned(spec(containers=True)).configuration,
-        telemetry.plan(spec(containers=True), site).configuration,
+        configuration(plan) for plan in (planned(spec(containers=True)), telemetry.plan(spec(containers=True), site))
     )
-    assert bracketed == plain.replace("${env:POD_IP}", "[${env:POD_IP}]").replace(
+    assert json.dumps(bracketed) == json.dumps(plain).replace("${env:POD_IP}", "[${env:POD_IP}]").replace(
         "${env:K8S_NODE_IP}", "[${env:K8S_NODE_IP}]"
     )
-    assert "https://[${env:K8S_NODE_IP}]:10250" in bracketed
+    assert bracketed["extensions"]["health_check"]["endpoint"] == "[${env:POD_IP}]:13133"
+    assert bracketed["receivers"]["kubelet_stats"]["endpoint"] == "https://[${env:K8S_NODE_IP}]:10250"
 
 
 def test_hosts_are_measured_every_30_s_and_triton_every_15_s() -> None:
