@@ -332,6 +332,7 @@ def plan_node(
             image_of_k3s=image,
             images=images_of(spec, machine),
             pod_networks=each(spec.pod_cidr),
+            virtual_ip=spec.api_address if spec.kube_vip and machine.is_server else None,
             snapshots=f"{snapshots.UNIT}.timer" if timed else "",
             guard=GUARD if server else None,
             **other_disk,

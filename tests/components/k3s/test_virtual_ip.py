@@ -159,3 +159,23 @@ def test_the_gate_asks_whether_the_address_is_in_the_servers_network(
 def test_a_server_that_holds_the_address_passes(box: Sandbox) -> None:  # noqa: F811
     found = said(box, spec(interface="edge1"), "ip address add 10.0.0.10/32 dev edge1")
     assert "k3s.api_address" not in found
+
+
+_TAKES_IT_BACK = "# kube-vip could not take it back"
+
+
+@needs_root
+def test_a_server_that_is_uninstalled_does_not_keep_the_address(box: Sandbox) -> None:  # noqa: F811
+    """Its kube-vip is killed. Another server has the address from then on, and two would answer for it."""
+    _, _, rest = plan_node(spec(), SERVERS[0], SERVERS, labels={}).uninstall.partition(_TAKES_IT_BACK)
+    # The rest of the script ends processes, and not only those of the sandbox.
+    fragment = f"#{rest.partition('|| true' + chr(10) + chr(10))[0]}|| true"
+    done = box.run(f"{_CARDS}ip address add 10.0.0.10/32 dev edge1\n{fragment}\nip -4 -oneline address")
+    assert done.code == 0, done.stderr
+    assert "10.0.0.11/24" in done.stdout
+    assert "10.0.0.10/32" not in done.stdout
+
+
+def test_nothing_of_it_is_in_the_scripts_of_agents_and_of_other_sites() -> None:
+    for of, server in ((spec(), AGENT), (k3s(), SERVERS[0])):
+        assert _TAKES_IT_BACK not in plan_node(of, server, SERVERS, labels={}).uninstall
