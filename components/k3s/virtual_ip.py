@@ -80,6 +80,10 @@ def _pod(spec: K3sSpec, servers: Sequence[Machine]) -> dict[str, Any]:
     assert spec.api_address is not None
     interface = interface_of(spec, servers)
     settings = {
+        # Its own server's API and no other: containers outlive K3s, and a server whose API is away would else go on
+        # renewing the lease through another one, and keep an address at which nobody answers.
+        "KUBERNETES_SERVICE_HOST": "::1" if families(spec.pod_cidr)[0] == 6 else "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": str(ports.KUBERNETES_API),
         "vip_arp": "true",
         "address": spec.api_address,
         "port": str(ports.KUBERNETES_API),

@@ -53,6 +53,18 @@ def test_the_address_is_the_sites_and_on_the_card_that_the_site_names() -> None:
     assert (settings(spec())["vip_subnet"], settings(spec("fd00::10"))["vip_subnet"]) == ("32", "128")
 
 
+def test_it_asks_the_api_of_its_own_server_so_that_it_lets_go_when_that_is_away() -> None:
+    asked = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
+    assert asked.items() <= settings(spec()).items()
+    ipv6 = k3s(
+        api_address="fd00::10",
+        kube_vip={"image": image("kube-vip")},
+        pod_cidr="fd00:42::/56",
+        service_cidr="fd00:43::/112",
+    )
+    assert settings(ipv6)["KUBERNETES_SERVICE_HOST"] == "::1"
+
+
 def test_it_runs_on_servers_only_and_on_each_of_them() -> None:
     pod = objects(spec())["DaemonSet"]["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
