@@ -98,9 +98,13 @@ class Catalogue:
     """Everything that is wrong with the files."""
 
     def accelerators_of(self, host: HostSpec) -> dict[str, Accelerator]:
-        """Accelerators of a host by name: those of the box, then those added to it."""
+        """Accelerators of a host by name: those of the box, then those added to it. A second one alike is `NAME 2`."""
+        found: dict[str, Accelerator] = {}
         names = (*self.hardware[host.hardware].accelerators, *host.accelerators)
-        return {name: self.accelerators[name] for name in names}
+        for index, name in enumerate(names):
+            before = names[:index].count(name)
+            found[f"{name} {before + 1}" if before else name] = self.accelerators[name]
+        return found
 
 
 def profiles_folders(root: Path) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,21 @@ class Machine:
     def site(self) -> str:
         """Id of its site."""
         return self.node.removesuffix(f"-{self.spec.name}")
+
+    @property
+    def devices(self) -> Mapping[str, Accelerator]:
+        """By name, what its pods are given one of: accelerators, or the parts into which MIG has cut them."""
+        return dict(self._devices())
+
+    def _devices(self) -> Iterator[tuple[str, Accelerator]]:
+        for name, one in self.accelerators.items():
+            profile = one.mig.get(self.spec.mig) if self.spec.mig else None
+            if profile is None:
+                yield name, one
+                continue
+            part = one.model_copy(update={"memory_mib": profile.memory_mib, "tops_int8": profile.tops_int8})
+            for number in range(1, profile.instances + 1):
+                yield f"{self.spec.mig} {number} of {name}", part
 
     @property
     def known(self) -> bool:

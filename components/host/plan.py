@@ -108,7 +108,7 @@ def published(
             "base_watts": hardware.envelope.base_watts,
             "models_watts": round(demand_watts, 3),
         },
-        "accelerators": {"present": len(machine.accelerators) * time_slices, "asked_for": demand_accelerators},
+        "accelerators": {"present": len(machine.devices) * time_slices, "asked_for": demand_accelerators},
     }
 
 

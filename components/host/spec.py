@@ -28,6 +28,21 @@ from sitefile.problems import Finding, any_of
 AcceleratorKind = Literal["nvidia-gpu", "nvidia-igpu", "qualcomm-ai", "intel-gaudi", "google-coral"]
 Distribution = Literal["flatcar", "fedora-coreos", "jetson-linux", "debian", "ubuntu", "rhel", "sle"]
 Positive = Annotated[float, Field(gt=0)]
+MigName = Annotated[str, Field(pattern=r"^[1-7]g\.[1-9]\d{0,2}gb$", examples=["1g.10gb"])]
+"""Profile of MIG, as `nvidia-smi mig -lgip` has it: compute slices and memory."""
+
+
+class MigProfile(Spec):
+    """What MIG cuts a GPU into: parts in hardware, each with memory and processors of its own."""
+
+    instances: Annotated[int, Field(gt=0)]
+    """How many of them one GPU holds."""
+
+    memory_mib: Annotated[int, Field(gt=0)]
+    """Memory of one, in MiB."""
+
+    tops_int8: Positive
+    """Peak throughput of one in TOPS at INT8."""
 
 
 class Accelerator(Spec):
@@ -44,6 +59,9 @@ class Accelerator(Spec):
 
     memory_mib: Annotated[int, Field(gt=0)]
     """Memory that models can use, in MiB (shared with the CPU on integrated devices)."""
+
+    mig: dict[MigName, MigProfile] = {}
+    """What MIG can cut it into, by NVIDIA's name of the profile. Empty where it cannot."""
 
     source: NonEmpty
     """Where the figures come from."""
@@ -245,7 +263,11 @@ class HostSpec(Spec):
     """How this host is reached, where it differs from the site's `ssh`."""
 
     accelerators: tuple[DnsLabel, ...] = ()
-    """Accelerators that were added to the box, from stacks/profiles/accelerators.yaml."""
+    """Accelerators that were added to the box, from stacks/profiles/accelerators.yaml. Of two alike, the name twice."""
+
+    mig: MigName | None = None
+    """What MIG has cut each of its GPUs into, all alike and as many as one holds: a server of models then gets one of
+    these in place of a GPU. Looked for before anything is installed; nothing here cuts a GPU."""
 
     k3s_version: K3sVersion | None = None
     """K3s release of this host alone, to try a release on one host before the site takes it."""

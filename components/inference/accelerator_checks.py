@@ -11,7 +11,7 @@ import math
 
 from components.host.machine import Machine
 from components.inference.jetpack import JetPack
-from components.inference.placement import Placement, Refused, platform_of, usable
+from components.inference.placement import PLATFORM_OF, Placement, Refused, platform_of, usable
 from components.shell import fragment
 from components.view import Demand
 
@@ -33,16 +33,21 @@ def checks(
     """
     if isinstance(placed, Refused) or machine.name not in placed.demands:
         return ""
+    gpus = [name for name, found in machine.accelerators.items() if found.kind in PLATFORM_OF]
+    parts, mig = len(usable(machine)), machine.spec.mig
     watts = machine.hardware.envelope.base_watts + taken.watts + placed.demands[machine.name].watts
     return fragment(
         "inference/accelerator_checks.sh.j2",
         server=server,
-        hardware=", ".join(usable(machine)),
+        hardware=", ".join(gpus),
         jetson=platform_of(machine, "gpu") == "jetson",
         toolkit=machine.system.nvidia.toolkit,
         driver_from=machine.system.nvidia.driver,
         driver=driver,
-        gpus=len(usable(machine)),
+        gpus=len(gpus),
+        mig=mig,
+        parts=parts,
+        cut=",".join([mig] * (parts // len(gpus))) if mig else "",
         jetpack=jetpack,
         image=image,
         remedy=remedy,

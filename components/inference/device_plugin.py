@@ -44,8 +44,8 @@ class DevicePluginSpec(Spec):
         return self
 
 
-def values(spec: DevicePluginSpec) -> dict[str, Any]:
-    """Helm values: NVIDIA's runtime, and only on labelled nodes."""
+def values(spec: DevicePluginSpec, *, mig: bool = False) -> dict[str, Any]:
+    """Helm values: NVIDIA's runtime, and only on labelled nodes. ``mig``: GPUs of some host are cut into parts."""
     found: dict[str, Any] = {
         "runtimeClassName": "nvidia",
         "nodeSelector": {GPU_LABEL: "true"},
@@ -61,6 +61,11 @@ def values(spec: DevicePluginSpec) -> dict[str, Any]:
         found |= {"migStrategy": "none", "deviceListStrategy": "envvar"}
         # The chart reads YAML, which JSON is.
         found["config"] = {"map": {"default": json.dumps(_sharing(spec.time_slices))}}
+    if mig:
+        # `single` offers parts as `nvidia.com/gpu`, and whole GPUs of hosts without MIG too: what servers ask for stays
+        # as it is. The chart then has the container runtime show the plugin all parts (NVIDIA_MIG_MONITOR_DEVICES),
+        # which it does for containers with SYS_ADMIN only. The chart would leave it the default capabilities, too.
+        found |= {"migStrategy": "single", "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}}
     if spec.image:
         # The chart joins repository and tag with a colon, which is also what a digest has before its hex digits.
         repository, _, digest = spec.image.rpartition(":")
@@ -74,7 +79,7 @@ def _sharing(replicas: int) -> dict[str, Any]:
     return {"version": "v1", "sharing": {"timeSlicing": slices}}
 
 
-def chart(spec: DevicePluginSpec) -> HelmRelease:
+def chart(spec: DevicePluginSpec, *, mig: bool = False) -> HelmRelease:
     """The Helm release of the plugin."""
     return HelmRelease(
         name="nvidia-device-plugin",
@@ -82,5 +87,5 @@ def chart(spec: DevicePluginSpec) -> HelmRelease:
         repository=spec.repository,
         version=spec.version,
         namespace="kube-system",
-        values=values(spec),
+        values=values(spec, mig=mig),
     )

@@ -145,8 +145,8 @@ def platform_of(machine: Machine, device: Device) -> Platform:
 
 
 def usable(machine: Machine) -> dict[str, Accelerator]:
-    """By name, the accelerators of a host that servers can use."""
-    return {name: found for name, found in machine.accelerators.items() if found.kind in PLATFORM_OF}
+    """By name, what a host has that servers can use: accelerators, or the parts into which MIG has cut them."""
+    return {name: found for name, found in machine.devices.items() if found.kind in PLATFORM_OF}
 
 
 def _refusals(server: Server, machine: Machine, taken: Demand, time_slices: int) -> Iterator[Refusal]:

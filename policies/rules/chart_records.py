@@ -74,7 +74,11 @@ def _own(chart: str, version: str, what: str) -> Review:
 DEFAULT_REVIEWS: Final = (
     _own("azure-arc-k8sagents", "1.33.0", "Azure Arc's agents, from Microsoft's registry"),
     _own("flux-operator", "0.59.0", "The operator that installs Flux, from its vendor's registry"),
-    _own("nvidia-device-plugin", "0.20.0", "NVIDIA's device plugin, which needs the host's devices"),
+    _own(
+        "nvidia-device-plugin",
+        "0.20.0",
+        "NVIDIA's device plugin, which needs the host's devices, and SYS_ADMIN where MIG has cut a GPU",
+    ),
 )
 """The charts of this program's own parts, at the releases that it comes with."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.host.reboots import DAYS, NEEDED, whole
-from components.host.spec import UpdateWindow
+from components.host.spec import HostSpec, UpdateWindow
 from components.host.systems import SYSTEMS, system_of
 from sitefile.problems import DataPath, Finding, Problem, any_of, near_miss
 from stacks.catalogue import Catalogue
@@ -74,6 +74,32 @@ def _hosts(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:
         for at, name in enumerate(host.accelerators):
             if name not in data.accelerators:
                 yield _unusable(("hosts", index, "accelerators", at), "accelerators", name, data)
+        if host.mig is not None and host.hardware in data.hardware:
+            yield from _parts_of_gpus(host, ("hosts", index, "mig"), data)
+
+
+def _parts_of_gpus(host: HostSpec, path: DataPath, data: Catalogue) -> Iterator[Finding]:
+    """MIG cuts all GPUs of a host alike, or the device plugin offers none of them."""
+    names = dict.fromkeys((*data.hardware[host.hardware].accelerators, *host.accelerators))
+    gpus = {name: data.accelerators[name] for name in names if name in data.accelerators}
+    gpus = {name: found for name, found in gpus.items() if found.kind == "nvidia-gpu"}
+    for name, found in gpus.items():
+        if host.mig not in found.mig:
+            yield Finding(
+                path,
+                f"MIG does not cut {name} into `{host.mig}`",
+                any_of(sorted(found.mig)) if found.mig else "a GPU that MIG can cut, for all of a host's GPUs",
+                "choose one of these"
+                if found.mig
+                else "remove `mig`, or describe the profiles of the GPU in stacks/profiles",
+            )
+    if not gpus:
+        yield Finding(
+            path,
+            f"`{host.name}` has no NVIDIA GPU that MIG could cut",
+            "a GPU in `accelerators`",
+            "add it, or remove `mig`",
+        )
 
 
 def broken(path: DataPath, name: str, problem: Problem) -> Finding:

@@ -15,7 +15,7 @@ from tests.edge.conftest import Project
 
 _COUNTS = re.compile(
     r"(^|_)(port|attempts|retention|replicas|count|max_pids|max_batch|version|parallel|context|layers|kv_heads|head_size"
-    r"|dims|cores|jetpack|app_id|installation_id|driver|time_slices)$"
+    r"|dims|cores|jetpack|app_id|installation_id|driver|time_slices|instances)$"
 )
 
 

@@ -70,7 +70,17 @@ class Ollama(EdgeComponent):
             way_out = egress_of_pods.objects(site.egress, ollama.NAMESPACE, args.egress.variables)
             needed += [make(role, manifest, namespace) for role, manifest in way_out.items()]
         plugin = planned.device_plugin
-        plugged = [release(self, f"{name}-device-plugin", device_plugin.chart(plugin))] if plugin else []
+        plugged = (
+            [
+                release(
+                    self,
+                    f"{name}-device-plugin",
+                    device_plugin.chart(plugin, mig=any(machine.spec.mig for machine in site.machines)),
+                )
+            ]
+            if plugin
+            else []
+        )
 
         (machine,) = (machine for machine in site.machines if machine.name == host)
         labels = ollama.host_labels(

@@ -77,7 +77,13 @@ class Triton(EdgeComponent):
             keys = triton.store_credentials(args.model_store_access_key, args.model_store_secret_key)
             needed.append(make("store-credentials", keys, namespace))
         if plugin := planned.device_plugin:
-            needed.append(release(self, f"{name}-device-plugin", device_plugin.chart(plugin)))
+            needed.append(
+                release(
+                    self,
+                    f"{name}-device-plugin",
+                    device_plugin.chart(plugin, mig=any(machine.spec.mig for machine in site.machines)),
+                )
+            )
 
         # The Deployment waits for its pods, not for these: depending on them would tie it to the list of hosts.
         for machine in site.machines:

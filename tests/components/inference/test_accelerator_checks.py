@@ -37,6 +37,8 @@ OPEN = (
 TEGRA = (
     "# R{} (release), REVISION: {}, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 UTC 2025\n"
 )
+MIG_GPU = "GPU {}: NVIDIA H100 80GB HBM3 (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)\n"
+MIG_PART = "  MIG {:<11} Device  {}: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)\n"
 CONTAINERD = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
 SHOWN = {"shows": Shown(cores=1, memory_mib=1), "disk_gib": 1, "tpm": False}
 """What the machine of the test shows. What models may use is that of the profile."""
@@ -71,7 +73,19 @@ class Box(Sandbox):
         for index in range(gpus):
             self.write(f"/var/driver/nvidia/gpus/0000:0{index}:00.0/information", "Model: NVIDIA L4\n")
         self.install("/usr/bin/nvidia-container-runtime", "")
-        self.install("/usr/bin/nvidia-smi", 'cat "$SANDBOX/mig"; [ ! -e "$SANDBOX/mismatch" ]')
+        self.install(
+            "/usr/bin/nvidia-smi",
+            'if [ "$1" = -L ]; then cat "$SANDBOX/listed"; else cat "$SANDBOX/mig"; [ ! -e "$SANDBOX/mismatch" ]; fi',
+        )
+        return self
+
+    def cut(self, *profiles: str, gpus: int = 1) -> Box:
+        """All GPUs in MIG mode, each with these parts."""
+        self.gpu("580.159.04", gpus=gpus)
+        (self.home / "mig").write_text("Enabled\n" * gpus)
+        parts = [MIG_PART.format(profile, index) for index, profile in enumerate(profiles)]
+        listed = [line for index in range(gpus) for line in (MIG_GPU.format(index), *parts)]
+        (self.home / "listed").write_text("".join(listed))
         return self
 
     def jetson(self, release: str, revision: str, mode: str = "MAXN") -> Box:
@@ -100,6 +114,10 @@ def with_gpus(*names: str) -> Machine:
     return host(accelerators=list(names or ("nvidia-l4",)))
 
 
+def with_parts(mig: str, gpus: int = 1) -> Machine:
+    return host(accelerators=["nvidia-h100"] * gpus, mig=mig)
+
+
 def orin() -> Machine:
     return host("jetson-linux", hardware="jetson-agx-orin")
 
@@ -116,6 +134,7 @@ def said(box: Box, which: Machine, *, taken: Demand | None = None, **fields: Any
     ("name", "which"),
     [
         ("gpu", machine("a", distribution="ubuntu", accelerators=["nvidia-l4"])),
+        ("mig", machine("a", distribution="ubuntu", accelerators=["nvidia-h100"], mig="3g.40gb")),
         ("jetson", machine("a", distribution="jetson-linux", hardware="jetson-agx-orin")),
     ],
 )
@@ -173,6 +192,39 @@ def test_a_gpu_in_mig_mode_is_refused_where_whole_ones_are_offered(box: Box) -> 
     assert said(box, with_gpus()) == ""
     (box.home / "mig").write_text("Enabled\n")
     assert "a GPU is in MIG mode" in said(box, with_gpus())
+
+
+def test_gpus_that_are_cut_as_the_site_file_says_pass_and_show_it(box: Box) -> None:
+    which = with_parts("1g.10gb")
+    assert said(box.cut(*["1g.10gb"] * 7), which) == ""
+    done = box.asked(which, TRITON.host_checks(triton(images=IMAGES), which, site_of(which)))
+    assert facts_of(done.stdout)["nvidia_mig"] == "1g.10gb"
+    assert said(box.cut("3g.40gb", "3g.40gb", gpus=2), with_parts("3g.40gb", 2)) == ""
+
+
+def test_a_gpu_that_is_to_be_cut_and_is_whole_is_refused_with_the_command_that_cuts_it(box: Box) -> None:
+    box.gpu("580.159.04")
+    for shown in ("Disabled\n", "[N/A]\n", "Enabled\nDisabled\n"):
+        (box.home / "mig").write_text(shown)
+        found = said(box, with_parts("3g.40gb"))
+        assert "a GPU is not in MIG mode, and the site file has `mig: 3g.40gb`: `nvidia-smi -mig 1`" in found
+        assert "`nvidia-smi mig -cgi 3g.40gb,3g.40gb -C`" in found
+
+
+@pytest.mark.parametrize(
+    ("profiles", "words"),
+    [
+        ((), "into 1 nothing, and the site file has 2 of 3g.40gb"),
+        (("3g.40gb",), "into 1 3g.40gb, and"),
+        (("4g.40gb", "3g.40gb"), "into 1 3g.40gb 1 4g.40gb, and"),
+        (("3g.40gb", "3g.40gb", "1g.10gb"), "into 1 1g.10gb 2 3g.40gb, and"),
+        (("1c.3g.40gb", "3g.40gb"), "into 1 1c.3g.40gb 1 3g.40gb, and"),
+    ],
+)
+def test_gpus_that_are_cut_otherwise_are_refused(box: Box, profiles: tuple[str, ...], words: str) -> None:
+    found = said(box.cut(*profiles), with_parts("3g.40gb"))
+    assert f"MIG has cut its GPUs {words}" in found
+    assert "at each boot" in found
 
 
 def test_a_k3s_that_started_before_the_runtime_was_there_is_told_to_restart(box: Box) -> None:

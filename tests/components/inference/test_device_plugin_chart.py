@@ -15,12 +15,13 @@ from lab.device_plugin import Heard, heard, plugin_pod, rendered, version
 from tests.sandbox import needs_root
 
 IMAGE = f"registry.example.com:5000/nvidia/k8s-device-plugin:v1@sha256:{'1f' * 32}"
+SYS_ADMIN = {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}
 NOTHING = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def objects(**fields: Any) -> list[dict[str, Any]]:
+def objects(*, mig: bool = False, **fields: Any) -> list[dict[str, Any]]:
     spec = device_plugin.DevicePluginSpec(version=version(), **fields)
-    return rendered(device_plugin.chart(spec).values)
+    return rendered(device_plugin.chart(spec, mig=mig).values)
 
 
 def said(**fields: Any) -> Heard:
@@ -60,15 +61,26 @@ def test_discovery_is_what_the_site_says(strategy: str) -> None:
     assert said(discovery=strategy).config["flags"]["deviceDiscoveryStrategy"] == strategy
 
 
+@needs_root
+@pytest.mark.parametrize("slices", [1, 3])
+def test_parts_of_gpus_are_offered_under_the_name_of_whole_ones(slices: int) -> None:
+    config = said(mig=True, time_slices=slices).config
+    assert config["flags"]["migStrategy"] == "single"
+    assert config["resources"]["mig"] == [{"pattern": "*", "name": "nvidia.com/gpu"}]
+
+
 def test_an_image_by_digest_is_the_one_that_runs() -> None:
-    for chart in ({}, {"chart": "oci://registry.example.com/charts/nvidia-device-plugin", "repository": None}):
+    mirrored = {"chart": "oci://registry.example.com/charts/nvidia-device-plugin", "repository": None}
+    charts: tuple[dict[str, Any], ...] = ({}, mirrored)
+    for chart in charts:
         pod = plugin_pod(objects(image=IMAGE, time_slices=2, **chart))
         assert {one["image"] for one in (*pod["initContainers"], *pod["containers"])} == {IMAGE}
 
 
-def test_the_plugin_has_no_capability() -> None:
+def test_the_plugin_has_no_capability_but_one_where_parts_of_gpus_need_it() -> None:
     plugin = "nvidia-device-plugin-ctr"
     assert security() == security(discovery="nvml") == {plugin: NOTHING}
+    assert security(mig=True) == {plugin: SYS_ADMIN}
     sliced = security(time_slices=2)
     assert sliced.pop("nvidia-device-plugin-init") is None, "the chart says nothing about it"
     assert sliced == {plugin: NOTHING, "nvidia-device-plugin-sidecar": NOTHING}

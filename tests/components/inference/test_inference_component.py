@@ -18,7 +18,7 @@ from components.view import Scraper
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
 from tests.components.inference.test_inference_plan import CASES, spec
 from tests.components.inference.test_placement import PLAIN, XR4000, B
-from tests.components.site_parts import site_of
+from tests.components.site_parts import machine, site_of
 
 ON_GPU = CASES["gpu-image"][0]
 FROM_STORE = CASES["gpu-replicas-s3"][0]
@@ -66,6 +66,12 @@ def test_a_label_waits_until_the_host_is_a_node() -> None:
     assert label.type == "kubernetes:core/v1:NodePatch"
     assert label.inputs["metadata"]["name"] == "site-a"
     assert [urn.rpartition("::")[2] for urn in label.dependencies] == ["a-joined"]
+
+
+def test_the_device_plugin_offers_parts_where_mig_cuts_the_gpus_of_a_host() -> None:
+    cut = machine("cut", accelerators=["nvidia-h100"], mig="3g.40gb")
+    plugins = [by_name(run(ON_GPU, hosts))["site-inference-device-plugin"] for hosts in ([XR4000], [XR4000, cut])]
+    assert [plugin.inputs["values"].get("migStrategy") for plugin in plugins] == [None, "single"]
 
 
 def test_the_device_plugin_is_installed_for_gpus_only() -> None:

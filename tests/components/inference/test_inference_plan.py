@@ -237,6 +237,14 @@ def test_time_slices_are_the_plugins_own_configuration_and_add_no_capability() -
     assert (made["migStrategy"], made["deviceListStrategy"]) == ("none", "envvar")
 
 
+def test_where_mig_cuts_gpus_their_parts_are_offered_as_gpus_and_one_capability_is_added() -> None:
+    spec = device_plugin.DevicePluginSpec(version="0.20.0", time_slices=2)
+    made = device_plugin.values(spec, mig=True)
+    assert made["migStrategy"] == "single"
+    assert made["securityContext"] == {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}
+    assert "securityContext" not in device_plugin.values(spec)
+
+
 def test_discovery_is_left_to_the_plugin_unless_the_site_says_how() -> None:
     assert values(discovery="tegra")["deviceDiscoveryStrategy"] == "tegra"
 

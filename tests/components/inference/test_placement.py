@@ -72,6 +72,24 @@ def test_a_host_without_accelerator_is_refused_by_name() -> None:
     ]
 
 
+def test_two_accelerators_alike_are_two() -> None:
+    two = machine("a", accelerators=["nvidia-l4", "nvidia-l4"])
+    assert list(two.accelerators) == ["nvidia-l4", "nvidia-l4 2"]
+    assert isinstance(place(triton(), [two], {"a": Demand(accelerators=1)}), Placement)
+    assert isinstance(place(triton(), [two], {"a": Demand(accelerators=2)}), Refused)
+
+
+def test_a_part_of_a_gpu_counts_with_its_own_memory_and_there_are_as_many_as_mig_makes() -> None:
+    cut = machine("a", accelerators=["nvidia-h100"], mig="3g.40gb")
+    assert isinstance(place(triton(), [cut], {"a": Demand(accelerators=1)}), Placement)
+    assert isinstance(place(triton(), [cut], {"a": Demand(accelerators=2)}), Refused)
+    large = needing(accelerator_memory_mib=40449)
+    assert refused(large, host=cut) == [
+        "yolov9-spatial on a: needs 40449 MiB accelerator memory, available 40448 MiB (3g.40gb 1 of nvidia-h100)"
+    ]
+    assert isinstance(place(triton(large), [machine("a", accelerators=["nvidia-h100"])]), Placement)
+
+
 def test_an_accelerator_that_triton_cannot_use_does_not_count() -> None:
     (message,) = refused(YOLO, host=machine("a", accelerators=["google-coral"]))
     assert message.endswith("available 0 (it has google-coral, which Triton cannot use)")

@@ -184,7 +184,7 @@ else
   elif ! nvidia_said=$(timeout 60 "$nvidia_smi" --query-gpu=mig.mode.current --format=csv,noheader 2>&1); then
     lack "nvidia-smi fails: ${nvidia_said:-no answer within 60 s}" "reboot the host: after an update, the loaded driver is older than its libraries"
   elif grep -qx Enabled <<<"$nvidia_said"; then
-    lack "a GPU is in MIG mode, and models take whole GPUs, or time slices of them" "\`nvidia-smi -mig 0\` and reboot the host"
+    lack "a GPU is in MIG mode, and models take whole GPUs, or time slices of them" "write \`mig: PROFILE\` at the host, or \`nvidia-smi -mig 0\` and reboot it"
   fi
 fi
 say "nvidia_driver=${nvidia_driver:-unknown}"
