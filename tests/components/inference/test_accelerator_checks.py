@@ -1,12 +1,13 @@
 """What the host's gate finds out about NVIDIA's hardware: the real script, on what drivers and boards say.
 
-The texts are in the form of captured ones: `/proc/driver/nvidia/version` of the closed and of the open module,
-`/etc/nv_tegra_release`, `nvpmodel -q`. No such hardware was there.
+The texts of an H100 with its driver are captured ones, with another UUID. The others are in the form of captured ones:
+`/proc/driver/nvidia/version` of the closed module, GPUs in MIG mode, `/etc/nv_tegra_release`, `nvpmodel -q`.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from components.inference.ollama.part import PART as OLLAMA
 from components.inference.triton.part import PART as TRITON
 from components.shell import Script
 from components.view import Demand
+from stacks.catalogue import catalogue
 from tests.components.inference.ollama_parts import EMBED
 from tests.components.inference.ollama_parts import spec as ollama
 from tests.components.inference.test_inference_plan import spec as triton
@@ -34,6 +36,12 @@ OPEN = (
     "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (dvs-builder@U16-I3-B03-4-3)"
     "  Thu Jan 23 22:50:36 UTC 2025\nGCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2~24.04)\n"
 )
+H100 = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (nixbld@)  \n"
+    "GCC version:  gcc version 15.3.0 (GCC) \n"
+)
+H100_PROFILES = Path(__file__).parents[2] / "fixtures" / "nvidia" / "h100-mig-profiles.txt"
+"""What `nvidia-smi mig -lgip` of an H100 printed."""
 TEGRA = (
     "# R{} (release), REVISION: {}, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 UTC 2025\n"
 )
@@ -145,7 +153,9 @@ def test_the_gates_are_the_reviewed_ones(name: str, which: Machine, golden: Call
     )
 
 
-@pytest.mark.parametrize(("form", "driver"), [(CLOSED, "535.183.01"), (OPEN, "570.86.15"), (OPEN, "580.95")])
+@pytest.mark.parametrize(
+    ("form", "driver"), [(CLOSED, "535.183.01"), (OPEN, "570.86.15"), (OPEN, "580.95"), (H100, "580.159.04")]
+)
 def test_a_host_with_driver_programs_and_runtime_passes_and_shows_its_driver(box: Box, form: str, driver: str) -> None:
     which = with_gpus()
     done = box.gpu(driver, form=form).asked(which, TRITON.host_checks(triton(images=IMAGES), which, site_of(which)))
@@ -192,6 +202,16 @@ def test_a_gpu_in_mig_mode_is_refused_where_whole_ones_are_offered(box: Box) -> 
     assert said(box, with_gpus()) == ""
     (box.home / "mig").write_text("Enabled\n")
     assert "a GPU is in MIG mode" in said(box, with_gpus())
+
+
+def test_the_parts_of_an_h100_are_those_that_its_driver_lists() -> None:
+    listed = re.findall(r"MIG (\S+) +\d+ +\d+/(\d+) +([\d.]+) +\S+ +(\d+)", H100_PROFILES.read_text())
+    known = catalogue().accelerators["nvidia-h100"]
+    assert {name for name, *_ in listed if "+" not in name} == known.mig.keys()
+    for name, instances, gib, multiprocessors in listed:
+        if part := known.mig.get(name):
+            assert (part.instances, part.memory_mib) == (int(instances), int(float(gib) * 1024))
+            assert part.tops_int8 == int(known.tops_int8 * int(multiprocessors) / 132)
 
 
 def test_gpus_that_are_cut_as_the_site_file_says_pass_and_show_it(box: Box) -> None:
