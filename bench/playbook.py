@@ -135,3 +135,12 @@ def _task(one: Expected) -> dict[str, Any]:
             return {"name": name, "ansible.builtin.command": {"argv": argv}, "changed_when": False}
         case "enabled":
             return {"name": name, "ansible.builtin.systemd_service": {"name": one.name, "enabled": True}}
+        case "package":
+            argv = ["dpkg-query", "--show", "--showformat=${Version}", one.name]
+            command = {
+                "name": name,
+                "ansible.builtin.command": {"argv": argv},
+                "register": "seen",
+                "changed_when": False,
+            }
+            return {**command, "failed_when": f"seen.stdout != '{one.value}'"}

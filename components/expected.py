@@ -12,7 +12,7 @@ from typing import Literal
 
 from components.shell import render, written
 
-Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled", "one active", "setting"]
+Kind = Literal["content", "mode", "link", "sysctl", "active", "enabled", "one active", "setting", "package"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Expected:
 
     kind: Kind
     name: str
-    """Path, kernel setting or systemd unit; of `one active` several units, with blanks between; of
+    """Path, kernel setting, systemd unit or package; of `one active` several units, with blanks between; of
     `setting` a path and a key, with a blank between."""
     value: str
-    """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state."""
+    """SHA-256 of a file's content; mode such as `0600`; a link's target; a setting's value; a unit's state; the version
+    of a Debian package."""
     called: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Readable names of values: for example, the release that a SHA-256 belongs to."""
     text: str | None = field(default=None, compare=False, repr=False)

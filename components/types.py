@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from components import addresses, node_labels, pem, ssh_keys
+from components import addresses, node_labels, openpgp, pem, ssh_keys
 from components.urls import UrlOf
 from sitefile.problems import Unfit
 from sitefile.spec_shape import FORM
@@ -205,6 +205,18 @@ def _certificates(value: str) -> str:
         ) from None
 
 
+def _pgp_public_key(value: str) -> str:
+    if "PRIVATE KEY" in value:
+        raise ValueError("expected a public key; this is a private one: revoke it, it has been written to a file")
+    try:
+        openpgp.check(value)
+    except openpgp.NotAKey as error:
+        raise Unfit(
+            str(error), "one armored public key", "copy all lines that `gpg --armor --export KEY` prints"
+        ) from None
+    return value.strip() + "\n"
+
+
 def _date(value: str) -> str:
     try:
         date.fromisoformat(value)
@@ -284,3 +296,5 @@ Date = Annotated[
 """A day, as `2027-01-31`."""
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+PgpPublicKey = Annotated[str, AfterValidator(_pgp_public_key)]
+"""One armored OpenPGP public key, whole."""

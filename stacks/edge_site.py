@@ -73,7 +73,11 @@ class EdgeSite(EdgeComponent):
                 parts.demands(spec, args.catalogue),
             )
         self.hosts = list(building.hosts.values())
-        build(Phase.ON_HOSTS, Phase.CLUSTER)
+        build(Phase.ON_HOSTS)
+        # By the site's way out, and before K3s looks for runtimes.
+        for host in self.hosts:
+            host.install_packages()
+        build(Phase.CLUSTER)
         if building.cluster is not None:
             build(Phase.IN_CLUSTER)
         self.cluster, self.expiring = building.cluster, building.expiring

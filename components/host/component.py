@@ -10,6 +10,7 @@ from pulumi_command import remote
 
 from components.base import EdgeComponent
 from components.expected import Expected
+from components.host import nvidia
 from components.host.machine import Machine
 from components.host.plan import facts_of, plan, published
 from components.host.reach import Reach, Secret
@@ -61,7 +62,7 @@ class Host(EdgeComponent):
         self.machine, self.node, self.spec = machine, machine.node, machine.spec
         self.reach: Reach = Reach(machine, args.secret, args.jump_host.reach if args.jump_host else None)
         scripts = plan(machine, args.checks, [script for script, _ in args.proofs])
-        self.identity = scripts.identity
+        self.identity, self._facts_again = scripts.identity, scripts.facts_again
         self.expected: list[Expected] = []
         self.commands: list[str] = []
         self._last: pulumi.Resource | None = None
@@ -88,6 +89,15 @@ class Host(EdgeComponent):
             stdin=pulumi.Output.all(*known).apply(secret_lines),
         )
         self.register_outputs({"node": self.node, "address": self.spec.address, "facts": facts.stdout.apply(facts_of)})
+
+    def install_packages(self) -> None:
+        """NVIDIA's packages, where the site names some for this host, and the gate once more: what the parts need of
+        them must be there now."""
+        packages = nvidia.plan(self.machine)
+        if packages is None:
+            return
+        self.command(self, nvidia.ROLE, packages.install, delete=packages.remove, expected=packages.expected)
+        self.command(self, f"{nvidia.ROLE}-facts", self._facts_again)
 
     def goes_out_by(self, environment: str) -> None:
         """Scripts from now on run with the variables of the file ``environment``, which is there by then."""

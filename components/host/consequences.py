@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from components.consequence import Consequence, Edit, Effect
+from components.host import nvidia
 from components.host.applied import Applied, AppliedHost, Pair
 from components.host.machine import Machine
 from components.host.plan import identity_of
 
 PART = "host"
-CLEANS = ("base",)
+CLEANS = ("base", nvidia.ROLE)
 """Roles of the host's own commands that clean it up."""
 
 ADOPTED = Edit(
@@ -59,6 +61,12 @@ WAY_CHANGED = Edit(
     Effect.INTERRUPTS,
     "reaches the hosts behind it by their new way; stops at the first that does not answer there",
 )
+DRIVER_CHANGED = Edit(
+    "host-driver-changed",
+    "The release of NVIDIA's driver changes (`os.nvidia`)",
+    Effect.INTERRUPTS,
+    "stops before it installs anything, until K3s is stopped on the host; then stops until the host was rebooted",
+)
 SITE_RENAMED = Edit(
     "site-renamed",
     "A site is renamed",
@@ -71,6 +79,8 @@ SITE_REMOVED = Edit(
     Effect.DESTROYS,
     "**wipes the hosts** after the usual question",
 )
+_DRIVER = re.compile(r"^say \"nvidia_driver=(\S+)\"$", re.MULTILINE)
+
 EDITS = (
     ADOPTED,
     SITE_RENAMED,
@@ -82,6 +92,7 @@ EDITS = (
     REINSTALLED,
     MOVED,
     WAY_CHANGED,
+    DRIVER_CHANGED,
     ADDED,
 )
 
@@ -102,6 +113,7 @@ def consequences(before: Applied, pairs: Sequence[Pair], site: str, cleans: Sequ
             if host.node != machine.node:
                 yield from _declared(before, host, machine, cleans)
             yield from _changed(host, machine)
+            yield from _driver(before, host, machine)
     yield from _ways(pairs)
 
 
@@ -181,6 +193,19 @@ def _changed(host: AppliedHost, machine: Machine) -> Iterator[Consequence]:
             machine,
             f"{machine.node} moves from {host.address} to {machine.spec.address}; every script runs again there.",
             "check that the machine answers at the new address with the same host key",
+        )
+
+
+def _driver(before: Applied, host: AppliedHost, machine: Machine) -> Iterator[Consequence]:
+    command = before.command(f"{host.node}-{nvidia.ROLE}")
+    was = _DRIVER.search(command.script()) if command else None
+    spec = nvidia.wanted(machine)
+    if was and spec and spec.driver and was[1] != spec.driver:
+        yield _of(
+            DRIVER_CHANGED,
+            machine,
+            f"{machine.node} gets NVIDIA's driver {spec.driver} in place of {was[1]}: its models stop meanwhile.",
+            f"drain {machine.kubernetes_node}, stop K3s there, run `edge up`, reboot as it says, and run it again",
         )
 
 

@@ -17,6 +17,7 @@ SYSTEM = OperatingSystem(
     nvidia=NVIDIA_PACKAGES,
     time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
+    apt=True,
     trust_store=UPDATE_CA_CERTIFICATES,
     updates=UNATTENDED_UPGRADES,
 )

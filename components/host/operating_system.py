@@ -151,6 +151,9 @@ class OperatingSystem:
     updates: Updates
     """How it is brought up to date."""
 
+    apt: bool = False
+    """Whether packages of NVIDIA's driver and runtime may come to it by apt."""
+
     extensions: bool = False
     """Whether its publisher adds programs by images for systemd-sysext."""
 

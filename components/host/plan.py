@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.expected import Expected, file, one_active, unit
-from components.host import os_updates
+from components.host import nvidia, os_updates
 from components.host.machine import Machine
 from components.shell import here_document, render
 
@@ -58,6 +58,8 @@ class HostPlan:
     foreign Kubernetes."""
     facts_of_known: str
     """The same of a host that the stack holds already: it may run this site's K3s from before hosts were marked."""
+    facts_again: str
+    """The same where nothing is to come any more: after NVIDIA's packages."""
     base: str
     """Marks the host as the site's. Then kernel settings, host name, time, update window. By standard input: the
     stack's identity, then one secret for each proof."""
@@ -158,8 +160,8 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
         "updates": updates if managed else None,
         "selinux": system.selinux,
         "distribution": system.name,
-        "checks": checks,
     }
+    first = [*filter(None, [nvidia.gate(machine)]), *checks]
     return HostPlan(
         reachable=render(
             "host/reachable.sh.j2",
@@ -170,8 +172,9 @@ def plan(machine: Machine, checks: Sequence[str] = (), proofs: Sequence[str] = (
             owner=OWNER,
             former=machine.former,
         ),
-        facts=render("host/facts.sh.j2", known=False, **expected),
-        facts_of_known=render("host/facts.sh.j2", known=True, **expected),
+        facts=render("host/facts.sh.j2", known=False, checks=first, **expected),
+        facts_of_known=render("host/facts.sh.j2", known=True, checks=first, **expected),
+        facts_again=render("host/facts.sh.j2", known=True, checks=checks, **expected),
         base=render(
             "host/base.sh.j2",
             **shared,

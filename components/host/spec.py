@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from components import ports
+from components.host.nvidia_spec import NvidiaPackages
 from components.specs import Spec
 from components.taints import Taint
 from components.types import (
@@ -219,6 +220,9 @@ class OsSpec(Spec):
 
     secure_boot: bool = False
     """Whether a host without Secure Boot is refused. Flatcar's images are unsigned: use fedora-coreos."""
+
+    nvidia: NvidiaPackages | None = None
+    """NVIDIA's driver and container runtime from packages of Debian and Ubuntu, for hosts with an NVIDIA GPU."""
 
     ntp_servers: tuple[Address, ...] = ()
     """Time servers instead of the distribution's own; needed where the site cannot reach those."""

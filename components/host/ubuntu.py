@@ -23,6 +23,7 @@ SYSTEM = OperatingSystem(
     releases=("22.04", "24.04"),
     time=TIMESYNCD_OR_CHRONY,
     first_boot="cloud-init",
+    apt=True,
     trust_store=UPDATE_CA_CERTIFICATES,
     updates=UNATTENDED_UPGRADES,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from components.host.machine import Machine
+from components.host.nvidia import wanted
 from components.inference.jetpack import JetPack
 from components.inference.placement import PLATFORM_OF, Placement, Refused, platform_of, usable
 from components.shell import fragment
@@ -40,6 +41,7 @@ def checks(
         "inference/accelerator_checks.sh.j2",
         server=server,
         hardware=", ".join(gpus),
+        packages=wanted(machine) is not None,
         jetson=platform_of(machine, "gpu") == "jetson",
         toolkit=machine.system.nvidia.toolkit,
         driver_from=machine.system.nvidia.driver,

@@ -10,7 +10,14 @@ from edge.hosts.drift import Report, SiteDrift
 from edge.show.render import failure, remedies
 
 _DIGITS = 12
-_SUBJECT = {"mode": "mode of ", "link": "link ", "sysctl": "setting ", "setting": "setting ", "one active": "one of "}
+_SUBJECT = {
+    "mode": "mode of ",
+    "link": "link ",
+    "sysctl": "setting ",
+    "setting": "setting ",
+    "one active": "one of ",
+    "package": "package ",
+}
 
 
 def report(out: Console, result: Report) -> None:

@@ -271,6 +271,20 @@ def _system(spec: SiteSpec, index: int, data: Catalogue) -> Iterator[Finding]:
             f"at least {system.tpm_unlock_memory_mib} MiB",
             "use another distribution on such a host, or `disk: none`",
         )
+    if os.nvidia is not None and not system.apt:
+        yield Finding(
+            at("nvidia"),
+            f"{system.title} has no packages of NVIDIA's that this program installs",
+            "`os.nvidia` on Debian and Ubuntu only",
+            f"remove it; what {system.title} gets them from: docs/accelerators.md",
+        )
+    elif os.nvidia is not None and os.secure_boot and os.nvidia.unsigned(system.name):
+        yield Finding(
+            at("nvidia"),
+            "Secure Boot loads no kernel module that DKMS has built on the host without a key enrolled at its console",
+            "signed modules (Ubuntu's `linux-modules-nvidia-...`), or hosts without `secure_boot`",
+            "use those packages, or install the driver yourself and leave `driver` and its packages out",
+        )
     # Decided by the kind of the built-in accelerator and not by its name: own profiles may use any name.
     built_in = {data.accelerators[name].kind for name in hardware.accelerators if name in data.accelerators}
     fitting = [name for name, other in SYSTEMS.items() if other.only_on in built_in]

@@ -18,10 +18,12 @@ from typing import Any
 
 import jinja2
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from components import expected, shell
 from components.egress import ENVIRONMENT
+from components.host import nvidia
 from components.host.plan import plan as plan_host
 from components.k3s.audit import audit_probe
 from components.k3s.plan import plan_cluster, plan_node, show_kubeconfig
@@ -92,6 +94,15 @@ def _everything() -> SiteSpec:
     return SiteSpec.model_validate(site)
 
 
+def _with_packages() -> SiteSpec:
+    """A site with a GPU, whose modules DKMS builds, and a repository with a suite."""
+    site = yaml.safe_load((VALID / "nvidia-packages.yaml").read_text())
+    site["os"]["nvidia"]["packages"]["nvidia-dkms-580-server-open"] = "580.159.04-1"
+    site["os"]["nvidia"]["repositories"][0] |= {"suite": "noble", "components": ["main"]}
+    site["k3s"] = {"version": VERSION, "releases": {VERSION: {"amd64": "1" * 64}}}
+    return SiteSpec.model_validate(site)
+
+
 def _one_server() -> SiteSpec:
     """A site whose only server has its data on another disk, and snapshots."""
     site = load_site("demo").model_dump(mode="json", exclude_unset=True)
@@ -116,6 +127,7 @@ def sites() -> tuple[SiteSpec, ...]:
         _everything(),
         external,
         _one_server(),
+        _with_packages(),
         *(
             load_site(name)
             for name in ("demo", "plant-osaka", "shelf-lyon", "store-madrid", "outpost-seattle", "outpost-frankfurt")
@@ -129,6 +141,8 @@ def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
     checks, proof = host_checks(site, catalogue()), proofs(site, seen)
     for machine in seen.machines:
         yield from _texts(plan_host(machine, checks[machine.name], [one.script for one in proof[machine.name]]))
+        if packages := nvidia.plan(machine):
+            yield from _texts(packages)
         if machine.spec.reapply:
             yield "reapply", shell.comment(f"reapply: {machine.spec.reapply}")
     for entry in entries(site):

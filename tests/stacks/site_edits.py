@@ -21,10 +21,14 @@ _KEYS = [f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgfvX0m4l3N9oYzVY0m3rT2mJ6k8Qw7p
 
 def base(name: str) -> Content:
     """A site that is up: `shop` has one server, Rancher and a mesh; `plant` three servers, an agent behind one of
-    them, Arc and a mesh; `kiosk` goes out through a proxy; `outpost` is an instance and `cluster` a local cluster on an
+    them, Arc and a mesh; `kiosk` goes out through a proxy; `gpu` has NVIDIA's
+    packages; `outpost` is an instance and `cluster` a local cluster on an
     Outpost."""
     if name in ("outpost", "cluster"):
         return _file("outpost-seattle" if name == "outpost" else "outpost-frankfurt")
+    if name == "gpu":
+        gpu: Content = yaml.safe_load(_BEHIND_A_PROXY.with_name("nvidia-packages.yaml").read_text())
+        return {**gpu, "k3s": {"version": "v1.36.3+k3s1", "releases": _releases()}}
     if name == "kiosk":
         kiosk: Content = yaml.safe_load(_BEHIND_A_PROXY.read_text())
         return kiosk
@@ -122,6 +126,10 @@ def _selinux(site: Content) -> None:
     _k3s(selinux=True)(site)
 
 
+def _driver(release: str) -> Change:
+    return lambda site: site["os"]["nvidia"].update(driver=release)
+
+
 def _repository(site: Content) -> None:
     site["gitops"]["source"]["git"] = "https://git.example.com/edge/other.git"
 
@@ -195,6 +203,8 @@ ROWS = (
         _STOPS,
     ),
     _row("a jump host is removed", "plant", _replaced_jump_host, "host-removed host-added host-way-changed", _LOSES),
+    _row("NVIDIA's driver changes", "gpu", _driver("590.44.01"), "host-driver-changed", _STOPS),
+    _row("NVIDIA's packages are left to others", "gpu", lambda site: site["os"].pop("nvidia"), "", None),
     _row("the site is renamed", "shop", _put("site", "shop-2"), "site-renamed k3s-labels-changed", _NO),
     _row("SQLite to external", "shop", _k3s(datastore=_EXTERNAL), "k3s-datastore-replaced", _LOSES),
     _row("etcd to external", "plant", _k3s(datastore=_EXTERNAL), "k3s-datastore-replaced", _LOSES),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from components.egress import ENVIRONMENT
 from edge.run import program
 from edge.run.program import Configuration
 from engine.rehearsal.in_process import Recorded, Recording
 from engine.rehearsal.values import reveal
+from stacks.catalogue import PROJECT_ROOT
 from stacks.loader import load_site
 from stacks.parts import required
 from stacks.site import SiteSpec
@@ -81,3 +84,19 @@ def test_what_is_done_on_a_host_or_in_a_cloud_is_always_undone_itself(site: str)
         "azure-native:kubernetes/v20240101:ConnectedCluster",
     }
     assert {resource.name for resource in outside if resource.deleted_with} == set()
+
+
+def test_nvidias_packages_come_by_the_sites_way_out_and_before_k3s() -> None:
+    file = PROJECT_ROOT / "tests/fixtures/sites/valid/nvidia-packages.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["network"] = {"proxy": {"url": "http://proxy.example.com:3128"}}
+    content["k3s"] = {"version": "v1.36.3+k3s1", "releases": {"v1.36.3+k3s1": {"amd64": "1" * 64}}}
+    made = recorded(SiteSpec.model_validate(content)).resources
+    roles = [
+        name.removeprefix("nvidia-packages-a-") for one in made if (name := one.name).startswith("nvidia-packages-a-")
+    ]
+    order = ["reachable", "facts", "base", "network", "nvidia", "nvidia-facts"]
+    assert roles[: len(order)] == order
+    assert "k3s" in roles[len(order) :]
+    (install,) = (one for one in made if one.name == "nvidia-packages-a-nvidia")
+    assert ENVIRONMENT in str(reveal(install.inputs["create"]))

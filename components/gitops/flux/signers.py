@@ -7,23 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from components import openpgp, pem
+from components import pem
 from components.specs import Spec
-from components.types import DnsLabel, NonEmpty
+from components.types import DnsLabel, NonEmpty, PgpPublicKey
 from sitefile import signer_expression
 from sitefile.problems import Finding, Unfit
-
-
-def _pgp_public_key(value: str) -> str:
-    if "PRIVATE KEY" in value:
-        raise ValueError("expected a public key; this is a private one: revoke it, it has been written to a file")
-    try:
-        openpgp.check(value)
-    except openpgp.NotAKey as error:
-        raise Unfit(
-            str(error), "one armored public key", "copy all lines that `gpg --armor --export KEY` prints"
-        ) from None
-    return value.strip() + "\n"
 
 
 def _cosign_public_key(value: str) -> str:
@@ -46,7 +34,6 @@ def _oidc_expression(value: str) -> str:
     return value
 
 
-PgpPublicKey = Annotated[str, AfterValidator(_pgp_public_key)]
 CosignPublicKey = Annotated[str, AfterValidator(_cosign_public_key)]
 OidcExpression = Annotated[
     NonEmpty, AfterValidator(_oidc_expression), Field(examples=["^https://example\\.com/team/.*$"])

@@ -113,8 +113,8 @@ def box(tmp_path: Path) -> Box:
     return Box(tmp_path / "box")
 
 
-def host(distribution: str = "ubuntu", **fields: Any) -> Machine:
-    os = OsSpec.model_validate({"distribution": distribution, "disk": "none"})
+def host(distribution: str = "ubuntu", *, os_fields: dict[str, Any] | None = None, **fields: Any) -> Machine:
+    os = OsSpec.model_validate({"distribution": distribution, "disk": "none", **(os_fields or {})})
     return machine("a", os=os, figures={"arch": ARCH, **SHOWN}, **fields)
 
 
