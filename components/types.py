@@ -296,5 +296,7 @@ Date = Annotated[
 """A day, as `2027-01-31`."""
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-PgpPublicKey = Annotated[str, AfterValidator(_pgp_public_key)]
+PgpPublicKey = Annotated[
+    str, AfterValidator(_pgp_public_key), Field(examples=["-----BEGIN PGP PUBLIC KEY BLOCK-----..."])
+]
 """One armored OpenPGP public key, whole."""

@@ -50,7 +50,9 @@ class AptRepository(Spec):
 class NvidiaPackages(Spec):
     """NVIDIA's driver and container runtime, installed before K3s on each host with an NVIDIA GPU."""
 
-    packages: Annotated[dict[PackageName, PackageVersion], Field(min_length=1)]
+    packages: Annotated[
+        dict[PackageName, PackageVersion], Field(min_length=1, examples=[{"nvidia-container-toolkit": "1.17.9-1"}])
+    ]
     """Exact version of each package that is installed and held, by name. What they need beside these is apt's choice:
     name what shall not move."""
 

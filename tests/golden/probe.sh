@@ -11,7 +11,7 @@ given=()
 exec </dev/null
 
 # Reads lines of kind, tab, name from standard input. Prints kind, tab, name, tab, value for each. Changes nothing.
-contents=() modes=() links=() sysctls=() units=() either=() settings=()
+contents=() modes=() links=() sysctls=() units=() either=() settings=() packages=()
 while IFS=$'\t' read -r kind name; do
   case $kind in
     content) contents+=("$name") ;;
@@ -21,6 +21,7 @@ while IFS=$'\t' read -r kind name; do
     active) units+=("$name") ;;
     enabled) [[ " ${units[*]} " == *" $name "* ]] || units+=("$name") ;;
     setting) settings+=("$name") ;;
+    package) packages+=("$name") ;;
     'one active') either+=("$name") ;;
   esac
 done < <(printf '%s\n' "${given[@]}")
@@ -66,4 +67,8 @@ if [ "${#settings[@]}" -gt 0 ]; then
     # Of two lines with one key, the last one counts.
     [ ! -f "${name% *}" ] || printf 'setting\t%s\t%s\n' "$name" "$(sed -n "s/^${name##* }=//p" "${name% *}" | tail -n 1)"
   done
+fi
+if [ "${#packages[@]}" -gt 0 ]; then
+  { dpkg-query --show --showformat='${db:Status-Status}\t${Package}\t${Version}\n' -- "${packages[@]}" 2>/dev/null || true; } |
+    sed -n 's/^installed/package/p'
 fi
