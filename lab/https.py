@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import http.server
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from components.addresses import endpoint
 from lab.authority import Authority
 
 _BLOCK = 1 << 20
@@ -55,6 +57,10 @@ class Server(http.server.ThreadingHTTPServer):
 
     request_queue_size = 64
 
+    def __init__(self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away, or does not trust the authority, is its own affair."""
 
@@ -91,7 +97,7 @@ class FileServer(Answering):
     @property
     def host(self) -> str:
         """ADDRESS:PORT."""
-        return f"{self._address}:{self.port}"
+        return endpoint(self._address, self.port)
 
 
 def authorization(login: str) -> str:

@@ -35,6 +35,8 @@ from stacks.fleet.spec import TailnetSpec
 
 _TELEMETRY_TOKEN = "lab-telemetry-token-0123456789abcdef"
 _GIT_PASSWORD = "lab-git-password-0123456789abcdef"
+IPV6 = {"pod_cidr": "fd00:42::/56", "service_cidr": "fd00:43::/112"}
+"""Of a site's `k3s`, where pods and services have IPv6 addresses alone."""
 _REGISTRY_LOGIN = "edge:lab-registry-password-0123456789abcdef"
 
 
@@ -59,14 +61,15 @@ class Outside:
 
 
 @contextmanager
-def outside(lab: Lab, site: str = "lab", *, proxy: Proxy | None = None) -> Iterator[Outside]:
+def outside(lab: Lab, site: str = "lab", *, proxy: Proxy | None = None, ipv6: bool = False) -> Iterator[Outside]:
     """For the site ``site`` on ``lab``, whose hosts are up. The first time some ten minutes of builds.
 
     Behind ``proxy`` the site file says everything about the way here: the proxy, the authority, which hosts and images
     do not know yet, a second one of the registry, which asks for a login, and Git over https with a password.
+    With ``ipv6`` everything listens at an IPv6 address, Git over https, and pods and services have no others.
     Raises EngineError where something cannot be built, LabError where something does not start.
     """
-    address = proxy.beyond if proxy else str(lab.layout.gateway)
+    address = proxy.beyond if proxy else lab.layout.gateway6 if ipv6 else lab.layout.gateway
     k3s, tailscale, programs = kubernetes.build(), release(), flux.build()
     tags = site_tags(site, TailscaleSpec(kind="tailscale", version=tailscale.version, sha256={}))
     policy = acl(TailnetSpec(id="lab", operators=("ada@lab.example",)), [MeshSite(site, tags)])
@@ -84,11 +87,11 @@ def outside(lab: Lab, site: str = "lab", *, proxy: Proxy | None = None) -> Itera
         mirror = enter(Mirror(authority, address, files))
         registry = enter(Registry(of_registry, address, images, login=login))
         git = enter(GitServer(address))
-        https = enter(GitHttps(authority, address, git.repository, _GIT_PASSWORD)) if proxy else None
+        https = enter(GitHttps(authority, address, git.repository, _GIT_PASSWORD)) if proxy or ipv6 else None
         headscale = enter(Headscale(authority, address, policy))
         gateway = enter(Gateway(authority, address, _TELEMETRY_TOKEN, user="lab"))
         blocks: dict[str, Any] = {
-            "k3s": {**mirror.site_block(k3s), "registries": registries(registry)},
+            "k3s": {**mirror.site_block(k3s), "registries": registries(registry), **(IPV6 if ipv6 else {})},
             "mesh": tailscale.mesh(mirror.url, headscale.url),
             "gitops": gitops(git, registry, of_flux, https=https),
             "telemetry": gateway.site_block(collector.reference(of_telemetry)),
@@ -105,12 +108,13 @@ def outside(lab: Lab, site: str = "lab", *, proxy: Proxy | None = None) -> Itera
             blocks["network"] = {"proxy": proxy.site_block, "trusted_cas": trusted}
             blocks["k3s"]["registries"]["*"] |= {"login": "lab", "ca": of_registry.ca_file.read_text()}
             secrets |= {
-                "git-password": _GIT_PASSWORD,
                 "proxy-login": proxy.login,
                 "registry-login-lab": _REGISTRY_LOGIN,
             }
-        else:
-            secrets["git-ssh-key"] = git.private_key
+        elif https:
+            # Its controllers know no authorities but those of their images.
+            blocks["gitops"]["source"]["ca"] = authority.ca_file.read_text()
+        secrets |= {"git-password": _GIT_PASSWORD} if https else {"git-ssh-key": git.private_key}
         yield Outside(
             authority,
             git,

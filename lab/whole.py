@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from components.inference.triton.plan import GRPC_PORT, NAMESPACE
+from components.addresses import endpoint
+from components.inference.triton.plan import GRPC_PORT, HTTP_PORT, NAMESPACE
 from components.inference.triton.plan import NAME as SERVICE
 from engine.environment import PROJECT_ROOT, environment, file_backend
 from engine.obtain.cli import locate
@@ -54,6 +55,8 @@ class Whole:
     variables: Mapping[str, str]
     names: Sequence[str] = NAMES
     """Of its hosts."""
+    ipv6: bool = False
+    """Whether its hosts have IPv6 addresses alone."""
 
     @property
     def file(self) -> Path:
@@ -85,16 +88,22 @@ class Whole:
     def up(self) -> dict[str, Any]:
         """The document of a run that must succeed."""
         done = self.edge("up", "lab", "--yes", "--json")
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        document: dict[str, Any] = json.loads(done.stdout)
+        document: dict[str, Any] = json.loads(done.stdout or "{}")
+        # The whole document is long, and most of it is not about what failed.
+        told = {key: document.get(key) for key in ("problems", "error", "diagnostics")}
+        assert done.returncode == 0, json.dumps(told, indent=1)[-6000:] + done.stderr[-4000:]
         return document
+
+    def address(self, name: str) -> str:
+        """Where a host is reached."""
+        return self.lab[name].address6 if self.ipv6 else self.lab[name].address
 
     def write(self, **changes: Any) -> None:
         hosts = [
             {
                 "name": name,
                 "hardware": "virtual-machine",
-                "address": self.lab[name].address,
+                "address": self.address(name),
                 "host_key": self.lab[name].host_key,
                 "role": "server" if name == SERVER else "agent",
             }
@@ -126,20 +135,22 @@ class Whole:
             put_model(self.lab)
         self.write()
 
-    def infer(self, picture: bytes, *, deadline_s: float = 60) -> bytes:
+    def infer(self, picture: bytes, *, deadline_s: float = 60, protocol: client.Protocol = "grpc") -> bytes:
         """The model's answer at its service, asked from the model's host until there is one.
 
         Policies let nobody else in, but a pod's own host always reaches it.
         Raises OSError with the client's words if it still does not at the deadline.
         """
         where = ("--namespace", NAMESPACE, "--output", "jsonpath={.spec.clusterIP}")
-        address = f"{self.kubectl('get', 'service', SERVICE, *where)}:{GRPC_PORT}"
+        address = endpoint(
+            self.kubectl("get", "service", SERVICE, *where), GRPC_PORT if protocol == "grpc" else HTTP_PORT
+        )
         pid = self.lab[MODEL_HOST].pid
         assert pid is not None
         end = time.monotonic() + deadline_s
         while True:
             try:
-                return client.infer_from(pid, address, model.MODEL, picture)
+                return client.infer_from(pid, address, model.MODEL, picture, protocol=protocol)
             except OSError:
                 if time.monotonic() > end:
                     raise
@@ -181,13 +192,19 @@ def put_model(lab: Lab) -> None:
 
 
 @contextmanager
-def whole_site(lab: Lab, home: Path, *, names: Sequence[str] = NAMES, proxy: Proxy | None = None) -> Iterator[Whole]:
+def whole_site(
+    lab: Lab, home: Path, *, names: Sequence[str] = NAMES, proxy: Proxy | None = None, ipv6: bool = False
+) -> Iterator[Whole]:
     """A site on the hosts ``names`` of ``lab``, which are up: its file and secrets are set, nothing is on them yet.
 
-    Behind ``proxy`` the hosts do not trust the lab's authority by themselves: the site file names it.
+    Behind ``proxy`` the hosts do not trust the lab's authority by themselves: the site file names it. With ``ipv6``
+    they lose their IPv4 addresses, and nothing outside has one.
     Raises what `outside` raises.
     """
-    with outside(lab, proxy=proxy) as around, providers(around.environment) as attached:
+    if ipv6:
+        for name in names:
+            lab[name].run("ip -4 address flush dev eth0")
+    with outside(lab, proxy=proxy, ipv6=ipv6) as around, providers(around.environment) as attached:
         root = home / "fleet"
         shutil.copytree(PROJECT_ROOT, root, ignore=shutil.ignore_patterns(*_NOT_THE_PROGRAM))
         (home / "state").mkdir()
@@ -197,7 +214,7 @@ def whole_site(lab: Lab, home: Path, *, names: Sequence[str] = NAMES, proxy: Pro
             "PULUMI_HOME": str(home / "home"),
             "PYTHONPATH": str(root),
         }
-        made = Whole(lab, around, root, variables, names)
+        made = Whole(lab, around, root, variables, names, ipv6)
         made.write()
         made.pulumi("stack", "init", "lab")
         for key, value in {**around.secrets, "ssh-private-key": lab.operator_key.read_text()}.items():

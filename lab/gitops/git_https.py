@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from components.addresses import endpoint
 from lab.authority import Authority
 from lab.https import Answering, Server, authorization
 
@@ -30,7 +31,7 @@ class GitHttps(Answering):
     @property
     def url(self) -> str:
         """The site's `gitops.source.git`."""
-        return f"https://{self._address}:{self.port}/{self._repository.name}"
+        return f"https://{endpoint(self._address, self.port)}/{self._repository.name}"
 
 
 def _handler(repository: Path, login: str) -> type[http.server.BaseHTTPRequestHandler]:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
+from components.addresses import endpoint
 from lab.hosts.system import LabError, wait_until
 
 Signer = Literal["release", "stranger"]
@@ -60,7 +61,7 @@ class GitServer:
     def url(self) -> str:
         """The site's `gitops.source.git`."""
         user = pwd.getpwuid(os.getuid()).pw_name
-        return f"ssh://{user}@{self._address}:{self._port}/edge-configs.git"
+        return f"ssh://{user}@{endpoint(self._address, self._port)}/edge-configs.git"
 
     @property
     def repository(self) -> Path:
@@ -111,7 +112,7 @@ class GitServer:
         public = self._path("client_key.pub").read_text()
         self._path("authorized_keys").write_text(f'restrict,command="{reads}" {public}')
         settings = {
-            "ListenAddress": f"{self._address}:{self._port}",
+            "ListenAddress": endpoint(self._address, self._port),
             "HostKey": self._path("host_key"),
             "AuthorizedKeysFile": self._path("authorized_keys"),
             "AuthenticationMethods": "publickey",
@@ -126,7 +127,7 @@ class GitServer:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         with self._path("sshd.log").open("ab") as log:
             self._sshd = subprocess.Popen([_SSHD, "-D", "-e", "-f", str(self._path("sshd_config"))], stderr=log)
-        wait_until(self._answers, f"the Git server answers at {self._address}:{self._port}", deadline_s=_DEADLINE_S)
+        wait_until(self._answers, f"the Git server answers at {self.url}", deadline_s=_DEADLINE_S)
 
     def stop(self) -> None:
         """Is away, as far as anybody can tell, until `start`."""
@@ -183,7 +184,6 @@ def _user(signer: Signer) -> str:
 
 
 def _free_port(address: str) -> int:
-    with socket.socket() as taken:
-        taken.bind((address, 0))
+    with socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
         port: int = taken.getsockname()[1]
         return port

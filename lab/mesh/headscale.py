@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from components.addresses import endpoint
 from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.builds import run_tool
@@ -77,7 +78,7 @@ class Headscale:
     @property
     def url(self) -> str:
         """The site's `mesh.login_server`."""
-        return f"https://{self._address}:{_PORT}"
+        return f"https://{endpoint(self._address, _PORT)}"
 
     def key(self, tags: Sequence[str], *, expiry: str = "1h") -> str:
         """A new reusable key that carries ``tags`` (`tag:...`): a site's secret `tailscale-auth-key`."""
@@ -100,8 +101,8 @@ class Headscale:
         certificate, key = self._authority.certificate(self._address)
         return {
             "server_url": self.url,
-            "listen_addr": f"{self._address}:{_PORT}",
-            "grpc_listen_addr": f"{self._address}:50443",
+            "listen_addr": endpoint(self._address, _PORT),
+            "grpc_listen_addr": endpoint(self._address, 50443),
             "metrics_listen_addr": "",
             "tls_cert_path": str(certificate),
             "tls_key_path": str(key),
@@ -118,9 +119,9 @@ class Headscale:
                     "region_id": 999,
                     "region_code": "lab",
                     "region_name": "Lab",
-                    "stun_listen_addr": f"{self._address}:3478",
+                    "stun_listen_addr": endpoint(self._address, 3478),
                     "private_key_path": str(self._path("derp.key")),
-                    "ipv4": self._address,
+                    "ipv6" if ":" in self._address else "ipv4": self._address,
                 },
             },
             "dns": {"magic_dns": True, "base_domain": DOMAIN, "override_local_dns": False},

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from components.addresses import endpoint
 from lab.authority import Authority
 from lab.hosts.system import LabError, tail, wait_until
 from lab.telemetry import collector
@@ -69,7 +70,7 @@ class Gateway:
     @property
     def url(self) -> str:
         """The site's `telemetry.gateway`."""
-        return f"https://{self._address}:{self._port}"
+        return f"https://{endpoint(self._address, self._port)}"
 
     def site_block(self, image: str, **changes: Any) -> dict[str, Any]:
         """The site's `telemetry`; the token is its secret `telemetry-token`. No registry of the lab has busybox."""
@@ -148,7 +149,7 @@ class Gateway:
             else {"bearertokenauth": {"filename": str(secret)}}
         )
         http = {
-            "endpoint": f"{self._address}:{self._port}",
+            "endpoint": endpoint(self._address, self._port),
             "tls": {"cert_file": str(certificate), "key_file": str(key)},
             "auth": {"authenticator": next(iter(who))},
         }

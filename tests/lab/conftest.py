@@ -48,14 +48,16 @@ def own_lab() -> Iterator[Lab]:
 
 
 @contextmanager
-def own_whole_site(home: Path, *, names: Sequence[str] = NAMES, behind_proxy: bool = False) -> Iterator[Whole]:
+def own_whole_site(
+    home: Path, *, names: Sequence[str] = NAMES, behind_proxy: bool = False, ipv6: bool = False
+) -> Iterator[Whole]:
     """A whole site on hosts of a lab of its own, not brought up yet. ``home`` is for its files."""
     with own_lab() as made:
         made.up(names)
         try:
             with (
                 only_way_out(made) if behind_proxy else nullcontext() as proxy,
-                whole_site(made, home, names=names, proxy=proxy) as site,
+                whole_site(made, home, names=names, proxy=proxy, ipv6=ipv6) as site,
             ):
                 yield site
         except EngineError as error:
@@ -82,6 +84,7 @@ _LONG = (
     "test_site_servers.py",
     "test_whole_site.py",
     "test_site_behind_a_proxy.py",
+    "test_site_ipv6.py",
     "test_site_trust.py",
     "test_uplink.py",
 )

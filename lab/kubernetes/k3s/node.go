@@ -126,18 +126,21 @@ func notifyReady(path string) error {
 	return err
 }
 
-// The node's name and address: as it is told, or the host's name and the address beside its default route.
+// The node's name and its address, the first where it has one of each family: as it is told, or the host's name and the
+// address beside its default route.
 func identity(told *config.Config) (name, address string, err error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return "", "", err
 	}
 	name = strings.ToLower(told.Text("node-name", host))
-	if address = told.Text("node-ip", ""); address != "" {
-		if net.ParseIP(address) == nil {
-			return "", "", fmt.Errorf("node-ip: %q is not an address", address)
+	if addresses := strings.Split(told.Text("node-ip", ""), ","); addresses[0] != "" {
+		for _, address := range addresses {
+			if net.ParseIP(address) == nil {
+				return "", "", fmt.Errorf("node-ip: %q is not an address", address)
+			}
 		}
-		return name, address, nil
+		return name, addresses[0], nil
 	}
 	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
 	if err != nil {

@@ -63,17 +63,21 @@ func (a *Agent) network(ctx context.Context, client kubernetes.Interface) error 
 		return err
 	}
 	others := map[string]net.IP{}
-	own := ""
+	var own []string
 	for _, node := range nodes.Items {
-		address := internalAddress(node)
-		switch {
-		case node.Name == a.name:
-			own = node.Spec.PodCIDR
-		case node.Spec.PodCIDR != "" && address != nil:
-			others[node.Spec.PodCIDR] = address
+		if node.Name == a.name {
+			own = node.Spec.PodCIDRs
+			continue
+		}
+		for _, network := range node.Spec.PodCIDRs {
+			for _, address := range internalAddresses(node) {
+				if sameFamily(network, address.String()) {
+					others[network] = address
+				}
+			}
 		}
 	}
-	if own == "" {
+	if len(own) == 0 {
 		return fmt.Errorf("%s has no network for its pods yet", a.name)
 	}
 	if err := a.startBackend(); err != nil {
@@ -82,8 +86,10 @@ func (a *Agent) network(ctx context.Context, client kubernetes.Interface) error 
 	if err := a.writeCNI(own); err != nil {
 		return err
 	}
-	if err := a.masquerade(own); err != nil {
-		return err
+	for _, network := range own {
+		if err := a.masquerade(network); err != nil {
+			return err
+		}
 	}
 	return keepRoutes(others)
 }
@@ -112,24 +118,30 @@ func (a *Agent) startBackend() error {
 	return nil
 }
 
-func internalAddress(node corev1.Node) net.IP {
+func internalAddresses(node corev1.Node) []net.IP {
+	var result []net.IP
 	for _, address := range node.Status.Addresses {
 		if address.Type == corev1.NodeInternalIP {
-			return net.ParseIP(address.Address)
+			result = append(result, net.ParseIP(address.Address))
 		}
 	}
-	return nil
+	return result
 }
 
-func (a *Agent) writeCNI(podCIDR string) error {
+// One range for each family that pods have.
+func (a *Agent) writeCNI(podCIDRs []string) error {
 	type object = map[string]any
+	ranges := [][]object{}
+	for _, podCIDR := range podCIDRs {
+		ranges = append(ranges, []object{{"subnet": podCIDR}})
+	}
 	content, err := json.MarshalIndent(object{
 		"cniVersion": "1.0.0",
 		"name":       "cbr0",
 		"plugins": []object{
 			{
 				"type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "hairpinMode": true,
-				"ipam": object{"type": "host-local", "ranges": [][]object{{{"subnet": podCIDR}}}},
+				"ipam": object{"type": "host-local", "ranges": ranges},
 			},
 			{"type": "portmap", "capabilities": object{"portMappings": true}},
 		},
@@ -141,24 +153,33 @@ func (a *Agent) writeCNI(podCIDR string) error {
 	if before, err := os.ReadFile(path); err == nil && string(before) == string(content) {
 		return nil
 	}
-	logrus.Infof("Pods of this node are in %s", podCIDR)
-	forwarding := "/proc/sys/net/ipv4/ip_forward"
-	if isIPv6(podCIDR) {
-		forwarding = "/proc/sys/net/ipv6/conf/all/forwarding"
-	}
-	if err := os.WriteFile(forwarding, []byte("1"), 0o644); err != nil {
-		return err
+	logrus.Infof("Pods of this node are in %s", strings.Join(podCIDRs, ","))
+	for _, podCIDR := range podCIDRs {
+		forwarding := "/proc/sys/net/ipv4/ip_forward"
+		if isIPv6(podCIDR) {
+			forwarding = "/proc/sys/net/ipv6/conf/all/forwarding"
+		}
+		if err := os.WriteFile(forwarding, []byte("1"), 0o644); err != nil {
+			return err
+		}
 	}
 	return pki.Write(path, content)
 }
 
-// Whether a network or an address is of IPv6. A cluster of the lab has one family.
+// Whether a network or an address is of IPv6.
 func isIPv6(text string) bool { return strings.Contains(text, ":") }
+
+func sameFamily(one, other string) bool { return isIPv6(one) == isIPv6(other) }
 
 // Pods leave the cluster with their node's address, and reach each other with their own. As in K3s, those with IPv6
 // addresses do so only where it is asked for.
 func (a *Agent) masquerade(podCIDR string) error {
-	cluster := a.cluster.ClusterCIDR
+	cluster := ""
+	for _, network := range strings.Split(a.cluster.ClusterCIDR, ",") {
+		if sameFamily(network, podCIDR) {
+			cluster = network
+		}
+	}
 	iptables := func(arguments ...string) error { return runTables("iptables", arguments) }
 	leaving := [][]string{{"-s", podCIDR, "!", "-d", cluster, "-j", "MASQUERADE"}}
 	if isIPv6(podCIDR) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,19 +24,24 @@ func (a *Agent) enforcePolicies(ctx context.Context, client kubernetes.Interface
 		return
 	}
 	config := options.NewKubeRouterConfig()
+	config.EnableIPv4, config.EnableIPv6 = false, false
 	config.RunFirewall, config.RunRouter, config.RunServiceProxy = true, false, false
-	config.EnableIPv6 = isIPv6(a.cluster.ServiceCIDR)
-	config.EnableIPv4 = !config.EnableIPv6
-	config.ClusterIPCIDRs = []string{a.cluster.ServiceCIDR}
+	config.ClusterIPCIDRs = strings.Split(a.cluster.ServiceCIDR, ",")
+	families := []corev1.IPFamily{}
+	for _, network := range config.ClusterIPCIDRs {
+		if isIPv6(network) {
+			config.EnableIPv6, families = true, append(families, corev1.IPv6Protocol)
+		} else {
+			config.EnableIPv4, families = true, append(families, corev1.IPv4Protocol)
+		}
+	}
 	config.HostnameOverride = a.name
 	config.IPTablesSyncPeriod = 5 * time.Minute
 	iptables, ipsets, err := netpol.NewIPTablesHandlers(config)
-	if err == nil {
-		family := corev1.IPv4Protocol
-		if config.EnableIPv6 {
-			family = corev1.IPv6Protocol
+	for _, family := range families {
+		if err == nil {
+			err = ipsets[family].Save()
 		}
-		err = ipsets[family].Save()
 	}
 	if err != nil {
 		logrus.Warnf("Skipping network policy controller start, ipset unavailable: %v", err)
@@ -78,7 +84,7 @@ func (a *Agent) waitForAddress(ctx context.Context, client kubernetes.Interface)
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 		node, err := client.CoreV1().Nodes().Get(limited, a.name, metav1.GetOptions{})
 		cancel()
-		if err == nil && internalAddress(*node) != nil {
+		if err == nil && len(internalAddresses(*node)) > 0 {
 			return nil
 		}
 		select {

@@ -45,7 +45,7 @@ func (a *Agent) startKubelet() error {
 		"healthz-bind-address":         "127.0.0.1",
 		"hostname-override":            a.name,
 		"kubeconfig":                   kubeconfig("kubelet"),
-		"node-ip":                      a.address,
+		"node-ip":                      a.config.Text("node-ip", a.address),
 		"protect-kernel-defaults":      fmt.Sprint(a.config.Is("protect-kernel-defaults")),
 		"read-only-port":               "0",
 		"resolv-conf":                  a.resolvConf(),

@@ -60,16 +60,18 @@ func writeRegistries(told, folder string) (string, error) {
 		if len(mirror.Rewrite) > 0 {
 			logrus.Warnf("registries.yaml: %s: in the lab, paths of images are not rewritten", registry)
 		}
-		text := ""
+		// Inline tables: this containerd refuses a bracket in the name of a table, and IPv6 addresses have them.
+		text := "[host]\n"
 		for _, endpoint := range mirror.Endpoint {
 			at, err := url.Parse(endpoint)
 			if err != nil {
 				return "", fmt.Errorf("%s: %w", told, err)
 			}
-			text += fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", endpoint)
+			settings := `capabilities = ["pull", "resolve"]`
 			if authority := known.Configs[at.Host].TLS.CAFile; authority != "" {
-				text += fmt.Sprintf("  ca = [%q]\n", authority)
+				settings += fmt.Sprintf(", ca = [%q]", authority)
 			}
+			text += fmt.Sprintf("%q = {%s}\n", endpoint, settings)
 		}
 		name := registry
 		if name == "*" {
@@ -82,8 +84,10 @@ func writeRegistries(told, folder string) (string, error) {
 	logins := ""
 	for _, host := range slices.Sorted(maps.Keys(known.Configs)) {
 		if auth := known.Configs[host].Auth; auth != nil {
-			logins += fmt.Sprintf("\n[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.%q.auth]\n", host)
-			logins += fmt.Sprintf("  username = %q\n  password = %q\n", auth.Username, auth.Password)
+			if logins == "" {
+				logins = "\n[plugins.\"io.containerd.grpc.v1.cri\".registry.configs]\n"
+			}
+			logins += fmt.Sprintf("%q = {auth = {username = %q, password = %q}}\n", host, auth.Username, auth.Password)
 		}
 	}
 	return logins, nil

@@ -11,7 +11,7 @@ func TestMirrorsAuthoritiesAndLoginsAreInTheFormThatContainerdReads(t *testing.T
 	told := filepath.Join(folder, "registries.yaml")
 	text := `mirrors:
   "*":
-    endpoint: ["https://10.0.0.1:5000"]
+    endpoint: ["https://10.0.0.1:5000", "https://[fd00::1]:5000"]
 configs:
   "10.0.0.1:5000":
     auth: {username: edge, password: 'a "quoted" one'}
@@ -25,9 +25,8 @@ configs:
 		t.Fatal(err)
 	}
 	if want := `
-[plugins."io.containerd.grpc.v1.cri".registry.configs."10.0.0.1:5000".auth]
-  username = "edge"
-  password = "a \"quoted\" one"
+[plugins."io.containerd.grpc.v1.cri".registry.configs]
+"10.0.0.1:5000" = {auth = {username = "edge", password = "a \"quoted\" one"}}
 `; logins != want {
 		t.Errorf("logins are %s, not %s", logins, want)
 	}
@@ -35,9 +34,9 @@ configs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `[host."https://10.0.0.1:5000"]
-  capabilities = ["pull", "resolve"]
-  ca = ["/etc/ca.pem"]
+	if want := `[host]
+"https://10.0.0.1:5000" = {capabilities = ["pull", "resolve"], ca = ["/etc/ca.pem"]}
+"https://[fd00::1]:5000" = {capabilities = ["pull", "resolve"]}
 `; string(hosts) != want {
 		t.Errorf("hosts.toml is %s, not %s", hosts, want)
 	}

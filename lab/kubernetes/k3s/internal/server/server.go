@@ -79,20 +79,33 @@ func New(told *config.Config, children *child.Group, node, address string) (*Ser
 
 func networkOf(told *config.Config) (network, error) {
 	result := network{cluster: told.Text("cluster-cidr", "10.42.0.0/16"), service: told.Text("service-cidr", "10.43.0.0/16")}
-	if _, err := netip.ParsePrefix(result.cluster); err != nil {
+	if _, err := prefixes(result.cluster); err != nil {
 		return result, fmt.Errorf("cluster-cidr: %w", err)
 	}
-	service, err := netip.ParsePrefix(result.service)
+	services, err := prefixes(result.service)
 	if err != nil {
 		return result, fmt.Errorf("service-cidr: %w", err)
 	}
-	first := service.Masked().Addr().Next()
+	first := services[0].Masked().Addr().Next()
 	result.apiService = first.String()
 	tenth := first
 	for range 9 {
 		tenth = tenth.Next()
 	}
 	result.dns = told.Text("cluster-dns", tenth.String())
+	return result, nil
+}
+
+// One network, or one of each family with a comma between: the first is what the cluster prefers.
+func prefixes(text string) ([]netip.Prefix, error) {
+	var result []netip.Prefix
+	for _, one := range strings.Split(text, ",") {
+		prefix, err := netip.ParsePrefix(one)
+		if err != nil {
+			return nil, err
+		}
+		result = append(result, prefix)
+	}
 	return result, nil
 }
 
