@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from components import ports
-from components.telemetry import pod_logs, tools
+from components.telemetry import events, pod_logs, tools
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape
 
@@ -23,6 +23,7 @@ QUEUE_DIRECTORY = "/var/lib/otelcol/queue"
 TOKEN_FILE = "/etc/otelcol-credentials/token"
 OWN_JOB = "otel-collector"
 """Of the collectors' metrics about themselves. In a store like Prometheus the job is `<site>/otel-collector`."""
+EVENTS_JOB = "kubernetes-events"
 HEALTH_PORT = 13133
 OTLP_GRPC_PORT = 4317
 OTLP_HTTP_PORT = 4318
@@ -95,6 +96,7 @@ def configuration(
     ipv6: bool = False,
 ) -> str:
     """The collector's YAML, the same on every host: what differs comes from the pod's environment."""
+    of_site = _of_site(site=site, tier=tier, region=region, labels=labels)
     document: dict[str, Any] = {
         "extensions": _extensions(spec),
         "receivers": _receivers(spec, scrapes),
@@ -102,8 +104,11 @@ def configuration(
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
             **({"transform": _names_on_points()} if spec.containers else {}),
             **({"k8s_attributes": _names_of_workloads()} if spec.workload_names else {}),
-            **({"redaction": pod_logs.redaction(_WORKLOADS if spec.workload_names else ())} if spec.pod_logs else {}),
-            "resource": {"attributes": _attributes(site=site, tier=tier, region=region, labels=labels)},
+            **({"redaction": pod_logs.redaction(_attributes_of_logs(spec))} if spec.pod_logs else {}),
+            **({"redaction/events": pod_logs.redaction(events.ATTRIBUTES)} if spec.events else {}),
+            "resource": {"attributes": [*of_site, *_of_node(), *_of_sender(site, "edge-host")]},
+            # The host that reads an event is not the one that it is about.
+            **({"resource/events": {"attributes": [*of_site, *_of_sender(site, EVENTS_JOB)]}} if spec.events else {}),
         },
         "exporters": {f"otlp_http/{queue.signal}": _exporter(spec, queue, ca_file) for queue in queues(spec)},
         "service": _service(spec),
@@ -130,6 +135,7 @@ def _extensions(spec: TelemetrySpec) -> dict[str, Any]:
     return {
         "health_check": {"endpoint": f"${{env:POD_IP}}:{HEALTH_PORT}"},
         _authenticator(spec): authenticator,
+        **({events.ELECTOR: events.elector(NAMESPACE)} if spec.events else {}),
         "file_storage": {
             "directory": QUEUE_DIRECTORY,
             "create_directory": True,
@@ -196,6 +202,7 @@ def _receivers(spec: TelemetrySpec, scrapes: Sequence[Scrape]) -> dict[str, Any]
         },
         **({"kubelet_stats/containers": _of_containers()} if spec.containers else {}),
         **({pod_logs.RECEIVER: pod_logs.receiver(spec.pod_logs, NAMESPACE)} if spec.pod_logs else {}),
+        **({events.RECEIVER: events.receiver(spec.events)} if spec.events else {}),
         "prometheus": {
             "config": {"scrape_configs": [*map(_scrape, scrapes), own, *([host] if spec.tools_image else [])]}
         },
@@ -284,7 +291,11 @@ def _keep(names: str) -> dict[str, Any]:
     return {"source_labels": ["__name__"], "action": "keep", "regex": names}
 
 
-def _attributes(*, site: str, tier: str, region: str, labels: Mapping[str, str]) -> list[dict[str, str]]:
+def _attributes_of_logs(spec: TelemetrySpec) -> Sequence[str]:
+    return (*pod_logs.ATTRIBUTES, *(_WORKLOADS if spec.workload_names else ()))
+
+
+def _of_site(*, site: str, tier: str, region: str, labels: Mapping[str, str]) -> list[dict[str, str]]:
     values = {
         "edge.site": site,
         "edge.tier": tier,
@@ -292,20 +303,23 @@ def _attributes(*, site: str, tier: str, region: str, labels: Mapping[str, str])
         **{f"edge.label.{key}": labels[key] for key in sorted(labels)},
         "k8s.cluster.name": site,
     }
-    attributes = [{"key": key, "value": _literal(value), "action": "upsert"} for key, value in values.items()]
+    return [{"key": key, "value": _literal(value), "action": "upsert"} for key, value in values.items()]
+
+
+def _of_node() -> list[dict[str, str]]:
     # Workloads send to the collector of their own node, so this is their host too.
-    attributes += [
-        {"key": key, "value": "${env:K8S_NODE_NAME}", "action": "upsert"} for key in ("host.name", "k8s.node.name")
-    ]
+    return [{"key": key, "value": "${env:K8S_NODE_NAME}", "action": "upsert"} for key in ("host.name", "k8s.node.name")]
+
+
+def _of_sender(site: str, name: str) -> list[dict[str, str]]:
     # A store in the manner of Prometheus makes the labels `job` and `instance` of these three, and drops the others, or
     # keeps them aside: without them the series of all hosts would be one. What says its own keeps it.
     own = {
         "service.namespace": _literal(site),
-        "service.name": "edge-host",
+        "service.name": name,
         "service.instance.id": "${env:K8S_NODE_NAME}",
     }
-    attributes += [{"key": key, "value": value, "action": "insert"} for key, value in own.items()]
-    return attributes
+    return [{"key": key, "value": value, "action": "insert"} for key, value in own.items()]
 
 
 def _exporter(spec: TelemetrySpec, queue: Queue, ca_file: str | None) -> dict[str, Any]:
@@ -370,8 +384,15 @@ def _service(spec: TelemetrySpec) -> dict[str, Any]:
             "processors": ["memory_limiter", *names, "redaction", "resource"],
             "exporters": ["otlp_http/logs"],
         }
+    if spec.events:
+        pipelines["logs/events"] = {
+            "receivers": [events.RECEIVER],
+            "processors": ["memory_limiter", "redaction/events", "resource/events"],
+            "exporters": ["otlp_http/logs"],
+        }
+    elector = [events.ELECTOR] if spec.events else []
     return {
-        "extensions": ["health_check", _authenticator(spec), "file_storage"],
+        "extensions": ["health_check", _authenticator(spec), *elector, "file_storage"],
         "pipelines": pipelines,
         "telemetry": {
             "logs": {"level": "info", "encoding": "json"},

@@ -52,6 +52,7 @@ class Telemetry(EdgeComponent):
             make("account", shared.service_account, namespace),
             make("role", shared.cluster_role),
             make("role-binding", shared.cluster_role_binding, namespace),
+            *(make(role, manifest, namespace) for role, manifest in shared.of_events.items()),
             make("config", shared.config_map, namespace),
             make("credentials", telemetry.credentials(args.token), namespace),
         ]

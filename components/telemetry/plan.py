@@ -26,7 +26,7 @@ from components.restricted import (
     service_account,
     tcp,
 )
-from components.telemetry import collector, pod_logs, tools
+from components.telemetry import collector, events, pod_logs, tools
 from components.telemetry.collector import QUEUE_DIRECTORY, Queue
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape, Site
@@ -53,6 +53,8 @@ class TelemetryPlan:
     service_account: Manifest
     cluster_role: Manifest
     cluster_role_binding: Manifest
+    of_events: Mapping[str, Manifest]
+    """By role, the rights on events and on the Lease that says who reads them."""
     config_map: Manifest
     service: Manifest
     configuration: str
@@ -73,24 +75,15 @@ def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
         ipv6=site.prefers_ipv6,
     )
     queues, volume = collector.queues(spec), collector.volume_mib(spec)
-    cluster_role = f"{NAMESPACE}-kubelet"
+    of_kubelet = [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}, *_more_rights(spec)]
+    cluster_role, cluster_role_binding = _granted("ClusterRole", f"{NAMESPACE}-kubelet", of_kubelet)
     return TelemetryPlan(
         namespace=namespace(NAMESPACE),
         network_policies=(default_deny(NAMESPACE), _allowed(spec, site.scrapes, site.egress)),
         service_account=service_account(NAME, NAMESPACE),
-        cluster_role={
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": cluster_role},
-            "rules": [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}, *_more_rights(spec)],
-        },
-        cluster_role_binding={
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": cluster_role},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cluster_role},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
-        },
+        cluster_role=cluster_role,
+        cluster_role_binding=cluster_role_binding,
+        of_events=_of_events() if spec.events else {},
         config_map={
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -187,6 +180,34 @@ def _more_rights(spec: TelemetrySpec) -> list[dict[str, Any]]:
     # Rights know no nodes: a collector asks for the pods of its own only, and may ask for all.
     pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
     return [pods] if spec.workload_names else []
+
+
+def _of_events() -> Mapping[str, Manifest]:
+    name = f"{NAMESPACE}-events"
+    reads, reads_binding = _granted("ClusterRole", name, events.RIGHTS)
+    elects, elects_binding = _granted("Role", name, events.RIGHTS_ON_LEASE)
+    return {
+        "events-role": reads,
+        "events-role-binding": reads_binding,
+        "events-lease-role": elects,
+        "events-lease-role-binding": elects_binding,
+    }
+
+
+def _granted(kind: str, name: str, rules: Sequence[Mapping[str, Any]]) -> tuple[Manifest, Manifest]:
+    """A role with ``rules``, and its binding to the collectors."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": name, **({"namespace": NAMESPACE} if kind == "Role" else {})}
+    return (
+        {"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "rules": [dict(rule) for rule in rules]},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+        },
+    )
 
 
 def _checksum(text: str) -> str:

@@ -119,11 +119,11 @@ def receiver(logs: PodLogs, own_namespace: str) -> dict[str, Any]:
     }
 
 
-def redaction(workloads: Sequence[str]) -> dict[str, Any]:
-    """What looks like a secret becomes asterisks; attributes that nobody needs go."""
+def redaction(attributes: Sequence[str]) -> dict[str, Any]:
+    """What looks like a secret becomes asterisks, and only ``attributes`` stay."""
     return {
         "allow_all_keys": False,
-        "allowed_keys": [*ATTRIBUTES, *workloads],
+        "allowed_keys": [*attributes],
         # A `$` would begin a variable of the collector's configuration.
         "blocked_values": [expression.replace("$", "$$") for expression in secrets().values()],
         "summary": "silent",

@@ -25,7 +25,7 @@ class DataRate(Spec):
     """Metrics. The site's own are below 2 KiB/s on a host of 32 threads; the rest is for workloads."""
 
     logs: KibPerSecond = 4
-    """Logs that workloads send by OTLP, and those of pods (`pod_logs`)."""
+    """Logs that workloads send by OTLP, those of pods (`pod_logs`), and events."""
 
     traces: KibPerSecond = 2
     """Traces that workloads send by OTLP."""
@@ -36,6 +36,13 @@ class PodLogs(Spec):
 
     exclude_namespaces: Annotated[tuple[DnsLabel, ...], Field(max_length=64, examples=[["kube-system"]])] = ()
     """Namespaces whose logs stay on the host. Those of the collectors always do."""
+
+
+class Events(Spec):
+    """What Kubernetes says of its objects: a pod that has no node, an image that cannot be pulled, a failed probe."""
+
+    namespaces: Annotated[tuple[DnsLabel, ...], Field(max_length=64, examples=[["edge-inference"]])] = ()
+    """Only events of these namespaces; those of nodes are in `default`. Without it all are sent."""
 
 
 class TelemetrySpec(Spec):
@@ -66,6 +73,10 @@ class TelemetrySpec(Spec):
     pod_logs: PodLogs | None = None
     """Also send the logs of all pods; `pod_logs: {}` is enough. What looks like a secret is masked before it leaves the
     host. They share the queue of `rate.logs`: raise it to what the pods write."""
+
+    events: Events | None = None
+    """Also send Kubernetes events, once for the whole site; `events: {}` is enough. What looks like a secret is masked.
+    They share the queue of `rate.logs`. Collectors may then read the events of all namespaces."""
 
     workload_names: bool = False
     """Also name the pod, its namespace and its Deployment, StatefulSet, DaemonSet, Job or CronJob on logs and traces

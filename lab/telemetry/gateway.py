@@ -33,6 +33,8 @@ class Received:
     attributes: Mapping[str, Any]
     resource: Mapping[str, Any]
     """Attributes of what it was measured on."""
+    severity: str = ""
+    """Of a log record, as its sender calls it."""
 
 
 class Gateway:
@@ -106,7 +108,13 @@ class Gateway:
     def logs(self) -> list[Received]:
         """All log records so far, in the order in which they came."""
         return [
-            Received(_value(record["body"]), int(record["timeUnixNano"]), _attributes(record), resource)
+            Received(
+                _value(record["body"]),
+                int(record["timeUnixNano"]),
+                _attributes(record),
+                resource,
+                record.get("severityText", ""),
+            )
             for resource, scope in self._scopes("logs", "resourceLogs", "scopeLogs")
             for record in scope["logRecords"]
         ]

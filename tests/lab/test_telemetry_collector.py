@@ -46,6 +46,8 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
     "with containers": ({"containers": True}, ()),
     "with logs of pods": ({"pod_logs": {"exclude_namespaces": ["kube-system"]}}, ()),
     "with names of workloads": ({"pod_logs": {}, "workload_names": True}, ()),
+    "with events": ({"events": {}}, ()),
+    "with events of some namespaces beside logs of pods": ({"events": {"namespaces": ["default"]}, "pod_logs": {}}, ()),
     "the smallest queues": ({"offline_hours": 1, "rate": {"metrics": 0.01, "logs": 0.01, "traces": 0.01}}, ()),
     "the largest queues": ({"offline_hours": 720, "rate": {"metrics": 10240, "logs": 10240, "traces": 10240}}, ()),
 }

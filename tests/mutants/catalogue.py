@@ -123,6 +123,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/components/telemetry/test_telemetry_pod_logs.py",),
     ),
     Mutant(
+        "secrets in events are masked before they are queued",
+        "components/telemetry/collector.py",
+        '["memory_limiter", "redaction/events", "resource/events"]',
+        '["memory_limiter", "resource/events"]',
+        ("tests/components/telemetry/test_telemetry_events.py",),
+    ),
+    Mutant(
         "a folder of a host is a volume only where nobody can write to it",
         "policies/rules/cluster.py",
         'volume.peek("mountOptions") == ["ro"]',

@@ -56,6 +56,15 @@ def test_another_host_adds_the_volume_of_its_own_logs_and_changes_nothing() -> N
     assert run(A, B, pod_logs={}).problems == ()
 
 
+def test_events_add_their_rights_for_the_whole_site_and_another_host_changes_none_of_them() -> None:
+    before, after = by_name(run(A, events={})), by_name(run(A, B, events={}))
+    own = {f"warehouse-berlin-01-telemetry-events-{role}" for role in ("role", "role-binding")}
+    own |= {f"warehouse-berlin-01-telemetry-events-lease-{role}" for role in ("role", "role-binding")}
+    assert set(before) - set(by_name(run(A))) == own
+    assert {name: after[name] for name in before} == before
+    assert run(A, B, events={}).problems == ()
+
+
 def test_a_collector_waits_for_its_own_host_only() -> None:
     recording = run(A, B)
     collector = by_name(recording)["warehouse-berlin-01-a-telemetry"]

@@ -59,6 +59,7 @@ def manifests(telemetry_spec: TelemetrySpec, plan: TelemetryPlan) -> list[Manife
         plan.service_account,
         plan.cluster_role,
         plan.cluster_role_binding,
+        *plan.of_events.values(),
         plan.config_map,
         telemetry.credentials("placeholder"),
         plan.service,
@@ -74,6 +75,7 @@ CASES: dict[str, tuple[TelemetrySpec, tuple[Scrape, ...]]] = {
     "with-tools": (spec(tools_image=image("busybox")), ()),
     "with-containers": (spec(containers=True), ()),
     "with-pod-logs": (spec(pod_logs={"exclude_namespaces": ["kube-system"]}, workload_names=True), ()),
+    "with-events": (spec(events={"namespaces": ["default", "edge-inference"]}), ()),
 }
 
 
