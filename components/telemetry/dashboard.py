@@ -46,7 +46,13 @@ _PANELS = (
         "{{instance}}",
     ),
     ("Temperature", "celsius", f"max by (instance) (edge_temperature_celsius{{{_OF_SITE}}})", "{{instance}}"),
-    ("Power", "watt", f"sum by (instance) (edge_power_watts{{{_OF_SITE}}})", "{{instance}}"),
+    # Not added up: one rail of a board may feed the others.
+    (
+        "Power",
+        "watt",
+        f"max by (instance, sensor, kind) (edge_power_watts{{{_OF_SITE}}})",
+        "{{instance}} {{sensor}} {{kind}}",
+    ),
     (
         "Damaged queue files",
         "short",

@@ -48,6 +48,23 @@ powers() {
         label "$chip/name" unknown
         echo "edge_power_watts{sensor=\"${chip##*/}_${sensor%_*}\",kind=\"$text\"} $(scaled "$value" 1000000)"
     done
+    rails
+}
+
+# The chip on Jetson boards says volts and amperes of up to three rails: millivolts and milliamperes of the same number.
+rails() {
+    for input in "$sys"/class/hwmon/hwmon*/curr[123]_input; do
+        chip=${input%/*}
+        label "$chip/name" unknown
+        [ "$text" = ina3221 ] || continue
+        rail=${input##*/curr}
+        rail=${rail%_input}
+        number "$input" || continue
+        current=$value
+        number "$chip/in${rail}_input" || continue
+        label "$chip/in${rail}_label" "$text"
+        echo "edge_power_watts{sensor=\"${chip##*/}_rail$rail\",kind=\"$text\"} $(scaled $((value * current)) 1000000)"
+    done
 }
 
 supplies() {

@@ -176,6 +176,35 @@ def test_temperature_power_supply_and_wear_are_read_from_the_hosts_sys(folder: P
     }
 
 
+def test_power_of_a_jetsons_rails_is_what_their_volts_and_amperes_make(folder: Path, tmp_path: Path) -> None:
+    """Names and units of the kernel's `drivers/hwmon/ina3221.c`: in1 to in3 are the rails, in4 to in7 their shunts."""
+    write(
+        tmp_path / "class/hwmon",
+        {
+            "hwmon1/name": "ina3221\n",
+            "hwmon1/in1_label": "VDD_IN\n",
+            "hwmon1/in1_input": "5032\n",
+            "hwmon1/curr1_input": "1208\n",
+            "hwmon1/in2_input": "4960\n",
+            "hwmon1/curr2_input": "-8\n",
+            # A rail that is switched off.
+            "hwmon1/in3_label": "VDD_SOC\n",
+            "hwmon1/curr3_input": "400\n",
+            "hwmon1/in4_input": "6\n",
+            "hwmon1/curr4_input": "1000\n",
+            # Another chip, on which the same number is not the same wire.
+            "hwmon2/name": "nct6798\n",
+            "hwmon2/in1_input": "1000\n",
+            "hwmon2/curr1_input": "1000\n",
+        },
+    )
+    measurements = measured(folder, tmp_path)
+    assert {name: value for name, value in measurements.items() if name.startswith("edge_power_watts")} == {
+        'edge_power_watts{sensor="hwmon1_rail1",kind="VDD_IN"}': 6.079,
+        'edge_power_watts{sensor="hwmon1_rail2",kind="ina3221"}': -0.04,
+    }
+
+
 def test_a_host_without_sensors_still_counts_damage(folder: Path, tmp_path: Path) -> None:
     assert measured(folder, tmp_path) == {"edge_queue_files_damaged_total": 0}
 
