@@ -638,8 +638,8 @@ def guard_file() -> str:
     db = f"{hardening.SERVER_DIR}/db"
     found = "".join(f"[ -e {path} ] || " for path in (f"{db}/state.db", f"{db}/etcd", _PERMIT))
     why = (
-        "Error: this server has no datastore, and K3s would start a second cluster. It joins by edge up, with another"
-        " word in reapply of the host (docs/operations.md)"
+        "Error: this server has no datastore, and K3s would start a second cluster. Delete its Node on another"
+        " server, and run edge up with another word in reapply of the host (docs/operations.md)"
     )
     refuse = f'{{ echo "{why}" >&2; exit 1; }}'
     return f"[Service]\nExecStartPre=/bin/sh -c '{found}grep -qs \"^server:\" {_JOIN} || {refuse}'\n"

@@ -203,6 +203,7 @@ def test_a_server_without_its_datastore_starts_no_second_cluster_and_joins_when_
     said = "journalctl --unit=k3s --grep='would start a second cluster' --quiet"
     wait_until(lambda: host.run(said, check=False).stdout != "", "K3s is kept from starting", deadline_s=30)
     assert host.run(f"ls {db}", check=False).returncode != 0
+    cluster.kubectl("delete", "node", "lab-c", "--timeout=60s")
     cluster.write(*_SERVERS, of_host={"c": {"reapply": "its-datastore-is-gone"}})
     cluster.site.up()
     is_whole(cluster)

@@ -524,7 +524,7 @@ EDGE_FILE
 guard_before=$changed changed=0
 put_file /etc/systemd/system/k3s.service.d/50-edge-datastore.conf 0644 <<'EDGE_FILE'
 [Service]
-ExecStartPre=/bin/sh -c '[ -e /var/lib/rancher/k3s/server/db/state.db ] || [ -e /var/lib/rancher/k3s/server/db/etcd ] || [ -e /var/lib/edge/k3s/birth ] || grep -qs "^server:" /etc/rancher/k3s/config.yaml.d/20-join.yaml || { echo "Error: this server has no datastore, and K3s would start a second cluster. It joins by edge up, with another word in reapply of the host (docs/operations.md)" >&2; exit 1; }'
+ExecStartPre=/bin/sh -c '[ -e /var/lib/rancher/k3s/server/db/state.db ] || [ -e /var/lib/rancher/k3s/server/db/etcd ] || [ -e /var/lib/edge/k3s/birth ] || grep -qs "^server:" /etc/rancher/k3s/config.yaml.d/20-join.yaml || { echo "Error: this server has no datastore, and K3s would start a second cluster. Delete its Node on another server, and run edge up with another word in reapply of the host (docs/operations.md)" >&2; exit 1; }'
 EDGE_FILE
 [ "$changed" = 0 ] || systemctl daemon-reload
 changed=$guard_before
