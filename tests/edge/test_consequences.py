@@ -16,7 +16,7 @@ from tests.stacks.site_edits import ROWS, Row, base
 
 pytestmark = pytest.mark.engine
 
-_BASES = ("shop", "plant", "kiosk", "outpost", "cluster")
+_BASES = tuple(dict.fromkeys(row.base for row in ROWS))
 
 
 def _id(name: str) -> str:

@@ -28,6 +28,7 @@ def base(name: str) -> Content:
         return _file("outpost-seattle" if name == "outpost" else "outpost-frankfurt")
     if name == "gpu":
         gpu: Content = yaml.safe_load(_BEHIND_A_PROXY.with_name("nvidia-packages.yaml").read_text())
+        gpu["os"]["disk"] = "luks-tpm2"
         return {**gpu, "k3s": {"version": "v1.36.3+k3s1", "releases": _releases()}}
     if name == "kiosk":
         kiosk: Content = yaml.safe_load(_BEHIND_A_PROXY.read_text())

@@ -168,6 +168,7 @@ fi
 reboot_needed() {
   ! dnf needs-restarting --reboothint >/dev/null
 }
+dnf --quiet makecache --refresh
 dnf-automatic --installupdates
 if ! reboot_needed; then
   say "up to date: no reboot is needed"
