@@ -45,7 +45,7 @@ func (s *Server) ensureAuthorities() error {
 // A server's own certificates, signed by the shared authorities, and the kubeconfigs of its programs.
 func (s *Server) ensureCertificates() error {
 	own := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
-	own = append(own, "localhost", "127.0.0.1", apiAddress, s.node, s.address, s.network.apiService)
+	own = append(own, "localhost", "127.0.0.1", "::1", apiAddress, s.node, s.address, s.network.apiService)
 	own = append(own, s.config.List("tls-san")...)
 	for _, wanted := range []struct {
 		ca, name string
