@@ -82,7 +82,11 @@ effects: setup ## Rewrite what CHANGELOG.md says of this release's effects on li
 
 .PHONY: lab-test
 lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
-	@$(BIN)/pytest tests/lab $(LAB_FLAGS)
+	@$(BIN)/pytest tests/lab --ignore tests/lab/test_site_virtual_ip.py $(LAB_FLAGS)
+
+.PHONY: lab-virtual-ip
+lab-virtual-ip: setup ## Three real servers that hold the API's address by kube-vip, built from its Go module (root, Linux)
+	@$(BIN)/pytest tests/lab/test_site_virtual_ip.py
 
 # `EDGE_PLUGINS=official make lab-test` is for a machine that has both official plugins on PATH.
 .PHONY: lab-official
