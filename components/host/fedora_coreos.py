@@ -92,6 +92,7 @@ SYSTEM = OperatingSystem(
     ),
     time=(TimeService("chronyd", _chrony),),
     first_boot="ignition",
+    smartctl="layer the package smartmontools (`rpm-ostree install`)",
     trust_store=UPDATE_CA_TRUST,
     updates=_UPDATES,
     selinux=True,

@@ -51,6 +51,7 @@ SYSTEM = OperatingSystem(
     trust_store=TrustStore("/etc/ssl/certs", ".pem", ("update-ca-certificates",), _CURRENT),
     # /usr is read-only; /opt/bin is on root's PATH.
     bin_dir="/opt/bin",
+    smartctl="put a smartctl into /opt/bin; Flatcar has no packages",
     extensions=True,
     updates=_UPDATES,
     secure_boot="its images are unsigned",

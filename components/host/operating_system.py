@@ -157,6 +157,9 @@ class OperatingSystem:
     extensions: bool = False
     """Whether its publisher adds programs by images for systemd-sysext."""
 
+    smartctl: str = "install the package smartmontools"
+    """How a host gets the program that asks disks how they are."""
+
     trust_store: TrustStore | None = None
     """Its store of certificate authorities; None where it is not known."""
 

@@ -52,6 +52,21 @@ def _of_all() -> list[dict[str, Any]]:
             "{{ $labels.instance }}: a damaged queue was moved aside",
             "What it held was not sent. A host where this comes again has a disk that loses what it has confirmed.",
         ),
+        _rule(
+            "EdgeLinkDown",
+            _with_site("edge_link_up == 0 and max_over_time(edge_link_up[1d]) == 1"),
+            "warning",
+            "{{ $labels.instance }}: the link of {{ $labels.device }} is down",
+            "It was up within the last day. Look at the cable, the switch, and the other end.",
+            lasting="10m",
+        ),
+        _rule(
+            "EdgeDiskWorn",
+            _with_site("edge_disk_life_used_percent >= 90"),
+            "warning",
+            "{{ $labels.instance }}: {{ $labels.device }} has used {{ $value }} % of its life",
+            "By the disk's own count of what its maker has planned it for. Replace it before it stops taking writes.",
+        ),
     ]
 
 
@@ -115,11 +130,19 @@ def _quoted(text: str) -> str:
 
 
 def _rule(
-    name: str, expression: str, severity: str, summary: str, description: str, labels: dict[str, str] | None = None
+    name: str,
+    expression: str,
+    severity: str,
+    summary: str,
+    description: str,
+    labels: dict[str, str] | None = None,
+    *,
+    lasting: str | None = None,
 ) -> dict[str, Any]:
     return {
         "alert": name,
         "expr": expression,
+        **({"for": lasting} if lasting else {}),
         "labels": {"severity": severity, **(labels or {})},
         "annotations": {"summary": summary, "description": description},
     }

@@ -9,9 +9,11 @@ import pulumi
 
 from components import egress_of_pods
 from components.base import EdgeComponent
+from components.host.component import Host
 from components.manifests import Manifest
 from components.objects import create
 from components.part import HeldEgress
+from components.telemetry import host_health
 from components.telemetry import plan as telemetry
 from components.telemetry.spec import TelemetrySpec
 from components.view import Site
@@ -29,6 +31,8 @@ class TelemetryArgs:
     """By host name, the resource after which the host is a node of the cluster."""
     egress: HeldEgress | None = None
     """How the collectors go out."""
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    """By name, for what is installed on them."""
 
 
 class Telemetry(EdgeComponent):
@@ -67,8 +71,20 @@ class Telemetry(EdgeComponent):
         for machine in site.machines:
             joined = args.joined.get(machine.name)
             after = [*needed, *([joined] if joined else [])]
-            for manifest in telemetry.logs_of(spec, machine):
-                role = "pod-logs" if manifest["kind"] == "PersistentVolume" else "pod-logs-claim"
+            if spec.host_health:
+                scripts, host = host_health.plan(machine), args.hosts[machine.name]
+                # The folder must be there before a pod has it.
+                after.append(
+                    host.command(
+                        self,
+                        host_health.ROLE,
+                        scripts.install,
+                        delete=scripts.remove,
+                        expected=scripts.expected,
+                        depends_on=[joined] if joined else [],
+                    )
+                )
+            for role, manifest in telemetry.folders_of(spec, machine).items():
                 after.append(create(self, f"{machine.node}-{role}", manifest, depends_on=after[:]))
             create(
                 self,

@@ -60,9 +60,28 @@ _PANELS = (
         "{{instance}}",
     ),
     (
-        "Life used of eMMC",
+        "Life used of disks",
         "percent",
         f"max by (instance, device) (edge_disk_life_used_percent{{{_OF_SITE}}})",
+        "{{instance}} {{device}}",
+    ),
+    (
+        "Links of network cards: 1 is up",
+        "short",
+        f"min by (instance, device) (edge_link_up{{{_OF_SITE}}})",
+        "{{instance}} {{device}}",
+    ),
+    # A cable or a plug that is going bad: up and down, and slower than it was.
+    (
+        "Links: changes between up and down in an hour",
+        "short",
+        f"sum by (instance, device) (increase(edge_link_carrier_changes_total{{{_OF_SITE}}}[1h]))",
+        "{{instance}} {{device}}",
+    ),
+    (
+        "Speed of links",
+        "Mbits",
+        f"max by (instance, device) (edge_link_speed_mbps{{{_OF_SITE}}})",
         "{{instance}} {{device}}",
     ),
 )

@@ -8,8 +8,9 @@ from typing import Any
 
 from components.consequence import Edit, Effect, Removal
 from components.egress import Egress
+from components.host.machine import Machine
 from components.part import Astray, Building, Part, Phase
-from components.telemetry import alerts
+from components.telemetry import alerts, host_health
 from components.telemetry.collector import volume_mib
 from components.telemetry.plan import NAME, NAMESPACE
 from components.telemetry.spec import TelemetrySpec
@@ -37,6 +38,7 @@ class TelemetryPart(Part[TelemetrySpec]):
     told = {"telemetry_endpoint": "Gateway that metrics are sent to."}
     removal = REMOVAL
     per_host = True
+    cleans = (host_health.ROLE,)
     belongs_to = {"instance_id": "gateway", "out_of_order_hours": "gateway"}
 
     def build(self, spec: TelemetrySpec, building: Building) -> None:
@@ -46,7 +48,12 @@ class TelemetryPart(Part[TelemetrySpec]):
         Telemetry(
             f"{site.name}-telemetry",
             TelemetryArgs(
-                spec=spec, site=site, joined=building.joined, token=building.secret(TOKEN), egress=building.egress
+                spec=spec,
+                site=site,
+                joined=building.joined,
+                token=building.secret(TOKEN),
+                egress=building.egress,
+                hosts=building.hosts,
             ),
             building.in_cluster(),
         )
@@ -94,6 +101,9 @@ class TelemetryPart(Part[TelemetrySpec]):
                     if machine.spec.renamed_from
                     else "shorten the name of the host",
                 )
+
+    def host_checks(self, spec: TelemetrySpec, machine: Machine, site: Site) -> str:
+        return host_health.host_checks(machine) if spec.host_health else ""
 
     def alert_groups(self, spec: TelemetrySpec, site: Site) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         return alerts.groups(spec, site)

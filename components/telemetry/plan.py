@@ -26,8 +26,9 @@ from components.restricted import (
     service_account,
     tcp,
 )
-from components.telemetry import collector, events, pod_logs, tools
+from components.telemetry import collector, events, host_health, pod_logs, tools
 from components.telemetry.collector import QUEUE_DIRECTORY, Queue
+from components.telemetry.host_folder import HostFolder
 from components.telemetry.spec import TelemetrySpec
 from components.view import Scrape, Site
 
@@ -88,7 +89,7 @@ def plan(spec: TelemetrySpec, site: Site) -> TelemetryPlan:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": CONFIG, "namespace": NAMESPACE},
-            "data": {_CONFIG_FILE: text, **(tools.scripts() if spec.tools_image else {})},
+            "data": {_CONFIG_FILE: text, **_scripts(spec)},
         },
         service=_service(),
         configuration=text,
@@ -108,11 +109,13 @@ def credentials(token: Any) -> Manifest:
     }
 
 
-def logs_of(spec: TelemetrySpec, machine: Machine) -> tuple[Manifest, ...]:
-    """The volume with the logs of one host's pods, and the claim on it, where the site asks for them."""
-    if spec.pod_logs is None:
-        return ()
-    return pod_logs.volume(machine, NAMESPACE), pod_logs.claim(machine, NAMESPACE)
+def folders_of(spec: TelemetrySpec, machine: Machine) -> Mapping[str, Manifest]:
+    """By role, the volume of each folder of one host that its collector reads, and the claim on it."""
+    found: dict[str, Manifest] = {}
+    for folder in _folders(spec):
+        found[folder.name] = folder.volume(machine, NAMESPACE)
+        found[f"{folder.name}-claim"] = folder.claim(machine, NAMESPACE)
+    return found
 
 
 def collector_of(
@@ -152,11 +155,11 @@ def collector_of(
                     **({"initContainers": [tools.checks_queue(spec.tools_image, _QUEUE)]} if spec.tools_image else {}),
                     "containers": [
                         _container(spec, egress, request_mib=request_mib, limit_mib=limit_mib),
-                        *([tools.measures_host(spec.tools_image, _QUEUE)] if spec.tools_image else []),
+                        *([_sidecar(spec, spec.tools_image)] if spec.tools_image else []),
                     ],
                     "volumes": [
                         *_volumes(),
-                        *([pod_logs.mounted(machine)] if spec.pod_logs else []),
+                        *(folder.mounted(machine) for folder in _folders(spec)),
                         *([tools.volume(CONFIG)] if spec.tools_image else []),
                         *egress_of_pods.volumes(egress),
                     ],
@@ -174,6 +177,20 @@ def collector_of(
             ],
         },
     }
+
+
+def _folders(spec: TelemetrySpec) -> tuple[HostFolder, ...]:
+    """Folders of a host that its collector reads."""
+    asked = ((pod_logs.FOLDER, spec.pod_logs is not None), (host_health.FOLDER, spec.host_health))
+    return tuple(folder for folder, wanted in asked if wanted)
+
+
+def _scripts(spec: TelemetrySpec) -> Mapping[str, str]:
+    return tools.scripts(host_health=spec.host_health) if spec.tools_image else {}
+
+
+def _sidecar(spec: TelemetrySpec, image: str) -> dict[str, Any]:
+    return tools.measures_host(image, _QUEUE, *([host_health.FOLDER.mount()] if spec.host_health else []))
 
 
 def _more_rights(spec: TelemetrySpec) -> list[dict[str, Any]]:
@@ -290,7 +307,7 @@ def _container(spec: TelemetrySpec, egress: Egress, *, request_mib: int, limit_m
             {"name": "credentials", "mountPath": "/etc/otelcol-credentials", "readOnly": True},
             {"name": "api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
             _QUEUE,
-            *([pod_logs.mount()] if spec.pod_logs else []),
+            *([pod_logs.FOLDER.mount()] if spec.pod_logs else []),
             *way_out.pop("volumeMounts", ()),
         ],
         **way_out,

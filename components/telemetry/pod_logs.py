@@ -1,8 +1,6 @@
 """Logs of pods: how a collector reads them on its host, and what of them it sends.
 
-Pure. The kubelet keeps them in a folder of the host. The restricted Pod Security Standard refuses a hostPath, so the
-folder is a volume of the cluster: of one host, read only, reserved for the claim of that host's collector
-(docs/decisions/0002).
+Pure. The kubelet keeps them in a folder of the host, which is a volume of the cluster (``host_folder``).
 """
 
 from __future__ import annotations
@@ -11,12 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.host.machine import Machine
-from components.manifests import Manifest
+from components.telemetry.host_folder import HostFolder
 from components.telemetry.spec import PodLogs
 from sitefile.secret_patterns import SECRET_NAME, SECRET_PATTERNS
 
-FOLDER = "/var/log/pods"
+FOLDER = HostFolder("pod-logs", "/var/log/pods")
+"""The kubelet's. The files' paths say whose they are."""
 RECEIVER = "file_log"
 READERS_GROUP = 0
 """containerd makes the files for root and its group (0640)."""
@@ -36,71 +34,13 @@ _REST_OF_A_KEY = {
 _VALUE = r"[^\s\"'`,;&|<>(){}\[\]\\]{8,}"
 
 
-def volume(machine: Machine, namespace: str) -> Manifest:
-    """The folder of one host, read only whoever mounts it, for one claim."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"edge-{_name(machine)}"},
-        "spec": {
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadOnlyMany"],
-            "mountOptions": ["ro"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": "",
-            "claimRef": {"namespace": namespace, "name": _name(machine)},
-            "local": {"path": FOLDER},
-            "nodeAffinity": {
-                "required": {
-                    "nodeSelectorTerms": [
-                        {
-                            "matchExpressions": [
-                                {
-                                    "key": "kubernetes.io/hostname",
-                                    "operator": "In",
-                                    "values": [machine.kubernetes_node],
-                                }
-                            ]
-                        }
-                    ]
-                }
-            },
-        },
-    }
-
-
-def claim(machine: Machine, namespace: str) -> Manifest:
-    """What the host's collector mounts."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": _name(machine), "namespace": namespace},
-        "spec": {
-            "accessModes": ["ReadOnlyMany"],
-            "storageClassName": "",
-            "volumeName": f"edge-{_name(machine)}",
-            "resources": {"requests": {"storage": "1Gi"}},
-        },
-    }
-
-
-def mounted(machine: Machine) -> dict[str, Any]:
-    """The volume of the collector's pod. A volume that is not read only would be given to the pod's group."""
-    return {"name": "pod-logs", "persistentVolumeClaim": {"claimName": _name(machine), "readOnly": True}}
-
-
-def mount() -> dict[str, Any]:
-    """Where the collector has it: the files' paths say whose they are."""
-    return {"name": "pod-logs", "mountPath": FOLDER, "readOnly": True}
-
-
 def receiver(logs: PodLogs, own_namespace: str) -> dict[str, Any]:
     """Reads the files from where it was before a restart. What the queue has no room for waits in the files."""
     excluded = (own_namespace, *logs.exclude_namespaces)
     return {
-        "include": [f"{FOLDER}/*/*/*.log"],
+        "include": [f"{FOLDER.path}/*/*/*.log"],
         # Its own would be fed by their own sending.
-        "exclude": [f"{FOLDER}/{namespace}_*/*/*.log" for namespace in excluded],
+        "exclude": [f"{FOLDER.path}/{namespace}_*/*/*.log" for namespace in excluded],
         "include_file_path": True,
         "include_file_name": False,
         # Else what a pod wrote before it was seen would be lost. Where a file is known, reading goes on.
@@ -141,7 +81,3 @@ def secrets() -> Mapping[str, str]:
     found["HTTP authorization"] = rf"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+{_VALUE}"
     found["named secret"] = rf"(?i)(?:{SECRET_NAME})[\"']?\s*[:=]\s*[\"']?{_VALUE}"
     return found
-
-
-def _name(machine: Machine) -> str:
-    return f"pod-logs-{machine.installed_name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from components import urls
 from components.specs import Spec
 from components.types import DnsLabel, HttpsUrl, ImageRef
+from sitefile.problems import Finding
 from sitefile.spec_shape import UNIT
 
 _GRAFANA_CLOUD = ".grafana.net"
@@ -78,6 +80,10 @@ class TelemetrySpec(Spec):
     """Also send Kubernetes events, once for the whole site; `events: {}` is enough. What looks like a secret is masked.
     They share the queue of `rate.logs`. Collectors may then read the events of all namespaces."""
 
+    host_health: bool = False
+    """Also measure the link of each network card and the wear of SSDs (NVMe, SATA). A timer on each host looks every
+    minute. Wear needs `smartctl` on the host; a host without it is told, not refused."""
+
     workload_names: bool = False
     """Also name the pod, its namespace and its Deployment, StatefulSet, DaemonSet, Job or CronJob on logs and traces
     that workloads send, and the latter on the logs of pods. Collectors may then read all pods of the cluster."""
@@ -91,6 +97,15 @@ class TelemetrySpec(Spec):
 
     storage_class: DnsLabel = "local-path"
     """Storage class of the queue's volume. K3s' own keeps it on the host's disk."""
+
+    def conflicts(self) -> Iterator[Finding]:
+        if self.host_health and self.tools_image is None:
+            yield Finding(
+                ("host_health",),
+                "`tools_image: null` leaves nothing that reads what the host has measured",
+                "an image in `tools_image`",
+                "remove `tools_image: null`, or `host_health`",
+            )
 
     @property
     def window_hours(self) -> int | None:

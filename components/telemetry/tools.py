@@ -21,12 +21,12 @@ _HOST_METRICS = METRICS_PATH.rpartition("/")[2]
 _HERE = Path(__file__).parent
 
 
-def scripts() -> dict[str, str]:
-    """By key in the ConfigMap."""
-    return {
-        _CHECK_QUEUE: (_HERE / "check_queue.sh").read_text(),
-        _HOST_METRICS: (_HERE / "host_metrics.sh").read_text(),
-    }
+def scripts(*, host_health: bool = False) -> dict[str, str]:
+    """By key in the ConfigMap. With ``host_health``, what the host itself has measured is served too."""
+    measures = (_HERE / "host_metrics.sh").read_text()
+    if host_health:
+        measures += (_HERE / "host_health_read.sh").read_text()
+    return {_CHECK_QUEUE: (_HERE / "check_queue.sh").read_text(), _HOST_METRICS: measures}
 
 
 def checks_queue(image: str, queue: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,19 +34,18 @@ def checks_queue(image: str, queue: Mapping[str, Any]) -> dict[str, Any]:
     return _container("check-queue", image, queue, ["sh", f"{_FOLDER}/{_CHECK_QUEUE}", queue["mountPath"]])
 
 
-def measures_host(image: str, queue: Mapping[str, Any]) -> dict[str, Any]:
-    """Sidecar: serves the host's metrics to the collector."""
+def measures_host(image: str, queue: Mapping[str, Any], *folders: Mapping[str, Any]) -> dict[str, Any]:
+    """Sidecar: serves the host's metrics to the collector. ``folders`` are mounts of what else it reads."""
     address = f"127.0.0.1:{PORT}"
     probe = {
         "exec": {"command": ["wget", "-q", "-O", "/dev/null", f"http://{address}{METRICS_PATH}"]},
         "periodSeconds": 60,
         "timeoutSeconds": 10,
     }
-    return {
-        **_container("host-metrics", image, {**queue, "readOnly": True}, ["httpd", "-f", "-p", address, "-h", _FOLDER]),
-        "livenessProbe": probe,
-        "readinessProbe": probe,
-    }
+    served = ["httpd", "-f", "-p", address, "-h", _FOLDER]
+    made = _container("host-metrics", image, {**queue, "readOnly": True}, served)
+    made["volumeMounts"] += folders
+    return {**made, "livenessProbe": probe, "readinessProbe": probe}
 
 
 def volume(config_map: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def findings(spec: SiteSpec, data: Catalogue | None = None) -> Iterator[Finding]
     yield from _groups(spec, data)
     yield from hosts.findings(spec, data)
     yield from _cluster(spec)
-    yield from _pod_logs(spec)
+    yield from _folders_of_hosts(spec)
     yield from _telemetry_over_the_uplink(spec)
     yield from _registrations(spec)
     yield from parts.findings(spec, data)
@@ -117,9 +117,18 @@ def _beside(spec: SiteSpec, brought: str) -> Iterator[Finding]:
         )
 
 
-def _pod_logs(spec: SiteSpec) -> Iterator[Finding]:
-    """SELinux lets containers read the logs of others by a type that the restricted Pod Security Standard refuses."""
-    if spec.telemetry is not None and spec.telemetry.pod_logs is not None and spec.k3s is not None and spec.k3s.selinux:
+def _folders_of_hosts(spec: SiteSpec) -> Iterator[Finding]:
+    """SELinux lets containers read folders of a host by a type that the restricted Pod Security Standard refuses."""
+    if spec.telemetry is None or spec.k3s is None or not spec.k3s.selinux:
+        return
+    if spec.telemetry.host_health:
+        yield Finding(
+            ("telemetry", "host_health"),
+            "`k3s.selinux` confines containers, and a confined collector cannot read what the host has measured",
+            "a site with one of the two",
+            "remove `host_health`, or `k3s.selinux`",
+        )
+    if spec.telemetry.pod_logs is not None:
         yield Finding(
             ("telemetry", "pod_logs"),
             "`k3s.selinux` confines containers, and a confined collector cannot read the logs of pods",

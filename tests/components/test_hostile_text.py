@@ -36,6 +36,8 @@ from components.place.outposts.plan import host_key_script, nodes_ready
 from components.place.outposts.spec import InstanceCompute, OutpostsSpec
 from components.registration.rancher.plan import plan as plan_rancher
 from components.registration.rancher.spec import RancherSpec
+from components.telemetry import host_health
+from components.telemetry.spec import TelemetrySpec
 from stacks.catalogue import PROJECT_ROOT, catalogue
 from stacks.loader import load_site
 from stacks.parts import entries, host_checks, places, proofs, view
@@ -82,6 +84,7 @@ def _everything() -> SiteSpec:
     k3s |= {"node_labels": {"example.com/line": "a"}, "tls_sans": ["api.example.com"]}
     site["labels"] = {"customer": "acme"}
     site["os"] = {**site.get("os", {}), "ntp_servers": ["time.example.com"]}
+    site["telemetry"] = {**site.get("telemetry", {}), "host_health": True}
     site["hosts"][0] |= {"reapply": "again", "labels": {"example.com/rack": "1"}, "k3s_version": k3s["version"]}
     site["hosts"][1] |= {"via": site["hosts"][0]["name"], "node_ip": "10.77.0.9"}
     mesh = load_site("prod").mesh.model_dump(mode="json")
@@ -166,6 +169,9 @@ def scripts(site: SiteSpec) -> Iterator[tuple[str, str]]:
         elif isinstance(entry.spec, NetworkSpec):
             for machine in seen.machines:
                 yield from _texts(plan_network(seen.egress, machine))
+        elif isinstance(entry.spec, TelemetrySpec):
+            for machine in seen.machines:
+                yield from _texts(host_health.plan(machine))
         elif isinstance(entry.spec, RancherSpec):
             yield from _texts(plan_rancher(entry.spec, seen))
     yield "probe", expected.probe()

@@ -75,6 +75,7 @@ def counter(name: str, values: str, labels: str = "") -> dict[str, str]:
 HERE = [up(host, "1x600") for host in "abc"]
 FAILED = "otelcol_exporter_send_failed_metric_points_total"
 REFUSED = "otelcol_exporter_enqueue_failed_log_records_total"
+OF_ENO2 = 'device="eno2"'
 OF_METRICS, OF_LOGS = 'exporter="otlp_http/metrics"', 'exporter="otlp_http/logs"'
 
 # What arrives, one value a minute; the minute that is looked at; how many of each alert fire then.
@@ -96,6 +97,27 @@ CASES: dict[str, tuple[list[dict[str, str]], int, dict[str, int]]] = {
     "more is refused": ([*HERE, counter(FAILED, "5000x200 5001x400", OF_METRICS)], 210, {"EdgeTelemetryLost": 1}),
     "an old refusal": ([*HERE, counter(FAILED, "5000x600", OF_METRICS)], 300, {}),
     "a queue is full": ([*HERE, counter(REFUSED, "_x200 1x400", OF_LOGS)], 210, {"EdgeTelemetryQueueFull": 1}),
+    "a link that was up is down for ten minutes": (
+        [*HERE, counter("edge_link_up", "1x200 0x400", 'device="eno1"'), counter("edge_link_up", "1x600", OF_ENO2)],
+        212,
+        {"EdgeLinkDown": 1},
+    ),
+    "a link is down for a moment": ([*HERE, counter("edge_link_up", "1x200 0x8 1x400", OF_ENO2)], 210, {}),
+    "a link that was never up": ([*HERE, counter("edge_link_up", "0x600", OF_ENO2)], 300, {}),
+    "a link that was given up a day ago": (
+        [*(up(host, "1x2000") for host in "abc"), counter("edge_link_up", "1x60 0x2000", OF_ENO2)],
+        1600,
+        {},
+    ),
+    "a disk is worn": (
+        [
+            *HERE,
+            counter("edge_disk_life_used_percent", "89x200 90x400", 'device="sda",kind="sata"'),
+            counter("edge_disk_life_used_percent", "3x600", 'device="nvme0n1",kind="nvme"'),
+        ],
+        210,
+        {"EdgeDiskWorn": 1},
+    ),
     "a damaged queue is moved aside": (
         [*HERE, counter("edge_queue_files_damaged_total", "0x200 1x400")],
         210,

@@ -43,6 +43,7 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[Scrape, ...]]] = {
     "basic authentication": ({"instance_id": "123456"}, ()),
     "with Triton": ({}, TRITON),
     "with tools": ({"tools_image": IMAGE}, ()),
+    "with host health": ({"tools_image": IMAGE, "host_health": True}, ()),
     "with containers": ({"containers": True}, ()),
     "with logs of pods": ({"pod_logs": {"exclude_namespaces": ["kube-system"]}}, ()),
     "with names of workloads": ({"pod_logs": {}, "workload_names": True}, ()),

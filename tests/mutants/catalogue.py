@@ -38,6 +38,8 @@ _KEYS = "tests/components/test_ssh_keys.py"
 _SSH_KEYS = "components/ssh_keys.py"
 _VALIDATION = "sitefile/validation.py"
 _TELEMETRY_PART = "components/telemetry/part.py"
+_HOST_HEALTH = "components/telemetry/host_health.sh.j2"
+_TEST_HOST_HEALTH = "tests/components/telemetry/test_telemetry_host_health.py"
 _MESH_PART = "components/mesh/tailscale/part.py"
 _HOST = "components/host/component.py"
 _REACH = "components/host/reach.py"
@@ -100,6 +102,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "page_size=$(($2 & 0xFFFFFFFF))\n    end=$(($6 * page_size))",
         "page_size=$(($2 & 0xFFFFFFFF))\n    end=0",
         ("tests/components/telemetry/test_telemetry_tools.py",),
+    ),
+    Mutant(
+        "an attribute of an SSD counts where smartctl knows what it means",
+        _HOST_HEALTH,
+        'if ((id " " name) in meant',
+        "if (id ~ /^(177|202|231|233)$/",
+        (_TEST_HOST_HEALTH,),
+    ),
+    Mutant(
+        "what a host has measured long ago is not sent as of now",
+        "components/telemetry/host_health_read.sh",
+        "-mmin -5",
+        "-mmin -5000",
+        (_TEST_HOST_HEALTH,),
+    ),
+    Mutant(
+        "a link is not up because it was switched on",
+        _HOST_HEALTH,
+        'number "$card/carrier" && up=$value || up=0',
+        "up=1",
+        (_TEST_HOST_HEALTH,),
     ),
     Mutant(
         "servers that share a GPU fit into its memory together",

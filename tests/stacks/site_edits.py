@@ -344,6 +344,7 @@ ROWS = (
     _row("host key", "outpost", _compute(host_key_from="first-contact"), "outposts-host-key-from", _NO),
     _row("nodes join otherwise", "cluster", _of_amazon_linux_2, "outposts-ami-family", _STOPS),
     _row("telemetry", "shop", _put("telemetry", {"offline_hours": 12}), "", None),
+    _row("host health", "shop", _put("telemetry", {"host_health": True}), "", None),
     _row("order of the hosts", "plant", lambda site: site["hosts"].insert(0, site["hosts"].pop(1)), "", None),
     _row("nothing", "plant", lambda site: None, "", None),
 )

@@ -9,9 +9,11 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import ConfigMap
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.host.component import Host, HostArgs
 from components.host.machine import Machine
 from components.telemetry.component import Telemetry, TelemetryArgs
 from engine.rehearsal.in_process import Recorded, Recording, Secret, record
+from tests.components.cluster_objects import image
 from tests.components.site_parts import machine
 from tests.components.telemetry.test_telemetry_plan import NAME, berlin, spec
 
@@ -25,9 +27,12 @@ def run(*hosts: Machine, **changes: Any) -> Recording:
         metadata = ObjectMetaArgs(name="node", namespace="kube-system")
         options = pulumi.ResourceOptions(provider=cluster)
         joined = {host.name: ConfigMap(f"{host.name}-joined", metadata=metadata, opts=options) for host in hosts}
+        on_hosts = {}
+        if changes.get("host_health"):
+            on_hosts = {host.name: Host(host.node, HostArgs(host, lambda key: key, stack="0")) for host in hosts}
         Telemetry(
             "warehouse-berlin-01-telemetry",
-            TelemetryArgs(spec(**changes), berlin(*hosts), token="TOKEN-MARKER", joined=joined),
+            TelemetryArgs(spec(**changes), berlin(*hosts), token="TOKEN-MARKER", joined=joined, hosts=on_hosts),
             pulumi.ResourceOptions(providers=[cluster]),
         )
 
@@ -54,6 +59,28 @@ def test_another_host_adds_the_volume_of_its_own_logs_and_changes_nothing() -> N
     assert set(after) - set(before) == {*own, "b-joined"}
     assert {name: after[name] for name in before} == before
     assert run(A, B, pod_logs={}).problems == ()
+
+
+HEALTH = {"host_health": True, "tools_image": image("busybox")}
+
+
+def test_a_collector_waits_for_the_folder_that_its_host_writes_into() -> None:
+    made = by_name(run(A, B, **HEALTH))
+    command = made["warehouse-berlin-01-a-health"]
+    assert any("a-joined" in urn for urn in command.dependencies), "it is removed before the node is"
+    waiting = made["warehouse-berlin-01-a-telemetry"].dependencies
+    assert any(urn.endswith("::warehouse-berlin-01-a-health") for urn in waiting)
+    assert not any("::warehouse-berlin-01-b-" in urn for urn in waiting)
+
+
+def test_what_looks_at_a_host_goes_with_the_field_and_leaves_hosts_of_others_alone() -> None:
+    made, plain = by_name(run(A, **HEALTH)), by_name(run(A, tools_image=HEALTH["tools_image"]))
+    assert {name for name in set(made) - set(plain) if "health" in name} == {
+        f"warehouse-berlin-01-a-{role}" for role in ("health", "host-health", "host-health-claim")
+    }
+    inputs = made["warehouse-berlin-01-a-health"].inputs
+    assert "edge-host-health.timer" in inputs["create"]
+    assert "acts_on_own_name" in inputs["delete"]
 
 
 def test_events_add_their_rights_for_the_whole_site_and_another_host_changes_none_of_them() -> None:

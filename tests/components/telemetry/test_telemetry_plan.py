@@ -64,7 +64,7 @@ def manifests(telemetry_spec: TelemetrySpec, plan: TelemetryPlan) -> list[Manife
         telemetry.credentials("placeholder"),
         plan.service,
         *(telemetry.collector_of(telemetry_spec, plan, host) for host in (XR4000, PI)),
-        *telemetry.logs_of(telemetry_spec, XR4000),
+        *telemetry.folders_of(telemetry_spec, XR4000).values(),
     ]
 
 
@@ -73,6 +73,7 @@ CASES: dict[str, tuple[TelemetrySpec, tuple[Scrape, ...]]] = {
     "grafana-with-triton": (spec(), OF_TRITON),
     "own-gateway-without-triton": (GATEWAY_AT_SITE, ()),
     "with-tools": (spec(tools_image=image("busybox")), ()),
+    "with-host-health": (spec(tools_image=image("busybox"), host_health=True), ()),
     "with-containers": (spec(containers=True), ()),
     "with-pod-logs": (spec(pod_logs={"exclude_namespaces": ["kube-system"]}, workload_names=True), ()),
     "with-events": (spec(events={"namespaces": ["default", "edge-inference"]}), ()),

@@ -11,7 +11,7 @@ from components.manifests import Manifest
 from components.telemetry import plan as telemetry
 from components.telemetry import pod_logs
 from tests.components.cluster_objects import as_yaml, findings
-from tests.components.telemetry.test_telemetry_plan import XR4000, berlin, configuration, manifests, planned, spec
+from tests.components.telemetry.test_telemetry_plan import XR4000, configuration, manifests, planned, spec
 from tests.policies.test_secret_patterns import TEXTS
 
 ASKED = spec(pod_logs={}, workload_names=True)
@@ -25,12 +25,12 @@ def pod() -> dict[str, Any]:
 
 
 def objects() -> list[Manifest]:
-    return [*manifests(ASKED, planned(ASKED)), *telemetry.logs_of(ASKED, XR4000)]
+    return manifests(ASKED, planned(ASKED))
 
 
 def test_a_site_that_does_not_ask_has_neither_volume_nor_right_nor_receiver() -> None:
     plain = planned(spec())
-    assert telemetry.logs_of(spec(), XR4000) == ()
+    assert telemetry.folders_of(spec(), XR4000) == {}
     assert plain.cluster_role["rules"] == [{"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}]
     assert "file_log" not in plain.configuration
     assert "k8s_attributes" not in plain.configuration
@@ -45,7 +45,7 @@ def test_no_pod_mounts_a_folder_of_its_host() -> None:
 
 
 def test_the_folder_is_read_only_for_one_claim_of_its_own_host() -> None:
-    volume, claim = telemetry.logs_of(ASKED, XR4000)
+    volume, claim = telemetry.folders_of(ASKED, XR4000).values()
     assert volume["spec"]["local"] == {"path": "/var/log/pods"}
     assert volume["spec"]["mountOptions"] == ["ro"]
     assert volume["spec"]["claimRef"] == {name: claim["metadata"][name] for name in ("namespace", "name")}
@@ -155,5 +155,5 @@ def test_a_collector_asks_for_the_pods_of_its_own_node_only() -> None:
 
 
 def test_a_host_that_is_added_changes_no_volume_of_another() -> None:
-    names = {item["metadata"]["name"] for host in berlin(XR4000).machines for item in telemetry.logs_of(ASKED, host)}
+    names = {item["metadata"]["name"] for item in telemetry.folders_of(ASKED, XR4000).values()}
     assert names == {"edge-pod-logs-a", "pod-logs-a"}

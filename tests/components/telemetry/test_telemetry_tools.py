@@ -262,5 +262,5 @@ def test_the_collector_asks_for_the_hosts_metrics_where_they_are_served() -> Non
 
 def test_a_changed_script_starts_the_pod_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = pod(WITH)["metadata"]["annotations"]
-    monkeypatch.setattr(tools, "scripts", lambda: {"check-queue": "exit 0\n"})
+    monkeypatch.setattr(tools, "scripts", lambda **_: {"check-queue": "exit 0\n"})
     assert pod(WITH)["metadata"]["annotations"] != before
