@@ -55,6 +55,7 @@ class Signer:
     """A key that signs a repository."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         home.mkdir(mode=0o700)
         self._gpg = functools.partial(_run, "gpg", "--batch", "--quiet", "--homedir", str(home))
         self._gpg("--passphrase", "", "--quick-gen-key", "packages@example.com", "ed25519", "sign", "never")
@@ -62,6 +63,10 @@ class Signer:
 
     def signed(self, text: str) -> str:
         return self._gpg("--clearsign", stdin=text)
+
+    def end(self) -> None:
+        """Ends the agent that gpg has started for it."""
+        _run("gpgconf", "--homedir", str(self._home), "--kill", "gpg-agent")
 
 
 def _package(folder: Path, name: str, version: str, depends: str = "") -> None:
@@ -122,6 +127,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield Served(f"http://127.0.0.1:{server.server_port}", signer.public, other.public)
         server.shutdown()
+    for one in (signer, other):
+        one.end()
 
 
 class Box:
