@@ -102,9 +102,10 @@ class Programs:
         return host.run(self.asked).stdout.strip()
 
 
-DEBIAN = Programs(
-    "debian", _DEB, _APT, "dpkg --purge lab-kernel", "dpkg-query --show --showformat='${Version}' lab-kernel"
+_APT_GONE = (
+    "dpkg --purge lab-kernel && rm -rf /var/lib/apt/lists/* /var/lib/apt/periodic/* /var/lib/apt/extended_states"
 )
+DEBIAN = Programs("debian", _DEB, _APT, _APT_GONE, "dpkg-query --show --showformat='${Version}' lab-kernel")
 _KERNEL = r"rpm --query --queryformat='%{VERSION}\n' kernel | tail -n 1"
 RHEL = Programs("rhel", _RPM, _DNF, "rpm --erase kernel", _KERNEL)
 SLE = Programs("sle", _RPM, _ZYPPER, "rpm --erase kernel", _KERNEL)
