@@ -35,6 +35,7 @@ from engine.environment import PROJECT_ROOT
 from engine.rehearsal.values import UNKNOWN, Secret, from_struct, to_struct
 from engine.serving import UNLIMITED
 from lab.providers.serving import LabProviders, official_plugins
+from tests.lab.free_port import free_port
 from tests.lab.inline_run import InlineRun, inline_run
 
 _DEADLINE_S = 30
@@ -90,13 +91,6 @@ class Sshd:
             "perDialTimeout": 20,
             **others,
         }
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
 
 
 @contextmanager

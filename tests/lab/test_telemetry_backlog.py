@@ -6,24 +6,18 @@ out-of-order window of 2 hours, in which another site's newest samples are alrea
 
 from __future__ import annotations
 
-import json
 import re
-import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from components.telemetry import alerts
-from components.telemetry.collector import TOKEN_FILE, configuration
 from components.telemetry.dashboard import dashboard
 from components.telemetry.part import PART
 from components.telemetry.spec import TelemetrySpec
@@ -34,9 +28,10 @@ from lab.hosts.system import wait_until
 from lab.telemetry import collector, prometheus
 from lab.telemetry.prometheus import Prometheus
 from tests.components.site_parts import machine, site_of
+from tests.lab.free_port import free_port
+from tests.lab.rendered_collector import IMAGE, RenderedCollector
 
 SENT, FAILED = "otelcol_exporter_sent_metric_points", "otelcol_exporter_send_failed_metric_points"
-IMAGE = f"docker.io/x/y@sha256:{'0' * 64}"
 SITE = "warehouse"
 HOST = machine("a", site=SITE)
 WINDOW_HOURS, OFFLINE_HOURS = 2, 24
@@ -63,73 +58,23 @@ def gauges(site: str, node: str, times: list[float]) -> dict[str, Any]:
     return {"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": [{"metrics": metrics}]}]}
 
 
-@dataclass
-class Backlog:
+class Backlog(RenderedCollector):
     """A site's collector whose gateway is away, and what it measured in that time."""
 
-    folder: Path
-    spec: TelemetrySpec
-    ca_file: Path
+    def __init__(self, folder: Path, spec: TelemetrySpec, ca_file: Path) -> None:
+        self.own_port = free_port()
+        super().__init__(folder, spec, ca_file, self._measures, site=SITE, node=HOST.kubernetes_node)
 
-    def __post_init__(self) -> None:
-        self.port, self.own_port = free_port(), free_port()
-        (self.folder / "token").write_text("a token")
-        text = configuration(
-            self.spec, site=SITE, tier="near", region="lab", labels={}, scrapes=(), ca_file=str(self.ca_file)
-        )
-        document = yaml.safe_load(text.replace(TOKEN_FILE, str(self.folder / "token")))
-        # There is no kubelet and no pod here; what leaves the site, and how, is as it is rendered, but for its haste.
-        del document["receivers"]["kubelet_stats"]
+    def _measures(self, document: dict[str, Any]) -> None:
         document["receivers"]["host_metrics"]["collection_interval"] = "5s"
-        document["receivers"]["otlp"]["protocols"] = {"http": {"endpoint": f"127.0.0.1:{self.port}"}}
         (own,) = document["receivers"]["prometheus"]["config"]["scrape_configs"]
         own.update(scrape_interval="1s", static_configs=[{"targets": [f"127.0.0.1:{self.own_port}"]}])
-        storage = document["extensions"]["file_storage"]
-        storage["directory"] = storage["compaction"]["directory"] = str(self.folder / "queue")
-        document["exporters"]["otlp_http/metrics"]["retry_on_failure"].update(initial_interval="1s", max_interval="1s")
         service = document["service"]
-        service["extensions"].remove("health_check")
-        del document["extensions"]["health_check"]
         service["pipelines"]["metrics"]["receivers"] = ["host_metrics", "prometheus", "otlp"]
         service["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]["port"] = self.own_port
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(document))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        with (self.folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [str(collector.program()), f"--config={self.folder / 'config.yaml'}"],
-                env={"PATH": "/usr/bin:/bin", "K8S_NODE_NAME": HOST.kubernetes_node, "POD_IP": "127.0.0.1"},
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            wait_until(lambda: process.poll() is not None or self.answers(), "the collector answers", deadline_s=60)
-            assert process.poll() is None, self.log
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def send(self, body: dict[str, Any]) -> None:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/metrics",
-            json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
+        self.take("metrics", body)
 
     def counted(self, name: str) -> float:
         """Of the exporter of metrics, by the collector itself."""
@@ -140,13 +85,6 @@ class Backlog:
     def ended(self) -> float:
         """How many points have left the queue, one way or the other."""
         return self.counted(SENT) + self.counted(FAILED)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from engine.obtain.pin import EngineError
 from lab.authority import Authority
 from lab.telemetry import collector
 from lab.telemetry.gateway import Gateway
+from tests.lab.free_port import free_port
 
 TOKEN = "lab-gateway-token"
 BEARER = f"Bearer {TOKEN}"
@@ -22,12 +22,6 @@ BASIC = f"Basic {base64.b64encode(f'lab:{TOKEN}'.encode()).decode()}"
 RECORD = {"timeUnixNano": "17", "body": {"stringValue": "one"}, "attributes": [{"key": "n", "value": {"intValue": 1}}]}
 RESOURCE = {"attributes": [{"key": "edge.site", "value": {"stringValue": "lab"}}]}
 LOGS = {"resourceLogs": [{"resource": RESOURCE, "scopeLogs": [{"logRecords": [RECORD]}]}]}
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def post(gateway: Gateway, authority: Authority, **headers: str) -> int:
