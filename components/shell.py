@@ -264,20 +264,29 @@ def with_environment(script: str, file: str) -> str:
 # reads up to the empty line. Asked for on its own first, a wrong password is tried once, and no other line as another.
 _BY_PASSWORD = (
     "IFS= read -r password; printf '%s\\n' \"$password\" | sudo -kSp '' true || "
-    "{ echo 'error: sudo does not accept the password (the secret sudo-password)' >&2; exit 1; }; "
+    "{ echo 'error: sudo does not accept the password (the secret {secret})' >&2; exit 1; }; "
     "{ printf '%s\\n\\n' \"$password\"; exec cat; } | sudo -kSp '' bash -c "
     '\'while IFS= read -r line && [ -n "$line" ]; do :; done; exec bash -c "$1"\' bash "$1"'
 )
 _AS_IS, _BY_SUDO = "exec bash -c", "exec sudo -n bash -c"
-_BY_SUDO_WITH_PASSWORD = f"exec bash -c {shlex.quote(_BY_PASSWORD)} bash"
 
 
-def as_root(script: str, user: str, *, password: bool = False) -> str:
+def _by_sudo_with(password: str) -> str:
+    return f"exec bash -c {shlex.quote(_BY_PASSWORD.replace('{secret}', password))} bash"
+
+
+_STARTS = re.compile(
+    "|".join((re.escape(_by_sudo_with("NAME")).replace("NAME", "[a-z0-9-]+"), re.escape(_BY_SUDO), re.escape(_AS_IS)))
+)
+
+
+def as_root(script: str, user: str, *, password: str | None = None) -> str:
     """The command that runs ``script`` as root for an SSH ``user``; its standard input is left to the secrets.
 
-    With ``password``, the first line of standard input is the one that sudo asks for (``with_password``).
+    ``password`` is the key of the secret that sudo asks for, if any. It is then the first line of standard input
+    (``with_password``).
     """
-    start = _AS_IS if user == "root" else _BY_SUDO_WITH_PASSWORD if password else _BY_SUDO
+    start = _AS_IS if user == "root" else _BY_SUDO if password is None else _by_sudo_with(password)
     return f"{start} {shlex.quote(script)}"
 
 
@@ -288,12 +297,11 @@ def with_password(password: str, stdin: str) -> str:
 
 def script_of(command: str) -> tuple[str, str] | None:
     """A command of ``as_root`` as what starts the script, and the script; None for any other command."""
-    for start in (_AS_IS, _BY_SUDO, _BY_SUDO_WITH_PASSWORD):
-        quoted = command.removeprefix(f"{start} ")
-        script = quoted[1:-1].replace("'\"'\"'", "'") if quoted.startswith("'") else quoted
-        if quoted != command and shlex.quote(script) == quoted:
-            return start, script
-    return None
+    if (start := _STARTS.match(command)) is None:
+        return None
+    quoted = command[start.end() :].removeprefix(" ")
+    script = quoted[1:-1].replace("'\"'\"'", "'") if quoted.startswith("'") else quoted
+    return (start[0], script) if command == f"{start[0]} {shlex.quote(script)}" else None
 
 
 def secret_lines(values: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ _KEYS_BY_PART = {
 """Part of the site -> the key for whatever is called a password or a token there."""
 _NOTES = {
     "ssh-private-key": "; hosts are reached with a key, never with a password (that of sudo is `sudo-password`)",
+    "sudo-password": "; it needs `sudo: password`, and another than other hosts have `sudo_login: NAME` as well",
     "git-password": "; it needs `username:` below `source`",
     "registry-login-NAME": ", as `user:password`; it needs `login: NAME` below the registry",
     "k3s-snapshot-keys": ", as `ACCESS_KEY_ID:SECRET_ACCESS_KEY`",

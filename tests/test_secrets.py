@@ -49,6 +49,7 @@ KEYS = (
     "git-status-token",
     "ssh-key-passphrase",
     "sudo-password",
+    "sudo-password-press",
 )
 MARKERS = {key: f"marker-of-{key}-5f1c9a" for key in KEYS}
 VALUES = {
@@ -117,6 +118,7 @@ def sudo_with_a_password(folder: Path) -> Path:
     """A site whose key has a passphrase, and whose sudo asks for a password."""
     site = yaml.safe_load((SITES / "shelf-lyon.yaml").read_text())
     site["ssh"] = {"login": "key-with-passphrase", "sudo": "password"}
+    site["hosts"][-1]["ssh"] = {"sudo_login": "press"}
     return _written(folder, {**site, "site": "sudo-with-a-password"})
 
 

@@ -27,7 +27,8 @@ class Reach:
 
         self._private_key = of(login.PRIVATE_KEY, self._ssh.login != "agent")
         self._passphrase = of(login.PASSPHRASE, self._ssh.login == "key-with-passphrase")
-        self._sudo_password = of(login.SUDO_PASSWORD, self._ssh.sudo == "password")
+        self._asked = login.sudo_password(self._ssh)
+        self._sudo_password = of(self._asked, True) if self._asked else None
 
     def connection(self, dial_attempts: int, host_key: pulumi.Input[str] | None = None) -> remote.ConnectionArgs:
         """With every key pinned; ``host_key`` in place of the one that the site file has."""
@@ -56,7 +57,7 @@ class Reach:
 
     def started(self, script: str) -> str:
         """The command that runs ``script`` as root."""
-        return as_root(script, self._ssh.user, password=self._sudo_password is not None)
+        return as_root(script, self._ssh.user, password=self._asked)
 
     def stdin(self, text: pulumi.Input[str] | None) -> pulumi.Output[str] | None:
         """Standard input of such a command, as a secret: ``text``, behind the password that sudo asks for, if any."""

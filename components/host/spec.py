@@ -178,7 +178,11 @@ class SshSpec(Spec):
     SSH agent at SSH_AUTH_SOCK of whoever runs the program, so that the stack holds no key."""
 
     sudo: Literal["no-password", "password"] = "no-password"
-    """Whether sudo asks for a password. It is then the stack's secret `sudo-password`, one for all such hosts."""
+    """Whether sudo asks for a password. It is then the stack's secret `sudo-password`."""
+
+    sudo_login: Annotated[DnsLabel, Field(examples=["press"])] | None = None
+    """Name of the password that sudo asks for, where hosts do not all have one: it is then the secret
+    `sudo-password-<name>`. Several hosts may share a name."""
 
     bastion: BastionSpec | None = None
     """A machine outside the site through which SSH reaches the hosts that have no `via`."""

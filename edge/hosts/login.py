@@ -28,14 +28,18 @@ class Login:
     def passphrase(self) -> str | None:
         return self.secrets.get(login.PASSPHRASE)
 
-    @property
-    def sudo_password(self) -> str:
-        return self.secrets.get(login.SUDO_PASSWORD, "")
+    def sudo_password(self, key: str) -> str:
+        """The one that sudo asks for on hosts that name ``key``."""
+        return self.secrets.get(key, "")
+
+
+def _needed(spec: SiteSpec) -> Mapping[str, str]:
+    return login.secrets(spec.ssh_of(host) for host in spec.hosts)
 
 
 def login_by(spec: SiteSpec, secret: Callable[[str], str]) -> Login:
     """What a site needs, of what ``secret`` gives by key."""
-    return Login({key: secret(key) for key in login.secrets(spec.ssh_of(host) for host in spec.hosts)})
+    return Login({key: secret(key) for key in _needed(spec)})
 
 
 def login_of_program(spec: SiteSpec) -> Login:
@@ -47,7 +51,7 @@ def login_of_program(spec: SiteSpec) -> Login:
 
 def login_of_stack(spec: SiteSpec, file: Path | str, root: Path) -> Login:
     """From the stack of a site. Raises ``OperationError``."""
-    if not login.secrets(spec.ssh_of(host) for host in spec.hosts):
+    if not _needed(spec):
         return Login()
     with opened_stack(str(file), rehearse=False, root=root) as session:
         return login_by(spec, session.secret)
@@ -55,5 +59,5 @@ def login_of_stack(spec: SiteSpec, file: Path | str, root: Path) -> Login:
 
 def require(spec: SiteSpec, settings: StackSettings) -> None:
     """Raises ``OperationError`` where the stack lacks what logs in to its hosts."""
-    if missing := [need for need in settings.missing(spec) if need.key in login.KEYS]:
+    if missing := [need for need in settings.missing(spec) if need.key in _needed(spec)]:
         raise secrets_missing(spec.site, missing)

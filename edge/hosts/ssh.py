@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncssh
 
+from components.host.login import sudo_password
 from components.host.spec import HostSpec, SshSpec
 from components.shell import as_root, with_password
 from edge.hosts import host_keys
@@ -51,8 +52,8 @@ class _Client(asyncssh.SSHClient):
 class Hosts:
     """Made by ``connected``. A jump host is dialled once for all hosts behind it."""
 
-    def __init__(self, spec: SiteSpec, keys: Mapping[bool, Sequence[_Key]], sudo_password: str) -> None:
-        self._spec, self._keys, self._sudo_password = spec, keys, sudo_password
+    def __init__(self, spec: SiteSpec, keys: Mapping[bool, Sequence[_Key]], login: Login) -> None:
+        self._spec, self._keys, self._login = spec, keys, login
         self._by_name = {host.name: host for host in spec.hosts}
         self._dialled: dict[_Dialled, asyncio.Task[asyncssh.SSHClientConnection]] = {}
 
@@ -60,9 +61,10 @@ class Hosts:
         """Standard output of ``script`` as root on ``host``, in a session of its own. Raises ``NotAnswered``."""
         connection = await self._connection(host)
         ssh = self._spec.ssh_of(host)
-        command = as_root(script, ssh.user, password=ssh.sudo == "password")
-        if ssh.sudo == "password":
-            stdin = with_password(self._sudo_password, stdin)
+        password = sudo_password(ssh)
+        command = as_root(script, ssh.user, password=password)
+        if password is not None:
+            stdin = with_password(self._login.sudo_password(password), stdin)
         try:
             async with asyncio.timeout(_SCRIPT_LIMIT_S):
                 done = await connection.run(command, input=stdin, errors="replace")
@@ -167,7 +169,7 @@ async def connected(spec: SiteSpec, login: Login) -> AsyncIterator[Hosts]:
             keys[True] = await _of_agent(spec, opened)
         if False in by_agent:
             keys[False] = [_of_stack(spec, login)]
-        hosts = Hosts(spec, keys, login.sudo_password)
+        hosts = Hosts(spec, keys, login)
         opened.push_async_callback(hosts.close)
         yield hosts
 

@@ -206,10 +206,14 @@ def _bastions(spec: SiteSpec) -> Iterator[Finding]:
 def _sudo(spec: SiteSpec) -> Iterator[Finding]:
     """A password that nothing asks for. Reported once for the site's own."""
     said = set()
+    if spec.ssh.sudo_login is not None and not any(spec.ssh_of(host).sudo == "password" for host in spec.hosts):
+        yield _asked_for_nowhere(("ssh", "sudo_login"))
     for index, host in enumerate(spec.hosts):
         ssh = spec.ssh_of(host)
         own = host.ssh is not None and "sudo" in host.ssh.model_fields_set
         at: DataPath = ("hosts", index, "ssh", "sudo") if own else ("ssh", "sudo")
+        if host.ssh is not None and host.ssh.sudo_login is not None and ssh.sudo != "password":
+            yield _asked_for_nowhere(("hosts", index, "ssh", "sudo_login"))
         if ssh.user == "root" and ssh.sudo == "password" and at not in said:
             said.add(at)
             yield Finding(
@@ -218,6 +222,15 @@ def _sudo(spec: SiteSpec) -> Iterator[Finding]:
                 "`sudo: password` with another user only",
                 "remove it, or write the `user` whose password it is",
             )
+
+
+def _asked_for_nowhere(at: DataPath) -> Finding:
+    return Finding(
+        at,
+        "sudo asks for no password here",
+        "`sudo_login` beside `sudo: password`",
+        "write `sudo: password` in the same block, or remove `sudo_login`",
+    )
 
 
 def _systems(spec: SiteSpec, data: Catalogue) -> Iterator[Finding]:

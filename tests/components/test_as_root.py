@@ -43,7 +43,7 @@ def run(tmp_path: Path, stdin: str, asks: str) -> subprocess.CompletedProcess[st
     sudo.chmod(0o755)
     variables = {"PATH": f"{sudo.parent}:{os.environ['PATH']}", "ASKED": str(tmp_path / "asked")}
     return subprocess.run(
-        ["sh", "-c", as_root(SCRIPT, "core", password=True)],
+        ["sh", "-c", as_root(SCRIPT, "core", password="sudo-password-press")],
         input=stdin,
         env={**variables, **({"ASKS": asks} if asks else {})},
         capture_output=True,
@@ -64,15 +64,15 @@ def test_a_script_gets_its_secrets_and_never_the_password(tmp_path: Path, asks: 
 def test_a_wrong_password_is_tried_once_and_no_secret_as_another(tmp_path: Path) -> None:
     done = run(tmp_path, with_password("wrong", secret_lines(["one", "two", "three"])), PASSWORD)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "error: sudo does not accept the password (the secret sudo-password)"
+    assert done.stderr.splitlines()[-1] == "error: sudo does not accept the password (the secret sudo-password-press)"
     assert (tmp_path / "asked").read_text() == "wrong\n"
 
 
 def test_the_command_is_the_same_for_every_password() -> None:
-    command = as_root(SCRIPT, "core", password=True)
+    command = as_root(SCRIPT, "core", password="sudo-password")
     assert script_of(command) is not None
     assert script_of(command)[1] == SCRIPT  # type: ignore[index]
 
 
 def test_root_needs_no_sudo() -> None:
-    assert as_root(SCRIPT, "root", password=True) == as_root(SCRIPT, "root")
+    assert as_root(SCRIPT, "root", password="sudo-password") == as_root(SCRIPT, "root")

@@ -70,8 +70,8 @@ def test_control_characters_are_written_out() -> None:
     assert shown("a", "\x1b[2Jb") == ["~ p  a => \\x1b[2Jb"]
 
 
-@given(st.text(), st.sampled_from(["root", "core"]), st.booleans())
-def test_any_script_is_found_again_in_the_command_that_runs_it(script: str, user: str, password: bool) -> None:
+@given(st.text(), st.sampled_from(["root", "core"]), st.sampled_from([None, "sudo-password", "sudo-password-press"]))
+def test_any_script_is_found_again_in_the_command_that_runs_it(script: str, user: str, password: str | None) -> None:
     command = as_root(script, user, password=password)
     found = script_of(command)
     assert found is not None

@@ -128,10 +128,11 @@ def test_the_password_of_sudo_goes_by_standard_input_alone(
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drift, "login_of_stack", lambda *_: login(server, sudo_password=f"{PASSWORD}\n"))
-    file = shop(shops, server, ssh={"user": "core", "sudo": "password"})
+    passwords = {"sudo_password": "that of other hosts", "sudo_password_press": f"{PASSWORD}\n"}
+    monkeypatch.setattr(drift, "login_of_stack", lambda *_: login(server, **passwords))
+    file = shop(shops, server, ssh={"user": "core", "sudo": "password", "sudo_login": "press"})
     settings = file.parent.parent / "Pulumi.shop.yaml"
-    settings.write_text(settings.read_text() + "  edge:sudo-password: {secure: v1:...}\n")
+    settings.write_text(settings.read_text() + "  edge:sudo-password-press: {secure: v1:...}\n")
     server.answer = as_planned(file, project)
     ran = project.edge("drift", file)
     assert ran.code == 0, ran.stdout
@@ -148,9 +149,10 @@ def test_without_the_password_of_sudo_it_says_which_secret_is_missing(
     shops: Path,  # noqa: F811
     server: Server,
 ) -> None:
-    ran = project.edge("drift", shop(shops, server, ssh={"user": "core", "sudo": "password"}))
+    ssh = {"user": "core", "sudo": "password", "sudo_login": "press"}
+    ran = project.edge("drift", shop(shops, server, ssh=ssh))
     assert ran.code == 1
-    assert "sudo-password" in ran.stdout
+    assert "sudo-password-press" in ran.stdout
     assert server.asked == []
 
 

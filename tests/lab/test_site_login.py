@@ -62,7 +62,7 @@ def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
             "a",
             ssh={"user": "core", "login": "key-with-passphrase", "sudo": "password", "bastion": bastion,
                  "dial_attempts": 3, "dial_timeout_s": 5},
-            of_host={"a": {"ssh": {"port": PORT}}},
+            of_host={"a": {"ssh": {"port": PORT, "sudo_login": "press"}}},
         )  # fmt: skip
         for key, value in secrets(lab, tmp_path).items():
             made.secret(key, value)
@@ -76,7 +76,7 @@ def secrets(lab: Lab, folder: Path) -> dict[str, str]:
     key.chmod(0o600)
     change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PASSPHRASE, "-f", str(key)]
     subprocess.run(change, check=True, stdout=subprocess.DEVNULL)
-    return {"ssh-private-key": key.read_text(), "ssh-key-passphrase": PASSPHRASE, "sudo-password": PASSWORD}
+    return {"ssh-private-key": key.read_text(), "ssh-key-passphrase": PASSPHRASE, "sudo-password-press": PASSWORD}
 
 
 def test_a_strict_host_comes_up_is_looked_at_and_is_left_as_it_was(site: Site, tmp_path: Path) -> None:
@@ -142,11 +142,11 @@ def test_an_agent_logs_in_to_host_and_bastion_and_the_stack_holds_no_key(lab: La
 
 
 def test_a_wrong_password_of_sudo_is_named_and_tried_once_for_each_command(site: Site) -> None:
-    site.secret("sudo-password", "not-the-password")
+    site.secret("sudo-password-press", "not-the-password")
     host = site.lab["a"]
     done = site.pulumi("up", "--yes", "--skip-preview", "--non-interactive", check=False)
     assert done.returncode != 0
-    assert "sudo does not accept the password (the secret sudo-password)" in done.stdout
+    assert "sudo does not accept the password (the secret sudo-password-press)" in done.stdout
     assert "not-the-password" not in done.stdout + done.stderr
     tried = host.run("journalctl --no-pager _COMM=sudo | grep -c 'authentication failure'", check=False).stdout
     assert int(tried) == 1

@@ -273,7 +273,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a wrong password of sudo is tried once, and no secret as another",
         "components/shell.py",
-        "{ echo 'error: sudo does not accept the password (the secret sudo-password)' >&2; exit 1; }; ",
+        "{ echo 'error: sudo does not accept the password (the secret {secret})' >&2; exit 1; }; ",
         "true; ",
         ("tests/components/test_as_root.py",),
     ),

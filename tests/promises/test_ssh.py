@@ -116,7 +116,8 @@ def test_a_passphrase_goes_with_the_key_and_an_agent_gets_neither() -> None:
 
 def test_the_password_of_sudo_is_the_first_line_of_standard_input_and_nowhere_else() -> None:
     for host, inputs in ways_to_log_in().items():
-        password = f"{SECRET_MARK}sudo-password"
+        # Host c says that it has another than the rest of its site.
+        password = f"{SECRET_MARK}sudo-password{'-press' if host == 'c' else ''}"
         assert (inputs.get("stdin") or "").startswith(f"{password}\n") == (host != "a")
         assert password not in str({key: value for key, value in inputs.items() if key != "stdin"})
         assert ("sudo -kSp" in inputs["create"]) == (host != "a")

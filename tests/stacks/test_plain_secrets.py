@@ -35,6 +35,7 @@ FOREIGN = {
         (None, ("ssh", "passphrase"), "ssh-key-passphrase"),
         (None, ("hosts", 0, "ssh", "key_passphrase"), "ssh-key-passphrase"),
         (None, ("ssh", "sudo_password"), "sudo-password"),
+        (None, ("hosts", 0, "ssh", "sudo_password"), "sudo-password"),
         (None, ("gitops", "token"), "git-password"),
         (None, ("gitops", "source", "password"), "git-password"),
         (None, ("mesh", "auth_key"), "tailscale-auth-key"),

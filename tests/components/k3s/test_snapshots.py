@@ -130,9 +130,12 @@ def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
             for line in process.stdout:
                 process.last = int(line)  # type: ignore[attr-defined]
 
-        threading.Thread(target=read, daemon=True).start()
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
         yield process
         process.kill()
+        # Not before the end of what was written: the pipe is closed next.
+        reader.join()
 
 
 def last_row(archive: Path, into: Path) -> int:
