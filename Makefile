@@ -80,20 +80,18 @@ states: setup ## Renew the states of live sites that previews are tested on: mak
 effects: setup ## Rewrite what CHANGELOG.md says of this release's effects on live sites
 	@$(BIN)/python -P -m tests.state.effects
 
+.PHONY: lab-programs
+lab-programs: setup ## What the lab's tests run, built where it is not in the cache (root, Linux; the first time minutes)
+	@$(BIN)/python -P -m lab.programs
+
+# `EDGE_PLUGINS=official make lab-test` is for a machine that has both official plugins on PATH.
 .PHONY: lab-test
-lab-test: setup ## The same program on real hosts on this machine (root, Linux; the first time some minutes of builds)
+lab-test: setup ## The same program on real hosts on this machine, after `make lab-programs` (root, Linux)
 	@$(BIN)/pytest tests/lab --ignore tests/lab/test_site_virtual_ip.py $(LAB_FLAGS)
 
 .PHONY: lab-virtual-ip
 lab-virtual-ip: setup ## Three real servers that hold the API's address by kube-vip, built from its Go module (root, Linux)
 	@$(BIN)/pytest tests/lab/test_site_virtual_ip.py
-
-# `EDGE_PLUGINS=official make lab-test` is for a machine that has both official plugins on PATH.
-.PHONY: lab-official
-lab-official: setup ## Whole real sites on the official Kubernetes plugin, built from its Go module (root, Linux)
-	@plugin=$$($(BIN)/python -P -m lab.providers.official); \
-	PATH="$$plugin:$$PATH" EDGE_PLUGINS=kubernetes $(BIN)/pytest tests/lab/test_whole_site.py tests/lab/test_gitops.py \
-		$(LAB_FLAGS)
 
 .PHONY: lab-hour
 lab-hour: setup ## A whole real site without its uplink for an hour (root, Linux; an hour and some minutes)

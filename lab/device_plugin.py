@@ -47,6 +47,13 @@ def version() -> str:
     return pinned(_SOURCE, _MODULE).removeprefix("v")
 
 
+def programs() -> tuple[Path, Path]:
+    """NVIDIA's device plugin, and the kubelet's side of it. Raises EngineError with one clear line."""
+    package, name = f"{_MODULE}/cmd/nvidia-device-plugin", "nvidia-device-plugin"
+    plugin = go_program(_SOURCE, package, name, link=_LINK, environment=_WITH_C)
+    return plugin, go_program(_SOURCE, ".", "kubelet-of-plugins")
+
+
 def rendered(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The objects of the chart with these values. Raises CalledProcessError where the chart refuses them."""
     chart = module_folder(_SOURCE, _MODULE) / "deployments" / "helm" / "nvidia-device-plugin"
@@ -75,10 +82,7 @@ def heard(objects: Sequence[Mapping[str, Any]]) -> Heard:
                 config = Path(folder, "config.yaml")
                 config.write_text(one["data"]["default"])
                 environment["CONFIG_FILE"] = str(config)
-        plugin = go_program(
-            _SOURCE, f"{_MODULE}/cmd/nvidia-device-plugin", "nvidia-device-plugin", link=_LINK, environment=_WITH_C
-        )
-        kubelet = go_program(_SOURCE, ".", "kubelet-of-plugins")
+        plugin, kubelet = programs()
         done = subprocess.run(
             [*_IN_NAMESPACE, "bash", "-c", _RUN, "bash", str(kubelet), _SOCKETS, str(plugin)],
             env={"PATH": os.environ["PATH"], **environment},

@@ -5,6 +5,7 @@ A test that damages a host puts it right again. Runs at the same time get labs o
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,6 +16,7 @@ import pytest
 from engine.obtain.pin import EngineError
 from lab.hosts.lab import Lab
 from lab.hosts.system import LabError, require_root
+from lab.providers.official import kubernetes_plugin
 from lab.proxy import only_way_out
 from lab.whole import NAMES, Whole, whole_site
 
@@ -62,6 +64,16 @@ def own_whole_site(
                 yield site
         except EngineError as error:
             pytest.skip(str(error))
+
+
+@contextmanager
+def official_kubernetes() -> Iterator[None]:
+    """Runs use the publisher's Kubernetes plugin, built from its Go module, unless EDGE_PLUGINS names others."""
+    with pytest.MonkeyPatch.context() as patched:
+        if "EDGE_PLUGINS" not in os.environ:
+            patched.setenv("EDGE_PLUGINS", "kubernetes")
+            patched.setenv("PATH", f"{kubernetes_plugin().parent}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session")

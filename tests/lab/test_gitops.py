@@ -29,6 +29,7 @@ from lab.kubernetes.build import PROBE_IMAGE, build
 from lab.kubernetes.mirror import Mirror, release_files
 from lab.oci.registry import Registry
 from lab.site import Site, lab_site
+from tests.lab.conftest import official_kubernetes
 from tests.lab.k3s_site import wait_for
 
 OVERLAY = "edge/overlays/production"
@@ -201,6 +202,7 @@ def flux(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxSit
         GitServer(gateway) as git,
         GitHttps(authority, gateway, git.repository, PASSWORD) as https,
         pytest.MonkeyPatch.context() as patched,
+        official_kubernetes(),
         lab_site(lab, tmp_path_factory.mktemp("gitops") / "site") as site,
     ):
         for name, value in helm_environment(programs, authority).items():

@@ -1,5 +1,7 @@
 """From nothing: `edge up lab` brings a whole site up on three hosts, with everything real around it.
 
+Objects of Kubernetes are the official plugin's; other files have whole sites by the lab's own.
+
 One story, in the order in which the tests stand: K3s on a server and two agents, a tailnet, Flux, collectors, a model.
 """
 
@@ -14,7 +16,7 @@ import pytest
 from lab.site import sessions
 from lab.whole import MODEL_HOST, NAMES, Whole
 from tests.lab import inference_answers
-from tests.lab.conftest import own_whole_site
+from tests.lab.conftest import official_kubernetes, own_whole_site
 from tests.lab.k3s_site import wait_for
 
 
@@ -28,7 +30,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    with own_whole_site(tmp_path_factory.mktemp("whole")) as site:
+    with official_kubernetes(), own_whole_site(tmp_path_factory.mktemp("whole")) as site:
         yield Story(site, {name: site.held(name) for name in NAMES})
 
 
