@@ -17,7 +17,8 @@ class EdgeComponent(pulumi.ComponentResource):
     """A part of a site, registered as ``edge:index:<kind>``.
 
     ``props`` are the part's non-secret inputs that policies read. Providers come by ``opts``, and children inherit
-    them. A subclass creates its children with ``self.under`` and ends its constructor with ``register_outputs``.
+    them; a ``deleted_with`` is for those children only that live in the cluster (``in_cluster``). A subclass creates
+    its children with ``self.under`` and ends its constructor with ``register_outputs``.
     """
 
     def __init__(
@@ -27,8 +28,13 @@ class EdgeComponent(pulumi.ComponentResource):
         props: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__(f"{TYPE_PREFIX}{kind}", name, dict(props), opts)
         self._deleted_with = opts.deleted_with if opts else None
+        if opts is not None:
+            # The engine gives it to every child that has none: what a child does outside of the cluster, on a host or
+            # in a cloud, would then be left there.
+            opts = pulumi.ResourceOptions.merge(opts, None)
+            opts.deleted_with = None
+        super().__init__(f"{TYPE_PREFIX}{kind}", name, dict(props), opts)
 
     def under(
         self,
@@ -40,8 +46,5 @@ class EdgeComponent(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self, depends_on=list(depends_on) or None, provider=provider, **options)
 
     def in_cluster(self, *depends_on: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
-        """Options of a child that lives in the site's cluster: with the component's own ``deleted_with``.
-
-        The SDK does not pass a component's ``deleted_with`` on to its children.
-        """
+        """Options of a child that lives in the site's cluster: with the ``deleted_with`` of the component."""
         return self.under(*depends_on, deleted_with=self._deleted_with, **options)

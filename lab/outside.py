@@ -28,7 +28,7 @@ from lab.mesh.headscale import Headscale
 from lab.mesh.release import FOLDER, release
 from lab.oci.registry import Registry
 from lab.proxy import Proxy
-from lab.telemetry import collector
+from lab.telemetry import busybox, collector
 from lab.telemetry.gateway import Gateway
 from stacks.fleet.plan import MeshSite, acl
 from stacks.fleet.spec import TailnetSpec
@@ -82,7 +82,7 @@ def outside(lab: Lab, site: str = "lab", *, proxy: Proxy | None = None, ipv6: bo
             k3s.version: release_files(k3s.binary, k3s.images),
             FOLDER: tailscale.files,
         }
-        images = {**of_flux, **of_telemetry, **inference.images()}
+        images = {**of_flux, **of_telemetry, **busybox.images(), **inference.images()}
         login = _REGISTRY_LOGIN if proxy else None
         mirror = enter(Mirror(authority, address, files))
         registry = enter(Registry(of_registry, address, images, login=login))

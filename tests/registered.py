@@ -20,6 +20,9 @@ def of_recording(resource: Recorded) -> dict[str, Any]:
         "dependencies": sorted(resource.dependencies),
         "inputs": _without(resource.inputs),
         "secret inputs": _secrets(resource.inputs),
+        "deleted with": resource.deleted_with,
+        "protected": resource.protect,
+        "retained": resource.retain_on_delete,
     }
 
 
@@ -32,6 +35,9 @@ def of_state(resource: dict[str, Any]) -> dict[str, Any]:
         "dependencies": sorted(resource.get("dependencies", [])),
         "inputs": _without(inputs),
         "secret inputs": _secrets(inputs),
+        "deleted with": resource.get("deletedWith", ""),
+        "protected": resource.get("protect", False),
+        "retained": resource.get("retainOnDelete", False),
     }
 
 

@@ -8,6 +8,7 @@ images (drivers), K3s' `pkg/agent/containerd/runtimes.go` (where it looks for ru
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 from components.host.machine import Machine
 from components.host.nvidia import wanted
@@ -15,6 +16,20 @@ from components.inference.jetpack import JetPack
 from components.inference.placement import PLATFORM_OF, Placement, Refused, platform_of, usable
 from components.shell import fragment
 from components.view import Demand
+from sitefile.problems import DataPath, Finding
+
+
+def old_drivers(placed: Placement, machines: Sequence[Machine], driver: int, at: DataPath) -> Iterator[Finding]:
+    """Hosts that may run the models, on which `os.nvidia` installs an older driver than the ``driver`` of ``at``."""
+    for machine in machines:
+        packages = wanted(machine) if machine.name in placed.demands else None
+        if packages and packages.driver and int(packages.driver.partition(".")[0]) < driver:
+            yield Finding(
+                at,
+                f"`os.nvidia` installs release {packages.driver} of the driver on `{machine.name}`, which is too old",
+                f"branch {driver} of the driver, or a newer one",
+                "name newer packages, or write a lower `driver` here if the server's image runs with that one",
+            )
 
 
 def checks(

@@ -282,6 +282,8 @@ class _Monitor:
         if request.type == STACK_TYPE:
             self._stack_urn = urn
             return resource_pb2.RegisterResourceResponse(urn=urn)
+        if above := self._resources.get(request.parent):
+            _inherit(request, above)
         self._transforms.remember(urn, request)
         if urn in self._resources:
             self._problems.append(Problem(urn, "", "two resources have this URN; give one of them another name"))
@@ -330,6 +332,15 @@ class _Monitor:
             chain = parent.split("::", 3)[2]
             return f"{self._suffix}{chain}${kind}::{name}"
         return f"{self._suffix}{kind}::{name}"
+
+
+def _inherit(request: Any, parent: Recorded) -> None:
+    """What the engine gives a child that says nothing of it (source_eval.go, `inheritFromParent`)."""
+    request.deletedWith = request.deletedWith or parent.deleted_with
+    if not request.HasField("protect"):
+        request.protect = parent.protect
+    if not request.HasField("retainOnDelete"):
+        request.retainOnDelete = parent.retain_on_delete
 
 
 def _recorded(request: Any, urn: str, identity: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> Recorded:

@@ -16,6 +16,7 @@ _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_INSTANCES = 1024
 
 PACKAGES = {
+    "busybox": "busybox-static",
     "debootstrap": "debootstrap",
     "gcc": "gcc",
     "ip": "iproute2",

@@ -83,8 +83,11 @@ def chart(archive: bytes) -> Artifact:
         return _artifact(_CHART_CONFIG, yaml.safe_load(content.read()), [(_CHART_LAYER, archive)])
 
 
-def layer(files: Iterable[tuple[str, bytes, int]]) -> bytes:
-    """A tar layer of ``files``: path in the image, content, mode. Folders above them come with it."""
+def layer(files: Iterable[tuple[str, bytes, int]], links: Iterable[tuple[str, str]] = ()) -> bytes:
+    """A tar layer of ``files``: path in the image, content, mode. Folders above them come with it.
+
+    ``links`` are symbolic ones in these folders: path in the image, and what it leads to.
+    """
     out = io.BytesIO()
     made: set[str] = set()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -98,6 +101,10 @@ def layer(files: Iterable[tuple[str, bytes, int]]) -> bytes:
             entry = tarfile.TarInfo(path.lstrip("/"))
             entry.size, entry.mode = len(content), mode
             archive.addfile(entry, io.BytesIO(content))
+        for path, to in links:
+            link = tarfile.TarInfo(path.lstrip("/"))
+            link.type, link.linkname = tarfile.SYMTYPE, to
+            archive.addfile(link)
     return out.getvalue()
 
 

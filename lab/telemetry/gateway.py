@@ -16,7 +16,7 @@ import yaml
 from components.addresses import endpoint
 from lab.authority import Authority
 from lab.hosts.system import LabError, tail, wait_until
-from lab.telemetry import collector
+from lab.telemetry import busybox, collector
 
 _DEADLINE_S = 30
 _SIGNALS = ("logs", "metrics", "traces")
@@ -75,10 +75,10 @@ class Gateway:
         return f"https://{endpoint(self._address, self._port)}"
 
     def site_block(self, image: str, **changes: Any) -> dict[str, Any]:
-        """The site's `telemetry`; the token is its secret `telemetry-token`. No registry of the lab has busybox."""
+        """The site's `telemetry`; the token is its secret `telemetry-token`. The registry has busybox."""
         # Defaults of the project belong to its own gateway.
         own = {"gateway": self.url, "instance_id": self._user or None, "out_of_order_hours": None}
-        return {**own, "image": image, "tools_image": None, **changes}
+        return {**own, "image": image, "tools_image": busybox.reference(), **changes}
 
     def start(self) -> None:
         """Returns when it answers."""

@@ -49,6 +49,21 @@ def test_a_clean_program_has_no_problem(recorded: Recording) -> None:
     assert recorded.problems == ()
 
 
+def test_a_child_inherits_of_its_parent_what_the_engine_hands_down() -> None:
+    def program() -> None:
+        gone = command.local.Command("gone", create="true")
+        options = pulumi.ResourceOptions(deleted_with=gone, protect=True, retain_on_delete=True)
+        parent = pulumi.ComponentResource("x:index:Parent", "parent", {}, options)
+        command.local.Command("child", create="true", opts=pulumi.ResourceOptions(parent=parent))
+        own = pulumi.ResourceOptions(parent=parent, deleted_with=parent, protect=False, retain_on_delete=False)
+        command.local.Command("other", create="true", opts=own)
+
+    found = {one.name: one for one in run(program).resources}
+    child, other = found["child"], found["other"]
+    assert (child.deleted_with, child.protect, child.retain_on_delete) == (found["gone"].urn, True, True)
+    assert (other.deleted_with, other.protect, other.retain_on_delete) == (found["parent"].urn, False, False)
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.2])
 def test_an_interrupt_ends_a_run_that_waits_for_what_never_comes(seconds: float) -> None:
     def program() -> None:

@@ -62,13 +62,16 @@ def test_what_is_not_there_is_not_found(get: Get, path: str) -> None:
         get(path)
 
 
-def test_a_layer_has_the_folders_above_its_files() -> None:
-    with tarfile.open(fileobj=io.BytesIO(layer([("/a/b/c", b"1", 0o644), ("/a/d", b"2", 0o600)]))) as archive:
-        assert [(entry.name, entry.isdir()) for entry in archive] == [
-            ("a", True),
-            ("a/b", True),
-            ("a/b/c", False),
-            ("a/d", False),
+def test_a_layer_has_the_folders_above_its_files_and_its_links() -> None:
+    with tarfile.open(
+        fileobj=io.BytesIO(layer([("/a/b/c", b"1", 0o644), ("/a/d", b"2", 0o600)], [("/a/e", "d")]))
+    ) as archive:
+        assert [(entry.name, entry.isdir(), entry.linkname) for entry in archive] == [
+            ("a", True, ""),
+            ("a/b", True, ""),
+            ("a/b/c", False, ""),
+            ("a/d", False, ""),
+            ("a/e", False, "d"),
         ]
 
 

@@ -147,9 +147,11 @@ def test_three_servers_that_want_to_reboot_at_once_do_so_in_turn_and_the_api_sta
     with Watched(hosts, tmp_path) as watched:
         for host in hosts.values():
             host.run("systemctl start --no-block edge-os-updates.service")
-        wait_until(lambda: all(watched.restarts.values()), "each has begun to restart", deadline_s=400, poll_s=0.5)
-        wait_until(lambda: not watched.down, "all are back", deadline_s=120, poll_s=0.5)
-        wait_until(lambda: _LOCK not in _locks(cluster), "the last one has let go of the lock", deadline_s=90, poll_s=1)
+        wait_until(lambda: all(watched.restarts.values()), "each has begun to restart", deadline_s=900, poll_s=0.5)
+        wait_until(lambda: not watched.down, "all are back", deadline_s=300, poll_s=0.5)
+        wait_until(
+            lambda: _LOCK not in _locks(cluster), "the last one has let go of the lock", deadline_s=180, poll_s=1
+        )
     assert watched.restarts == {"a": 1, "b": 1, "c": 1}
     assert watched.most_down == 1
     assert watched.most_cordoned == 1

@@ -30,7 +30,7 @@ from lab.hosts.host import LabHost
 from lab.hosts.lab import Lab
 from lab.kubernetes.build import PROBE_IMAGE
 from lab.oci.registry import Registry
-from lab.telemetry import collector
+from lab.telemetry import busybox, collector
 from lab.telemetry.gateway import Gateway, Received
 from tests.lab.k3s_site import wait_for
 from tests.lab.otlp import RETRY_S, SCRAPE_S, send_log
@@ -214,14 +214,14 @@ class Telemetered:
 def site(alone: Alone, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telemetered]:
     address = lab.layout.gateway
     with cluster_site(lab, tmp_path_factory.mktemp("telemetry") / "site", ("a", "b")) as cluster:
-        images = collector.images(cluster.authority)
+        images = {**collector.images(cluster.authority), **busybox.images()}
         with (
             Registry(cluster.authority, address, images) as registry,
             Gateway(cluster.authority, address, TOKEN, user="123456") as gateway,
         ):
             cluster.k3s["registries"] = {"*": {"endpoints": [f"https://{registry.host}"]}}
             cluster.site.secret("telemetry-token", TOKEN)
-            asked = {"pod_logs": {}, "workload_names": True}
+            asked = {"pod_logs": {}, "events": {}, "host_health": True, "workload_names": True}
             made = Telemetered(cluster, gateway, gateway.site_block(collector.reference(images), **asked))
             made.up()
             yield made
@@ -229,7 +229,7 @@ def site(alone: Alone, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def test_each_host_has_a_queue_on_its_own_disk(site: Telemetered) -> None:
     states = {name: state for name, (_, state) in site.claims().items()}
-    names = [f"{what}-{host}" for host in ("a", "b") for what in ("pod-logs", "queue-otel")]
+    names = [f"{what}-{host}" for host in ("a", "b") for what in ("host-health", "pod-logs", "queue-otel")]
     assert states == {f"{name}-0" if "queue" in name else name: "Bound" for name in names}
     for name in ("a", "b"):
         found = (
@@ -308,8 +308,31 @@ def test_a_line_that_a_pod_wrote_reaches_the_gateway_with_its_names_and_without_
     assert not any(SECRET in record.name for record in site.gateway.logs())
 
 
+def test_an_event_of_the_site_reaches_the_gateway_once(site: Telemetered) -> None:
+    def told() -> list[Received]:
+        events = [
+            record for record in site.gateway.logs() if record.resource.get("service.name") == "kubernetes-events"
+        ]
+        return [record for record in events if record.resource["k8s.object.name"] == "teller"]
+
+    # The controller said so when the test before made the Deployment, and will not do so again.
+    wait_for("the event of the Deployment", lambda: bool(told()), seconds=60)
+    scaled = [record for record in told() if record.attributes["k8s.event.reason"] == "ScalingReplicaSet"]
+    assert len(scaled) == 1
+    assert scaled[0].name.startswith("Scaled up replica set teller-")
+
+
+@pytest.mark.parametrize("node", ["lab-a", "lab-b"])
+def test_what_only_the_host_itself_sees_reaches_the_gateway(site: Telemetered, node: str) -> None:
+    """By its own timer, in a file that the container beside the collector reads."""
+    wait_for("the link of the host", lambda: bool(site.measured(node, "edge_link_up")), seconds=3 * SCRAPE_S)
+    assert {point.attributes["device"] for point in site.measured(node, "edge_link_up")} == {"eth0"}
+    assert site.measured(node, "edge_queue_files_damaged_total"), "of the same container"
+
+
 def test_collectors_send_no_line_of_their_own(site: Telemetered) -> None:
-    namespaces = {record.resource.get("k8s.namespace.name") for record in site.gateway.logs()}
+    lines = [record for record in site.gateway.logs() if "log.iostream" in record.attributes]
+    namespaces = {record.resource.get("k8s.namespace.name") for record in lines}
     assert "kube-system" in namespaces
     assert NAMESPACE not in namespaces
 
@@ -320,7 +343,8 @@ def test_a_collector_may_read_pods_and_write_nothing(site: Telemetered) -> None:
         return site.cluster.host("a").run(f"k3s kubectl auth can-i {' '.join(what)} {who}", check=False).stdout.strip()
 
     assert may("list", "pods", "--all-namespaces") == "yes"
-    for what in ("list secrets", "list namespaces", "list events", "delete pods", "create pods", "list nodes"):
+    assert may("list", "events", "--all-namespaces") == "yes", "they send them"
+    for what in ("list secrets", "list namespaces", "delete events", "delete pods", "create pods", "list nodes"):
         assert may(*what.split(), "--all-namespaces") == "no", what
 
 
@@ -347,11 +371,18 @@ def test_a_longer_outage_to_endure_changes_the_collectors_and_keeps_their_queues
 
 def test_collectors_have_nothing_to_complain_of(site: Telemetered) -> None:
     for host in ("a", "b"):
-        logs = site.cluster.kubectl("logs", f"--namespace={NAMESPACE}", f"otel-{host}-0")
-        said = [json.loads(line) for line in logs.splitlines()]
+        logs = site.cluster.kubectl("logs", f"--namespace={NAMESPACE}", f"otel-{host}-0", "--container=collector")
+        lines = logs.splitlines()
+        said = [json.loads(line) for line in lines if line.startswith("{")]
+        assert said
         complaints = [entry["msg"] for entry in said if entry["level"] not in ("debug", "info")]
+        # The client of the API writes lines of its own, which begin with their level.
+        complaints += [line for line in lines if not line.startswith(("{", "I"))]
         # Of file systems a collector measures the one of its queue, and that is the container's.
         assert [each for each in complaints if not each.startswith("No `root_path` config set")] == []
+        for beside in ("check-queue", "host-metrics"):
+            words = ("logs", f"--namespace={NAMESPACE}", f"otel-{host}-0", f"--container={beside}")
+            assert site.cluster.kubectl(*words) == "", beside
 
 
 def test_a_host_without_uplink_keeps_what_it_is_sent_and_what_it_measures(site: Telemetered) -> None:

@@ -119,4 +119,4 @@ def test_destroy_leaves_hosts_as_they_were(whole: Whole, story: Story) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     for name in NAMES:
         # A host leaves the tailnet when the session that tells it to has ended.
-        wait_for(f"{name} is as it was", lambda: whole.held(name) == story.before[name], seconds=40)  # noqa: B023
+        wait_for(f"{name} is as it was", lambda: whole.held(name) == story.before[name], seconds=120)  # noqa: B023

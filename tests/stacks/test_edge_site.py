@@ -56,8 +56,10 @@ def _in_kubernetes(resource: Recorded) -> bool:
 
 
 def _registered(site: str) -> Recording:
-    """``site``, registered with Arc."""
-    return recorded(load_site(site).model_copy(update={"registrations": (arc(),)}))
+    """``site``, registered with Arc, and with something on its hosts that only its collectors need."""
+    spec = load_site(site)
+    telemetry = spec.telemetry and spec.telemetry.model_copy(update={"host_health": True})
+    return recorded(spec.model_copy(update={"registrations": (arc(),), "telemetry": telemetry}))
 
 
 @pytest.mark.parametrize("site", ["demo", "outpost-seattle", "shelf-lyon"])

@@ -104,6 +104,8 @@ class OllamaPart(Part[OllamaSpec]):
             )
             return
         (machine,) = (machine for machine in site.machines if machine.name == host_of(placed))
+        if spec.device == "gpu":
+            yield from accelerator_checks.old_drivers(placed, [machine], spec.driver, (*at, "driver"))
         disk = machine.hardware.disk_gib
         if disk <= spec.storage_gib:
             yield Finding(

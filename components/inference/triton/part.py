@@ -168,6 +168,8 @@ class TritonPart(Part[TritonSpec]):
                 f"an image for `{placed.platform}`",
                 f"add `{placed.platform}:` with digest",
             )
+        if isinstance(placed, Placement) and spec.device == "gpu":
+            yield from accelerator_checks.old_drivers(placed, site.machines, spec.driver, (*at, "driver"))
         if isinstance(spec.repository, ImageRepository):
             yield from _image_volumes(site)
 
