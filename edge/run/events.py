@@ -131,8 +131,6 @@ class Run:
     resources: dict[str, ResourceChange] = field(default_factory=dict)
     findings: list[PolicyFinding] = field(default_factory=list)
     """Of the policies, as they arrived."""
-    charts: list[str] = field(default_factory=list)
-    """How charts were judged that this run has not rendered, in words."""
     judged: Judged = field(default_factory=Judged)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -153,6 +151,7 @@ class Run:
     masked."""
     has_pending: bool = False
     """Whether an earlier run was killed: the state has operations that were begun and not finished."""
+    _charts: list[str] = field(default_factory=list)
     _said: dict[str, deque[str]] = field(default_factory=dict)
     _outputs_before: dict[str, Any] | None = None
 
@@ -188,7 +187,7 @@ class Run:
             finding = _policy(policy)
             if finding.level == "waived" and not finding.rule:
                 # It is about no rule, but says how a chart was judged.
-                self.charts.append(finding.message.splitlines()[-1])
+                self._charts.append(finding.message.splitlines()[-1])
             else:
                 self.findings.append(finding)
         elif diagnostic := event.get("diagnosticEvent"):
@@ -205,7 +204,7 @@ class Run:
         again = self.runs > 0
         self.runs += 1
         if again:
-            self.resources, self.findings, self.charts = {}, [], []
+            self.resources, self.findings, self._charts = {}, [], []
             self.diagnostics, self.judged = [], Judged()
             self.outputs, self._outputs_before, self.result, self._said = {}, None, "", {}
 
@@ -246,9 +245,17 @@ class Run:
         return bool(self.resources) and same and not self.changed_outputs
 
     @property
+    def charts(self) -> list[str]:
+        """How charts were judged that this run has not rendered, in words. The engine tells of them in any order."""
+        return sorted(self._charts)
+
+    @property
     def policies(self) -> list[PolicyFinding]:
         """Findings: refusals first, then by rule and resource."""
-        return sorted(self.findings, key=lambda one: (one.level != "mandatory", one.rule, one.urn, one.message))
+        return sorted(
+            self.findings,
+            key=lambda one: (one.level != "mandatory", one.rule, one.urn, one.message, one.pack, one.policy),
+        )
 
     @property
     def verdict(self) -> Verdict:

@@ -106,7 +106,7 @@ class Outcome:
             "counts": self.run.counts,
             "output_changes": [change.as_dict() for change in self.run.output_changes],
             "policies": [finding.as_dict() for finding in self.run.policies],
-            "charts": list(self.run.charts),
+            "charts": self.run.charts,
             "judged": self.run.verdict.as_dict() if self.judges else None,
             "cost": self.cost,
             "secrets": {"placeholders": list(self.placeholders)},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -345,6 +346,17 @@ def test_what_the_packs_policy_of_waivers_says_is_waived_and_stops_nothing() -> 
     run = fed({"policyEvent": {**policy, "message": message, "resourceUrn": BASE}})
     ((finding,), violations) = run.policies, run.violations
     assert (finding.level, finding.rule, violations) == ("waived", "network/mtls-strict", [])
+
+
+def test_what_the_policies_say_is_told_in_one_order_however_it_arrives() -> None:
+    waived = {"policyName": WAIVED, "policyPackName": "edge", "enforcementLevel": "advisory", "resourceUrn": BASE}
+    of_charts = [{"policyEvent": {**waived, "message": f"chart {name}: not rendered"}} for name in "abc"]
+    refused = {"enforcementLevel": "mandatory", "message": "no", "resourceUrn": BASE}
+    of_packs = [{"policyEvent": {**refused, "policyPackName": name}} for name in "abc"]
+    for ordered in itertools.permutations(range(3)):
+        run = fed(*(of_charts[at] for at in ordered), *(of_packs[at] for at in ordered))
+        assert run.charts == [f"chart {name}: not rendered" for name in "abc"]
+        assert [finding.pack for finding in run.policies] == ["a", "b", "c"]
 
 
 def test_a_finding_of_another_pack_keeps_its_whole_message() -> None:
