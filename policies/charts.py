@@ -152,7 +152,7 @@ def charts_of(resources: Iterable[Resource], settings: Settings) -> Iterator[tup
 def used_records(resources: Iterable[Resource], settings: Settings) -> tuple[str, ...]:
     """How the charts of a stack were judged that nothing has rendered now, in words."""
     said = (by_record(chart, settings) for _, chart in charts_of(resources, settings))
-    return tuple(dict.fromkeys(text for text in said if text))
+    return tuple(sorted({text for text in said if text}))
 
 
 def _sources(resources: Iterable[Resource]) -> Mapping[str, str]:
