@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
@@ -11,7 +12,6 @@ import pytest
 from lab.cluster import Cluster, cluster_site
 from lab.hosts.lab import Lab
 from lab.hosts.network import has_ipv6
-from lab.hosts.system import wait_until
 from tests.lab.probe_pod import pod
 
 NAMES = ("a", "b")
@@ -71,6 +71,7 @@ def test_a_pod_reaches_one_of_the_other_host_by_both_families_and_by_a_service_o
     cluster.host("a").run("k3s kubectl apply --filename -", stdin=json.dumps(service))
     own, other = (addresses(cluster, f"pod/server-{name}", "status.podIPs[*].ip") for name in NAMES)
     services = addresses(cluster, "service/both", "spec.clusterIPs[*]")
+    cluster.kubectl("--namespace", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
     assert in_each(own, PODS)
     assert in_each(other, PODS)
     assert in_each(services, SERVICES)
@@ -81,18 +82,23 @@ def test_a_pod_reaches_one_of_the_other_host_by_both_families_and_by_a_service_o
         (f"http://[{services[1]}]", f"[{own[1]}]:"),
         ("http://both.default.svc.cluster.local", ""),
     ):
-        # The rules for a fresh pod, and those for a Service, come one family after the other.
-        wait_until(lambda: asked(cluster, url) != "", f"{url} answers", deadline_s=120)  # noqa: B023
-        assert asked(cluster, url).startswith(f"server-b saw {seen}"), url
+        assert answer(cluster, url).startswith(f"server-b saw {seen}"), url
 
 
 def addresses(cluster: Cluster, what: str, path: str) -> list[str]:
     return cluster.kubectl("get", what, "--output", f"'jsonpath={{.{path}}}'").split()
 
 
-def asked(cluster: Cluster, url: str) -> str:
-    """What ``url`` answers to a pod on host a; empty where it does not."""
-    return cluster.host("a").run(f"k3s kubectl exec server-a -- /probe get {url}", check=False).stdout
+def answer(cluster: Cluster, url: str) -> str:
+    """What ``url`` answers to a pod on host a: the rules for a pod and a Service come one family after the other."""
+    end = time.monotonic() + 120
+    while True:
+        done = cluster.host("a").run(f"k3s kubectl exec server-a -- /probe get {url}", check=False)
+        if done.stdout:
+            return done.stdout
+        if time.monotonic() > end:
+            pods = cluster.kubectl("get", "pods", "--all-namespaces", "--output", "wide")
+            pytest.fail(f"{url} does not answer: {done.stderr}\n{pods}")
 
 
 def test_a_destroyed_site_leaves_clean_hosts(cluster: Cluster) -> None:
