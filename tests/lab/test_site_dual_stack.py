@@ -23,6 +23,11 @@ def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
     if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     networks = {"pod_cidr": ",".join(PODS), "service_cidr": ",".join(SERVICES)}
+    # A host keeps nothing of a cluster of one family that it had before.
+    with cluster_site(lab, tmp_path_factory.mktemp("before") / "site", NAMES[:1]) as before:
+        before.write(*NAMES[:1])
+        before.site.up()
+        before.site.destroy()
     with cluster_site(lab, tmp_path_factory.mktemp("dual-stack") / "site", NAMES, **networks) as made:
         both = {name: {"node_ip": f"{lab[name].address},{lab[name].address6}"} for name in NAMES}
         made.write("a", agents=("b",), of_host=both)

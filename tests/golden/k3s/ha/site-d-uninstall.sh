@@ -64,6 +64,13 @@ for tool in iptables ip6tables; do
   # Only the chains that kube-proxy, flannel and the network policy controller made.
   "$tool-save" | grep -vE 'KUBE-|CNI-|FLANNEL|cali' | "$tool-restore" || true
 done
+# The network policy controller's sets of addresses. In a cluster of other families it takes those that it finds for its
+# own, writes no rules, and nothing reaches a pod that a policy selects.
+if command -v ipset >/dev/null; then
+  ipset list -name | { grep -E '^(inet6:)?KUBE-' || true; } | while IFS= read -r name; do
+    ipset destroy "$name" || true
+  done || true
+fi
 
 rm -rf -- /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet /var/lib/edge/k3s
 rmdir -- /etc/rancher /var/lib/rancher 2>/dev/null || true # where they are empty
