@@ -22,6 +22,7 @@ _PROMISES = "tests/promises"
 _SSH = f"{_PROMISES}/test_ssh.py"
 _K3S = f"{_PROMISES}/test_k3s.py"
 _TEST_HOST_CHECKS = "tests/components/k3s/test_host_checks.py"
+_TEST_UNINSTALL = "tests/components/k3s/test_scripts.py"
 _WHY_STOPPED = "tests/components/k3s/test_why_stopped.py"
 _SECRETS = f"{_PROMISES}/test_secrets_in_resources.py"
 _CLUSTER = f"{_PROMISES}/test_in_the_cluster.py"
@@ -46,6 +47,7 @@ _REACH = "components/host/reach.py"
 _K3S_COMPONENT = "components/k3s/component.py"
 _K3S_PLAN = "components/k3s/plan.py"
 _HOST_CHECKS = "components/k3s/host_checks.sh.j2"
+_UNINSTALL_K3S = "components/k3s/uninstall.sh.j2"
 _HARDENING = "components/k3s/hardening.py"
 _OBJECTS = "components/objects.py"
 _RESTRICTED = "components/restricted.py"
@@ -524,6 +526,20 @@ MUTANTS: tuple[Mutant, ...] = (
         '[ -z "$absent" ] || lack',
         "true || lack",
         (_TEST_HOST_CHECKS,),
+    ),
+    Mutant(
+        "a host that leaves K3s keeps none of its sets of addresses",
+        _UNINSTALL_K3S,
+        'ipset destroy "$name"',
+        ": ",
+        (_TEST_UNINSTALL,),
+    ),
+    Mutant(
+        "K3s' sets of addresses go where only K3s has an ipset",
+        _UNINSTALL_K3S,
+        "/var/lib/rancher/k3s/data/*/bin /var",
+        "/var",
+        (_TEST_UNINSTALL,),
     ),
     Mutant(
         "a host with cgroup v1 is refused",

@@ -9,7 +9,17 @@ from components.host.plan import plan
 from components.host.spec import OsSpec
 from components.k3s.plan import DATA_MOUNT, host_checks, mount_unit, plan_cluster, plan_node, unit_file
 from components.k3s.spec import K3sSpec
-from tests.components.k3s.test_scripts import AGENT_STDIN, HEALTHZ, JOINING, STDIN, SYSTEMCTL, box, spec_for
+from tests.components.k3s.test_scripts import (
+    AGENT_STDIN,
+    HEALTHZ,
+    JOINING,
+    STDIN,
+    SYSTEMCTL,
+    box,
+    bundled,
+    only_ours_went,
+    spec_for,
+)
 from tests.components.site_parts import AGENT, SERVERS, k3s, machine
 from tests.sandbox import Run, Sandbox, needs_root
 
@@ -106,6 +116,14 @@ def test_uninstalling_empties_the_folder_and_nothing_beside_it(one: Sandbox) -> 
     assert not one.path(f"{DISK}/k3s").exists()
     assert one.path(f"{DISK}/photos/a.jpg").exists()
     assert not one.path(DATA_MOUNT).exists()
+
+
+def test_rules_and_sets_go_before_the_disk_with_the_tools_is_unmounted(one: Sandbox) -> None:
+    bundled(one, f"{DISK}/k3s")
+    spec = spec_for(one, data_dir=f"{DISK}/k3s")
+    script = plan_node(spec, SERVERS[0], SERVERS[:1], labels={}).uninstall
+    assert one.run(f"mount --bind {DISK}/k3s /var/lib/rancher/k3s\n{script}").code == 0
+    only_ours_went(one)
 
 
 def test_uninstalling_leaves_a_folder_without_the_mark_alone(one: Sandbox) -> None:

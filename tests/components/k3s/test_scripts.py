@@ -428,21 +428,41 @@ def test_routes_to_the_pods_of_other_hosts_go_with_k3s(box: Sandbox) -> None:
     assert "ip route flush root 10.44.0.0/16" in done.calls
 
 
-def test_rules_that_k3s_made_with_its_own_iptables_go_with_it(box: Sandbox) -> None:
-    spec = spec_for(box)
-    found(box, spec)
-    for tool in ("iptables-save", "iptables-restore"):
-        box.path(f"/usr/local/sbin/{tool}").unlink()
+def hide(box: Sandbox, *tools: str) -> None:
+    """A host without ``tools``, whatever this machine has."""
+    for tool in tools:
+        box.path(f"/usr/local/sbin/{tool}").unlink(missing_ok=True)
         for folder in ("/usr/sbin", "/usr/bin"):
             if Path(folder, tool).exists():
                 box.path(folder).mkdir(parents=True, exist_ok=True)
                 os.mknod(box.path(f"{folder}/{tool}"), stat.S_IFCHR, os.makedev(0, 0))  # removed, to an overlay
-    aux = "/var/lib/rancher/k3s/data/0123abc/bin/aux"
-    box.install(f"{aux}/iptables-save", "printf '%s\\n' '*filter' '-A KUBE-SERVICES' '-A INPUT -j ACCEPT' COMMIT")
-    box.install(f"{aux}/iptables-restore", 'cat >"$SANDBOX/rules"')
+
+
+def bundled(box: Sandbox, k3s: str) -> None:
+    """What K3s' k3s-root has beside it: iptables in `bin/aux`, ipset in `bin`."""
+    hide(box, "iptables-save", "iptables-restore", "ipset")
+    bin_dir = f"{k3s}/data/0123abc/bin"
+    rules = ["*filter", "-A KUBE-SERVICES", "-A INPUT -j ACCEPT", "COMMIT"]
+    box.install(f"{bin_dir}/aux/iptables-save", f"printf '%s\\n' {' '.join(map(repr, rules))}")
+    box.install(f"{bin_dir}/aux/iptables-restore", 'cat >"$SANDBOX/rules"')
+    names = "KUBE-DST-2FAI inet6:KUBE-SRC-7QQC theirs"
+    box.install(
+        f"{bin_dir}/ipset", f'case $1 in list) printf "%s\\n" {names} ;; destroy) echo "$2" >>"$SANDBOX/sets" ;; esac'
+    )
+
+
+def only_ours_went(box: Sandbox) -> None:
+    assert (box.home / "rules").read_text() == "*filter\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    assert (box.home / "sets").read_text().split() == ["KUBE-DST-2FAI", "inet6:KUBE-SRC-7QQC"]
+
+
+def test_rules_and_sets_that_k3s_made_with_its_own_tools_go_with_it(box: Sandbox) -> None:
+    spec = spec_for(box)
+    found(box, spec)
+    bundled(box, "/var/lib/rancher/k3s")
     done = box.run(plan_node(spec, SERVERS[0], SERVERS, labels={}).uninstall)
     assert done.code == 0, done.stderr
-    assert (box.home / "rules").read_text() == "*filter\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    only_ours_went(box)
 
 
 def wait_script(box: Sandbox, script: str) -> str:

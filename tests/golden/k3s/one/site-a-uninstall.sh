@@ -40,25 +40,9 @@ for cgroup in /sys/fs/cgroup/kubepods* /sys/fs/cgroup/*/kubepods*; do
   find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs --no-run-if-empty kill -KILL 2>/dev/null || true
 done
 
-for dir in /run/k3s /var/lib/kubelet/pods /var/lib/kubelet/plugins /var/lib/rancher/k3s /run/netns/cni-; do
-  sed -n "s|^[^ ]* \(${dir}[^ ]*\) .*|\1|p" /proc/self/mounts | sort -r | while IFS= read -r mount; do
-    umount -- "$mount" || umount --lazy -- "$mount" || true
-  done
-done
-ip netns list 2>/dev/null | sed -n 's/^\(cni-[^ ]*\).*/\1/p' | while IFS= read -r namespace; do
-  ip netns delete "$namespace" || true
-done
-for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
-  ip link delete "$link" 2>/dev/null || true
-done
-# K3s brings its own iptables, and uses it where the host has none.
-for tools in /var/lib/rancher/k3s/data/*/bin/aux; do PATH=$PATH:$tools; done
-# Routes to the pods of other hosts, which flannel's host-gw backend leaves.
-pods=10.42.0.0/16
-case $pods in
-  *:*) ip -6 route flush root "$pods" 2>/dev/null || true ;;
-  *) ip route flush root "$pods" 2>/dev/null || true ;;
-esac
+# K3s brings ipset and an iptables of its own, and uses them where the host has none. They are asked before its folder is
+# unmounted, which may lie on another disk.
+for tools in /var/lib/rancher/k3s/data/*/bin /var/lib/rancher/k3s/data/*/bin/aux; do PATH=$PATH:$tools; done
 for tool in iptables ip6tables; do
   command -v "$tool-save" >/dev/null || continue
   # Only the chains that kube-proxy, flannel and the network policy controller made.
@@ -71,6 +55,24 @@ if command -v ipset >/dev/null; then
     ipset destroy "$name" || true
   done || true
 fi
+
+for dir in /run/k3s /var/lib/kubelet/pods /var/lib/kubelet/plugins /var/lib/rancher/k3s /run/netns/cni-; do
+  sed -n "s|^[^ ]* \(${dir}[^ ]*\) .*|\1|p" /proc/self/mounts | sort -r | while IFS= read -r mount; do
+    umount -- "$mount" || umount --lazy -- "$mount" || true
+  done
+done
+ip netns list 2>/dev/null | sed -n 's/^\(cni-[^ ]*\).*/\1/p' | while IFS= read -r namespace; do
+  ip netns delete "$namespace" || true
+done
+for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
+  ip link delete "$link" 2>/dev/null || true
+done
+# Routes to the pods of other hosts, which flannel's host-gw backend leaves.
+pods=10.42.0.0/16
+case $pods in
+  *:*) ip -6 route flush root "$pods" 2>/dev/null || true ;;
+  *) ip route flush root "$pods" 2>/dev/null || true ;;
+esac
 
 rm -rf -- /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet /var/lib/edge/k3s
 rmdir -- /etc/rancher /var/lib/rancher 2>/dev/null || true # where they are empty

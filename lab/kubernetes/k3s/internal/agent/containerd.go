@@ -94,7 +94,7 @@ func criLoaded(log string, begun int64) error {
 }
 
 // LinkPrograms puts the programs that K3s brings along where K3s' own would be, and on the path of all that is started:
-// containerd and the like before the host's, iptables and ipset after them, so that they serve where the host has none.
+// containerd, ipset and the like before the host's, iptables after them, so that it serves where the host has none.
 func LinkPrograms() error {
 	if err := os.MkdirAll(paths.Aux, 0o755); err != nil {
 		return err
@@ -115,7 +115,11 @@ func LinkPrograms() error {
 		return err
 	}
 	for _, tool := range tools {
-		link := filepath.Join(paths.Aux, filepath.Base(tool))
+		folder := paths.Aux
+		if filepath.Base(tool) == "ipset" {
+			folder = paths.Bin
+		}
+		link := filepath.Join(folder, filepath.Base(tool))
 		_ = os.Remove(link)
 		if err := os.Symlink(tool, link); err != nil {
 			return err
