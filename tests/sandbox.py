@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,16 @@ class Sandbox:
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(_RECORD + body)
         program.chmod(0o755)
+
+    def without(self, *tools: str) -> None:
+        """The host has none of ``tools``, whatever this machine has."""
+        for tool in tools:
+            self.path(f"/usr/local/sbin/{tool}").unlink(missing_ok=True)
+            for folder in ("/usr/sbin", "/usr/bin"):
+                if Path(folder, tool).exists():
+                    removed = self.path(f"{folder}/{tool}")
+                    removed.parent.mkdir(parents=True, exist_ok=True)
+                    os.mknod(removed, stat.S_IFCHR, os.makedev(0, 0))  # an overlay takes it for a removed file
 
     def run(self, script: str, *, stdin: str = "", answers: Sequence[str] = ()) -> Run:
         """Run ``script`` as root on the host; ``answers`` are URLs at which a probe finds a server, which serves what

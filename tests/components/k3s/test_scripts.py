@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -428,19 +426,9 @@ def test_routes_to_the_pods_of_other_hosts_go_with_k3s(box: Sandbox) -> None:
     assert "ip route flush root 10.44.0.0/16" in done.calls
 
 
-def hide(box: Sandbox, *tools: str) -> None:
-    """A host without ``tools``, whatever this machine has."""
-    for tool in tools:
-        box.path(f"/usr/local/sbin/{tool}").unlink(missing_ok=True)
-        for folder in ("/usr/sbin", "/usr/bin"):
-            if Path(folder, tool).exists():
-                box.path(folder).mkdir(parents=True, exist_ok=True)
-                os.mknod(box.path(f"{folder}/{tool}"), stat.S_IFCHR, os.makedev(0, 0))  # removed, to an overlay
-
-
 def bundled(box: Sandbox, k3s: str) -> None:
-    """What K3s' k3s-root has beside it: iptables in `bin/aux`, ipset in `bin`."""
-    hide(box, "iptables-save", "iptables-restore", "ipset")
+    """A host without iptables and ipset; K3s has them where k3s-root packs them: in `bin/aux`, and in `bin`."""
+    box.without("iptables-save", "iptables-restore", "ipset")
     bin_dir = f"{k3s}/data/0123abc/bin"
     rules = ["*filter", "-A KUBE-SERVICES", "-A INPUT -j ACCEPT", "COMMIT"]
     box.install(f"{bin_dir}/aux/iptables-save", f"printf '%s\\n' {' '.join(map(repr, rules))}")
